@@ -1,0 +1,1 @@
+"""How the service is put together and started. Imported by nobody but the entry points."""

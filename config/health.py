@@ -1,0 +1,66 @@
+"""Whether the process is alive, and whether it can do its work."""
+
+from collections.abc import Callable
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_GET
+
+from consent.edge import vault
+from consent.vault.keyring import KeyringError
+
+
+@require_GET
+def healthz(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"status": "alive"})
+
+
+def _database() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return False
+    return True
+
+
+def _migrations() -> bool:
+    try:
+        executor = MigrationExecutor(connection)
+        return not executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError:
+        return False
+
+
+def _broker() -> bool:
+    try:
+        with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def _keyring() -> bool:
+    try:
+        vault()
+    except KeyringError:
+        return False
+    return True
+
+
+CHECKS: dict[str, Callable[[], bool]] = {
+    "database": _database,
+    "migrations": _migrations,
+    "broker": _broker,
+    "keyring": _keyring,
+}
+
+
+@require_GET
+def readyz(request: HttpRequest) -> HttpResponse:
+    """200 when every check passes, else 503; each check is answered by name."""
+    found = {name: check() for name, check in CHECKS.items()}
+    return JsonResponse({"ready": all(found.values()), "checks": found}, status=200 if all(found.values()) else 503)

@@ -1,0 +1,46 @@
+"""Structured logs: one JSON object a line, without values of any row or body.
+
+PostgreSQL's DETAIL and CONTEXT quote rows, and so do the messages of its errors: of a database error only the class
+and the SQLSTATE are kept, of any other exception the class and where it was raised.
+"""
+
+import json
+import logging
+import traceback
+from datetime import UTC, datetime
+from typing import Any
+
+
+class JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": self._message(record),
+        }
+        fields = getattr(record, "fields", None)
+        if isinstance(fields, dict):
+            line |= fields
+        if record.exc_info and record.exc_info[1] is not None:
+            line["exception"] = described(record.exc_info[1])
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+    def _message(self, record: logging.LogRecord) -> str:
+        # Arguments of a library's log call may be a body or a row; ours put what they say into `fields`.
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        if any(isinstance(argument, BaseException) for argument in arguments):
+            return str(record.msg)
+        return record.getMessage()
+
+
+def described(error: BaseException) -> dict[str, Any]:
+    """Class, SQLSTATE and stack of an exception and of its causes, without their messages."""
+    frames = traceback.extract_tb(error.__traceback__)
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return {
+        "class": f"{type(error).__module__}.{type(error).__qualname__}",
+        "sqlstate": getattr(error, "sqlstate", None),
+        "stack": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-12:]],
+        **({"cause": described(cause)} if cause is not None else {}),
+    }

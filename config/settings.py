@@ -1,0 +1,211 @@
+"""Django's settings: every value that differs between installations is read from the environment (config.env)."""
+
+from datetime import timedelta
+from typing import Any
+
+from config import env
+
+BASE_DIR = env.ROOT
+VAR = env.var()
+
+# --- Security -------------------------------------------------------------------------------------------------------
+DEBUG = env.boolean("ZHIQING_DEBUG", False, about="Django's debug mode; never on a server that others reach")
+SECRET_KEY = env.secret("ZHIQING_SECRET_KEY", about="Signs sessions and CSRF tokens; 50 random characters or more")
+ALLOWED_HOSTS = list(
+    env.items("ZHIQING_ALLOWED_HOSTS", ("127.0.0.1", "localhost", "[::1]"), about="Host names the service answers to")
+)
+CSRF_TRUSTED_ORIGINS = list(
+    env.items("ZHIQING_TRUSTED_ORIGINS", (), about="https:// origins whose forms are accepted behind a proxy")
+)
+TLS = env.boolean("ZHIQING_TLS", False, about="Served over TLS (by a proxy that sets X-Forwarded-Proto): secure cookies, HSTS")
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TLS else None
+SECURE_SSL_REDIRECT = TLS
+SECURE_HSTS_SECONDS = 31_536_000 if TLS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = TLS
+SECURE_REFERRER_POLICY = "no-referrer"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = TLS
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Strict"
+SESSION_COOKIE_AGE = 8 * 3600
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+X_FRAME_OPTIONS = "DENY"
+
+# --- The house ------------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "django.contrib.sessions",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "consent",
+    "tracking",
+    "reports",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+
+# --- Language and time ----------------------------------------------------------------------------------------------
+LANGUAGE_CODE = "zh-hans"
+LANGUAGES = [("zh-hans", "简体中文"), ("en", "English")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = USE_TZ = True
+TIME_ZONE = "UTC"
+
+# --- Database -------------------------------------------------------------------------------------------------------
+ROLE = env.choice(
+    "ZHIQING_ROLE",
+    "application",
+    options=("application", "worker", "owner"),
+    about="Which database login this process works as: the application's, the worker's, or the owner's (to migrate)",
+)
+_POSTGRESQL = ("postgresql", "postgres")
+DATABASE_URLS = {
+    "application": env.url(
+        "DATABASE_URL", "postgresql:///zhiqing", schemes=_POSTGRESQL, about="PostgreSQL as the application's login"
+    ),
+    "worker": env.url("DATABASE_WORKER_URL", None, schemes=_POSTGRESQL, about="PostgreSQL as the worker's login"),
+    "owner": env.url("DATABASE_OWNER_URL", None, schemes=_POSTGRESQL, about="PostgreSQL as the owner, who migrates"),
+}
+
+
+def _connection(role: str) -> dict[str, Any]:
+    url = DATABASE_URLS[role]
+    if url is None:
+        names = {"worker": "DATABASE_WORKER_URL", "owner": "DATABASE_OWNER_URL"}
+        raise env.MissingSetting(f"{names[role]} is not set: ZHIQING_ROLE={role} needs it")
+    connection = env.database(url)
+    connection["CONN_MAX_AGE"] = 600
+    connection["CONN_HEALTH_CHECKS"] = True
+    connection.setdefault("OPTIONS", {})
+    connection["OPTIONS"] |= {"connect_timeout": 10, "server_side_binding": True}
+    return connection
+
+
+DATABASES = {"default": _connection(ROLE)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Redis and Celery -----------------------------------------------------------------------------------------------
+REDIS_URL = env.url(
+    "REDIS_URL", "redis://127.0.0.1:6379/0", schemes=("redis", "rediss"), about="Redis: hints for workers, nothing to lose"
+)
+SWEEP_EVERY = env.seconds("ZHIQING_SWEEP_SECONDS", timedelta(seconds=5), about="How often beat looks for due work; 15 at most")
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = False
+CELERY_TASK_TIME_LIMIT = 600
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 5, "max_retries": 1}
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    "claim what is due": {
+        "task": "consent.rights.tasks.sweep",
+        "schedule": SWEEP_EVERY.total_seconds(),
+        "options": {"expires": 15},
+    },
+    "sweep withdrawal intents": {
+        "task": "consent.records.tasks.sweep_intents",
+        "schedule": 15.0,
+        "options": {"expires": 15},
+    },
+    "make partitions ahead": {
+        "task": "tracking.tasks.make_partitions",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
+}
+
+# --- Zhiqing --------------------------------------------------------------------------------------------------------
+ZHIQING_KEYRING_FILE = env.path("ZHIQING_KEYRING_FILE", VAR / "keyring.json", about="The keyring; readable by the service only")
+ZHIQING_ERASURE_UNDO = env.seconds(
+    "ZHIQING_ERASURE_UNDO_SECONDS", timedelta(days=1), about="How long an erasure may be taken back before it runs"
+)
+ZHIQING_PROMPT_COOLDOWN = timedelta(
+    days=env.integer("ZHIQING_PROMPT_COOLDOWN_DAYS", 30, minimum=0, about="Days without asking again after a refusal")
+)
+ZHIQING_LATE = timedelta(
+    days=env.integer("ZHIQING_LATE_DAYS", 7, minimum=1, maximum=60, about="Days an event may be late before it is too old")
+)
+ZHIQING_HISTORICAL = timedelta(
+    days=env.integer("ZHIQING_HISTORICAL_DAYS", 400, minimum=1, maximum=4000, about="The same for historical events")
+)
+ZHIQING_K = env.integer("ZHIQING_K", 10, minimum=2, about="No released cell rests on fewer subjects")
+ZHIQING_PACKAGE_KEPT = timedelta(
+    days=env.integer("ZHIQING_PACKAGE_DAYS", 7, minimum=1, about="Days an access package can be fetched")
+)
+
+# --- REST -----------------------------------------------------------------------------------------------------------
+DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["consent.programs.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["consent.programs.authentication.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["consent.api.bodies.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": [],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "config.errors.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Zhiqing",
+    "DESCRIPTION": "Consent, data-subject rights and private behaviour reports for mini-programs.",
+    "VERSION": "1",
+    "SERVE_PUBLIC": True,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+}
+
+# --- Logging --------------------------------------------------------------------------------------------------------
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "config.logging.JsonFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        # Refused requests are answered as problem+json; Django's own line would hold the path with its query.
+        "django.request": {"handlers": ["stderr"], "level": "ERROR", "propagate": False},
+        "httpx": {"level": "WARNING"},
+    },
+}
+
+# --- Admin (django-unfold) ------------------------------------------------------------------------------------------
+UNFOLD = {"SITE_TITLE": "知情 Zhiqing", "SITE_HEADER": "知情 Zhiqing", "SHOW_HISTORY": False}

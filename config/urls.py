@@ -1,0 +1,18 @@
+"""Every address of the service."""
+
+from django.urls import include, path
+
+from config import health
+
+urlpatterns = [
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("api/v1/", include("consent.api.urls")),
+    path("api/v1/", include("tracking.api.urls")),
+    path("api/v1/", include("reports.api.urls")),
+]
+
+handler400 = "config.errors.handler400"
+handler403 = "config.errors.handler403"
+handler404 = "config.errors.handler404"
+handler500 = "config.errors.handler500"

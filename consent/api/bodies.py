@@ -1,0 +1,99 @@
+"""JSON in and out: decoded strictly by msgspec, told by pointer and rule, never by the value that was sent."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+from consent.errors import Fault, Invalid, Malformed, TooLarge, UnsupportedMedia
+
+MAX_BODY_BYTES = 256 * 1024
+MAX_DEPTH = 32
+
+T = TypeVar("T")
+_encoder = msgspec.json.Encoder()
+_AT = re.compile(r" - at `(?:key in )?\$([^`]*)`$")
+_STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]|\[\.\.\.\]")
+
+
+class JSONRenderer(BaseRenderer):
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(self, data: Any, accepted_media_type: str | None = None, context: Any = None) -> bytes:
+        return b"" if data is None else _encoder.encode(data)
+
+
+def body(request: Request, shape: type[T], *, limit: int = MAX_BODY_BYTES) -> T:
+    """The request's body as `shape`. Raises Malformed, Invalid, TooLarge, UnsupportedMedia."""
+    return decode(raw_body(request.META, request, limit=limit), shape)
+
+
+def raw_body(headers: Mapping[str, Any], stream: Any, *, limit: int) -> bytes:
+    """The bytes of a JSON body within `limit`; `headers` as in WSGI."""
+    media_type = str(headers.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedMedia("unsupported_media_type", "send Content-Type: application/json")
+    length = str(headers.get("CONTENT_LENGTH") or "0")
+    if not length.isdecimal() or int(length) > limit:
+        raise TooLarge("too_large", f"the body may have {limit} bytes at most")
+    data: bytes = stream.read(limit + 1)
+    if len(data) > limit:
+        raise TooLarge("too_large", f"the body may have {limit} bytes at most")
+    return data
+
+
+def decode(data: bytes, shape: type[T]) -> T:
+    """Raises Malformed where it is not JSON, Invalid where it is not the JSON this call takes."""
+    try:
+        return checked(data, msgspec.json.decode(data, type=shape))
+    except msgspec.ValidationError as error:
+        detail, pointer = described(error)
+        raise Invalid("invalid", detail, [Fault("invalid", detail, pointer)]) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Malformed("malformed", "the body is not JSON in UTF-8") from None
+
+
+def checked(data: bytes, value: T) -> T:
+    """What msgspec lets pass: NUL (PostgreSQL stores none), lone surrogates, a name given twice, deep nesting."""
+    if b"\\u0000" in data:
+        raise Invalid("invalid", "strings may not hold NUL characters")
+    try:
+        json.loads(data, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
+        raise Malformed("malformed", "the body is not JSON, or repeats a name in an object") from None
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError
+    for value in found.values():
+        if isinstance(value, str):
+            value.encode()
+    return found
+
+
+def described(error: msgspec.ValidationError) -> tuple[str, str]:
+    """(what to do, JSON pointer): msgspec's message without any name or value that came from the body."""
+    message = str(error)
+    found = _AT.search(message)
+    rule = message[: found.start()] if found else message
+    if "unknown field" in rule:
+        rule = "Object contains an unknown field"
+    elif "Invalid enum value" in rule or "Invalid value" in rule:
+        rule = "Value is not one of those allowed"
+    elif "`" in rule and not rule.startswith(("Expected", "Object missing")):
+        rule = "Value does not have the expected form"
+    return rule, pointer(found.group(1) if found else "")
+
+
+def pointer(path: str) -> str:
+    """msgspec's path (`.events[3].name`) as a JSON pointer (RFC 6901)."""
+    return "".join(f"/{name or place}" if name or place else "" for name, place in _STEP.findall(path))

@@ -1,0 +1,152 @@
+"""POST /consents and /consents/status."""
+
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from consent import edge
+from consent.api.bodies import body
+from consent.api.idempotency import idempotency_key
+from consent.api.shapes import Moment, SubjectNamed, Text, request_body, responses
+from consent.programs.tenancy import tenant
+from consent.records import actions, queries
+from consent.vault import identities
+
+PurposeCode = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+class Evidence(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What shows the act: the platform's button, a form, a document."""
+
+    button_id: Text | None = None
+    platform_authorization: Text | None = None
+    form_id: Text | None = None
+    document: Text | None = None
+
+
+class Guardian(msgspec.Struct, forbid_unknown_fields=True):
+    """The verified guardian of a subject under fourteen."""
+
+    reference: Text
+    verified_by: Text
+    verified_at: Moment
+
+
+class DecisionMade(msgspec.Struct, forbid_unknown_fields=True):
+    purpose: PurposeCode
+    decision: Literal["given", "refused", "deferred", "withdrawn"]
+
+
+class ActDone(msgspec.Struct, forbid_unknown_fields=True):
+    """One act of a subject with its decisions. A withdrawal needs `subject` and `decisions` only."""
+
+    subject: SubjectNamed
+    decisions: Annotated[list[DecisionMade], msgspec.Meta(min_length=1, max_length=50)]
+    notice: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
+    locale: Annotated[str, msgspec.Meta(min_length=2, max_length=35)] | None = None
+    occurred_at: Moment | None = None
+    sent_at: Moment | None = None
+    method: Literal["dialog", "settings", "portal", "offline", "import"] = "settings"
+    evidence: Evidence | None = None
+    act: Literal["single", "bundled"] = "single"
+    age_band: Literal["under_14", "14_17", "adult", "unknown"] = "unknown"
+    turns_14_on: date | None = None
+    guardian: Guardian | None = None
+
+
+class RecordMade(msgspec.Struct):
+    record_id: UUID
+    purpose: str
+    state: str
+    receipt: str | None
+
+
+class ActRecorded(msgspec.Struct):
+    """The subject's pseudonym and one record a decision, in order."""
+
+    subject_id: UUID
+    records: list[RecordMade]
+
+
+class StatusAsked(msgspec.Struct, forbid_unknown_fields=True):
+    """Every active purpose, unless some are named."""
+
+    subject: SubjectNamed
+    purposes: Annotated[list[PurposeCode], msgspec.Meta(max_length=100)] | None = None
+
+
+class StatusOfPurpose(msgspec.Struct):
+    purpose: str
+    state: str
+    allowed: bool
+    service_allowed: bool
+    may_prompt: bool
+    renewal_required: bool
+    expires_at: datetime | None
+    notice: str | None
+
+
+class Consents(APIView):
+    scope = "consents"
+
+    @extend_schema(operation_id="record_consents", request=request_body(ActDone), responses=responses(s201=ActRecorded))
+    def post(self, request: Request) -> Response:
+        """Record what a subject decided: all or nothing."""
+        done = body(request, ActDone)
+        pseudonym, recorded = actions.record_decisions(
+            vault=edge.vault(),
+            program_id=request.user.program_id,
+            identifiers=done.subject.identifiers(),
+            notice=done.notice,
+            decisions=[actions.Decision(made.purpose, made.decision) for made in done.decisions],
+            act=_act(done),
+            client_id=request.user.client_id,
+            may_import="import" in request.user.scopes,
+            idempotency=idempotency_key(request, done),
+        )
+        records = [RecordMade(made.record_id, made.purpose, made.state, None) for made in recorded]
+        return Response(ActRecorded(pseudonym, records), status=201)
+
+
+def _act(done: ActDone) -> actions.Act:
+    return actions.Act(
+        method=done.method,
+        kind=done.act,
+        locale=done.locale,
+        occurred_at=done.occurred_at,
+        sent_at=done.sent_at,
+        age_band=done.age_band,
+        turns_14_on=done.turns_14_on,
+        evidence=msgspec.to_builtins(done.evidence) if done.evidence else {},
+        guardian=msgspec.to_builtins(done.guardian) if done.guardian else None,
+    )
+
+
+class ConsentStatus(APIView):
+    scope = "consents"
+
+    @extend_schema(
+        operation_id="consent_status", request=request_body(StatusAsked), responses=responses(s200=list[StatusOfPurpose])
+    )
+    def post(self, request: Request) -> Response:
+        """What is allowed, per purpose: every launch's first call."""
+        asked = body(request, StatusAsked)
+        program_id = request.user.program_id
+        with tenant(program_id):
+            subject_id = identities.resolve(edge.vault(), program_id, asked.subject.identifiers())
+            found = queries.status(
+                program_id,
+                subject_id,
+                asked.purposes,
+                now=edge.now(),
+                prompt_cooldown=settings.ZHIQING_PROMPT_COOLDOWN,
+            )
+        return Response([StatusOfPurpose(**asdict(status)) for status in found])

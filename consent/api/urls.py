@@ -1,0 +1,13 @@
+"""The REST calls of consent."""
+
+from django.urls import path
+
+from consent.api import consents, notices, profile
+
+urlpatterns = [
+    path("notices/current", notices.CurrentNotice.as_view()),
+    path("notices/<str:sha256>", notices.NoticeBySha256.as_view()),
+    path("consents", consents.Consents.as_view()),
+    path("consents/status", consents.ConsentStatus.as_view()),
+    path("profile", profile.Profile.as_view()),
+]

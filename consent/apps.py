@@ -1,0 +1,15 @@
+from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
+from django.utils.translation import gettext_lazy as _
+
+
+class ConsentConfig(AppConfig):
+    """Who the data subject is, what they agreed to, and what they may ask."""
+
+    name = "consent"
+    verbose_name = _("Consent and rights")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        # Every app declares what it holds of a person in personal_data.py, found as admin.py is.
+        autodiscover_modules("personal_data")

@@ -1,0 +1,42 @@
+"""The app's models, each kept in the room it belongs to."""
+
+from consent.ledger.models import AuditEntry, Leaf
+from consent.notices.models import Notice, NoticePurpose, Purpose
+from consent.programs.models import (
+    ApiClient,
+    ApiKey,
+    Controller,
+    IdempotencyRecord,
+    MiniProgram,
+    OfficerAssignment,
+)
+from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, WithdrawalIntent
+from consent.rights.models import HolderRun, Package, PackagePart, RequestSubject, SubjectRequest
+from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
+
+__all__ = [
+    "ApiClient",
+    "ApiKey",
+    "AuditEntry",
+    "ConsentRecord",
+    "ConsentState",
+    "Controller",
+    "DataKey",
+    "HolderRun",
+    "IdempotencyRecord",
+    "Leaf",
+    "MiniProgram",
+    "Notice",
+    "NoticePurpose",
+    "OfficerAssignment",
+    "Package",
+    "PackagePart",
+    "ProfileAttribute",
+    "Purpose",
+    "RequestSubject",
+    "Subject",
+    "SubjectIdentifier",
+    "SubjectLookup",
+    "SubjectRequest",
+    "WithdrawalIntent",
+]

@@ -1,0 +1,96 @@
+"""Purposes, and the notices (versioned, immutable once published) that inform of them."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from consent.programs.models import MiniProgram
+
+
+class Audience(models.TextChoices):
+    GENERAL = "general", _("general")
+    MINOR = "minor", _("minors and their guardians")
+
+
+class SeparateConsent(models.TextChoices):
+    """The article of PIPL that asks for an act of its own (LAW.md L8)."""
+
+    SHARING = "23", _("Art. 23: provision to another handler")
+    DISCLOSURE = "25", _("Art. 25: public disclosure")
+    SURVEILLANCE = "26", _("Art. 26: image collection in public places")
+    SENSITIVE = "29", _("Art. 29: sensitive information")
+    CROSS_BORDER = "39", _("Art. 39: provision abroad")
+
+
+class Purpose(models.Model):
+    """Why personal information is processed. Its code is fixed for life; what is told of it is versioned in notices."""
+
+    program = models.ForeignKey(MiniProgram, models.PROTECT, verbose_name=_("mini-program"))
+    code = models.TextField(_("code"))
+    title = models.JSONField(_("title"))
+    necessary = models.BooleanField(_("necessary for the service"), default=False)
+    separate_consent = models.TextField(
+        _("separate consent"), choices=SeparateConsent.choices, null=True, blank=True
+    )
+    active = models.BooleanField(_("active"), default=True)
+    created_at = models.DateTimeField(_("created at"), db_default=Now())
+
+    class Meta:
+        db_table = "purpose"
+        verbose_name = _("purpose")
+        verbose_name_plural = _("purposes")
+        constraints = [models.UniqueConstraint(fields=["program", "code"], name="purpose_program_code")]
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class Notice(models.Model):
+    """One published version of a notice: `body` in all its locales, `sha256` of its RFC 8785 form."""
+
+    program = models.ForeignKey(MiniProgram, models.PROTECT, verbose_name=_("mini-program"))
+    audience = models.TextField(_("audience"), choices=Audience.choices)
+    version = models.IntegerField(_("version"))
+    sha256 = models.TextField(_("sha256"), unique=True)
+    body = models.JSONField(_("body"))
+    published_at = models.DateTimeField(_("published at"), db_default=Now())
+    effective_at = models.DateTimeField(_("effective at"))
+
+    class Meta:
+        db_table = "notice"
+        verbose_name = _("notice")
+        verbose_name_plural = _("notices")
+        constraints = [
+            models.UniqueConstraint(fields=["program", "audience", "version"], name="notice_program_version"),
+            models.CheckConstraint(condition=models.Q(sha256__regex=r"^[0-9a-f]{64}$"), name="notice_sha256"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.audience} v{self.version}"
+
+
+class NoticePurpose(models.Model):
+    """What one notice says of one purpose, as fields the gate and the holders can ask.
+
+    `material`: this version adds to or broadens the purpose, so consents given to earlier versions stop authorising
+    at its effective time. `attributes`: the profile attributes declared under the purpose.
+    """
+
+    program = models.ForeignKey(MiniProgram, models.PROTECT)
+    notice = models.ForeignKey(Notice, models.PROTECT, related_name="purposes")
+    purpose = models.ForeignKey(Purpose, models.PROTECT, related_name="versions")
+    categories = ArrayField(models.TextField())
+    attributes = ArrayField(models.TextField(), default=list)
+    retention_days = models.IntegerField()
+    validity_days = models.IntegerField(null=True)
+    material = models.BooleanField(default=False)
+
+    class Meta:
+        db_table = "notice_purpose"
+        verbose_name = _("purpose in a notice")
+        verbose_name_plural = _("purposes in notices")
+        constraints = [
+            models.UniqueConstraint(fields=["notice", "purpose"], name="notice_purpose_once"),
+            models.CheckConstraint(condition=models.Q(retention_days__gt=0), name="notice_purpose_retention"),
+        ]

@@ -1,0 +1,126 @@
+"""API keys: `zq_<key id>_<secret>`; stored hashed, scoped, expiring, two valid at once while a caller rotates."""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from consent.errors import Forbidden, Invalid, Unauthenticated
+from consent.programs.models import SCOPES, ApiClient, ApiKey
+from consent.programs.tenancy import tenant, without_tenant
+
+_HELP = "send Authorization: Bearer zq_<key id>_<secret>, with a key that has neither expired nor been revoked"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The mini-program's backend behind a request."""
+
+    client_id: int
+    program_id: int
+    zone: str
+    sandbox: bool
+    scopes: frozenset[str]
+
+    is_authenticated = True
+
+
+def authenticate(authorization: str, *, now: datetime) -> Caller:
+    """Raises Unauthenticated, always with the same words, whatever is wrong."""
+    scheme, _, token = authorization.partition(" ")
+    parts = token.strip().split("_")
+    if scheme.lower() != "bearer" or len(parts) != 3 or parts[0] != "zq" or not authorization.isascii():
+        raise Unauthenticated("unauthenticated", _HELP)
+    with without_tenant():
+        key = (
+            ApiKey.objects.select_related("client", "program")
+            .filter(key_id=parts[1], revoked_at__isnull=True, expires_at__gt=now)
+            .first()
+        )
+    if key is None or not hmac.compare_digest(bytes(key.secret_hash), hash_secret(parts[2])):
+        raise Unauthenticated("unauthenticated", _HELP)
+    return Caller(
+        key.client_id, key.program_id, key.program.zone, key.program.sandbox, frozenset(key.client.scopes)
+    )
+
+
+def hash_secret(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """DRF's hook; `request.user` is the Caller."""
+
+    def authenticate(self, request: Request) -> tuple[Caller, None]:
+        return authenticate(request.headers.get("Authorization", ""), now=timezone.now()), None
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+class HasScope(BasePermission):
+    """Default-deny: a view is closed until it names the `scope` it needs."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        scope = getattr(view, "scope", None)
+        if scope is None or scope not in request.user.scopes:
+            raise Forbidden("insufficient_scope", f"this call needs a key with the scope {scope}")
+        return True
+
+
+@dataclass(frozen=True)
+class IssuedKey:
+    """Shown once."""
+
+    client_id: int
+    token: str
+    expires_at: datetime
+
+
+def create_client(*, program_id: int, scopes: list[str], now: datetime, valid_for: timedelta) -> IssuedKey:
+    """A new caller with its first key. Raises Invalid for an unknown scope."""
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown or not scopes:
+        raise Invalid("unknown_scope", f"scopes are {', '.join(SCOPES)}")
+    with tenant(program_id):
+        client = ApiClient.objects.create(program_id=program_id, scopes=sorted(set(scopes)))
+        return _issue(client, now=now, valid_for=valid_for)
+
+
+def rotate_client(
+    *, program_id: int, client_id: int, now: datetime, valid_for: timedelta, overlap: timedelta
+) -> IssuedKey:
+    """A second key; keys before it end after `overlap` at the latest, and those before the last at once."""
+    with tenant(program_id):
+        client = ApiClient.objects.select_for_update().get(id=client_id, program_id=program_id)
+        valid = ApiKey.objects.filter(client=client, revoked_at__isnull=True, expires_at__gt=now).order_by("-id")
+        for place, key in enumerate(valid):
+            key.expires_at = min(key.expires_at, now + overlap) if place == 0 else now
+            key.save(update_fields=["expires_at"])
+        return _issue(client, now=now, valid_for=valid_for)
+
+
+def revoke_client(*, program_id: int, client_id: int, now: datetime) -> int:
+    """End all keys of a caller at once; answers how many were valid."""
+    with tenant(program_id):
+        keys = ApiKey.objects.filter(client_id=client_id, program_id=program_id, revoked_at__isnull=True)
+        return keys.update(revoked_at=now)
+
+
+def _issue(client: ApiClient, *, now: datetime, valid_for: timedelta) -> IssuedKey:
+    key_id, secret = secrets.token_hex(8), secrets.token_hex(32)
+    key = ApiKey.objects.create(
+        client=client,
+        program_id=client.program_id,
+        key_id=key_id,
+        secret_hash=hash_secret(secret),
+        expires_at=now + valid_for,
+    )
+    return IssuedKey(client.pk, f"zq_{key_id}_{secret}", key.expires_at)

@@ -1,0 +1,40 @@
+"""The tenant of a transaction: row-level security reads `zq.program`, and without it no owned row is visible (I8)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection, transaction
+
+
+@contextmanager
+def tenant(program_id: int) -> Iterator[None]:
+    """Run a transaction under one mini-program. Nested use joins the outer transaction."""
+    with transaction.atomic(savepoint=False):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('zq.program', %s, true)", [str(program_id)])
+        yield
+
+
+@contextmanager
+def role(name: str) -> Iterator[None]:
+    """Run statements of the current transaction as a group role: `zq_ingest` writes events, `zq_erase` deletes.
+
+    After an error the transaction is void and the role ends with it, so only success resets it.
+    """
+    if name not in ("zq_ingest", "zq_erase"):
+        raise ValueError("only zq_ingest and zq_erase are roles to act in")
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL ROLE {name}")
+        yield
+        cursor.execute("RESET ROLE")
+
+
+@contextmanager
+def without_tenant() -> Iterator[None]:
+    """Run a transaction as `zq_ops`, which may find keys and due work of every mini-program, and change nothing."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL ROLE zq_ops")
+        yield
+        with connection.cursor() as cursor:
+            cursor.execute("RESET ROLE")

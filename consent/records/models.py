@@ -1,0 +1,139 @@
+"""Consent records (append-only), what they come to (the state), and what is kept under a consent."""
+
+import uuid
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from consent.notices.models import Notice, Purpose
+from consent.programs.models import ApiClient, MiniProgram
+from consent.vault.models import Subject
+
+
+class State(models.TextChoices):
+    """W3C DPV consent states. Only given and renewed authorise."""
+
+    UNKNOWN = "unknown", _("unknown")
+    REQUESTED = "requested", _("requested")
+    REFUSED = "refused", _("refused")
+    GIVEN = "given", _("given")
+    RENEWED = "renewed", _("renewed")
+    WITHDRAWN = "withdrawn", _("withdrawn")
+    EXPIRED = "expired", _("expired")
+    INVALIDATED = "invalidated", _("invalidated")
+
+
+AUTHORISING = (State.GIVEN, State.RENEWED)
+
+
+class ConsentRecord(models.Model):
+    """One decision about one purpose: evidence, never changed. In the database the key is (id, subject_id).
+
+    `occurred_at` as claimed, `corrected_at` by the sender's clock skew, `received_at` by the database's clock.
+    `authorises_from`/`authorises_until` bound what it allows; both null where it allows nothing.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    subject = models.ForeignKey(Subject, models.DO_NOTHING, db_column="subject_id", verbose_name=_("data subject"))
+    program = models.ForeignKey(MiniProgram, models.PROTECT, verbose_name=_("mini-program"), db_index=False)
+    record_id = models.UUIDField(_("record id"), default=uuid.uuid4)
+    purpose = models.ForeignKey(Purpose, models.PROTECT, verbose_name=_("purpose"), db_index=False)
+    notice = models.ForeignKey(Notice, models.PROTECT, verbose_name=_("notice"), null=True, db_index=False)
+    version = models.IntegerField(_("version"))
+    state = models.TextField(_("state"), choices=State.choices)
+    act = models.TextField(_("act"))
+    method = models.TextField(_("method"))
+    locale = models.TextField(_("language"), null=True)
+    age_band = models.TextField(_("age band"))
+    turns_14_on = models.DateField(_("turns 14 on"), null=True)
+    evidence = models.BinaryField(_("sealed evidence"), null=True)
+    occurred_at = models.DateTimeField(_("occurred at"))
+    corrected_at = models.DateTimeField(_("corrected at"))
+    received_at = models.DateTimeField(_("received at"))
+    authorises_from = models.DateTimeField(_("authorises from"), null=True)
+    authorises_until = models.DateTimeField(_("authorises until"), null=True)
+    client = models.ForeignKey(ApiClient, models.PROTECT, verbose_name=_("recorded by"), null=True, db_index=False)
+    idempotency = models.BinaryField(_("idempotency key hash"), null=True)
+    leaf_id = models.BigIntegerField(_("leaf"))
+    salt = models.BinaryField(_("salt"), max_length=32)
+
+    class Meta:
+        db_table = "consent_record"
+        verbose_name = _("consent record")
+        verbose_name_plural = _("consent records")
+        constraints = [
+            models.UniqueConstraint(fields=["subject", "version", "purpose"], name="consent_record_version"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.record_id)
+
+
+class ConsentState(models.Model):
+    """What a subject's records about a purpose come to: the row the gate locks and a withdrawal updates.
+
+    `grant_from`/`grant_until`: the current unbroken grant; `record_from`: since when `record_id` is the record in
+    force (before it, an earlier record of the same grant). `barrier_at`: server time of the newest refusal,
+    withdrawal, lifted restriction or erasure taken back; no later grant reaches back over it.
+    The three flags repeat the subject's, because the gate locks nothing else.
+    """
+
+    pk = models.CompositePrimaryKey("subject_id", "purpose_id")
+    subject = models.ForeignKey(Subject, models.DO_NOTHING, db_column="subject_id", db_index=False)
+    purpose = models.ForeignKey(Purpose, models.PROTECT, db_index=False)
+    program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
+    state = models.TextField(choices=State.choices)
+    record_id = models.BigIntegerField()
+    notice = models.ForeignKey(Notice, models.PROTECT, null=True, db_index=False)
+    record_from = models.DateTimeField(null=True)
+    grant_from = models.DateTimeField(null=True)
+    grant_until = models.DateTimeField(null=True)
+    barrier_at = models.DateTimeField(null=True)
+    asked_at = models.DateTimeField()
+    restricted = models.BooleanField(default=False)
+    erasure_pending = models.BooleanField(default=False)
+    guardian_pending = models.BooleanField(default=False)
+    renewal_required = models.BooleanField(default=False)
+    version = models.IntegerField(default=0)
+
+    class Meta:
+        db_table = "consent_state"
+        verbose_name = _("consent state")
+        verbose_name_plural = _("consent states")
+        constraints = [
+            models.CheckConstraint(condition=models.Q(state__in=State.values), name="consent_state_state"),
+            models.CheckConstraint(
+                condition=~models.Q(state__in=[s.value for s in AUTHORISING])
+                | models.Q(grant_from__isnull=False, record_from__isnull=False, notice__isnull=False),
+                name="consent_state_grant",
+            ),
+        ]
+
+
+class WithdrawalIntent(models.Model):
+    """Committed just before a withdrawal takes its locks: batches that see it step aside, so that they cannot starve it."""
+
+    pk = models.CompositePrimaryKey("subject_id", "purpose_id")
+    subject = models.ForeignKey(Subject, models.DO_NOTHING, db_column="subject_id", db_index=False)
+    purpose = models.ForeignKey(Purpose, models.PROTECT, db_index=False)
+    program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "withdrawal_intent"
+
+
+class ProfileAttribute(models.Model):
+    """A declared attribute of the subject, sealed; kept under the consent to its purpose."""
+
+    pk = models.CompositePrimaryKey("subject_id", "name")
+    subject = models.ForeignKey(Subject, models.DO_NOTHING, db_column="subject_id", db_index=False)
+    name = models.TextField()
+    program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
+    purpose = models.ForeignKey(Purpose, models.PROTECT, db_index=False)
+    sealed = models.BinaryField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "profile_attribute"

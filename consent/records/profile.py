@@ -1,0 +1,101 @@
+"""Profile attributes: declared in a notice under a purpose, sealed, kept while that purpose is consented to."""
+
+import uuid
+from collections.abc import Mapping
+
+from consent.errors import Fault, Invalid
+from consent.notices.models import NoticePurpose
+from consent.programs.tenancy import tenant
+from consent.records.grants import of_state
+from consent.records.models import ConsentState, ProfileAttribute
+from consent.records.queries import coverage, db_now
+from consent.vault import identities
+from consent.vault.envelope import Cell, open_cell, seal
+from consent.vault.identities import Vault
+from consent.vault.lookup import Identifiers
+from consent.vault.models import Subject
+
+
+def put_attributes(
+    *, vault: Vault, program_id: int, identifiers: Identifiers, attributes: Mapping[str, str | None]
+) -> tuple[uuid.UUID, list[str]]:
+    """Set (or, with None, remove) attributes, all or nothing; answers the pseudonym and the names kept.
+
+    Raises Invalid: `undeclared_attribute`, or the code of why the purpose may not be processed (`consent_missing`, …).
+    """
+    with tenant(program_id):
+        subject_id = identities.resolve(vault, program_id, identifiers)
+        subject = Subject.objects.select_for_update(no_key=True).filter(id=subject_id).first()
+        if subject is None:
+            raise Invalid("consent_missing", "nobody asked this subject for consent yet")
+        write(vault, subject, attributes)
+        kept = ProfileAttribute.objects.filter(subject=subject).order_by("name").values_list("name", flat=True)
+        return subject.pseudonym, list(kept)
+
+
+def write(vault: Vault, subject: Subject, attributes: Mapping[str, str | None]) -> int:
+    """The same on a subject whose row is held by the caller; answers how many were set or removed."""
+    purposes = _purposes(subject, attributes)
+    removed = [name for name, value in attributes.items() if value is None]
+    ProfileAttribute.objects.filter(subject=subject, name__in=removed).delete()
+    data_key, now = vault.data_key(subject.program_id, subject.id), db_now()
+    rows = [
+        ProfileAttribute(
+            subject=subject,
+            name=name,
+            program_id=subject.program_id,
+            purpose_id=purposes[name],
+            sealed=seal(data_key, value.encode(), cell(subject, name)),
+            updated_at=now,
+        )
+        for name, value in sorted(attributes.items())
+        if value is not None
+    ]
+    ProfileAttribute.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["subject", "name"],
+        update_fields=["purpose", "sealed", "updated_at"],
+    )
+    return len(attributes)
+
+
+def opened(vault: Vault, subject: Subject) -> dict[str, str]:
+    """The attributes in plaintext, for the subject's own package. Name -> value."""
+    data_key = vault.data_key(subject.program_id, subject.id)
+    rows = ProfileAttribute.objects.filter(subject=subject).order_by("name")
+    return {row.name: open_cell(data_key, bytes(row.sealed), cell(subject, row.name)).decode() for row in rows}
+
+
+def cell(subject: Subject, name: str) -> Cell:
+    return Cell(subject.program_id, "profile_attribute", "sealed", name, subject.id)
+
+
+def _purposes(subject: Subject, attributes: Mapping[str, str | None]) -> dict[str, int]:
+    """Attribute -> the consented purpose whose notice declares it. A share lock keeps a withdrawal from passing by."""
+    states = ConsentState.objects.select_for_update().filter(subject=subject).order_by("purpose_id")
+    grants = {state.purpose_id: of_state(state) for state in states}
+    now, covered = db_now(), coverage(subject.program_id)
+    found: dict[str, int] = {}
+    faults: dict[str, str] = dict.fromkeys(attributes, "undeclared_attribute")
+    told = NoticePurpose.objects.filter(program_id=subject.program_id, attributes__overlap=list(attributes))
+    for version in told.order_by("id"):
+        grant = grants.get(version.purpose_id)
+        if grant is not None and grant.notice_id not in (None, version.notice_id):
+            continue
+        refusal = (
+            "consent_missing" if grant is None else grant.refusal(now, covered.get((version.purpose_id, version.notice_id)))
+        )
+        for name in set(version.attributes) & set(attributes):
+            if refusal is None:
+                found[name] = version.purpose_id
+            else:
+                faults[name] = refusal
+    missing = [
+        Fault(faults[name], "declare it in a notice and ask for consent to its purpose first", f"/attributes/{name}")
+        for name, value in attributes.items()
+        if name not in found and value is not None
+    ]
+    if missing:
+        raise Invalid(missing[0].code, missing[0].detail, missing)
+    return found

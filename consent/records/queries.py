@@ -1,0 +1,143 @@
+"""Reads of consent: what the gate locks, what the status call answers, which record was in force."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import connection
+
+from consent.notices.models import Purpose
+from consent.records.grants import FIELDS, Coverage, Grant, of_state
+from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State
+
+_LOCK = (
+    f"SELECT {', '.join(FIELDS)} FROM consent_state"
+    " WHERE subject_id = ANY(%s) AND purpose_id = ANY(%s) ORDER BY subject_id, purpose_id FOR SHARE"
+)
+_INTENTS = "SELECT subject_id, purpose_id FROM withdrawal_intent WHERE subject_id = ANY(%s)"
+_COVERAGE = """
+    SELECT told.purpose_id, told.notice_id, told.categories, min(later.effective_at)
+    FROM notice_purpose told
+    JOIN notice told_in ON told_in.id = told.notice_id
+    LEFT JOIN (SELECT m.purpose_id, n.audience, n.version, n.effective_at
+               FROM notice_purpose m JOIN notice n ON n.id = m.notice_id WHERE m.material) later
+      ON later.purpose_id = told.purpose_id AND later.audience = told_in.audience AND later.version > told_in.version
+    WHERE told.program_id = %s
+    GROUP BY told.purpose_id, told.notice_id, told.categories
+"""
+
+
+def db_now() -> datetime:
+    """The database's clock: the one clock of all nodes. After a lock it is later than whatever the lock waited for."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        row = cursor.fetchone()
+    now: datetime = row[0]
+    return now
+
+
+def coverage(program_id: int) -> dict[tuple[int, int], Coverage]:
+    """(purpose id, notice id) -> Coverage, for every published version."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COVERAGE, [program_id])
+        return {(row[0], row[1]): Coverage(frozenset(row[2]), row[3]) for row in cursor.fetchall()}
+
+
+def lock_grants(subject_ids: list[int], purpose_ids: list[int]) -> tuple[dict[tuple[int, int], Grant], set[tuple[int, int]]]:
+    """Lock the batch's consent states for the rest of the transaction (I2) and read them; and who is about to withdraw.
+
+    Intents are read first: a batch that begins after an intent was committed takes no lock on that subject, so that
+    readers cannot keep a withdrawal waiting for ever. The states are locked in key order, all at once.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_INTENTS, [subject_ids])
+        intents = {(row[0], row[1]) for row in cursor.fetchall()}
+        leaving = {subject_id for subject_id, _ in intents}
+        cursor.execute(_LOCK, [[i for i in subject_ids if i not in leaving], purpose_ids])
+        grants = {(row[0], row[1]): Grant(*row) for row in cursor.fetchall()}
+    return grants, {(s, p) for s in leaving for p in purpose_ids}
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorisingRecord:
+    """A record of a grant and since when it was in force."""
+
+    subject_id: int
+    purpose_id: int
+    record_id: int
+    notice_id: int
+    since: datetime
+
+
+def earlier_records(pairs: Iterable[tuple[int, int]]) -> list[AuthorisingRecord]:
+    """The authorising records of the pairs, newest first: which of them an event of before the last renewal names."""
+    subjects, purposes = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
+    rows = ConsentRecord.objects.filter(
+        subject_id__in=subjects, purpose_id__in=purposes, authorises_from__isnull=False
+    ).order_by("subject_id", "purpose_id", "-authorises_from", "-version")
+    return [
+        AuthorisingRecord(row.subject_id, row.purpose_id, row.id, row.notice_id, row.authorises_from)
+        for row in rows
+        if row.notice_id is not None and row.authorises_from is not None
+    ]
+
+
+@dataclass(frozen=True)
+class PurposeStatus:
+    """API.md's answer of `/consents/status` for one purpose; `notice` is the sha256 of the version consented to."""
+
+    purpose: str
+    state: str
+    allowed: bool
+    service_allowed: bool
+    may_prompt: bool
+    renewal_required: bool
+    expires_at: datetime | None
+    notice: str | None
+
+
+def status(
+    program_id: int, subject_id: int | None, purposes: list[str] | None, *, now: datetime, prompt_cooldown: timedelta
+) -> list[PurposeStatus]:
+    """Every active purpose, or those named. A subject nobody knows is one about whom nothing was decided."""
+    rows = Purpose.objects.filter(program_id=program_id, active=True).order_by("id")
+    if purposes is not None:
+        rows = rows.filter(code__in=purposes)
+    states = {
+        state.purpose_id: state
+        for state in ConsentState.objects.filter(subject_id=subject_id).select_related("notice")
+        if subject_id is not None
+    }
+    covered = coverage(program_id)
+    return [_status(purpose, states.get(purpose.id), covered, now, prompt_cooldown) for purpose in rows]
+
+
+def _status(
+    purpose: Purpose,
+    state: ConsentState | None,
+    covered: dict[tuple[int, int], Coverage],
+    now: datetime,
+    prompt_cooldown: timedelta,
+) -> PurposeStatus:
+    if state is None:
+        return PurposeStatus(
+            purpose.code, State.UNKNOWN, False, not purpose.necessary, True, False, None, None
+        )
+    told = covered.get((purpose.id, state.notice_id)) if state.notice_id else None
+    refusal = of_state(state).refusal(now, told)
+    # A grant that is not yet in force (its notice takes effect later) authorises nothing now.
+    allowed = refusal is None and state.grant_from is not None and state.grant_from <= now
+    lapsed = told is not None and told.lapses_at is not None and told.lapses_at <= now
+    renewal = refusal == "renewal_required" or (lapsed and state.state in AUTHORISING)
+    refused = state.state in (State.REFUSED, State.WITHDRAWN)
+    cooling = refused and state.barrier_at is not None and now < state.barrier_at + prompt_cooldown and not lapsed
+    return PurposeStatus(
+        purpose=purpose.code,
+        state=State.EXPIRED if refusal == "consent_expired" else state.state,
+        allowed=allowed,
+        service_allowed=allowed or not purpose.necessary,
+        may_prompt=not cooling and not state.erasure_pending and (refusal is not None),
+        renewal_required=renewal,
+        expires_at=state.grant_until,
+        notice=state.notice.sha256 if state.notice else None,
+    )

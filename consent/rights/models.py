@@ -1,0 +1,187 @@
+"""Requests of data subjects, the run of each holder of personal data, and the packages they yield."""
+
+import uuid
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from consent.programs.models import MiniProgram
+from consent.vault.models import Subject
+
+
+class RequestKind(models.TextChoices):
+    ACCESS = "access", _("access")
+    COPY = "copy", _("copy")
+    PORTABILITY = "portability", _("portability")
+    RECTIFICATION = "rectification", _("rectification")
+    ERASURE = "erasure", _("erasure")
+    RESTRICTION = "restriction", _("restriction")
+    OBJECTION = "objection", _("objection")
+    CANCELLATION = "cancellation", _("account cancellation")
+    EXPLANATION = "explanation", _("explanation")
+
+
+class RequestState(models.TextChoices):
+    RECEIVED = "received", _("received")
+    VERIFYING = "verifying", _("verifying")
+    IN_REVIEW = "in_review", _("in review")
+    APPROVED = "approved", _("approved")
+    IN_PROGRESS = "in_progress", _("in progress")
+    COMPLETED = "completed", _("completed")
+    PARTIALLY_COMPLETED = "partially_completed", _("partially completed")
+    COMPLETED_NO_DATA = "completed_no_data", _("completed, no data held")
+    REJECTED = "rejected", _("rejected")
+    WITHDRAWN = "withdrawn", _("taken back")
+    FAILED = "failed", _("failed")
+
+
+TERMINAL = (
+    RequestState.COMPLETED,
+    RequestState.PARTIALLY_COMPLETED,
+    RequestState.COMPLETED_NO_DATA,
+    RequestState.REJECTED,
+    RequestState.WITHDRAWN,
+    RequestState.FAILED,
+)
+
+
+class SubjectRequest(models.Model):
+    """The stub of a request: it names no subject and stays when the subject is gone.
+
+    `due_at`: the legal deadline; `undo_until`: an erasure may be taken back before it and runs after it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    program = models.ForeignKey(MiniProgram, models.PROTECT, verbose_name=_("mini-program"))
+    kind = models.TextField(_("kind"), choices=RequestKind.choices)
+    state = models.TextField(_("state"), choices=RequestState.choices)
+    requester = models.TextField(_("requester"), default="self")
+    locale = models.TextField(_("language"))
+    received_at = models.DateTimeField(_("received at"))
+    due_at = models.DateTimeField(_("due at"))
+    undo_until = models.DateTimeField(_("may be taken back until"), null=True)
+    closed_at = models.DateTimeField(_("closed at"), null=True)
+    idempotency = models.BinaryField(null=True)
+
+    class Meta:
+        db_table = "subject_request"
+        verbose_name = _("data-subject request")
+        verbose_name_plural = _("data-subject requests")
+        constraints = [
+            models.CheckConstraint(condition=models.Q(kind__in=RequestKind.values), name="subject_request_kind"),
+            models.CheckConstraint(condition=models.Q(state__in=RequestState.values), name="subject_request_state"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=[s.value for s in TERMINAL], closed_at__isnull=False)
+                | (~models.Q(state__in=[s.value for s in TERMINAL]) & models.Q(closed_at__isnull=True)),
+                name="subject_request_closed",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["due_at"], name="subject_request_open", condition=models.Q(closed_at__isnull=True)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class RequestSubject(models.Model):
+    """Whom a request is about, and what it asks, sealed. Goes at erasure; the stub stays.
+
+    `scope` is a fingerprint of the purposes asked about, so that one open request of a kind and scope is a constraint.
+    """
+
+    pk = models.CompositePrimaryKey("subject_id", "request_id")
+    subject = models.ForeignKey(Subject, models.DO_NOTHING, db_column="subject_id", db_index=False)
+    request_id = models.UUIDField(db_index=True)
+    program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
+    kind = models.TextField(choices=RequestKind.choices)
+    scope = models.TextField(default="")
+    open = models.BooleanField(default=True)
+    sealed = models.BinaryField(null=True)
+
+    class Meta:
+        db_table = "request_subject"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["subject", "kind", "scope"], name="request_subject_one_open", condition=models.Q(open=True)
+            ),
+        ]
+
+
+class RunStatus(models.TextChoices):
+    PENDING = "pending", _("pending")
+    RUNNING = "running", _("running")
+    DONE = "done", _("done")
+    FAILED = "failed", _("failed")
+
+
+class HolderRun(models.Model):
+    """One holder's part of one request: claimed with a lease, idempotent, done in transactions of its own.
+
+    `stage` orders the holders of a request: a run may start when all runs of lower stages are done.
+    """
+
+    request = models.ForeignKey(SubjectRequest, models.PROTECT, related_name="runs", verbose_name=_("request"))
+    program = models.ForeignKey(MiniProgram, models.PROTECT, verbose_name=_("mini-program"))
+    holder = models.TextField(_("holder"))
+    stage = models.SmallIntegerField(_("stage"))
+    status = models.TextField(_("status"), choices=RunStatus.choices, default=RunStatus.PENDING)
+    not_before = models.DateTimeField(_("not before"))
+    attempts = models.IntegerField(_("attempts"), default=0)
+    lease_until = models.DateTimeField(_("lease until"), null=True)
+    lease_token = models.UUIDField(null=True)
+    affected = models.BigIntegerField(_("rows affected"), default=0)
+    error = models.TextField(_("error code"), default="", blank=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True)
+
+    class Meta:
+        db_table = "holder_run"
+        verbose_name = _("holder run")
+        verbose_name_plural = _("holder runs")
+        constraints = [
+            models.UniqueConstraint(fields=["request", "holder"], name="holder_run_once"),
+            models.CheckConstraint(condition=models.Q(status__in=RunStatus.values), name="holder_run_status"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["not_before"],
+                name="holder_run_due",
+                condition=models.Q(status__in=[RunStatus.PENDING.value, RunStatus.RUNNING.value]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.holder
+
+
+class Package(models.Model):
+    """The answer to an access request, sealed with the subject's data key in parts; expires and is erased."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    subject = models.ForeignKey(Subject, models.DO_NOTHING, db_column="subject_id")
+    program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
+    request_id = models.UUIDField()
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    complete = models.BooleanField(default=False)
+
+    class Meta:
+        db_table = "package"
+        constraints = [models.UniqueConstraint(fields=["subject", "request_id"], name="package_request")]
+
+
+class PackagePart(models.Model):
+    """One sealed piece of a package; a package is its parts in order."""
+
+    pk = models.CompositePrimaryKey("subject_id", "package_id", "number")
+    subject = models.ForeignKey(Subject, models.DO_NOTHING, db_column="subject_id", db_index=False)
+    package_id = models.UUIDField()
+    number = models.IntegerField()
+    program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
+    sealed = models.BinaryField()
+
+    class Meta:
+        db_table = "package_part"

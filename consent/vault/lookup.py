@@ -1,0 +1,72 @@
+"""From an identifier to the index under which its subject is found: a keyed HMAC, one way, apart for each mini-program."""
+
+import hmac
+import struct
+import uuid
+from collections.abc import Mapping
+from functools import lru_cache
+
+from consent.errors import Fault, Invalid
+from consent.vault.keyring import Keyring
+from consent.vault.suites import AES
+
+PSEUDONYM = "subject_id"
+KINDS = ("openid", "unionid", "external_id", PSEUDONYM)
+MAX_IDENTIFIER_CHARS = 128
+
+Identifiers = Mapping[str, str]
+"""Kind -> value as sent: `{"openid": …}`, `{"subject_id": …}` and so on; several kinds may name one subject."""
+
+
+def normalise(kind: str, value: str) -> str:
+    """Identifiers are opaque and compared as they are; a pseudonym is compared as the UUID it is.
+
+    Raises Invalid (pointer /subject/<kind>) for an empty, overlong or unprintable value.
+    """
+    if kind == PSEUDONYM:
+        try:
+            return str(uuid.UUID(value))
+        except ValueError:
+            raise _invalid(kind, "subject_id must be the UUID that Zhiqing answered") from None
+    if not 0 < len(value) <= MAX_IDENTIFIER_CHARS or not value.isprintable() or value != value.strip():
+        raise _invalid(kind, f"give 1 to {MAX_IDENTIFIER_CHARS} printable characters without spaces around them")
+    return value
+
+
+def _invalid(kind: str, detail: str) -> Invalid:
+    return Invalid("invalid_identifier", detail, [Fault("invalid_identifier", detail, f"/subject/{kind}")])
+
+
+class Lookup:
+    """Computes indexes. Keys are derived once per (version, kind) and each HMAC copied from a prepared one."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+        self._prepared = lru_cache(maxsize=64)(self._prepare)
+
+    def _prepare(self, version: int, kind: str) -> hmac.HMAC:
+        key = AES.derive(self._keyring.index.key(version), b"zhiqing lookup " + kind.encode())
+        return AES.mac(key)
+
+    @property
+    def primary(self) -> int:
+        return self._keyring.index.primary
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """All enabled versions: while a key rotates, creation writes and lookups read every one."""
+        return tuple(sorted(self._keyring.index.keys))
+
+    def index(self, program_id: int, kind: str, value: str, version: int) -> bytes:
+        """32 bytes for a normalised value."""
+        mac = self._prepared(version, kind).copy()
+        encoded = value.encode()
+        mac.update(struct.pack(">II", program_id, len(kind)) + kind.encode())
+        mac.update(struct.pack(">I", len(encoded)) + encoded)
+        return mac.digest()
+
+    def fingerprint(self, purpose: str, message: bytes) -> bytes:
+        """A keyed hash for things to be recognised again but not read: Idempotency-Keys and the bodies under them."""
+        mac = self._prepared(self.primary, f"fingerprint {purpose}").copy()
+        mac.update(message)
+        return mac.digest()

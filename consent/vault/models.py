@@ -1,0 +1,87 @@
+"""The data subject and their identifiers: the lookup that finds them, the sealed values, the key that opens them."""
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from consent.programs.models import MiniProgram
+
+
+class IdentifierKind(models.TextChoices):
+    OPENID = "openid", _("openid")
+    UNIONID = "unionid", _("unionid")
+    EXTERNAL_ID = "external_id", _("external id")
+
+
+class Subject(models.Model):
+    """A natural person, known to one mini-program. Exists only because somebody asked them for consent.
+
+    `pseudonym` is what leaves the service; `erasure_handle` (128 random bits) names the subject in the journal and is
+    stored nowhere else. `version` counts the subject's decisions, so that the ledger keeps their order.
+    """
+
+    id = models.BigAutoField(primary_key=True, db_column="subject_id")
+    program = models.ForeignKey(MiniProgram, models.PROTECT, verbose_name=_("mini-program"), db_index=False)
+    pseudonym = models.UUIDField(_("pseudonym"))
+    erasure_handle = models.BinaryField(_("erasure handle"), max_length=16)
+    version = models.IntegerField(_("version"), default=0)
+    restricted = models.BooleanField(_("restricted"), default=False)
+    erasure_pending = models.BooleanField(_("erasure pending"), default=False)
+    guardian_pending = models.BooleanField(_("guardian pending"), default=False)
+    created_at = models.DateTimeField(_("created at"), db_default=Now())
+
+    class Meta:
+        db_table = "subject"
+        verbose_name = _("data subject")
+        verbose_name_plural = _("data subjects")
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+class SubjectLookup(models.Model):
+    """`index` = keyed HMAC of (mini-program, kind, normalised identifier); pseudonyms are found through it too.
+
+    No foreign key: on Citus this table is distributed by its hash, not by the subject.
+    """
+
+    index = models.BinaryField(primary_key=True, max_length=32)
+    program = models.ForeignKey(MiniProgram, models.DO_NOTHING, db_constraint=False, db_index=False)
+    subject_id = models.BigIntegerField(db_index=True)
+    kind = models.TextField()
+    key_version = models.IntegerField()
+
+    class Meta:
+        db_table = "subject_lookup"
+
+
+class DataKey(models.Model):
+    """The subject's random data key, wrapped by a key-encryption key of the keyring. Destroyed last."""
+
+    subject = models.OneToOneField(Subject, models.DO_NOTHING, primary_key=True, db_column="subject_id")
+    program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
+    wrapped = models.BinaryField()
+    key_version = models.IntegerField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "data_key"
+
+
+class SubjectIdentifier(models.Model):
+    """An identifier as the platform or the caller gave it, sealed with the subject's data key."""
+
+    pk = models.CompositePrimaryKey("subject_id", "kind")
+    subject = models.ForeignKey(Subject, models.DO_NOTHING, db_column="subject_id", db_index=False)
+    kind = models.TextField(choices=IdentifierKind.choices)
+    program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
+    sealed = models.BinaryField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "subject_identifier"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(kind__in=IdentifierKind.values), name="subject_identifier_kind"
+            ),
+        ]

@@ -1,0 +1,80 @@
+"""The cast every test draws on: an empty database, mini-programs with notices and keys, callers over HTTP."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connection
+from pytest_django.plugin import DjangoDbBlocker
+
+from config import env
+from tests.cast import Program, make_program
+
+KEPT = {"django_migrations", "django_content_type", "auth_permission"}
+
+
+@pytest.fixture(scope="session")
+def tables(migrated: None) -> list[str]:
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as owner:
+        rows = owner.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
+            " AND NOT relispartition"
+        ).fetchall()
+    return sorted({str(row[0]) for row in rows} - KEPT)
+
+
+@pytest.fixture
+def owner(migrated: None) -> Iterator[psycopg.Connection]:
+    """The database as its owner sees it: everything, whatever the tenant."""
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as connected:
+        yield connected
+
+
+@pytest.fixture
+def database(tables: list[str], django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Real transactions as the application's login; emptied afterwards by the owner."""
+    with django_db_blocker.unblock():
+        yield
+        connection.close()
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as owner:
+        owner.execute(f"TRUNCATE {', '.join(tables)} CASCADE")  # type: ignore[arg-type]  # names from pg_class
+
+
+@pytest.fixture
+def as_worker(database: None) -> Callable[[], AbstractContextManager[None]]:
+    """`with as_worker():` what a Celery worker does, under the worker's login."""
+
+    @contextmanager
+    def working() -> Iterator[None]:
+        application = dict(connection.settings_dict)
+        url = settings.DATABASE_URLS["worker"]
+        connection.close()
+        connection.settings_dict.update(env.database(url))
+        try:
+            yield
+        finally:
+            connection.close()
+            connection.settings_dict.update(application)
+
+    return working
+
+
+@pytest.fixture
+def program(database: None) -> Program:
+    """A mini-program with a notice, the starter catalogue, and a key with every scope."""
+    return make_program()
+
+
+@pytest.fixture
+def sandbox(database: None) -> Program:
+    """The same as a sandbox: reports with k = 1."""
+    return make_program(sandbox=True)
+
+
+@pytest.fixture
+def other(database: None) -> Program:
+    """Somebody else's mini-program."""
+    return make_program()

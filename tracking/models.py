@@ -1,0 +1,105 @@
+"""The event catalogue and the events themselves."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from consent.notices.models import Purpose
+from consent.programs.models import MiniProgram
+
+
+class EventStatus(models.TextChoices):
+    DRAFT = "draft", _("draft")
+    ACTIVE = "active", _("active")
+    RETIRED = "retired", _("retired")
+
+
+class EventType(models.Model):
+    """An event that may be recorded, for one purpose that never changes.
+
+    `categories`: what of a person it records; the consent's notice must cover them all.
+    `properties`: name -> declaration (tracking.catalogue.Property); anything else is refused.
+    """
+
+    program = models.ForeignKey(MiniProgram, models.PROTECT, verbose_name=_("mini-program"))
+    name = models.TextField(_("name"))
+    purpose = models.ForeignKey(Purpose, models.PROTECT, verbose_name=_("purpose"))
+    description = models.TextField(_("description"), default="", blank=True)
+    status = models.TextField(_("status"), choices=EventStatus.choices, default=EventStatus.ACTIVE)
+    categories = ArrayField(models.TextField(), verbose_name=_("categories"))
+    properties = models.JSONField(_("properties"), default=dict)
+    version = models.IntegerField(_("version"), default=1)
+    updated_at = models.DateTimeField(_("updated at"), db_default=Now())
+
+    class Meta:
+        db_table = "event_type"
+        verbose_name = _("event type")
+        verbose_name_plural = _("event types")
+        constraints = [
+            models.UniqueConstraint(fields=["program", "name"], name="event_type_program_name"),
+            models.CheckConstraint(condition=models.Q(status__in=EventStatus.values), name="event_type_status"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Page(models.Model):
+    """A page path without its query string; events carry its id."""
+
+    program = models.ForeignKey(MiniProgram, models.PROTECT)
+    path = models.TextField()
+
+    class Meta:
+        db_table = "page"
+        verbose_name = _("page")
+        verbose_name_plural = _("pages")
+        constraints = [models.UniqueConstraint(fields=["program", "path"], name="page_program_path")]
+
+    def __str__(self) -> str:
+        return self.path
+
+
+class Event(models.Model):
+    """A stored event. Partitioned by `day`, the UTC date of `occurred_at` as sent, so a retry meets its first copy.
+
+    Always ask with the days named: without them every partition is locked. Keys into other tables are values only.
+    `program_id` is filled by the database from the tenant setting, never by the writer.
+    """
+
+    pk = models.CompositePrimaryKey("subject_id", "day", "event_id")
+    subject_id = models.BigIntegerField()
+    day = models.DateField()
+    event_id = models.TextField(db_collation="C")
+    program_id = models.IntegerField()
+    type_id = models.BigIntegerField()
+    consent_record_id = models.BigIntegerField()
+    session_id = models.TextField(null=True, db_collation="C")
+    page_id = models.BigIntegerField(null=True)
+    occurred_at = models.DateTimeField()
+    corrected_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+    dwell_ms = models.IntegerField(null=True)
+    scene = models.TextField(null=True)
+    context = models.JSONField(null=True)
+    properties = models.JSONField(null=True)
+
+    class Meta:
+        db_table = "event"
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+
+
+class SubjectDay(models.Model):
+    """A day on which the subject has events: lets their events be read and erased with the days named."""
+
+    pk = models.CompositePrimaryKey("subject_id", "day")
+    subject_id = models.BigIntegerField()
+    day = models.DateField()
+    program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
+
+    class Meta:
+        db_table = "subject_day"
+        verbose_name = _("active day")
+        verbose_name_plural = _("active days")
