@@ -35,7 +35,7 @@ demo: .venv/.runtime ## start everything, do the main job over HTTP, stop everyt
 	@$(PY) -m config.demo $(ARGS)
 
 test: .venv/.dev ## run the tests; ARGS="-k name" chooses some
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -m "not long" $(ARGS)
 
 serve: .venv/.runtime ## run the whole stack in the foreground; PORT=8000 VAR=./var
 	@exec $(PY) -m config.serve --port "$(PORT)" --var "$(VAR)"
@@ -47,7 +47,7 @@ check: .venv/.dev ## lint, types, import contracts, Django's checks, missing mig
 	$(PY) .venv/bin/lint-imports
 	$(STATIC) $(PY) manage.py check
 	$(STATIC) $(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -m "not long" $(ARGS)
 
 test-long: .venv/.dev ## run the tests marked long, which make test leaves out
 	@$(PY) -m pytest -m long $(ARGS)

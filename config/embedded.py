@@ -37,7 +37,7 @@ from urllib.parse import quote
 DATABASE = "zhiqing"
 OWNER = "zhiqing_owner"
 LOGINS = {"DATABASE_URL": "zhiqing_app", "DATABASE_WORKER_URL": "zhiqing_worker", "DATABASE_OWNER_URL": OWNER}
-OPEN_PLACES = ("/var/tmp", "/tmp")
+OPEN_PLACES = ("/var/tmp", "/tmp")  # noqa: S108  what is made there is made private, or its owner checked
 PORT = 5432  # only part of the socket's name: PostgreSQL listens on no address
 SOCKET_BYTES = 107
 NOTE = "postgres.place"
@@ -63,7 +63,8 @@ SETTINGS = {
     "log_statement": "none",
     "log_min_duration_statement": "-1",
 }
-UNDURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# Commits still reach the kernel, so that tests may kill PostgreSQL and find what was acknowledged.
+UNDURABLE = {"fsync": "off", "full_page_writes": "off"}
 
 
 class EmbeddedError(Exception):
@@ -93,18 +94,22 @@ def write_private(path: Path, text: str) -> None:
     """Replaces the file in one step, readable by this user only."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
     fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
     fresh.replace(path)
 
 
 def prepare(var: Path) -> Path:
-    """Makes the folder and its log folder, for this user only; returns its real path."""
+    """Makes the folder and its log folder, for this user only; returns its real path. A folder that was there keeps
+    its mode: it may be somebody's home by mistake, and everything in it that matters is closed by itself."""
     folder = var.resolve()
-    if re.search(r"[\r\n\0]", str(folder)):
+    if re.search(r"[\r\n]", str(folder)):
         raise PlaceRefused("the folder VAR has a line end in its path: choose another")
-    (folder / "log").mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / "log").mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise PlaceRefused(f"the folder {folder} cannot be used ({error.strerror}): choose another VAR") from None
     return folder
 
 
@@ -184,7 +189,7 @@ def tether(parent: int, death: int, uid: int, gid: int, command: list[str]) -> N
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, death, 0, 0, 0)
         if os.getppid() != parent:
             sys.exit("the supervisor is gone")
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # noqa: S606  no shell is what is wanted
 
 
 def spawn(
@@ -198,7 +203,7 @@ def spawn(
     """Starts a child in a session of its own that writes to the log, of which one older file is kept."""
     if log.exists() and log.stat().st_size > 10_000_000:
         log.replace(log.with_suffix(".log.1"))
-    with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as sink:
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as sink:
         return subprocess.Popen(
             command,
             cwd=cwd,
@@ -231,10 +236,10 @@ def tail(log: Path, lines: int = 30) -> str:
 def works_in(pid: int, folder: Path) -> bool:
     """Whether the process exists and its working folder is this one: nobody else's server has ours."""
     try:
-        return os.readlink(f"/proc/{pid}/cwd") == str(folder)
+        return Path(f"/proc/{pid}/cwd").readlink() == folder
     except OSError:
         pass
-    if os.path.exists("/proc/self/cwd"):
+    if Path("/proc/self/cwd").exists():
         return False
     shown = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return str(folder) in shown.stdout
@@ -355,7 +360,8 @@ def open_place(var: Path, account: Account) -> Path:
         if named and (named == str(var) or not Path(named, NOTE).exists()):
             (recorded / "var").write_text(str(var))
             return recorded
-    parent = next((p for p in map(Path, OPEN_PLACES) if p.is_dir() and not os.statvfs(p).f_flag & os.ST_NOEXEC), None)
+    noexec = getattr(os, "ST_NOEXEC", 0)
+    parent = next((p for p in map(Path, OPEN_PLACES) if p.is_dir() and not os.statvfs(p).f_flag & noexec), None)
     if parent is None:
         raise PlaceRefused(f"as root, PostgreSQL needs one of {', '.join(OPEN_PLACES)}, not mounted noexec")
     place = parent / f"zhiqing-{hashlib.sha256(os.fsencode(var)).hexdigest()[:16]}"
@@ -410,6 +416,7 @@ class Server:
     name = ""
     stop_signal = signal.SIGTERM
     patience = 20.0
+    pauses = (0.0, 1.0, 3.0)  # a killed PostgreSQL's backends hold its memory until they notice: then a try fails
 
     def __init__(self, var: Path, folder: Path, account: Account | None = None) -> None:
         self.folder, self.account = folder, account
@@ -431,8 +438,7 @@ class Server:
     def start(self) -> None:
         """Returns when it takes connections; raises DidNotStart with the end of its log."""
         self.clear()
-        # A killed PostgreSQL's backends hold its shared memory until they notice; then the first tries fail.
-        for pause in (0, 1, 3):
+        for pause in self.pauses:
             time.sleep(pause)
             command = tethered(self.command(), death=self.stop_signal, account=self.account)
             process = spawn(command, log=self.log, cwd=self.folder, environment=BARE)

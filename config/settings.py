@@ -17,7 +17,9 @@ ALLOWED_HOSTS = list(
 CSRF_TRUSTED_ORIGINS = list(
     env.items("ZHIQING_TRUSTED_ORIGINS", (), about="https:// origins whose forms are accepted behind a proxy")
 )
-TLS = env.boolean("ZHIQING_TLS", False, about="Served over TLS (by a proxy that sets X-Forwarded-Proto): secure cookies, HSTS")
+TLS = env.boolean(
+    "ZHIQING_TLS", False, about="Served over TLS (by a proxy that sets X-Forwarded-Proto): secure cookies, HSTS"
+)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TLS else None
 SECURE_SSL_REDIRECT = TLS
 SECURE_HSTS_SECONDS = 31_536_000 if TLS else 0
@@ -119,9 +121,14 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Redis and Celery -----------------------------------------------------------------------------------------------
 REDIS_URL = env.url(
-    "REDIS_URL", "redis://127.0.0.1:6379/0", schemes=("redis", "rediss"), about="Redis: hints for workers, nothing to lose"
+    "REDIS_URL",
+    "redis://127.0.0.1:6379/0",
+    schemes=("redis", "rediss"),
+    about="Redis: hints for workers, nothing to lose",
 )
-SWEEP_EVERY = env.seconds("ZHIQING_SWEEP_SECONDS", timedelta(seconds=5), about="How often beat looks for due work; 15 at most")
+SWEEP_EVERY = env.seconds(
+    "ZHIQING_SWEEP_SECONDS", timedelta(seconds=5), about="How often beat looks for due work; 15 at most"
+)
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = False
@@ -152,7 +159,9 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 # --- Zhiqing --------------------------------------------------------------------------------------------------------
-ZHIQING_KEYRING_FILE = env.path("ZHIQING_KEYRING_FILE", VAR / "keyring.json", about="The keyring; readable by the service only")
+ZHIQING_KEYRING_FILE = env.path(
+    "ZHIQING_KEYRING_FILE", VAR / "keyring.json", about="The keyring; readable by the service only"
+)
 ZHIQING_ERASURE_UNDO = env.seconds(
     "ZHIQING_ERASURE_UNDO_SECONDS", timedelta(days=1), about="How long an erasure may be taken back before it runs"
 )
@@ -160,7 +169,9 @@ ZHIQING_PROMPT_COOLDOWN = timedelta(
     days=env.integer("ZHIQING_PROMPT_COOLDOWN_DAYS", 30, minimum=0, about="Days without asking again after a refusal")
 )
 ZHIQING_LATE = timedelta(
-    days=env.integer("ZHIQING_LATE_DAYS", 7, minimum=1, maximum=60, about="Days an event may be late before it is too old")
+    days=env.integer(
+        "ZHIQING_LATE_DAYS", 7, minimum=1, maximum=60, about="Days an event may be late before it is too old"
+    )
 )
 ZHIQING_HISTORICAL = timedelta(
     days=env.integer("ZHIQING_HISTORICAL_DAYS", 400, minimum=1, maximum=4000, about="The same for historical events")
@@ -178,7 +189,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["consent.api.bodies.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": [],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "config.errors.exception_handler",
+    "EXCEPTION_HANDLER": "consent.api.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {

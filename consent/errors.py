@@ -1,6 +1,7 @@
 """What the domain raises. Each error has the status, code and text of API.md's problem+json; none carries a sent value."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -14,12 +15,13 @@ class Fault:
 
 @dataclass
 class Problem(Exception):
-    """A refusal to be told to the caller (RFC 9457)."""
+    """A refusal to be told to the caller (RFC 9457). `retry_after` in seconds; `extra` joins the body's members."""
 
     code: str
     detail: str
     errors: list[Fault] = field(default_factory=list)
     retry_after: int | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
 
     status = 422
     title = "The request cannot be carried out"

@@ -72,13 +72,13 @@ class Program:
         return response.json()
 
     def key_with(self, *scopes: str) -> str:
-        issued = create_client(
-            program_id=self.id, scopes=list(scopes), now=now(), valid_for=timedelta(days=1)
-        )
+        issued = create_client(program_id=self.id, scopes=list(scopes), now=now(), valid_for=timedelta(days=1))
         return issued.token
 
 
-def event(openid: str, event_id: str, at: datetime | None = None, name: str = "page_view", **more: Any) -> dict[str, Any]:
+def event(
+    openid: str, event_id: str, at: datetime | None = None, name: str = "page_view", **more: Any
+) -> dict[str, Any]:
     """An event of now, or of `at`."""
     moment = (at or now()).isoformat()
     return {"event_id": event_id, "name": name, "subject": {"openid": openid}, "occurred_at": moment} | more

@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, contextmanager
 
 import psycopg
 import pytest
-from django.conf import settings
 from django.db import connection
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -40,7 +39,7 @@ def database(tables: list[str], django_db_blocker: DjangoDbBlocker) -> Iterator[
         yield
         connection.close()
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as owner:
-        owner.execute(f"TRUNCATE {', '.join(tables)} CASCADE")  # type: ignore[arg-type]  # names from pg_class
+        owner.execute(f"TRUNCATE {', '.join(tables)} CASCADE")
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def as_worker(database: None) -> Callable[[], AbstractContextManager[None]]:
     @contextmanager
     def working() -> Iterator[None]:
         application = dict(connection.settings_dict)
-        url = settings.DATABASE_URLS["worker"]
+        url = os.environ["DATABASE_WORKER_URL"]
         connection.close()
         connection.settings_dict.update(env.database(url))
         try:

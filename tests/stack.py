@@ -1,6 +1,6 @@
 """A pytest plugin, loaded before Django: the PostgreSQL and Redis the tests run on, and an empty database in it.
 
-Embedded ones under var/test unless DATABASE_URL (with DATABASE_OWNER_URL, DATABASE_WORKER_URL, REDIS_URL) names others;
+Embedded ones under var/test (or ZHIQING_TEST_VAR) unless DATABASE_URL (with DATABASE_OWNER_URL, DATABASE_WORKER_URL, REDIS_URL) names others;
 there the owner must be allowed to create databases and roles with BYPASSRLS.
 """
 
@@ -60,7 +60,8 @@ def manage(*arguments: str, role: str = "owner") -> str:
 def _start() -> None:
     private = Path(_running.enter_context(tempfile.TemporaryDirectory(prefix="zhiqing-test-")))
     if not os.environ.get("DATABASE_URL"):
-        services = _running.enter_context(embedded.services(ROOT / "var" / "test", durable=False))
+        folder = Path(os.environ.get("ZHIQING_TEST_VAR") or ROOT / "var" / "test")
+        services = _running.enter_context(embedded.services(folder, durable=False))
         os.environ.update(services.environment)
         os.environ.pop("ZHIQING_SECRET_KEY_FILE", None)
     os.environ["VAR"] = str(private)

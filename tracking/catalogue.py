@@ -121,12 +121,15 @@ def export_catalogue(program_id: int) -> Catalogue:
     rows = EventType.objects.filter(program_id=program_id).select_related("purpose").order_by("name")
     return Catalogue(
         {
-            row.name: Declaration(
-                purpose=row.purpose.code,
-                categories=row.categories,
-                description=row.description,
-                status=row.status,
-                properties=msgspec.convert(row.properties, dict[str, Property]),
+            row.name: msgspec.convert(
+                {
+                    "purpose": row.purpose.code,
+                    "categories": row.categories,
+                    "description": row.description,
+                    "status": row.status,
+                    "properties": row.properties,
+                },
+                Declaration,
             )
             for row in rows
         }

@@ -12,7 +12,6 @@ from rest_framework.request import Request
 from consent.errors import Fault, Invalid, Malformed, TooLarge, UnsupportedMedia
 
 MAX_BODY_BYTES = 256 * 1024
-MAX_DEPTH = 32
 
 T = TypeVar("T")
 _encoder = msgspec.json.Encoder()
@@ -60,23 +59,24 @@ def decode(data: bytes, shape: type[T]) -> T:
 
 
 def checked(data: bytes, value: T) -> T:
-    """What msgspec lets pass: NUL (PostgreSQL stores none), lone surrogates, a name given twice, deep nesting."""
+    """Refuse what msgspec lets pass: NUL (PostgreSQL stores none) and a name given twice in one object."""
     if b"\\u0000" in data:
         raise Invalid("invalid", "strings may not hold NUL characters")
-    try:
-        json.loads(data, object_pairs_hook=_once)
-    except (ValueError, RecursionError):
-        raise Malformed("malformed", "the body is not JSON, or repeats a name in an object") from None
+    if any(len(set(names)) != len(names) for names in names_of_objects(data)):
+        raise Malformed("malformed", "the body repeats a name in an object")
     return value
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError
-    for value in found.values():
-        if isinstance(value, str):
-            value.encode()
+def names_of_objects(data: bytes) -> list[list[str]]:
+    """The names of every object in a JSON text, as often as they stand; the outermost object's come last.
+
+    Raises Malformed.
+    """
+    found: list[list[str]] = []
+    try:
+        json.loads(data, object_pairs_hook=lambda pairs: found.append([name for name, _ in pairs]))
+    except (ValueError, RecursionError):
+        raise Malformed("malformed", "the body is not JSON in UTF-8") from None
     return found
 
 

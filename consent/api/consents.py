@@ -16,6 +16,7 @@ from consent import edge
 from consent.api.bodies import body
 from consent.api.idempotency import idempotency_key
 from consent.api.shapes import Moment, SubjectNamed, Text, request_body, responses
+from consent.programs.authentication import caller
 from consent.programs.tenancy import tenant
 from consent.records import actions, queries
 from consent.vault import identities
@@ -103,13 +104,13 @@ class Consents(APIView):
         done = body(request, ActDone)
         pseudonym, recorded = actions.record_decisions(
             vault=edge.vault(),
-            program_id=request.user.program_id,
+            program_id=caller(request).program_id,
             identifiers=done.subject.identifiers(),
             notice=done.notice,
             decisions=[actions.Decision(made.purpose, made.decision) for made in done.decisions],
             act=_act(done),
-            client_id=request.user.client_id,
-            may_import="import" in request.user.scopes,
+            client_id=caller(request).client_id,
+            may_import="import" in caller(request).scopes,
             idempotency=idempotency_key(request, done),
         )
         records = [RecordMade(made.record_id, made.purpose, made.state, None) for made in recorded]
@@ -134,12 +135,14 @@ class ConsentStatus(APIView):
     scope = "consents"
 
     @extend_schema(
-        operation_id="consent_status", request=request_body(StatusAsked), responses=responses(s200=list[StatusOfPurpose])
+        operation_id="consent_status",
+        request=request_body(StatusAsked),
+        responses=responses(s200=list[StatusOfPurpose]),
     )
     def post(self, request: Request) -> Response:
         """What is allowed, per purpose: every launch's first call."""
         asked = body(request, StatusAsked)
-        program_id = request.user.program_id
+        program_id = caller(request).program_id
         with tenant(program_id):
             subject_id = identities.resolve(edge.vault(), program_id, asked.subject.identifiers())
             found = queries.status(

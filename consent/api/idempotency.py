@@ -5,6 +5,7 @@ from rest_framework.request import Request
 
 from consent import edge
 from consent.errors import Invalid
+from consent.programs.authentication import caller
 from consent.programs.idempotency import IdempotencyKey
 
 
@@ -19,11 +20,10 @@ def idempotency_key(request: Request, decoded: msgspec.Struct) -> IdempotencyKey
     if not 0 < len(given) <= 255 or not given.isprintable():
         raise Invalid("invalid_idempotency_key", "Idempotency-Key has 1 to 255 printable characters")
     fingerprint = edge.vault().lookup.fingerprint
-    caller = request.user
     body = msgspec.json.encode([request.method, request.path, decoded], order="deterministic")
     return IdempotencyKey(
-        program_id=caller.program_id,
-        client_id=caller.client_id,
+        program_id=caller(request).program_id,
+        client_id=caller(request).client_id,
         key_hash=fingerprint("idempotency key", given.encode()),
         fingerprint=fingerprint("idempotent body", body),
     )

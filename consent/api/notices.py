@@ -30,7 +30,9 @@ class PublicView(APIView):
 
 class CurrentNotice(PublicView):
     @extend_schema(
-        operation_id="current_notice", parameters=[_PROGRAM, _AUDIENCE, _LOCALE], responses=responses(s200=dict[str, Any])
+        operation_id="current_notice",
+        parameters=[_PROGRAM, _AUDIENCE, _LOCALE],
+        responses=responses(s200=dict[str, Any]),
     )
     def get(self, request: Request) -> Response:
         """The notice in force."""

@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 from consent import edge
 from consent.api.bodies import body
 from consent.api.shapes import SubjectNamed, request_body, responses
+from consent.programs.authentication import caller
 from consent.records.profile import put_attributes
 
 AttributeName = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]{0,62}$")]
@@ -35,13 +36,15 @@ class ProfileKept(msgspec.Struct):
 class Profile(APIView):
     scope = "consents"
 
-    @extend_schema(operation_id="put_profile", request=request_body(ProfileGiven), responses=responses(s200=ProfileKept))
+    @extend_schema(
+        operation_id="put_profile", request=request_body(ProfileGiven), responses=responses(s200=ProfileKept)
+    )
     def put(self, request: Request) -> Response:
         """Set declared attributes, sealed; refused without consent to their purpose."""
         given = body(request, ProfileGiven)
         pseudonym, names = put_attributes(
             vault=edge.vault(),
-            program_id=request.user.program_id,
+            program_id=caller(request).program_id,
             identifiers=given.subject.identifiers(),
             attributes=given.attributes,
         )

@@ -12,7 +12,9 @@ from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant
 
 
-def publish_notice(*, program_id: int, text: NoticeText, effective_at: datetime | None, by: str, now: datetime) -> Notice:
+def publish_notice(
+    *, program_id: int, text: NoticeText, effective_at: datetime | None, by: str, now: datetime
+) -> Notice:
     """A new version, immutable from here on, with its purposes. Only a program's first notice may be dated back.
 
     Raises Invalid for a date back, Conflict `purpose_changed` where what is fixed for a purpose's life differs.

@@ -30,9 +30,7 @@ class Purpose(models.Model):
     code = models.TextField(_("code"))
     title = models.JSONField(_("title"))
     necessary = models.BooleanField(_("necessary for the service"), default=False)
-    separate_consent = models.TextField(
-        _("separate consent"), choices=SeparateConsent.choices, null=True, blank=True
-    )
+    separate_consent = models.TextField(_("separate consent"), choices=SeparateConsent.choices, null=True, blank=True)
     active = models.BooleanField(_("active"), default=True)
     created_at = models.DateTimeField(_("created at"), db_default=Now())
 

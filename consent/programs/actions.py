@@ -8,14 +8,14 @@ from consent.errors import Conflict, Fault, Invalid
 from consent.programs.models import Controller, MiniProgram, Platform
 
 
-def create_program(
-    *, name: str, controller: str, platform: str, app_id: str, zone: str, sandbox: bool
-) -> MiniProgram:
+def create_program(*, name: str, controller: str, platform: str, app_id: str, zone: str, sandbox: bool) -> MiniProgram:
     """A mini-program, and its controller where it is new. Raises Invalid, Conflict where platform and app id are taken."""
     if platform not in Platform.values:
         raise Invalid("unknown_platform", f"platform is one of {', '.join(Platform.values)}")
     if zone not in available_timezones():
-        raise Invalid("unknown_zone", "zone is an IANA time zone, as Asia/Shanghai", [Fault("unknown_zone", "", "/zone")])
+        raise Invalid(
+            "unknown_zone", "zone is an IANA time zone, as Asia/Shanghai", [Fault("unknown_zone", "", "/zone")]
+        )
     with transaction.atomic():
         owner, _ = Controller.objects.get_or_create(name=controller)
         program, created = MiniProgram.objects.get_or_create(

@@ -46,9 +46,15 @@ def authenticate(authorization: str, *, now: datetime) -> Caller:
         )
     if key is None or not hmac.compare_digest(bytes(key.secret_hash), hash_secret(parts[2])):
         raise Unauthenticated("unauthenticated", _HELP)
-    return Caller(
-        key.client_id, key.program_id, key.program.zone, key.program.sandbox, frozenset(key.client.scopes)
-    )
+    return Caller(key.client_id, key.program_id, key.program.zone, key.program.sandbox, frozenset(key.client.scopes))
+
+
+def caller(request: Request) -> Caller:
+    """The backend that ApiKeyAuthentication found. Raises Unauthenticated."""
+    user: object = request.user
+    if not isinstance(user, Caller):
+        raise Unauthenticated("unauthenticated", _HELP)
+    return user
 
 
 def hash_secret(secret: str) -> bytes:
@@ -70,7 +76,7 @@ class HasScope(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         scope = getattr(view, "scope", None)
-        if scope is None or scope not in request.user.scopes:
+        if scope is None or scope not in caller(request).scopes:
             raise Forbidden("insufficient_scope", f"this call needs a key with the scope {scope}")
         return True
 

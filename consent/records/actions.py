@@ -142,7 +142,9 @@ def _told(program_id: int, notice: str | None, decisions: Sequence[Decision], ac
     if notice is not None:
         known = Notice.objects.filter(program_id=program_id, sha256=notice).first()
         if known is None:
-            raise _invalid("unknown_notice", "publish the notice first, or send the sha256 it was published under", "/notice")
+            raise _invalid(
+                "unknown_notice", "publish the notice first, or send the sha256 it was published under", "/notice"
+            )
         versions = {v.purpose_id: v for v in NoticePurpose.objects.filter(notice=known).select_related("notice")}
     faults = [
         fault
@@ -151,9 +153,7 @@ def _told(program_id: int, notice: str | None, decisions: Sequence[Decision], ac
     ]
     if faults:
         raise Invalid(faults[0].code, faults[0].detail, faults)
-    return [
-        Told(purposes[d.purpose], DECIDED[d.decision], versions.get(purposes[d.purpose].id)) for d in decisions
-    ]
+    return [Told(purposes[d.purpose], DECIDED[d.decision], versions.get(purposes[d.purpose].id)) for d in decisions]
 
 
 def _fault(
@@ -234,7 +234,8 @@ def _record(
         raise Conflict("erasure_pending", "the subject asked to be erased; take the request back first")
     guardian_pending = act.age_band == "under_14" and act.guardian is None
     Subject.objects.filter(id=subject.id).update(
-        version=F("version") + 1, guardian_pending=guardian_pending or (subject.guardian_pending and act.guardian is None)
+        version=F("version") + 1,
+        guardian_pending=guardian_pending or (subject.guardian_pending and act.guardian is None),
     )
     subject.refresh_from_db()
     before = {state.purpose_id: state for state in ConsentState.objects.filter(subject=subject)}
@@ -332,12 +333,13 @@ def _recorded_before(
 ) -> tuple[uuid.UUID, list[Recorded]]:
     """The first answer again, from the rows it made."""
     subject_id = identities.resolve_many(vault, program_id, [named])[0]
-    subject = Subject.objects.filter(id=subject_id).first()
-    records = ConsentRecord.objects.filter(subject_id=subject_id, idempotency=idempotency.key_hash).order_by("id")
-    found = [Recorded(row.record_id, row.purpose.code, row.state) for row in records.select_related("purpose")]
-    if subject is None or not found:
+    records = ConsentRecord.objects.none()
+    if subject_id is not None:
+        records = ConsentRecord.objects.filter(subject_id=subject_id, idempotency=idempotency.key_hash).order_by("id")
+    rows = list(records.select_related("purpose", "subject"))
+    if not rows:
         raise Conflict("subject_erased", "what this Idempotency-Key recorded has been erased since")
-    return subject.pseudonym, found
+    return rows[0].subject.pseudonym, [Recorded(row.record_id, row.purpose.code, row.state) for row in rows]
 
 
 def _invalid(code: str, detail: str, pointer: str) -> Invalid:

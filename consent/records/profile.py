@@ -25,12 +25,17 @@ def put_attributes(
     """
     with tenant(program_id):
         subject_id = identities.resolve(vault, program_id, identifiers)
-        subject = Subject.objects.select_for_update(no_key=True).filter(id=subject_id).first()
+        subject = None if subject_id is None else held(subject_id)
         if subject is None:
             raise Invalid("consent_missing", "nobody asked this subject for consent yet")
         write(vault, subject, attributes)
         kept = ProfileAttribute.objects.filter(subject=subject).order_by("name").values_list("name", flat=True)
         return subject.pseudonym, list(kept)
+
+
+def held(subject_id: int) -> Subject | None:
+    """The subject with its row locked; None once erased."""
+    return Subject.objects.select_for_update(no_key=True).filter(id=subject_id).first()
 
 
 def write(vault: Vault, subject: Subject, attributes: Mapping[str, str | None]) -> int:
@@ -84,7 +89,9 @@ def _purposes(subject: Subject, attributes: Mapping[str, str | None]) -> dict[st
         if grant is not None and grant.notice_id not in (None, version.notice_id):
             continue
         refusal = (
-            "consent_missing" if grant is None else grant.refusal(now, covered.get((version.purpose_id, version.notice_id)))
+            "consent_missing"
+            if grant is None
+            else grant.refusal(now, covered.get((version.purpose_id, version.notice_id)))
         )
         for name in set(version.attributes) & set(attributes):
             if refusal is None:

@@ -43,7 +43,9 @@ def coverage(program_id: int) -> dict[tuple[int, int], Coverage]:
         return {(row[0], row[1]): Coverage(frozenset(row[2]), row[3]) for row in cursor.fetchall()}
 
 
-def lock_grants(subject_ids: list[int], purpose_ids: list[int]) -> tuple[dict[tuple[int, int], Grant], set[tuple[int, int]]]:
+def lock_grants(
+    subject_ids: list[int], purpose_ids: list[int]
+) -> tuple[dict[tuple[int, int], Grant], set[tuple[int, int]]]:
     """Lock the batch's consent states for the rest of the transaction (I2) and read them; and who is about to withdraw.
 
     Intents are read first: a batch that begins after an intent was committed takes no lock on that subject, so that
@@ -103,11 +105,8 @@ def status(
     rows = Purpose.objects.filter(program_id=program_id, active=True).order_by("id")
     if purposes is not None:
         rows = rows.filter(code__in=purposes)
-    states = {
-        state.purpose_id: state
-        for state in ConsentState.objects.filter(subject_id=subject_id).select_related("notice")
-        if subject_id is not None
-    }
+    held = ConsentState.objects.none() if subject_id is None else ConsentState.objects.filter(subject_id=subject_id)
+    states = {state.purpose_id: state for state in held.select_related("notice")}
     covered = coverage(program_id)
     return [_status(purpose, states.get(purpose.id), covered, now, prompt_cooldown) for purpose in rows]
 
@@ -121,7 +120,14 @@ def _status(
 ) -> PurposeStatus:
     if state is None:
         return PurposeStatus(
-            purpose.code, State.UNKNOWN, False, not purpose.necessary, True, False, None, None
+            purpose=purpose.code,
+            state=State.UNKNOWN,
+            allowed=False,
+            service_allowed=not purpose.necessary,
+            may_prompt=True,
+            renewal_required=False,
+            expires_at=None,
+            notice=None,
         )
     told = covered.get((purpose.id, state.notice_id)) if state.notice_id else None
     refusal = of_state(state).refusal(now, told)

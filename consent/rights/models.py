@@ -78,9 +78,7 @@ class SubjectRequest(models.Model):
             ),
         ]
         indexes = [
-            models.Index(
-                fields=["due_at"], name="subject_request_open", condition=models.Q(closed_at__isnull=True)
-            ),
+            models.Index(fields=["due_at"], name="subject_request_open", condition=models.Q(closed_at__isnull=True)),
         ]
 
     def __str__(self) -> str:

@@ -81,7 +81,5 @@ class SubjectIdentifier(models.Model):
     class Meta:
         db_table = "subject_identifier"
         constraints = [
-            models.CheckConstraint(
-                condition=models.Q(kind__in=IdentifierKind.values), name="subject_identifier_kind"
-            ),
+            models.CheckConstraint(condition=models.Q(kind__in=IdentifierKind.values), name="subject_identifier_kind"),
         ]

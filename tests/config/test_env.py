@@ -108,7 +108,9 @@ def test_kinds(environment: Callable[..., Environment], tmp_path: Path, monkeypa
     assert given.url("BROKER", about="-", schemes=("redis", "rediss")) == "redis://h:1/0"
 
 
-@pytest.mark.parametrize(("written", "meant"), [("1", True), ("Yes", True), ("on", True), ("0", False), ("FALSE", False)])
+@pytest.mark.parametrize(
+    ("written", "meant"), [("1", True), ("Yes", True), ("on", True), ("0", False), ("FALSE", False)]
+)
 def test_booleans(environment: Callable[..., Environment], written: str, meant: bool) -> None:
     assert environment(FLAG=written).boolean("FLAG", about="-") is meant
 
@@ -118,7 +120,7 @@ def test_booleans(environment: Callable[..., Environment], written: str, meant: 
     [
         lambda e: e.integer("X", 1, about="-"),
         lambda e: e.integer("X", 1, about="-", minimum=2),
-        lambda e: e.boolean("X", True, about="-"),
+        lambda e: e.boolean("X", default=True, about="-"),
         lambda e: e.seconds("X", None, about="-"),
         lambda e: e.choice("X", "a", about="-", options=("a", "b")),
         lambda e: e.url("X", None, about="-", schemes=("redis",)),

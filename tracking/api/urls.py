@@ -1,3 +1,7 @@
-from django.urls import URLPattern
+"""The REST calls of tracking."""
 
-urlpatterns: list[URLPattern] = []
+from django.urls import path
+
+from tracking.api import events
+
+urlpatterns = [path("events", events.Events.as_view())]

@@ -71,7 +71,18 @@ class Migration(migrations.Migration):
                 migrations.CreateModel(
                     name="Event",
                     fields=[
-                        ("pk", models.CompositePrimaryKey("subject_id", "day", "event_id", blank=True, editable=False, primary_key=True, serialize=False)),
+                        (
+                            "pk",
+                            models.CompositePrimaryKey(
+                                "subject_id",
+                                "day",
+                                "event_id",
+                                blank=True,
+                                editable=False,
+                                primary_key=True,
+                                serialize=False,
+                            ),
+                        ),
                         ("subject_id", models.BigIntegerField()),
                         ("day", models.DateField()),
                         ("event_id", models.TextField(db_collation="C")),

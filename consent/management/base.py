@@ -1,0 +1,126 @@
+"""What the operator's commands share: `--json`, the mini-program they work on, failures in the domain's own words.
+
+The result goes to stdout, so that `KEY=$(manage.py create_client …)` works; what it means and what to do next goes to
+stderr, and is left out with `--json`.
+"""
+
+import json
+import re
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from consent.errors import Problem
+from consent.programs.models import ApiClient, MiniProgram
+from consent.programs.tenancy import tenant
+
+MAX_FILE_BYTES = 4 * 1024 * 1024
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+class OperatorCommand(BaseCommand):
+    """A command of API.md's table. Subclasses say their arguments and `run`; a Problem becomes exit code 1."""
+
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self.run(options)
+        except Problem as problem:
+            raise CommandError(told(problem)) from None
+
+    def run(self, options: dict[str, Any]) -> None:
+        """The command itself; `options` by the names of the flags."""
+        raise NotImplementedError
+
+    def answer(self, options: dict[str, Any], result: dict[str, Any], *lines: str, then: tuple[str, ...] = ()) -> None:
+        """With --json the result; without it the lines on stdout, and on stderr what they mean and what to do next."""
+        if options["json"]:
+            self.stdout.write(json.dumps(result, ensure_ascii=False, default=_plain))
+            return
+        for line in lines:
+            self.stdout.write(line)
+        self.stdout.flush()
+        for line in then:
+            self.stderr.write(line, self.style.NOTICE if line.startswith("warning:") else lambda text: text)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def told(problem: Problem) -> str:
+    """The detail with its code, and each fault with the place it is at."""
+    faults = [f"  {fault.pointer or '/'}: {fault.detail}" for fault in problem.errors if fault.detail != problem.detail]
+    shown = faults if len(faults) > 1 else []
+    return "\n".join([f"{problem.detail} [{problem.code}]", *shown])
+
+
+def program_argument(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--program", type=int, required=True, metavar="ID", help="the mini-program's id, as create_program printed it"
+    )
+
+
+def program_named(options: dict[str, Any]) -> MiniProgram:
+    """The mini-program of --program. Raises CommandError."""
+    # Ids are 32 bits: a larger number is no program's, and PostgreSQL would refuse to compare it.
+    wanted = options["program"]
+    program = MiniProgram.objects.filter(id=wanted).first() if 0 < wanted < 2**31 else None
+    if program is None:
+        raise CommandError("there is no mini-program of this id: create_program makes one and prints its id")
+    return program
+
+
+def client_argument(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--client", type=int, required=True, metavar="ID", help="the client's id, as create_client printed it"
+    )
+
+
+def client_named(program: MiniProgram, options: dict[str, Any]) -> int:
+    """The id of --client, checked to be the mini-program's. Raises CommandError."""
+    wanted = options["client"]
+    with tenant(program.pk):
+        if not 0 < wanted < 2**63 or not ApiClient.objects.filter(id=wanted, program=program).exists():
+            raise CommandError("this mini-program has no client of this id: create_client prints it")
+    return int(wanted)
+
+
+def days(text: str) -> timedelta:
+    """argparse type: a number of days, 1 to 3,650."""
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= 3650:
+        raise ValueError
+    return timedelta(days=int(text))
+
+
+def moment(text: str) -> datetime:
+    """argparse type: an RFC 3339 time with an offset. Raises ValueError."""
+    if not RFC_3339.fullmatch(text):
+        raise ValueError
+    return datetime.fromisoformat(text)
+
+
+def read_text(name: str) -> str:
+    """A file's text, `-` for standard input. Raises CommandError."""
+    try:
+        if name == "-":
+            data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+        else:
+            with Path(name).open("rb") as file:
+                data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise CommandError(f"{name}: the file may have {MAX_FILE_BYTES // 1024 // 1024} MiB at most")
+        return data.decode("utf-8-sig")
+    except OSError as error:
+        raise CommandError(f"{name}: {error.strerror or 'cannot be read'}") from None
+    except UnicodeDecodeError:
+        raise CommandError(f"{name}: the file is not UTF-8 text") from None

@@ -1,0 +1,146 @@
+"""What an event may say: the catalogue's properties, the common context, and nothing that looks like an identifier."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from tracking.catalogue import Property
+from tracking.ingest.parse import Candidate, Refusal
+from tracking.models import EventStatus, EventType
+
+CONTEXT = ("os", "app_version", "device_level", "network", "channel")
+MAX_CONTEXT_CHARS = 64
+MAX_SAFE_INTEGER = 2**53
+PRC_MOBILE = re.compile(r"(?<!\d)(?:\+?86[- ]?)?1[3-9]\d[- ]?\d{4}[- ]?\d{4}(?!\d)")
+
+Check = Callable[[Any], bool]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """An event type made ready for many events."""
+
+    id: int
+    purpose_id: int
+    categories: frozenset[str]
+    active: bool
+    properties: Mapping[str, Check]
+    opaque: frozenset[str]
+    required: frozenset[str]
+
+
+def catalogue(program_id: int) -> dict[str, Compiled]:
+    """Name -> type. Types are compiled once per version; their and their purposes' status is read each time."""
+    rows = EventType.objects.filter(program_id=program_id).values_list(
+        "id", "version", "name", "status", "purpose_id", "purpose__active"
+    )
+    return {
+        name: _compiled(type_id, version, status == EventStatus.ACTIVE and purpose_active)
+        for type_id, version, name, status, _, purpose_active in rows
+    }
+
+
+@lru_cache(maxsize=4096)
+def _compiled(type_id: int, version: int, active: bool) -> Compiled:
+    row = EventType.objects.get(id=type_id)
+    declared = msgspec.convert(row.properties, dict[str, Property])
+    return Compiled(
+        id=row.pk,
+        purpose_id=row.purpose_id,
+        categories=frozenset(row.categories),
+        active=active,
+        properties={name: _check(item) for name, item in declared.items()},
+        opaque=frozenset(name for name, item in declared.items() if item.type == "opaque_id"),
+        required=frozenset(name for name, item in declared.items() if item.required),
+    )
+
+
+def _check(declared: Property) -> Check:
+    return {
+        "string": _string(declared),
+        "opaque_id": _string(declared),
+        "integer": lambda value: type(value) is int and abs(value) <= MAX_SAFE_INTEGER,
+        "number": lambda value: type(value) in (int, float) and abs(value) <= MAX_SAFE_INTEGER,
+        "boolean": lambda value: type(value) is bool,
+        "date": _is_date,
+    }[declared.type]
+
+
+def _string(declared: Property) -> Check:
+    longest = declared.max_length or 1000
+    pattern = re.compile(declared.pattern) if declared.pattern else None
+    allowed = frozenset(declared.enum) if declared.enum else None
+
+    def check(value: Any) -> bool:
+        return (
+            type(value) is str
+            and len(value) <= longest
+            and (allowed is None or value in allowed)
+            and (pattern is None or pattern.fullmatch(value) is not None)
+        )
+
+    return check
+
+
+def _is_date(value: Any) -> bool:
+    try:
+        return type(value) is str and len(value) == 10 and bool(date.fromisoformat(value))
+    except ValueError:
+        return False
+
+
+def refusal(candidate: Candidate, event_type: Compiled | None) -> Refusal | None:
+    """Why the catalogue does not take the event, or None. Pointers name no undeclared property: its name was sent."""
+    sent, pointer = candidate.sent, f"/events/{candidate.place}"
+    if event_type is None or not event_type.active:
+        return Refusal("unknown_event", f"{pointer}/name")
+    if sent.page is not None and ("?" in sent.page or "#" in sent.page or not sent.page.isprintable()):
+        return Refusal("invalid_event", f"{pointer}/page")
+    if sent.session_id is not None and not sent.session_id.isprintable():
+        return Refusal("invalid_event", f"{pointer}/session_id")
+    return (
+        _properties(sent.properties or {}, event_type, f"{pointer}/properties")
+        or (_context(sent.context, f"{pointer}/context") if sent.context else None)
+        or _identifier(candidate, event_type)
+    )
+
+
+def _properties(properties: dict[str, Any], event_type: Compiled, pointer: str) -> Refusal | None:
+    for name, value in properties.items():
+        check = event_type.properties.get(name)
+        if check is None:
+            return Refusal("undeclared_property", pointer)
+        if not check(value):
+            return Refusal("invalid_property", f"{pointer}/{name}")
+    missing = event_type.required - properties.keys()
+    return Refusal("invalid_property", f"{pointer}/{min(missing)}") if missing else None
+
+
+def _context(context: dict[str, Any], pointer: str) -> Refusal | None:
+    for name, value in context.items():
+        if name not in CONTEXT:
+            return Refusal("undeclared_property", pointer)
+        if type(value) is not str or not 0 < len(value) <= MAX_CONTEXT_CHARS:
+            return Refusal("invalid_property", f"{pointer}/{name}")
+    return None
+
+
+def _identifier(candidate: Candidate, event_type: Compiled) -> Refusal | None:
+    """A PRC mobile number anywhere but in a property declared as an opaque id."""
+    sent, pointer = candidate.sent, f"/events/{candidate.place}"
+    texts = [("page", sent.page), ("session_id", sent.session_id), ("scene", sent.scene)]
+    texts += [
+        (f"properties/{name}", value)
+        for name, value in (sent.properties or {}).items()
+        if name not in event_type.opaque
+    ]
+    texts += [(f"context/{name}", value) for name, value in (sent.context or {}).items()]
+    for place, text in texts:
+        if text is not None and PRC_MOBILE.search(str(text)):
+            return Refusal("identifier_in_property", f"{pointer}/{place}")
+    return None

@@ -1,0 +1,33 @@
+"""Partitions of the event table: one a day, ahead of time and on demand."""
+
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+
+from django.db import connection, transaction
+
+DAYS_AHEAD = 3
+
+_known: set[date] = set()
+"""Days this process has seen a partition for. A partition that retention dropped since is found out by the write."""
+
+
+def ensure_days(days: Iterable[date]) -> int:
+    """Make what is missing, in a transaction of its own (never one that holds a batch's locks); answers how many."""
+    missing = sorted(set(days) - _known)
+    if not missing:
+        return 0
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute("SELECT ensure_event_days(%s::date[])", [missing])
+        made = int(cursor.fetchone()[0])
+    _known.update(missing)
+    return made
+
+
+def forget_days() -> None:
+    """After a write found no partition: ask the database again."""
+    _known.clear()
+
+
+def days_around(now: datetime) -> list[date]:
+    """Yesterday to the days ahead, UTC."""
+    return [(now + timedelta(days=offset)).date() for offset in range(-1, DAYS_AHEAD + 1)]
