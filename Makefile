@@ -44,7 +44,7 @@ check: .venv/.dev ## lint, types, import contracts, Django's checks, missing mig
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(STATIC) $(PY) -m mypy .
-	$(PY) .venv/bin/lint-imports
+	$(PY) .venv/bin/lint-imports --no-logo
 	$(STATIC) $(PY) manage.py check
 	$(STATIC) $(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	$(PY) -m pytest -m "not long" $(ARGS)
