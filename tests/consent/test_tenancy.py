@@ -1,0 +1,121 @@
+"""I8: tenants are apart in the database itself, asked as the application's login."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import psycopg
+import pytest
+from django.db import DatabaseError, connection, transaction
+
+from consent.programs.tenancy import tenant
+from tests.cast import Program, event
+
+# The mini-programs themselves, and who may look at which: no tenant's data, and needed before a tenant is known.
+OUTSIDE = {"program", "officer_assignment"}
+
+
+def tenant_tables(owner: psycopg.Connection) -> set[str]:
+    rows = owner.execute(
+        "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'program_id'"
+        " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition"
+        " AND NOT a.attisdropped"
+    ).fetchall()
+    return {str(row[0]) for row in rows} - OUTSIDE
+
+
+def filled(program: Program) -> None:
+    program.decide("alice")
+    program.decide("alice", "given", "personalisation")
+    program.call("PUT", "profile", {"subject": {"openid": "alice"}, "attributes": {"city": "x"}})
+    program.send(event("alice", "e1", page="pages/a"))
+
+
+def seen(table: str, program_id: int | None) -> int:
+    with transaction.atomic(), connection.cursor() as cursor:
+        if program_id is not None:
+            cursor.execute("SELECT set_config('zq.program', %s, true)", [str(program_id)])
+        cursor.execute(f"SELECT count(*) FROM {table}")
+        return int(cursor.fetchone()[0])
+
+
+def test_every_table_of_a_tenant_has_a_policy_for_all_commands(owner: psycopg.Connection) -> None:
+    rows = owner.execute(
+        "SELECT c.relname FROM pg_class c JOIN pg_policy p ON p.polrelid = c.oid AND p.polname = 'tenant'"
+        " WHERE c.relrowsecurity AND p.polcmd = '*' AND p.polroles = '{0}'"
+    ).fetchall()
+    missing = tenant_tables(owner) - {row[0] for row in rows}
+    assert not missing, f"add tenant_policy(…) in a migration for: {', '.join(sorted(missing))}"
+
+
+def test_another_tenants_rows_are_not_there(program: Program, other: Program, owner: psycopg.Connection) -> None:
+    filled(program)
+    for table in tenant_tables(owner):
+        row = owner.execute(f"SELECT count(*) FROM {table} WHERE program_id = %s", [program.id]).fetchone()
+        assert row is not None
+        assert seen(table, program.id) == row[0]
+        assert seen(table, None) == 0, table
+        ours = owner.execute(f"SELECT count(*) FROM {table} WHERE program_id = %s", [other.id]).fetchone()
+        assert (seen(table, other.id),) == ours, table
+
+
+def test_a_row_cannot_be_written_for_another_tenant(program: Program, other: Program) -> None:
+    with pytest.raises(DatabaseError, match="row-level security"), tenant(other.id), connection.cursor() as cursor:
+        cursor.execute("INSERT INTO page (program_id, path) VALUES (%s, 'x')", [program.id])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT count(*) FROM event",
+        "SELECT count(*) FROM subject",
+        "INSERT INTO event (program_id) VALUES (1)",
+        "DELETE FROM event",
+    ],
+)
+def test_the_ingest_role_reads_nothing_and_names_no_tenant(program: Program, statement: str) -> None:
+    with pytest.raises(DatabaseError, match="permission denied"), tenant(program.id), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL ROLE zq_ingest")
+        cursor.execute(statement)
+
+
+def test_the_ops_role_changes_nothing_and_finds_no_subject(program: Program) -> None:
+    for statement in ("UPDATE api_key SET revoked_at = NULL", "SELECT count(*) FROM subject_lookup"):
+        with (
+            pytest.raises(DatabaseError, match="permission denied"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute("SET LOCAL ROLE zq_ops")
+            cursor.execute(statement)
+
+
+def test_only_the_workers_login_may_erase(
+    program: Program, as_worker: Callable[[], AbstractContextManager[None]]
+) -> None:
+    filled(program)
+
+    def erase() -> int:
+        with tenant(program.id), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL ROLE zq_erase")
+            cursor.execute("DELETE FROM consent_record")
+            return int(cursor.rowcount)
+
+    with pytest.raises(DatabaseError, match="permission denied"):
+        erase()
+    with as_worker():
+        assert erase() == 2
+
+
+def test_partitions_are_closed_to_the_application(program: Program, owner: psycopg.Connection) -> None:
+    filled(program)
+    row = owner.execute(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'event'::regclass"
+    ).fetchone()
+    assert row is not None
+    with pytest.raises(DatabaseError, match="permission denied"), tenant(program.id), connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {row[0]}")
+
+
+def test_days_out_of_bounds_make_no_partition(program: Program) -> None:
+    with pytest.raises(DatabaseError, match="outside the bounds"), connection.cursor() as cursor:
+        cursor.execute("SELECT ensure_event_days(ARRAY['1999-01-01']::date[])")
