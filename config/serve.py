@@ -23,11 +23,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from config import embedded
+from config import embedded, postgres, processes
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
-SERVERS = (*embedded.LOGINS, "REDIS_URL")
+SERVERS = (*postgres.LOGINS, "REDIS_URL")
 PREPARATION = (("create_roles",), ("create_keyring",), ("migrate", "--no-input"))
 READY_SECONDS = 90
 STOP_SECONDS = 12
@@ -66,7 +66,8 @@ class Program:
     arguments: tuple[str, ...]
     environment: dict[str, str]
     var: Path
-    death: signal.Signals = signal.SIGQUIT  # with the supervisor gone there is nothing to finish for
+    # With the supervisor gone there is nothing to finish for, and Celery sometimes hangs on its way out of a SIGQUIT.
+    death: signal.Signals = signal.SIGKILL
     pass_fds: tuple[int, ...] = ()
     deaths: int = 0
     pause: float = 0.0
@@ -86,12 +87,12 @@ class Program:
 
     def start(self) -> None:
         """Starts it and writes its pid file."""
-        command = embedded.tethered([sys.executable, "-m", *self.arguments], death=self.death)
-        self.process = embedded.spawn(
+        command = processes.tethered([sys.executable, "-m", *self.arguments], death=self.death)
+        self.process = processes.spawn(
             command, log=self.log, cwd=ROOT, environment=self.environment, pass_fds=self.pass_fds
         )
         self.started_at = time.monotonic()
-        embedded.write_private(self.pid_file, f"{self.process.pid}\n")
+        processes.write_private(self.pid_file, f"{self.process.pid}\n")
 
     def revive(self) -> str:
         """Starts it again if it died and its pause is over; returns what to tell, if anything."""
@@ -119,7 +120,7 @@ class Program:
         if self.process:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(max(0.0, deadline - time.monotonic()))
-            embedded.finish(self.process, signal.SIGQUIT, patience=3)
+            processes.finish(self.process, signal.SIGQUIT, patience=3)
             self._bury()
 
     def _bury(self) -> None:
@@ -131,7 +132,7 @@ class Program:
 
 
 class Supervisor(threading.Thread):
-    """Runs the programs until told to stop. Children are bound to this thread's life (see config.embedded), so it
+    """Runs the programs until told to stop. Children are bound to this thread's life (see config.processes), so it
     starts, revives and stops them all itself."""
 
     def __init__(
@@ -218,7 +219,7 @@ def running(
             folder = embedded.prepare(var)
         else:
             services, folder = None, embedded.prepare(var)
-            stack.enter_context(embedded.locked(folder / "lock", folder))
+            stack.enter_context(processes.locked(folder / "lock", folder))
             embedded.write_stack_file(folder, {})
         environment = {**os.environ, "VAR": str(folder), "PYTHONUNBUFFERED": "1", **(settings or {})}
         for step in PREPARATION:
@@ -277,7 +278,7 @@ def programs(var: Path, environment: Mapping[str, str], listener: int) -> list[P
 
 def manage(arguments: tuple[str, ...], environment: Mapping[str, str]) -> str:
     """Runs one manage.py command; raises PreparationFailed with the end of what it printed."""
-    command = embedded.tethered([sys.executable, ROOT / "manage.py", *arguments], death=signal.SIGTERM)
+    command = processes.tethered([sys.executable, ROOT / "manage.py", *arguments], death=signal.SIGTERM)
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -305,7 +306,7 @@ def await_health(address: str, supervisor: Supervisor) -> None:
             if link.getresponse().status == 200:
                 return
         time.sleep(0.1)
-    raise NotServing(f"the web server does not answer /healthz with 200; {web.log} ends:\n{embedded.tail(web.log)}")
+    raise NotServing(f"the web server does not answer /healthz with 200; {web.log} ends:\n{processes.tail(web.log)}")
 
 
 @contextlib.contextmanager

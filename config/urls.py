@@ -2,11 +2,14 @@
 
 from django.urls import include, path
 
-from config import health
+from config import documentation, health
 
 urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    path("admin/", include("consent.admin.urls")),
+    path("api/schema/", documentation.Schema.as_view(), name="schema"),
+    path("api/docs/", documentation.Docs.as_view()),
     path("api/v1/", include("consent.api.urls")),
     path("api/v1/", include("tracking.api.urls")),
     path("api/v1/", include("reports.api.urls")),

@@ -1,0 +1,1 @@
+"""What reports holds of a person: nothing. Figures are computed from events on demand, and kept nowhere."""

@@ -1,3 +1,7 @@
-from django.urls import URLPattern
+"""The REST calls of reports."""
 
-urlpatterns: list[URLPattern] = []
+from django.urls import path
+
+from reports.api import reports
+
+urlpatterns = [path("reports/<str:metric>", reports.Reports.as_view())]

@@ -1,0 +1,5 @@
+"""One file a metric; importing this package registers them all."""
+
+from reports.metrics import activity
+
+__all__ = ["activity"]

@@ -3,10 +3,7 @@
 import contextlib
 import importlib.util
 import os
-import pwd
-import shutil
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -19,30 +16,23 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from config import embedded
+from config import embedded, postgres, processes
+from tests.config.stacks import AS_ROOT, mode, note, notes, owner
 
-AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only as root PostgreSQL's files are outside VAR")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 # A supervisor to be killed. With "orphans" its servers do not notice its death, as where there is no PR_SET_PDEATHSIG.
 SUPERVISOR = """
 import sys, time
 from pathlib import Path
-from config import embedded
+from config import embedded, processes
 if sys.argv[2:] == ["orphans"]:
-    tethered = embedded.tethered
-    embedded.tethered = lambda command, *, death, account=None: tethered(command, death=0, account=account)
+    tethered = processes.tethered
+    processes.tethered = lambda command, *, death, account=None: tethered(command, death=0, account=account)
 with embedded.services(Path(sys.argv[1]), durable=False) as stack:
     print(stack.postgres.process.pid, stack.redis.process.pid, flush=True)
     time.sleep(60)
 """
-
-
-@pytest.fixture
-def var(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "var"
-    yield folder
-    embedded.remove(folder)
 
 
 @pytest.fixture(scope="module")
@@ -62,25 +52,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Service
     with embedded.services(folder, durable=False) as running:
         yield running
     embedded.remove(folder)
-
-
-def owner(stack: embedded.Services) -> psycopg.Connection:
-    return psycopg.connect(stack.environment["DATABASE_OWNER_URL"], autocommit=True)
-
-
-def note(stack: embedded.Services, text: str) -> None:
-    with owner(stack) as connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS note (text text)")
-        connection.execute("INSERT INTO note VALUES (%s)", [text])
-
-
-def notes(stack: embedded.Services) -> list[str]:
-    with owner(stack) as connection:
-        return [row[0] for row in connection.execute("SELECT text FROM note ORDER BY text")]
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
 
 
 def gone(pid: int) -> bool:
@@ -150,7 +121,7 @@ def test_no_login_without_its_password(stack: embedded.Services) -> None:
 def test_postgres_listens_on_no_address(stack: embedded.Services) -> None:
     with owner(stack) as connection:
         assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
-    assert len(os.fsencode(stack.postgres.house.sockets / ".s.PGSQL.5432")) <= embedded.SOCKET_BYTES
+    assert len(os.fsencode(stack.postgres.house.sockets / ".s.PGSQL.5432")) <= postgres.SOCKET_BYTES
 
 
 def test_redis_answers_and_saves_nothing(stack: embedded.Services) -> None:
@@ -270,7 +241,7 @@ def test_pid_files_that_name_a_stranger_are_harmless(used: Path) -> None:
 
 
 def test_a_crash_in_the_middle_of_the_first_start(var: Path) -> None:
-    place = embedded.house(embedded.prepare(var))
+    place = postgres.house(embedded.prepare(var))
     (place.folder / "data.new").mkdir()
     (place.folder / "data.new" / "half").write_text("a cluster")
     with embedded.services(var, durable=False) as stack:
@@ -281,107 +252,20 @@ def test_servers_that_die_are_started_again_at_the_same_address(used: Path) -> N
     with embedded.services(used, durable=False) as stack:
         note(stack, "killed")
         assert stack.revive() == []
-        stack.postgres.kill()
-        stack.redis.kill()
+        for server in (stack.postgres, stack.redis):
+            assert server.process
+            server.process.kill()
+            server.process.wait()
         assert stack.revive() == ["postgres", "redis"]
         assert "killed" in notes(stack)
         assert redis.Redis.from_url(stack.environment["REDIS_URL"]).ping()
 
 
-def test_data_without_its_passwords_is_not_touched(var: Path) -> None:
-    with embedded.services(var, durable=False) as first:
-        (first.postgres.house.folder / "passwords.json").unlink()
-    with pytest.raises(embedded.PlaceRefused, match="its passwords are not"):
-        embedded.services(var).__enter__()
-
-
 def test_a_server_that_cannot_start_shows_the_end_of_its_log(used: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(embedded.SETTINGS, "max_connections", "none")
-    monkeypatch.setattr(embedded.Server, "pauses", (0.0,))
+    monkeypatch.setitem(postgres.SETTINGS, "max_connections", "none")
+    monkeypatch.setattr(processes.Server, "pauses", (0.0,))
     with pytest.raises(embedded.DidNotStart, match=r'(?s)postgres did not start.*"max_connections"'):
         embedded.services(used, durable=False).__enter__()
-
-
-# --- where the files are
-
-
-def test_a_long_path_with_spaces(tmp_path: Path) -> None:
-    var = tmp_path / ("a " + "long" * 40) / ("and " + "longer" * 30) / "var"
-    with embedded.services(var, durable=False) as stack:
-        sockets = stack.postgres.house.sockets
-        note(stack, "reached")
-        assert mode(sockets) == 0o700
-    embedded.remove(var)
-    assert not sockets.exists()
-    assert not var.exists()
-
-
-def test_a_socket_folder_is_short_private_and_forgotten(var: Path, tmp_path: Path) -> None:
-    embedded.prepare(var)
-    assert embedded.socket_folder(var, Path("/short")) == Path("/short")
-    for unfit in (tmp_path / ("x" * 100), Path("/with,comma")):
-        made = embedded.socket_folder(var, unfit)
-        assert made != unfit
-        assert mode(made) == 0o700
-        copy = tmp_path / "copy" / "postgres.sockets"
-        copy.parent.mkdir(exist_ok=True)
-        shutil.copy(var / "postgres.sockets", copy)
-        embedded.forget_sockets(copy)  # it is not the copy's
-        assert made.exists()
-        embedded.forget_sockets(var / "postgres.sockets")
-        assert not made.exists()
-
-
-@AS_ROOT
-def test_a_place_made_by_somebody_else_is_refused(var: Path) -> None:
-    account = embedded.unprivileged()
-    assert account
-    place = embedded.open_place(embedded.prepare(var), account)
-    (var / embedded.NOTE).unlink()
-    os.chown(place, pwd.getpwnam("nobody").pw_uid, -1)
-    with pytest.raises(embedded.PlaceRefused, match="find out who made it"):
-        embedded.services(var).__enter__()
-    shutil.rmtree(place)
-
-
-@AS_ROOT
-def test_what_a_removed_folder_left_is_replaced(var: Path) -> None:
-    with embedded.services(var, durable=False) as first:
-        note(first, "forgotten with its folder")
-    shutil.rmtree(var)
-    with embedded.services(var, durable=False) as second:
-        assert second.postgres.house.folder == first.postgres.house.folder
-        note(second, "anew")
-        assert notes(second) == ["anew"]
-
-
-def test_a_moved_folder_keeps_its_data_and_a_copy_does_not_share_it(var: Path, tmp_path: Path) -> None:
-    with embedded.services(var, durable=False) as first:
-        note(first, "moved")
-    moved, copy = tmp_path / "moved", tmp_path / "copy"
-    var.rename(moved)
-    with embedded.services(moved, durable=False) as second:
-        assert notes(second) == ["moved"]
-        shutil.copytree(moved, copy, ignore=shutil.ignore_patterns("postgres", ".s.*"))
-        with embedded.services(copy, durable=False) as third:
-            note(third, "copy")
-            assert notes(third) == ["copy"]
-        embedded.remove(copy)
-        assert notes(second) == ["moved"]
-    embedded.remove(moved)
-
-
-def test_remove_takes_everything_and_only_what_is_a_stacks(var: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    (other / "precious").mkdir(parents=True)
-    with embedded.services(var / "test", durable=False) as stack:
-        folder = stack.postgres.house.folder
-    embedded.remove(var)
-    embedded.remove(other)
-    embedded.remove(tmp_path / "nothing")
-    assert not folder.exists()
-    assert not var.exists()
-    assert (other / "precious").exists()
 
 
 # --- which Redis

@@ -1,0 +1,72 @@
+"""Released figures as JSON and CSV. It takes `Released` only: what did not pass the gate has no way out."""
+
+import csv
+import io
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from rest_framework.renderers import BaseRenderer
+
+from reports.metrics.registry import Answer
+from reports.privacy.threshold import MODE, Cell, ReleasedRow
+
+REVISION = 1
+"""Figures are not frozen yet: every answer is the first of its kind."""
+
+TABLES = ("data", "weeks", "months")
+
+
+def rendered(answer: Answer, *, zone: str, as_of: datetime) -> dict[str, Any]:
+    """API.md's answer: plain names in each row, `null` where a cell is not told, and `status` saying why per name."""
+    released = answer.released
+    return {
+        "definition": answer.definition,
+        "zone": zone,
+        "as_of": as_of,
+        "revision": REVISION,
+        "privacy": {"mode": MODE, "k": released.k, "suppressed_cells": released.suppressed_cells},
+        **{name: [_row(row) for row in rows] for name, rows in released.tables.items()},
+        **_cells(released.totals),
+    }
+
+
+def _row(row: ReleasedRow) -> dict[str, Any]:
+    return {**row.keys, "closed": row.closed, **_cells(row.cells)}
+
+
+def _cells(cells: Mapping[str, Cell]) -> dict[str, Any]:
+    values = {name: cell.value for name, cell in cells.items()}
+    return {**values, "status": {name: str(cell.status) for name, cell in cells.items()}}
+
+
+def about(answered: Mapping[str, Any]) -> str:
+    """All but the tables, as one line of ASCII: what a CSV answer carries in the header `Zhiqing-Report`."""
+    told = {name: value for name, value in answered.items() if name not in TABLES}
+    return msgspec.json.encode(told).decode("ascii")
+
+
+class CSVRenderer(BaseRenderer):
+    """The rows of `data` (RFC 4180): each cell, empty where it is not told, and its status in `<name>_status`.
+
+    Only numbers, dates and words of ours: nothing a spreadsheet would take for a formula.
+    """
+
+    media_type = "text/csv"
+    format = "csv"
+    charset = "utf-8"
+
+    def render(self, data: Any, accepted_media_type: str | None = None, context: Any = None) -> str:
+        rows = [_flat(row) for row in data["data"]]
+        written = io.StringIO()
+        writer = csv.DictWriter(written, list(rows[0]) if rows else [])
+        writer.writeheader()
+        writer.writerows(rows)
+        return written.getvalue()
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {name: value for name, value in row.items() if name not in ("status", "closed")}
+    statuses = {f"{name}_status": status for name, status in row["status"].items()}
+    return {**plain, "closed": str(row["closed"]).lower(), **statuses}

@@ -1,0 +1,54 @@
+"""POST /reports/{metric}."""
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from consent import edge
+from consent.api.bodies import JSONRenderer, body
+from consent.api.shapes import request_body, responses
+from consent.programs.authentication import Caller, caller
+from reports.api.rendering import CSVRenderer, about, rendered
+from reports.api.shapes import ActivityAnswered, ReportAsked
+from reports.metrics.registry import Question, answer, known, names
+
+_METRIC = OpenApiParameter("metric", str, OpenApiParameter.PATH, enum=names(), description="The metric's name")
+_ANSWERS = responses(s200=ActivityAnswered)
+_CSV = OpenApiResponse(response=str, description="The rows of data; the rest as JSON in the header Zhiqing-Report")
+_RESPONSES: dict[Any, Any] = {
+    (200, JSONRenderer.media_type): _ANSWERS.pop(200),
+    (200, CSVRenderer.media_type): _CSV,
+    **_ANSWERS,
+}
+
+
+class Reports(APIView):
+    scope = "reports"
+    renderer_classes = [JSONRenderer, CSVRenderer]
+
+    @extend_schema(
+        operation_id="report",
+        parameters=[_METRIC],
+        request=request_body(ReportAsked),
+        responses=_RESPONSES,
+    )
+    def post(self, request: Request, metric: str) -> Response:
+        """Answer a metric over a range of local days. No cell rests on fewer than k subjects."""
+        known(metric)
+        asked = body(request, ReportAsked)
+        asked.refuse_unavailable()
+        backend, now = caller(request), edge.now()
+        question = Question(backend.program_id, ZoneInfo(backend.zone), asked.from_, asked.to, now)
+        told = rendered(answer(metric, question, k=k_of(backend)), zone=backend.zone, as_of=now)
+        csv = request.accepted_renderer.format == CSVRenderer.format
+        return Response(told, headers={"Zhiqing-Report": about(told)} if csv else None)
+
+
+def k_of(backend: Caller) -> int:
+    """A sandbox holds synthetic data only: nobody is to be hidden there."""
+    return 1 if backend.sandbox else settings.ZHIQING_K

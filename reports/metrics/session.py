@@ -1,0 +1,47 @@
+"""The session: what a visit is, for every metric that counts or cuts by it.
+
+Times are `corrected_at`; events at one instant are one moment. A *run* is a longest sequence of a subject's events
+- with one and the same `session_id`, in which no event comes more than 24 h after the one before it, or
+- without a `session_id`, in which none comes more than 30:00 after the one before it (30:00 exactly goes on, 30:00.000001
+  begins anew). Events with an id and events without never join.
+A run of less than 24 h is one session. A longer one is cut 24 h after its first event, and from there on at every
+midnight UTC: no session is longer than 24 h, and what counts on a day depends on the three days before it and on
+nothing else, whatever range is asked, even where a client never changes its `session_id`.
+A session belongs to the local day of its first event. One that began before the range is not counted in it.
+
+Only window functions over one subject's events: no recursion, and each shard does its own.
+"""
+
+from datetime import timedelta
+
+LOOK_BACK = timedelta(hours=72)
+"""How long before the first day a scan begins so that every session of that day is told from one that goes on.
+
+The first event of a run that is older than the scan is seen at most 24 h (the longest pause) after the scan's
+beginning, and the predecessor of an event in the range at least 48 h after it: both lie beyond the first cut, as they
+would if the whole run were seen.
+"""
+
+STARTS = """
+    runs AS (
+        SELECT subject_id, place, corrected_at, previous,
+               max(corrected_at) FILTER (WHERE previous IS NULL OR corrected_at - previous > pause) OVER
+                   (PARTITION BY subject_id, session_id ORDER BY corrected_at) AS began
+        FROM (
+            SELECT subject_id, place, corrected_at, session_id,
+                   CASE WHEN session_id IS NULL THEN interval '30 minutes' ELSE interval '24 hours' END AS pause,
+                   lag(corrected_at) OVER (PARTITION BY subject_id, session_id ORDER BY corrected_at) AS previous
+            FROM visited
+        ) AS in_order
+    ),
+    starts AS (
+        SELECT subject_id, place
+        FROM runs
+        WHERE previous IS NULL
+           OR previous < began
+           OR corrected_at >= began + interval '24 hours'
+              AND (previous < began + interval '24 hours'
+                   OR (previous AT TIME ZONE 'UTC')::date <> (corrected_at AT TIME ZONE 'UTC')::date)
+    )
+"""
+"""CTEs: from `visited` (subject_id, place, corrected_at, session_id) to `starts`, one row a session: its first event."""

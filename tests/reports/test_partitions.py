@@ -1,0 +1,52 @@
+"""A report names its days: the database opens the partitions it needs, and no others."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db import connection
+
+from consent.programs.tenancy import tenant
+from reports.metrics.activity import ACTIVITY, parameters
+from reports.metrics.registry import Question
+from tests.reports.events import History
+
+
+def named(plan: Any) -> set[str]:
+    """The names of all tables in a plan."""
+    if isinstance(plan, list):
+        return {name for item in plan for name in named(item)}
+    if not isinstance(plan, dict):
+        return set()
+    own = {plan["Relation Name"]} if "Relation Name" in plan else set()
+    return own | {name for value in plan.values() for name in named(value)}
+
+
+def test_only_the_days_needed_are_opened(history: Callable[..., History]) -> None:
+    shanghai = history()
+    october = date(2025, 10, 15)
+    shanghai.owner.execute(
+        "SELECT ensure_event_days(ARRAY(SELECT d::date FROM generate_series(date '2025-09-01', date '2025-11-10', interval '1 day') d))"
+    )
+    question = Question(shanghai.program.id, ZoneInfo("Asia/Shanghai"), october, october, datetime.now(UTC))
+    with tenant(shanghai.program.id), connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {ACTIVITY}", parameters(question))
+        plan = cursor.fetchone()[0]
+    plan = json.loads(plan) if isinstance(plan, str) else plan
+    opened = {name for name in named(plan) if name.startswith("event_2")}
+    # 30 days that end with the 15th begin on September 16; the month ends on October 31. In UTC as sent, with 24 h of
+    # clock error on either side: from September 14, 16:00 to November 1, 16:00.
+    days = [date(2025, 9, 14) + timedelta(days=n) for n in range(49)]
+    assert days[-1] == date(2025, 11, 1)
+    assert opened == {f"event_{day:%Y%m%d}" for day in days}
+
+
+def test_the_utc_days_of_a_local_day_are_at_most_two_more_on_either_side() -> None:
+    day = date(2025, 10, 15)
+    for zone in ("Pacific/Kiritimati", "Etc/GMT+12", "Asia/Tehran", "America/New_York", "Asia/Kathmandu", "UTC"):
+        asked = Question(1, ZoneInfo(zone), day, day, datetime.now(UTC))
+        days = parameters(asked)["days"]
+        assert date(2025, 9, 14) <= days[0] <= date(2025, 9, 15)
+        assert date(2025, 11, 1) <= days[-1] <= date(2025, 11, 2)
