@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+from django.urls import reverse_lazy
+
 from config import env
 
 BASE_DIR = env.ROOT
@@ -34,6 +36,7 @@ X_FRAME_OPTIONS = "DENY"
 
 # --- The house ------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
+    "consent",  # before unfold, two of whose templates it replaces
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -45,18 +48,21 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "drf_spectacular",
-    "consent",
+    "drf_spectacular_sidecar",
     "tracking",
     "reports",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "consent.admin.security.ContentSecurityPolicy",
+    "consent.admin.security.LoopbackOnly",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "consent.admin.tenancy.OfficersProgram",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -201,6 +207,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
 # --- Logging --------------------------------------------------------------------------------------------------------
@@ -219,4 +227,18 @@ LOGGING: dict[str, Any] = {
 }
 
 # --- Admin (django-unfold) ------------------------------------------------------------------------------------------
-UNFOLD = {"SITE_TITLE": "知情 Zhiqing", "SITE_HEADER": "知情 Zhiqing", "SHOW_HISTORY": False}
+UNFOLD = {
+    "SITE_TITLE": "知情 Zhiqing",
+    "SITE_HEADER": "知情 Zhiqing",
+    "SITE_SYMBOL": "verified_user",
+    "SITE_URL": None,
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": True,
+    "SHOW_LANGUAGES": True,
+    "LANGUAGES": {"action": reverse_lazy("admin_language")},
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"/{STATIC_URL}consent/icon.svg"}],
+    "DASHBOARD_CALLBACK": "consent.admin.pages.index",
+    "GLOBAL_CALLBACK": "consent.admin.pages.chrome",
+    "SIDEBAR": {"navigation": "consent.admin.pages.sidebar"},
+}

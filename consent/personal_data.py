@@ -1,0 +1,270 @@
+"""What consent holds of a person, and what every field of its models says of one (DSL 21)."""
+
+from consent.ledger.models import AuditEntry, Leaf
+from consent.notices.models import Notice, NoticePurpose, Purpose
+from consent.programs.models import (
+    ApiClient,
+    ApiKey,
+    Controller,
+    IdempotencyRecord,
+    MiniProgram,
+    OfficerAssignment,
+)
+from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, WithdrawalIntent
+from consent.rights.classification import Classified, Kind, classify
+from consent.rights.holders import register
+from consent.rights.models import HolderRun, Package, PackagePart, RequestSubject, SubjectRequest
+from consent.rights.own_holders import ConsentHolder, ProfileHolder, RequestHolder, SubjectHolder
+from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
+
+for _holder in (ProfileHolder(), ConsentHolder(), RequestHolder(), SubjectHolder()):
+    register(_holder)
+
+_PUBLIC = Classified(Kind.PUBLIC, 1)
+_OPERATIONAL = Classified(Kind.OPERATIONAL, 1)
+_INTERNAL = Classified(Kind.OPERATIONAL, 2)
+_ACCESS = Classified(Kind.KEY, 4)
+_PSEUDONYM = Classified(Kind.PSEUDONYM, 3)
+_EVIDENCE = Classified(Kind.CONSENT_EVIDENCE, 3)
+_STATE = Classified(Kind.CONSENT_EVIDENCE, 2)
+_REQUEST = Classified(Kind.REQUEST, 2)
+_SEALED_REQUEST = Classified(Kind.REQUEST, 4)
+
+classify(
+    {
+        Controller: {
+            "id": _OPERATIONAL,
+            "name": _PUBLIC,
+            "created_at": _OPERATIONAL,
+        },
+        MiniProgram: {
+            "id": _OPERATIONAL,
+            "controller": _PUBLIC,
+            "name": _PUBLIC,
+            "platform": _PUBLIC,
+            "app_id": _PUBLIC,
+            "zone": _OPERATIONAL,
+            "sandbox": _OPERATIONAL,
+            "created_at": _OPERATIONAL,
+        },
+        ApiClient: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "scopes": _INTERNAL,
+            "created_at": _OPERATIONAL,
+        },
+        ApiKey: {
+            "id": _OPERATIONAL,
+            "client": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "key_id": _INTERNAL,
+            "secret_hash": _ACCESS,
+            "created_at": _OPERATIONAL,
+            "expires_at": _INTERNAL,
+            "revoked_at": _INTERNAL,
+        },
+        OfficerAssignment: {
+            "id": _OPERATIONAL,
+            "user": _INTERNAL,
+            "program": _INTERNAL,
+        },
+        IdempotencyRecord: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "client": _OPERATIONAL,
+            "key_hash": _PSEUDONYM,
+            "fingerprint": _PSEUDONYM,
+            "created_at": _OPERATIONAL,
+        },
+        Leaf: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "type": _OPERATIONAL,
+            "hash": _PUBLIC,
+            "subject_version": _OPERATIONAL,
+            "created_at": _OPERATIONAL,
+        },
+        AuditEntry: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "actor": _INTERNAL,
+            "action": _INTERNAL,
+            "target": _INTERNAL,
+            "at": _INTERNAL,
+            "details": _INTERNAL,
+        },
+        Purpose: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "code": _PUBLIC,
+            "title": _PUBLIC,
+            "necessary": _PUBLIC,
+            "separate_consent": _PUBLIC,
+            "active": _PUBLIC,
+            "created_at": _OPERATIONAL,
+        },
+        Notice: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "audience": _PUBLIC,
+            "version": _PUBLIC,
+            "sha256": _PUBLIC,
+            "body": _PUBLIC,
+            "published_at": _PUBLIC,
+            "effective_at": _PUBLIC,
+        },
+        NoticePurpose: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "notice": _PUBLIC,
+            "purpose": _PUBLIC,
+            "categories": _PUBLIC,
+            "attributes": _PUBLIC,
+            "retention_days": _PUBLIC,
+            "validity_days": _PUBLIC,
+            "material": _PUBLIC,
+        },
+        Subject: {
+            "id": _PSEUDONYM,
+            "program": _OPERATIONAL,
+            "pseudonym": _PSEUDONYM,
+            "erasure_handle": _PSEUDONYM,
+            "version": _STATE,
+            "restricted": _STATE,
+            "erasure_pending": _STATE,
+            "guardian_pending": _EVIDENCE,
+            "created_at": _STATE,
+        },
+        SubjectLookup: {
+            "index": Classified(Kind.IDENTIFIER, 3),
+            "program": _OPERATIONAL,
+            "subject_id": _PSEUDONYM,
+            "kind": _OPERATIONAL,
+            "key_version": _OPERATIONAL,
+        },
+        DataKey: {
+            "subject": _PSEUDONYM,
+            "program": _OPERATIONAL,
+            "wrapped": _ACCESS,
+            "key_version": _OPERATIONAL,
+            "created_at": _STATE,
+        },
+        SubjectIdentifier: {
+            "subject": _PSEUDONYM,
+            "kind": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "sealed": Classified(Kind.IDENTIFIER, 4),
+            "created_at": _STATE,
+        },
+        ConsentRecord: {
+            "id": _PSEUDONYM,
+            "subject": _PSEUDONYM,
+            "program": _OPERATIONAL,
+            "record_id": _PSEUDONYM,
+            "purpose": _EVIDENCE,
+            "notice": _EVIDENCE,
+            "version": _STATE,
+            "state": _EVIDENCE,
+            "act": _EVIDENCE,
+            "method": _EVIDENCE,
+            "locale": _EVIDENCE,
+            "age_band": _EVIDENCE,
+            "turns_14_on": Classified(Kind.PROFILE, 4),
+            "evidence": Classified(Kind.CONSENT_EVIDENCE, 4),
+            "occurred_at": _EVIDENCE,
+            "corrected_at": _EVIDENCE,
+            "received_at": _EVIDENCE,
+            "authorises_from": _EVIDENCE,
+            "authorises_until": _EVIDENCE,
+            "client": _INTERNAL,
+            "idempotency": _PSEUDONYM,
+            "leaf_id": _STATE,
+            "salt": _ACCESS,
+        },
+        ConsentState: {
+            "subject": _PSEUDONYM,
+            "purpose": _EVIDENCE,
+            "program": _OPERATIONAL,
+            "state": _EVIDENCE,
+            "record_id": _PSEUDONYM,
+            "notice": _EVIDENCE,
+            "record_from": _EVIDENCE,
+            "grant_from": _EVIDENCE,
+            "grant_until": _EVIDENCE,
+            "barrier_at": _EVIDENCE,
+            "asked_at": _EVIDENCE,
+            "restricted": _STATE,
+            "erasure_pending": _STATE,
+            "guardian_pending": _EVIDENCE,
+            "renewal_required": _STATE,
+            "version": _OPERATIONAL,
+        },
+        WithdrawalIntent: {
+            "subject": _PSEUDONYM,
+            "purpose": _EVIDENCE,
+            "program": _OPERATIONAL,
+            "created_at": _STATE,
+        },
+        ProfileAttribute: {
+            "subject": _PSEUDONYM,
+            "name": Classified(Kind.PROFILE, 2),
+            "program": _OPERATIONAL,
+            "purpose": _EVIDENCE,
+            "sealed": Classified(Kind.PROFILE, 4),
+            "updated_at": Classified(Kind.PROFILE, 2),
+        },
+        SubjectRequest: {
+            "id": _REQUEST,
+            "program": _OPERATIONAL,
+            "kind": _REQUEST,
+            "state": _REQUEST,
+            "requester": _REQUEST,
+            "locale": _REQUEST,
+            "received_at": _REQUEST,
+            "due_at": _REQUEST,
+            "undo_until": _REQUEST,
+            "closed_at": _REQUEST,
+            "idempotency": _PSEUDONYM,
+        },
+        RequestSubject: {
+            "subject": _PSEUDONYM,
+            "request_id": _REQUEST,
+            "program": _OPERATIONAL,
+            "kind": _REQUEST,
+            "scope": _REQUEST,
+            "open": _REQUEST,
+            "sealed": _SEALED_REQUEST,
+        },
+        HolderRun: {
+            "id": _OPERATIONAL,
+            "request": _REQUEST,
+            "program": _OPERATIONAL,
+            "holder": _REQUEST,
+            "stage": _OPERATIONAL,
+            "status": _REQUEST,
+            "not_before": _REQUEST,
+            "attempts": _OPERATIONAL,
+            "lease_until": _OPERATIONAL,
+            "lease_token": _OPERATIONAL,
+            "affected": _REQUEST,
+            "error": _REQUEST,
+            "finished_at": _REQUEST,
+        },
+        Package: {
+            "id": _REQUEST,
+            "subject": _PSEUDONYM,
+            "program": _OPERATIONAL,
+            "request_id": _REQUEST,
+            "created_at": _REQUEST,
+            "expires_at": _REQUEST,
+            "complete": _REQUEST,
+        },
+        PackagePart: {
+            "subject": _PSEUDONYM,
+            "package_id": _REQUEST,
+            "number": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "sealed": _SEALED_REQUEST,
+        },
+    }
+)

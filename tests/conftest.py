@@ -6,11 +6,15 @@ from contextlib import AbstractContextManager, contextmanager
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.db import connection
 from pytest_django.plugin import DjangoDbBlocker
 
 from config import env
 from tests.cast import Program, make_program
+
+# Every test client would otherwise look through all static files again.
+settings.WHITENOISE_AUTOREFRESH = True
 
 KEPT = {"django_migrations", "django_content_type", "auth_permission"}
 

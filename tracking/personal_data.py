@@ -1,0 +1,163 @@
+"""What tracking holds of a person: behaviour events and the days on which there are any."""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import msgspec
+from django.db import connection
+from django.utils.translation import gettext_lazy as _
+
+from consent.programs.tenancy import role
+from consent.records.models import ConsentRecord
+from consent.rights.classification import Classified, Kind, classify
+from consent.rights.holders import Erased, PersonalDataHolder, Row, register
+from consent.vault.identities import Vault
+from consent.vault.models import Subject
+from tracking.models import Event, EventType, Page, SubjectDay
+
+PAGE = 1_000
+DAYS = 31
+
+_PUBLIC = Classified(Kind.PUBLIC, 1)
+_OPERATIONAL = Classified(Kind.OPERATIONAL, 1)
+_CATALOGUE = Classified(Kind.OPERATIONAL, 2)
+_PSEUDONYM = Classified(Kind.PSEUDONYM, 3)
+_BEHAVIOUR = Classified(Kind.BEHAVIOUR, 3)
+
+classify(
+    {
+        EventType: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "name": _CATALOGUE,
+            "purpose": _PUBLIC,
+            "description": _CATALOGUE,
+            "status": _CATALOGUE,
+            "categories": _PUBLIC,
+            "properties": _CATALOGUE,
+            "version": _OPERATIONAL,
+            "updated_at": _OPERATIONAL,
+        },
+        Page: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "path": _CATALOGUE,
+        },
+        Event: {
+            "subject_id": _PSEUDONYM,
+            "day": _BEHAVIOUR,
+            "event_id": _BEHAVIOUR,
+            "program_id": _OPERATIONAL,
+            "type_id": _BEHAVIOUR,
+            "consent_record_id": Classified(Kind.CONSENT_EVIDENCE, 3),
+            "session_id": _BEHAVIOUR,
+            "page_id": _BEHAVIOUR,
+            "occurred_at": _BEHAVIOUR,
+            "corrected_at": _BEHAVIOUR,
+            "received_at": _BEHAVIOUR,
+            "dwell_ms": _BEHAVIOUR,
+            "scene": _BEHAVIOUR,
+            "context": _BEHAVIOUR,
+            "properties": _BEHAVIOUR,
+        },
+        SubjectDay: {
+            "subject_id": _PSEUDONYM,
+            "day": _BEHAVIOUR,
+            "program": _OPERATIONAL,
+        },
+    }
+)
+
+_AS_THEY_ARE = ("occurred_at", "corrected_at", "received_at", "dwell_ms", "scene")
+_READ = f"""
+    SELECT event_id, type_id, consent_record_id, session_id, page_id, {", ".join(_AS_THEY_ARE)}, context, properties
+    FROM event WHERE subject_id = %s AND day = %s AND event_id > %s ORDER BY event_id LIMIT %s
+"""
+_ERASE = """
+    DELETE FROM event WHERE subject_id = %s AND day = ANY(%s) AND (day, event_id) IN (
+        SELECT day, event_id FROM event WHERE subject_id = %s AND day = ANY(%s) ORDER BY day, event_id LIMIT %s
+    )
+"""
+
+
+class EventHolder(PersonalDataHolder):
+    """Always with the days named: without them every partition would be locked."""
+
+    identifier = "tracking.events"
+    title = _("Events")
+    description = _("What you did in the mini-program, as recorded under your consents.")
+    stage = 10
+
+    def export(self, *, vault: Vault, subject: Subject) -> Iterator[Row]:
+        names = _Names(subject)
+        for day in _days(subject.id):
+            last = ""
+            while page := _page(subject.id, day, last):
+                for row in names.told(page):
+                    yield "events", row
+                last = page[-1][0]
+
+    def erase(self, *, program_id: int, subject_id: int, limit: int) -> Erased:
+        days = _days(subject_id)[:DAYS]
+        if not days:
+            return Erased(0, finished=True)
+        with role("zq_erase"), connection.cursor() as cursor:
+            cursor.execute(_ERASE, [subject_id, days, subject_id, days, limit])
+            affected = cursor.rowcount
+            if affected < limit:
+                # Nothing is left of these days; until then their rows lead the next step to the rest.
+                SubjectDay.objects.filter(subject_id=subject_id, day__in=days).delete()
+        return Erased(affected, finished=False)
+
+    def count(self, *, program_id: int, subject_id: int) -> int:
+        days = _days(subject_id)
+        return len(days) + sum(
+            Event.objects.filter(subject_id=subject_id, day__in=days[place : place + DAYS]).count()
+            for place in range(0, len(days), DAYS)
+        )
+
+
+def _days(subject_id: int) -> list[date]:
+    """The days on which the subject has events."""
+    return list(SubjectDay.objects.filter(subject_id=subject_id).order_by("day").values_list("day", flat=True))
+
+
+def _page(subject_id: int, day: date, last: str) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(_READ, [subject_id, day, last, PAGE])
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
+
+
+class _Names:
+    """Puts names in place of a subject's events' internal ids."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._types = dict(EventType.objects.filter(program_id=subject.program_id).values_list("id", "name"))
+        self._records = dict(ConsentRecord.objects.filter(subject=subject).values_list("id", "record_id"))
+        self._pages: dict[int, str] = {}
+
+    def told(self, rows: list[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+        """Rows as _READ selects them."""
+        unknown = {row[4] for row in rows if row[4] is not None} - self._pages.keys()
+        self._pages |= dict(Page.objects.filter(id__in=unknown).values_list("id", "path"))
+        for event_id, type_id, record_id, session_id, page_id, *rest, context, properties in rows:
+            yield {
+                "event_id": event_id,
+                "name": self._types.get(type_id),
+                "record_id": self._records.get(record_id),
+                "session_id": session_id,
+                "page": self._pages.get(page_id),
+                **dict(zip(_AS_THEY_ARE, rest, strict=True)),
+                "context": _json(context),
+                "properties": _json(properties),
+            }
+
+
+def _json(text: str | None) -> Any:
+    """Django leaves jsonb to its own field; a cursor gives the text."""
+    return None if text is None else msgspec.json.decode(text)
+
+
+register(EventHolder())

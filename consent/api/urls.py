@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from consent.api import consents, notices, profile
+from consent.api import consents, notices, profile, requests
 
 urlpatterns = [
     path("notices/current", notices.CurrentNotice.as_view()),
@@ -10,4 +10,7 @@ urlpatterns = [
     path("consents", consents.Consents.as_view()),
     path("consents/status", consents.ConsentStatus.as_view()),
     path("profile", profile.Profile.as_view()),
+    path("requests", requests.Requests.as_view()),
+    path("requests/<uuid:request_id>", requests.OneRequest.as_view()),
+    path("requests/<uuid:request_id>/withdraw", requests.TakeBack.as_view()),
 ]

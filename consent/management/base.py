@@ -7,11 +7,13 @@ stderr, and is left out with `--json`.
 import json
 import re
 import sys
+from argparse import ArgumentTypeError
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError
 
 from consent.errors import Problem
 from consent.programs.models import ApiClient, MiniProgram
@@ -19,6 +21,7 @@ from consent.programs.tenancy import tenant
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_FIND = "start the stack (make serve), and set VAR to its folder or DATABASE_URL to its database"
 
 
 class OperatorCommand(BaseCommand):
@@ -34,6 +37,8 @@ class OperatorCommand(BaseCommand):
             self.run(options)
         except Problem as problem:
             raise CommandError(told(problem)) from None
+        except OperationalError as error:
+            raise CommandError(f"the database does not answer as it should: {first_line(error)}\n{_FIND}") from None
 
     def run(self, options: dict[str, Any]) -> None:
         """The command itself; `options` by the names of the flags."""
@@ -48,13 +53,23 @@ class OperatorCommand(BaseCommand):
             self.stdout.write(line)
         self.stdout.flush()
         for line in then:
-            self.stderr.write(line, self.style.NOTICE if line.startswith("warning:") else lambda text: text)
+            self.stderr.write(line, _as_it_is)
+
+
+def _as_it_is(text: str) -> str:
+    """stderr's own style is that of errors, red on a terminal."""
+    return text
 
 
 def _plain(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def first_line(error: Exception) -> str:
+    """The lines after it may hold row values (PostgreSQL's DETAIL)."""
+    return str(error).partition("\n")[0]
 
 
 def told(problem: Problem) -> str:
@@ -97,16 +112,19 @@ def client_named(program: MiniProgram, options: dict[str, Any]) -> int:
 
 def days(text: str) -> timedelta:
     """argparse type: a number of days, 1 to 3,650."""
-    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= 3650:
-        raise ValueError
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 0 < int(text) <= 3650:
+        raise ArgumentTypeError("give a number of days, 1 to 3650")
     return timedelta(days=int(text))
 
 
 def moment(text: str) -> datetime:
-    """argparse type: an RFC 3339 time with an offset. Raises ValueError."""
-    if not RFC_3339.fullmatch(text):
-        raise ValueError
-    return datetime.fromisoformat(text)
+    """argparse type: an RFC 3339 time with an offset."""
+    try:
+        if RFC_3339.fullmatch(text):
+            return datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    raise ArgumentTypeError("write an RFC 3339 time with an offset: 2026-10-01T00:00:00+08:00")
 
 
 def read_text(name: str) -> str:

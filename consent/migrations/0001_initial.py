@@ -392,7 +392,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('holder', models.TextField(verbose_name='holder')),
                 ('stage', models.SmallIntegerField(verbose_name='stage')),
-                ('status', models.TextField(choices=[('pending', 'pending'), ('running', 'running'), ('done', 'done'), ('failed', 'failed')], default='pending', verbose_name='status')),
+                ('status', models.TextField(choices=[('pending', 'pending'), ('running', 'running'), ('done', 'done'), ('failed', 'failed'), ('cancelled', 'cancelled')], default='pending', verbose_name='status')),
                 ('not_before', models.DateTimeField(verbose_name='not before')),
                 ('attempts', models.IntegerField(default=0, verbose_name='attempts')),
                 ('lease_until', models.DateTimeField(null=True, verbose_name='lease until')),
@@ -529,6 +529,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='holderrun',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['pending', 'running', 'done', 'failed'])), name='holder_run_status'),
+            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['pending', 'running', 'done', 'failed', 'cancelled'])), name='holder_run_status'),
         ),
     ]

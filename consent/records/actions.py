@@ -7,12 +7,11 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import F
 
 from consent.errors import Conflict, Fault, Invalid
 from consent.ledger.leaves import LeafType, leaf_hash, new_salt
 from consent.ledger.models import Leaf
-from consent.notices.models import Notice, NoticePurpose, Purpose
+from consent.notices.models import NoticePurpose, Purpose
 from consent.programs.idempotency import IdempotencyKey, claim
 from consent.programs.tenancy import tenant
 from consent.records import projection
@@ -140,12 +139,12 @@ def _told(program_id: int, notice: str | None, decisions: Sequence[Decision], ac
     purposes = {p.code: p for p in Purpose.objects.filter(program_id=program_id, code__in=codes)}
     versions: dict[int, NoticePurpose] = {}
     if notice is not None:
-        known = Notice.objects.filter(program_id=program_id, sha256=notice).first()
-        if known is None:
+        told = NoticePurpose.objects.filter(program_id=program_id, notice__sha256=notice).select_related("notice")
+        versions = {version.purpose_id: version for version in told.defer("notice__body")}
+        if not versions:
             raise _invalid(
                 "unknown_notice", "publish the notice first, or send the sha256 it was published under", "/notice"
             )
-        versions = {v.purpose_id: v for v in NoticePurpose.objects.filter(notice=known).select_related("notice")}
     faults = [
         fault
         for place, decision in enumerate(decisions)
@@ -198,8 +197,12 @@ def _held(vault: Vault, program_id: int, named: dict[str, str]) -> Subject:
 
 @dataclass(frozen=True)
 class Moment:
-    """The act's times: as claimed, corrected for the sender's clock, and the database's clock under the lock."""
+    """The act's times: as claimed, corrected for the sender's clock, and the database's clock under the lock.
 
+    `before`: the subject's states by purpose, whose locks are held.
+    """
+
+    before: dict[int, ConsentState]
     occurred_at: datetime
     corrected_at: datetime
     received_at: datetime
@@ -207,7 +210,8 @@ class Moment:
 
 def _moment(subject: Subject, act: Act, may_import: bool) -> Moment:
     """Takes the states' locks first, so that `received_at` is later than every batch that came before this act."""
-    list(ConsentState.objects.select_for_update().filter(subject=subject).order_by("purpose_id"))
+    locked = ConsentState.objects.select_for_update().filter(subject=subject).order_by("purpose_id")
+    before = {state.purpose_id: state for state in locked}
     now = db_now()
     occurred = act.occurred_at or now
     corrected = now - (act.sent_at - occurred) if act.sent_at is not None else occurred
@@ -218,7 +222,7 @@ def _moment(subject: Subject, act: Act, may_import: bool) -> Moment:
             raise _invalid("too_old", "an act of more than 24 hours ago needs a key with scope import", "/occurred_at")
         if subject.version:
             raise _invalid("too_old", "past consents are imported for subjects without records only", "/occurred_at")
-    return Moment(occurred, min(corrected, now), now)
+    return Moment(before, occurred, min(corrected, now), now)
 
 
 def _record(
@@ -232,14 +236,9 @@ def _record(
 ) -> list[Recorded]:
     if subject.erasure_pending and any(item.decided == State.GIVEN for item in told):
         raise Conflict("erasure_pending", "the subject asked to be erased; take the request back first")
-    guardian_pending = act.age_band == "under_14" and act.guardian is None
-    Subject.objects.filter(id=subject.id).update(
-        version=F("version") + 1,
-        guardian_pending=guardian_pending or (subject.guardian_pending and act.guardian is None),
-    )
-    subject.refresh_from_db()
-    before = {state.purpose_id: state for state in ConsentState.objects.filter(subject=subject)}
-    covered = coverage(subject.program_id)
+    before = moment.before
+    _advance(subject, act, before)
+    covered = coverage(subject.program_id) if before else {}
     states, records = [], []
     for item in told:
         held = before.get(item.purpose.id)
@@ -255,11 +254,22 @@ def _record(
         for held, lapses, item, record in states
     ]
     projection.write(after)
-    WithdrawalIntent.objects.filter(subject=subject, purpose_id__in=[item.purpose.id for item in told]).delete()
+    if before:
+        WithdrawalIntent.objects.filter(subject=subject, purpose_id__in=[item.purpose.id for item in told]).delete()
     return [
         Recorded(record.record_id, item.purpose.code, state.state)
         for item, record, state in zip(told, records, after, strict=True)
     ]
+
+
+def _advance(subject: Subject, act: Act, before: dict[int, ConsentState]) -> None:
+    """Count the act, and set on all the subject's states whether a guardian is waited for: the gate locks no more."""
+    subject.version += 1
+    pending = act.guardian is None and (subject.guardian_pending or act.age_band == "under_14")
+    if pending != subject.guardian_pending and before:
+        ConsentState.objects.filter(subject=subject).update(guardian_pending=pending)
+    subject.guardian_pending = pending
+    subject.save(update_fields=["version", "guardian_pending"])
 
 
 def _new_record(

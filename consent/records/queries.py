@@ -106,7 +106,7 @@ def status(
     if purposes is not None:
         rows = rows.filter(code__in=purposes)
     held = ConsentState.objects.none() if subject_id is None else ConsentState.objects.filter(subject_id=subject_id)
-    states = {state.purpose_id: state for state in held.select_related("notice")}
+    states = {state.purpose_id: state for state in held.select_related("notice").defer("notice__body")}
     covered = coverage(program_id)
     return [_status(purpose, states.get(purpose.id), covered, now, prompt_cooldown) for purpose in rows]
 

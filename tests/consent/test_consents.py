@@ -192,7 +192,8 @@ def test_a_material_version_asks_for_consent_anew(program: Program) -> None:
 
 def test_under_fourteen_needs_a_guardian(program: Program) -> None:
     guardian = {"reference": "g-1", "verified_by": "officer", "verified_at": now().isoformat()}
-    program.decide("alice", age_band="under_14")
+    program.decide("alice")
+    program.decide("alice", "given", "personalisation", age_band="under_14")
     assert program.send(event("alice", "e1"))["results"][0]["code"] == "guardian_required"
     program.decide("alice", age_band="under_14", guardian=guardian)
     assert program.send(event("alice", "e2"))["stored"] == 1

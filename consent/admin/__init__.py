@@ -1,0 +1,19 @@
+"""The compliance officer's desk, on django-unfold. Served below /admin/ and, until it asks for a second factor, on
+loopback only.
+
+An officer is a staff account (`is_staff`) with an OfficerAssignment for each mini-program they work on, and these
+permissions, best given through a group:
+
+    consent.view_subjectrequest   requests, with the progress of each holder of personal data
+    consent.view_package          download the package of an access request
+    consent.view_consentrecord    consent records
+    consent.view_notice, consent.view_purpose, tracking.view_eventtype
+    consent.view_apiclient, consent.view_apikey
+    consent.view_auditentry       the audit log
+
+Controllers, mini-programs, accounts, groups and assignments are a superuser's, whatever permissions others hold.
+"""
+
+from consent.admin import ledger, notices, people, programs, records, requests
+
+__all__ = ["ledger", "notices", "people", "programs", "records", "requests"]

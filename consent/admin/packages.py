@@ -1,0 +1,85 @@
+"""Handing the package of an access request to an officer, until the data subject's own pages can."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from django import forms
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from consent.errors import Conflict, NotFound
+from consent.ledger.audit import audit
+from consent.programs.tenancy import tenant
+from consent.rights import packages
+from consent.rights.models import Package, RequestSubject
+from consent.vault.identities import Vault
+from consent.vault.models import Subject
+
+PACKAGE_PERMISSION = "consent.view_package"
+
+
+class Reason(models.TextChoices):
+    """Why an officer takes a package: a code, because free words in the audit log would come to name people."""
+
+    DELIVERY = "delivery", _("to hand it to the data subject")
+    REVIEW = "review", _("to check it before it is handed over")
+    AUTHORITY = "authority", _("an authority asks for it by law")
+
+
+class ReleaseForm(forms.Form):
+    """The officer's reason."""
+
+    reason = forms.ChoiceField(
+        label=_("Reason"), choices=[("", _("Select value")), *Reason.choices], widget=UnfoldAdminSelectWidget
+    )
+
+
+@dataclass(frozen=True)
+class PackageStatus:
+    """What a request's page says of its package; `state`: none, in_progress, ready, expired."""
+
+    state: str
+    expires_at: datetime | None = None
+
+
+def status_of(program_id: int, request_id: uuid.UUID, *, now: datetime) -> PackageStatus:
+    """Whether there is something to download."""
+    package = _package(program_id, request_id)
+    if package is None:
+        return PackageStatus("none")
+    if not package.complete:
+        return PackageStatus("in_progress")
+    return PackageStatus("ready" if package.expires_at > now else "expired", package.expires_at)
+
+
+def release(*, program_id: int, request_id: uuid.UUID, by: str, reason: Reason, vault: Vault) -> Iterator[bytes]:
+    """The package's pieces, and its audit entry, committed before the first piece is read.
+
+    Raises NotFound where there is none (any more), Conflict while it is being made or its subject being erased.
+    """
+    with tenant(program_id):
+        package = _package(program_id, request_id)
+        if package is None:
+            raise NotFound("not_found", "this request has no package")
+        if Subject.objects.filter(program_id=program_id, id=package.subject_id, erasure_pending=True).exists():
+            raise Conflict("erasure_pending", "the subject has asked for erasure, which closes their data to reading")
+        pieces = packages.stream(vault, package)
+        audit(
+            program_id=program_id,
+            actor=by,
+            action="package.downloaded",
+            target=f"request:{request_id}",
+            details={"reason": reason.value},
+        )
+    return pieces
+
+
+def _package(program_id: int, request_id: uuid.UUID) -> Package | None:
+    """Found through the request's subject, which is indexed by request."""
+    asked = RequestSubject.objects.filter(program_id=program_id, request_id=request_id).first()
+    if asked is None:
+        return None
+    return Package.objects.filter(program_id=program_id, subject_id=asked.subject_id, request_id=request_id).first()

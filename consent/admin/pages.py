@@ -1,0 +1,97 @@
+"""The officers' own pages beside the model ones: picking a mini-program, and the side bar and header of every page."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from consent.admin.base import officer, picked
+from consent.admin.tenancy import SESSION_KEY, programs_of
+from consent.ledger.audit import audit
+from consent.programs.tenancy import tenant
+
+APPS = ("consent", "tracking", "reports", "auth")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def pick_program(request: HttpRequest) -> HttpResponseBase:
+    """Lists the mini-programs an officer may enter; a POST enters one, which the audit log keeps."""
+    programs = programs_of(request.user)
+    if request.method == "POST":
+        chosen = request.POST.get("program", "")
+        program = programs.filter(pk=chosen).first() if chosen.isascii() and chosen.isdecimal() else None
+        if program is None:
+            raise PermissionDenied
+        with tenant(program.pk):
+            audit(
+                program_id=program.pk,
+                actor=officer(request),
+                action="program.entered",
+                target=f"program:{program.pk}",
+            )
+        request.session[SESSION_KEY] = program.pk
+        return redirect(_next(request.POST.get("next", "")))
+    context = {
+        **admin.site.each_context(request),
+        "title": _("Choose a mini-program"),
+        "programs": list(programs),
+        "current": picked(request),
+        "next": _next(request.GET.get("next", "")),
+    }
+    return TemplateResponse(request, "consent/admin/pick.html", context)
+
+
+def _next(asked: str) -> str:
+    """Where to go on: an address of these pages, or their first."""
+    first = reverse("admin:index")
+    local = asked.startswith(first) and url_has_allowed_host_and_scheme(asked, allowed_hosts=None)
+    return asked if local else first
+
+
+def chrome(request: HttpRequest) -> dict[str, Any]:
+    """What the header of every page shows (UNFOLD's GLOBAL_CALLBACK); `redirect_to`: where the language switch returns."""
+    return {"picked_program": picked(request), "redirect_to": request.get_full_path()}
+
+
+def _ranked(request: HttpRequest) -> list[dict[str, Any]]:
+    """The apps with the models this officer may see, the most used first."""
+    apps = admin.site.get_app_list(request)
+    for app in apps:
+        app["models"].sort(key=lambda model: _of(model, "rank", 50))
+    return sorted(apps, key=lambda app: APPS.index(app["app_label"]) if app["app_label"] in APPS else len(APPS))
+
+
+def _of(model: dict[str, Any], attribute: str, default: Any) -> Any:
+    return getattr(admin.site.get_model_admin(model["model"]), attribute, default)
+
+
+def index(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """The first page's list of models (UNFOLD's DASHBOARD_CALLBACK)."""
+    return context | {"app_list": _ranked(request), "title": _("Overview")}
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """The models this officer may see, by app, with each one's icon (UNFOLD's SIDEBAR navigation)."""
+    return [
+        {
+            "title": app["name"],
+            "separator": place > 0,
+            "items": [
+                {
+                    "title": model["name"],
+                    "link": model["admin_url"],
+                    "icon": _of(model, "icon", "table_rows"),
+                }
+                for model in app["models"]
+                if model["admin_url"]
+            ],
+        }
+        for place, app in enumerate(_ranked(request))
+    ]

@@ -1,0 +1,150 @@
+"""Data-subject requests: what is asked, by when, and how far each holder of personal data has come."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import F, Prefetch, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from consent import edge
+from consent.admin.badges import REQUEST_STATES, RUN_STATUSES, STANDINGS, badge, word
+from consent.admin.base import Owned, OwnedInline, at, officer
+from consent.admin.packages import PACKAGE_PERMISSION, Reason, ReleaseForm, release, status_of
+from consent.admin.standing import StandingFilter, standing
+from consent.errors import Conflict, NotFound
+from consent.rights.holders import UnknownHolder, holder_of
+from consent.rights.models import HolderRun, RunStatus, SubjectRequest
+
+RECEIVED, DUE = at("received_at", _("received at")), at("due_at", _("due at"))
+PACKAGED = ("access", "copy", "portability")
+
+
+class HolderRuns(OwnedInline):
+    """Each holder's part of the request, in the order they work."""
+
+    model = HolderRun
+    verbose_name_plural = _("progress of the holders of personal data")
+    ordering = ["stage", "holder"]
+    fields = ["named", "shown_status", "attempts", "affected", "error", "not_before", "finished_at"]
+
+    @admin.display(description=_("holder"))
+    def named(self, run: HolderRun) -> str:
+        try:
+            return str(holder_of(run.holder).title)
+        except UnknownHolder:
+            return run.holder
+
+    @admin.display(description=_("status"))
+    def shown_status(self, run: HolderRun) -> SafeString:
+        return badge(run.get_status_display(), RUN_STATUSES.get(run.status, ""))
+
+
+@admin.register(SubjectRequest)
+class SubjectRequests(Owned):
+    """The open ones first, by deadline."""
+
+    icon, rank = "assignment_ind", 10
+    list_display = ["number", "kind", "shown_state", RECEIVED, DUE, "shown_standing", "progress"]
+    list_filter = [StandingFilter, "state", "kind"]
+    ordering = [F("closed_at").desc(nulls_first=True), "due_at", "id"]
+    inlines = [HolderRuns]
+    fieldsets = [
+        (None, {"fields": ["shown_id", ("kind", "shown_requester"), ("shown_state", "shown_standing"), "locale"]}),
+        (_("Dates"), {"fields": [("received_at", "due_at"), ("undo_until", "closed_at")]}),
+    ]
+    readonly_fields = ["shown_id", "shown_state", "shown_standing", "shown_requester"]
+    change_form_outer_after_template = "consent/admin/request_package.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SubjectRequest]:
+        runs = HolderRun.objects.only("request_id", "status")
+        return super().get_queryset(request).prefetch_related(Prefetch("runs", runs, to_attr="progressing"))
+
+    @admin.display(description=_("request"))
+    def number(self, request: SubjectRequest) -> str:
+        return str(request.id)[:8]
+
+    @admin.display(description=_("request"))
+    def shown_id(self, request: SubjectRequest) -> str:
+        return str(request.id)
+
+    @admin.display(description=_("state"))
+    def shown_state(self, request: SubjectRequest) -> SafeString:
+        return badge(request.get_state_display(), REQUEST_STATES.get(request.state, ""))
+
+    @admin.display(description=_("deadline"))
+    def shown_standing(self, request: SubjectRequest) -> SafeString:
+        key, words = standing(request, now=edge.now())
+        return badge(words, STANDINGS.get(key, ""))
+
+    @admin.display(description=_("requester"))
+    def shown_requester(self, request: SubjectRequest) -> str:
+        return word(request.requester)
+
+    @admin.display(description=_("holders done"))
+    def progress(self, request: Any) -> SafeString | str:
+        statuses = [run.status for run in request.progressing]
+        if not statuses:
+            return "–"
+        done = f"{statuses.count(RunStatus.DONE)} / {len(statuses)}"
+        return badge(done, "danger") if RunStatus.FAILED in statuses else done
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        asked = self.get_object(request, object_id)
+        shown = asked is not None and asked.kind in PACKAGED
+        package = status_of(asked.program_id, asked.pk, now=edge.now()) if asked and shown else None
+        context = {"package": package, "may_download": request.user.has_perm(PACKAGE_PERMISSION)}
+        return super().change_view(request, object_id, form_url, (extra_context or {}) | context)
+
+    def get_urls(self) -> list[URLPattern]:
+        def package(request: HttpRequest, object_id: str) -> HttpResponseBase:
+            return self.admin_site.admin_view(self.package_view)(request, object_id)
+
+        package.model_admin = self  # type: ignore[attr-defined]  # as Django marks its own, for OfficersProgram
+        return [path("<uuid:object_id>/package/", package, name="consent_subjectrequest_package"), *super().get_urls()]
+
+    def package_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """A page that asks for the reason; a POST with one answers the package itself."""
+        asked = self.get_object(request, str(object_id))
+        if not self.has_view_permission(request, asked) or not request.user.has_perm(PACKAGE_PERMISSION):
+            raise PermissionDenied
+        if asked is None or asked.kind not in PACKAGED:
+            raise Http404
+        form = ReleaseForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            return self._download(request, asked, Reason(form.cleaned_data["reason"]))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Download the package"),
+            "opts": self.opts,
+            "original": asked,
+            "form": form,
+            "package": status_of(asked.program_id, asked.pk, now=edge.now()),
+        }
+        return TemplateResponse(request, "consent/admin/package.html", context)
+
+    def _download(self, request: HttpRequest, asked: SubjectRequest, reason: Reason) -> HttpResponseBase:
+        try:
+            pieces = release(
+                program_id=asked.program_id,
+                request_id=asked.pk,
+                by=officer(request),
+                reason=reason,
+                vault=edge.vault(),
+            )
+        except (NotFound, Conflict):
+            messages.warning(request, gettext("There is no package to download: it is not ready, or has expired."))
+            return redirect(reverse("admin:consent_subjectrequest_change", args=[asked.pk]))
+        response = StreamingHttpResponse(pieces, content_type="application/json")
+        response["Content-Disposition"] = f'attachment; filename="package-{asked.pk}.json"'
+        response["Cache-Control"] = "no-store"
+        response["X-Content-Type-Options"] = "nosniff"
+        return response

@@ -1,0 +1,57 @@
+"""How a request stands to its deadline: overdue, due soon, or with time left. Closed ones stand nowhere."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from consent import edge
+from consent.rights.models import SubjectRequest
+
+SOON = timedelta(days=3)
+
+
+def standing(request: SubjectRequest, *, now: datetime) -> tuple[str, str]:
+    """A key (overdue, soon, open, closed) and its words."""
+    if request.closed_at is not None:
+        return "closed", gettext("closed")
+    left = request.due_at - now
+    if left < timedelta(0):
+        days = (-left).days
+        words = (
+            ngettext("overdue by %(days)d day", "overdue by %(days)d days", days) if days else gettext("overdue today")
+        )
+        return "overdue", words % {"days": days}
+    days = left.days
+    words = ngettext("%(days)d day left", "%(days)d days left", days) if days else gettext("due today")
+    return ("soon" if left <= SOON else "open"), words % {"days": days}
+
+
+class StandingFilter(admin.SimpleListFilter):
+    """Open requests, by their deadline."""
+
+    title = _("deadline")
+    parameter_name = "standing"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [
+            ("overdue", _("overdue")),
+            ("soon", _("due within three days")),
+            ("open", _("open")),
+            ("closed", _("closed")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        now, unfinished = edge.now(), Q(closed_at__isnull=True)
+        wanted = {
+            "overdue": unfinished & Q(due_at__lt=now),
+            "soon": unfinished & Q(due_at__gte=now, due_at__lte=now + SOON),
+            "open": unfinished,
+            "closed": ~unfinished,
+        }
+        asked = wanted.get(self.value() or "")
+        return queryset if asked is None else queryset.filter(asked)

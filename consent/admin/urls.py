@@ -1,0 +1,21 @@
+"""Addresses below /admin/: the pages of ours, then those of the admin site."""
+
+from django.contrib import admin
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.urls import path
+from django.views.i18n import set_language
+
+from consent.admin.pages import pick_program
+
+
+def closed(request: HttpRequest) -> HttpResponseBase:
+    """Unfold's search takes what an officer types as part of the address; it may be an identifier, so there is none."""
+    raise Http404
+
+
+urlpatterns = [
+    path("program/", admin.site.admin_view(pick_program), name="admin_program"),
+    path("language/", set_language, name="admin_language"),
+    path("search/", closed),
+    path("", admin.site.urls),
+]

@@ -1,0 +1,265 @@
+"""POST and GET /requests, GET /requests/{id}, POST /requests/{id}/withdraw."""
+
+import base64
+import uuid
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from django.conf import settings
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from consent import edge
+from consent.api.bodies import body
+from consent.api.idempotency import idempotency_key
+from consent.api.profile import AttributeName, AttributeText
+from consent.api.shapes import IdentifierText, Moment, SubjectNamed, Text, request_body, responses
+from consent.errors import Fault, Invalid
+from consent.programs.authentication import caller
+from consent.programs.tenancy import tenant
+from consent.rights import actions, queries, tasks
+from consent.rights.holders import Changes
+from consent.rights.models import HolderRun, SubjectRequest
+
+DEFAULT_LIMIT, MAX_LIMIT = 100, 500
+
+Kind = Literal[
+    "access",
+    "copy",
+    "portability",
+    "rectification",
+    "erasure",
+    "restriction",
+    "objection",
+    "cancellation",
+    "explanation",
+]
+
+
+class NewIdentifiers(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """The right values, each in place of the one held."""
+
+    openid: IdentifierText | None = None
+    unionid: IdentifierText | None = None
+    external_id: IdentifierText | None = None
+
+    def values(self) -> dict[str, str]:
+        return {kind: value for kind in self.__struct_fields__ if (value := getattr(self, kind)) is not None}
+
+
+class ChangesAsked(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What a rectification puts right; null removes an attribute."""
+
+    attributes: Annotated[dict[AttributeName, AttributeText | None], msgspec.Meta(max_length=50)] = {}
+    identifiers: NewIdentifiers | None = None
+
+
+class Verification(msgspec.Struct, forbid_unknown_fields=True):
+    """How the caller's backend made sure who asks: its claim, kept sealed with the request."""
+
+    method: Text
+    at: Moment
+    evidence: Annotated[str, msgspec.Meta(max_length=4000)] | dict[str, Any] | None = None
+
+
+class Scope(msgspec.Struct, forbid_unknown_fields=True):
+    """The purposes it is about; all when left out."""
+
+    purposes: Annotated[list[Text], msgspec.Meta(min_length=1, max_length=100)]
+
+
+class RequestAsked(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A data subject's request. `changes` go with a rectification, `recipient` with a portability."""
+
+    subject: SubjectNamed
+    kind: Kind
+    locale: Annotated[str, msgspec.Meta(pattern="^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}$")]
+    requester: Literal["self", "guardian", "next_of_kin", "agent"] = "self"
+    scope: Scope | None = None
+    changes: ChangesAsked | None = None
+    recipient: dict[str, Any] | None = None
+    verification: Verification | None = None
+
+
+class RequestFiled(msgspec.Struct):
+    """The same for a subject Zhiqing knows and for one it does not."""
+
+    request_id: uuid.UUID
+    kind: str
+    state: str
+    received_at: datetime
+    due_at: datetime
+    undo_until: datetime | None
+    claim_url: str | None
+
+
+class RequestShown(RequestFiled):
+    """A request as it stands now."""
+
+    closed_at: datetime | None
+
+
+class HolderShown(msgspec.Struct):
+    """How far one holder of personal data has come; `affected` counts rows, `error` is a code."""
+
+    holder: str
+    status: str
+    affected: int
+    error: str | None
+
+
+class RequestInFull(RequestShown):
+    """A request with the progress of every holder."""
+
+    holders: list[HolderShown]
+
+
+class RequestList(msgspec.Struct):
+    """`next_cursor` is null on the last page."""
+
+    results: list[RequestShown]
+    next_cursor: str | None
+
+
+class Requests(APIView):
+    scope = "requests"
+
+    @extend_schema(
+        operation_id="file_request", request=request_body(RequestAsked), responses=responses(s202=RequestFiled)
+    )
+    def post(self, request: Request) -> Response:
+        """File a data-subject request; an erasure closes the gate with this answer."""
+        asked = body(request, RequestAsked)
+        filed = actions.file_request(
+            vault=edge.vault(),
+            program_id=caller(request).program_id,
+            identifiers=asked.subject.identifiers(),
+            asked=_asked(asked),
+            terms=actions.Terms(undo=settings.ZHIQING_ERASURE_UNDO),
+            by=_by(request),
+            on_filed=tasks.hint,
+            idempotency=idempotency_key(request, asked),
+        )
+        return Response(
+            RequestFiled(
+                request_id=filed.request_id,
+                kind=filed.kind,
+                state=filed.state,
+                received_at=filed.received_at,
+                due_at=filed.due_at,
+                undo_until=filed.undo_until,
+                claim_url=None,
+            ),
+            status=202,
+        )
+
+    @extend_schema(
+        operation_id="open_requests",
+        parameters=[
+            OpenApiParameter("cursor", str, description="next_cursor of the page before"),
+            OpenApiParameter("limit", int, description=f"1 to {MAX_LIMIT}; {DEFAULT_LIMIT} when left out"),
+        ],
+        responses=responses(s200=RequestList),
+    )
+    def get(self, request: Request) -> Response:
+        """The open requests, oldest first."""
+        limit, after = _limit(request.GET.get("limit")), _position(request.GET.get("cursor"))
+        program_id = caller(request).program_id
+        with tenant(program_id):
+            # One more than asked for tells whether there is a next page.
+            found = queries.open_requests(program_id, after=after, limit=limit + 1)
+        page = found[:limit]
+        cursor = _cursor(page[-1]) if len(found) > limit else None
+        return Response(RequestList([RequestShown(**_shown(row)) for row in page], cursor))
+
+
+class OneRequest(APIView):
+    scope = "requests"
+
+    @extend_schema(operation_id="get_request", responses=responses(s200=RequestInFull))
+    def get(self, request: Request, request_id: uuid.UUID) -> Response:
+        """A request and how far each holder has come with it."""
+        with tenant(caller(request).program_id):
+            return Response(_in_full(*queries.request_of(caller(request).program_id, request_id)))
+
+
+class TakeBack(APIView):
+    scope = "requests"
+
+    @extend_schema(operation_id="withdraw_request", request=None, responses=responses(s200=RequestInFull))
+    def post(self, request: Request, request_id: uuid.UUID) -> Response:
+        """Take a request back while nothing of it has been done; an erasure's gate opens again from now on."""
+        program_id = caller(request).program_id
+        actions.take_back(program_id=program_id, request_id=request_id, by=_by(request))
+        with tenant(program_id):
+            return Response(_in_full(*queries.request_of(program_id, request_id)))
+
+
+def _asked(asked: RequestAsked) -> actions.Asked:
+    """Raises Invalid for what the kind does not take: nothing that was asked is passed over in silence."""
+    taken = {"changes": asked.kind == "rectification", "recipient": asked.kind == "portability"}
+    for name, takes in taken.items():
+        if getattr(asked, name) is not None and not takes:
+            raise _invalid("not_taken", f"a request of this kind takes no {name}", f"/{name}")
+    if asked.scope is not None:
+        raise _invalid(
+            "scope_not_available", "requests are about all purposes for now; withdraw the consent to end one", "/scope"
+        )
+    changes = None
+    if asked.changes is not None:
+        renamed = asked.changes.identifiers
+        changes = Changes(asked.changes.attributes, renamed.values() if renamed is not None else {})
+    return actions.Asked(
+        kind=asked.kind,
+        locale=asked.locale,
+        requester=asked.requester,
+        changes=changes,
+        verification=msgspec.to_builtins(asked.verification) if asked.verification else None,
+    )
+
+
+def _shown(row: SubjectRequest) -> dict[str, Any]:
+    times = ("received_at", "due_at", "undo_until", "closed_at")
+    shown = {name: getattr(row, name) for name in ("kind", "state", *times)}
+    return {"request_id": row.id, "claim_url": None, **shown}
+
+
+def _in_full(row: SubjectRequest, runs: list[HolderRun]) -> RequestInFull:
+    holders = [HolderShown(run.holder, run.status, run.affected, run.error or None) for run in runs]
+    return RequestInFull(**_shown(row), holders=holders)
+
+
+def _by(request: Request) -> str:
+    return f"client:{caller(request).client_id}"
+
+
+def _limit(given: str | None) -> int:
+    if given is None:
+        return DEFAULT_LIMIT
+    if not given.isascii() or not given.isdecimal() or not 1 <= int(given[:9]) <= MAX_LIMIT:
+        raise _invalid("invalid", f"limit is 1 to {MAX_LIMIT}", "")
+    return int(given)
+
+
+def _cursor(row: SubjectRequest) -> str:
+    return base64.urlsafe_b64encode(f"{row.received_at.isoformat()} {row.id}".encode()).decode()
+
+
+def _position(cursor: str | None) -> queries.Position | None:
+    if cursor is None:
+        return None
+    try:
+        received_at, _, request_id = base64.urlsafe_b64decode(cursor).decode().partition(" ")
+        moment = datetime.fromisoformat(received_at)
+        if moment.tzinfo is None:
+            raise ValueError
+        return moment, uuid.UUID(request_id)
+    except ValueError:
+        raise _invalid("invalid_cursor", "send next_cursor as it was answered", "") from None
+
+
+def _invalid(code: str, detail: str, pointer: str) -> Invalid:
+    return Invalid(code, detail, [Fault(code, detail, pointer)])

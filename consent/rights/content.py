@@ -1,0 +1,47 @@
+"""What a request asks and what shows who asked it: sealed with the subject's data key, so that it goes with the subject."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from consent.rights.holders import Changes
+from consent.rights.models import RequestSubject
+from consent.vault.envelope import Cell
+from consent.vault.identities import open_json, seal_json
+
+
+@dataclass(frozen=True)
+class Content:
+    """`verification` as the caller's backend sent it: its claim of how the requester was identified."""
+
+    changes: Changes | None = None
+    verification: dict[str, Any] | None = None
+
+
+def seal(content: Content, data_key: bytes, *, program_id: int, subject_id: int, request_id: uuid.UUID) -> bytes | None:
+    """None where there is nothing to keep."""
+    kept: dict[str, Any] = {"verification": content.verification} if content.verification is not None else {}
+    if content.changes is not None:
+        kept["changes"] = {
+            "attributes": dict(content.changes.attributes),
+            "identifiers": dict(content.changes.identifiers),
+        }
+    return seal_json(data_key, kept, _cell(program_id, subject_id, request_id)) if kept else None
+
+
+def opened(about: RequestSubject, data_key: bytes) -> dict[str, Any]:
+    """The content as JSON, for the subject's own package and for carrying it out. Raises DoesNotOpen."""
+    if about.sealed is None:
+        return {}
+    cell = _cell(about.program_id, about.subject_id, about.request_id)
+    found: dict[str, Any] = open_json(data_key, bytes(about.sealed), cell)
+    return found
+
+
+def changes_of(about: RequestSubject, data_key: bytes) -> Changes:
+    found = opened(about, data_key).get("changes", {})
+    return Changes(attributes=found.get("attributes", {}), identifiers=found.get("identifiers", {}))
+
+
+def _cell(program_id: int, subject_id: int, request_id: uuid.UUID) -> Cell:
+    return Cell(program_id, "request_subject", "sealed", str(request_id), subject_id)

@@ -1,0 +1,54 @@
+"""Closing and reopening the gate for all of a subject's purposes at once. The caller holds the subject's row.
+
+The states' rows are locked in purpose order before they are updated, so that every batch in flight comes before (I2).
+"""
+
+from datetime import datetime
+
+from django.db.models import F, QuerySet
+
+from consent.records.models import ConsentState, WithdrawalIntent
+from consent.records.queries import db_now
+from consent.vault.models import Subject
+
+
+def lock(subject_id: int) -> datetime:
+    """Wait for the batches in flight; the database's clock after them."""
+    list(ConsentState.objects.select_for_update().filter(subject_id=subject_id).order_by("purpose_id"))
+    return db_now()
+
+
+def close_for_erasure(subject: Subject) -> None:
+    """From the commit on nothing is stored of the subject."""
+    lock(subject.id)
+    _states(subject).update(erasure_pending=True, version=F("version") + 1)
+    Subject.objects.filter(id=subject.id).update(erasure_pending=True)
+    WithdrawalIntent.objects.filter(subject=subject).delete()
+
+
+def reopen_after_erasure(subject: Subject) -> None:
+    """An erasure taken back: grants stand again, from now on."""
+    now = lock(subject.id)
+    _states(subject).update(erasure_pending=False, version=F("version") + 1)
+    _begin_anew(subject, now)
+    Subject.objects.filter(id=subject.id).update(erasure_pending=False)
+
+
+def restrict(subject: Subject, *, restricted: bool) -> int:
+    """Close the gate but keep what is held (or open it again, from now on); answers the purposes affected."""
+    now = lock(subject.id)
+    changed = _states(subject).exclude(restricted=restricted).update(restricted=restricted, version=F("version") + 1)
+    if changed and not restricted:
+        _begin_anew(subject, now)
+    Subject.objects.filter(id=subject.id).update(restricted=restricted)
+    return changed
+
+
+def _begin_anew(subject: Subject, now: datetime) -> None:
+    """Events from inside the gap stay refused: no grant, present or to come, reaches back over `now`."""
+    _states(subject).update(barrier_at=now)
+    _states(subject).filter(grant_from__lt=now).update(grant_from=now)
+
+
+def _states(subject: Subject) -> QuerySet[ConsentState]:
+    return ConsentState.objects.filter(subject=subject)

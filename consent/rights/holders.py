@@ -1,0 +1,114 @@
+"""Who holds personal data: each app registers its holders in personal_data.py, and requests are carried out by them all.
+
+    class Notes(PersonalDataHolder):
+        identifier, stage = "notes.notes", 30
+        ...
+    register(Notes())
+
+consent never imports an app above it; an app that keeps something of a person and registers no holder is found by the
+test that wants every field of every model classified.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from consent.vault.identities import Vault
+from consent.vault.models import Subject
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+LAST_STAGE = 100
+"""The stage of the subject itself: erased in the transaction that completes the erasure, after every other holder."""
+
+Row = tuple[str, dict[str, Any]]
+"""A section's name, and one row of it in plaintext as JSON takes it. The rows of a section follow one another."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a rectification asks for: attributes (None removes one) and identifiers, kind -> new value."""
+
+    attributes: Mapping[str, str | None] = field(default_factory=dict)
+    identifiers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What one bounded step of an erasure did; `finished` when nothing of the subject is left in this holder."""
+
+    affected: int
+    finished: bool
+
+
+class PersonalDataHolder(ABC):
+    """One store of personal data and what the rights of its subjects mean there.
+
+    `stage` orders an erasure: what was derived or collected goes before the consents that allowed it, those before the
+    subject (LAST_STAGE). Methods are called under the mini-program's tenant, with the subject's row locked, and see no
+    settings. Each is idempotent: a worker may die after any step and another begin anew.
+    """
+
+    identifier: str
+    title: "_StrPromise | str"
+    description: "_StrPromise | str"
+    stage: int
+
+    @abstractmethod
+    def export(self, *, vault: Vault, subject: Subject) -> Iterator[Row]:
+        """Every row about the subject. It is advanced over several transactions: read by pages, hold no cursor open."""
+
+    def rectify(self, *, vault: Vault, subject: Subject, changes: Changes, now: datetime) -> int:
+        """Put in place what of `changes` is kept here; answers how many values. Raises Problem where it cannot be."""
+        return 0
+
+    def restrict(self, *, subject: Subject, restricted: bool, now: datetime) -> int:
+        """Suspend (or resume) every use but storage; answers the rows affected. Most holders are reached by the gate."""
+        return 0
+
+    @abstractmethod
+    def erase(self, *, program_id: int, subject_id: int, limit: int) -> Erased:
+        """Delete about `limit` rows at most, as zq_erase: one short transaction of many."""
+
+    @abstractmethod
+    def count(self, *, program_id: int, subject_id: int) -> int:
+        """How many rows are left of the subject; 0 is what an erasure must come to."""
+
+    def retention_ground(self, *, subject: Subject) -> str | None:
+        """The law that obliges to keep these data although the subject asks for erasure, or None: nothing does.
+
+        Keeping and restricting such data (PIPL 47) comes with the issue on rights; until then a ground fails the run.
+        """
+        return None
+
+
+_registered: dict[str, PersonalDataHolder] = {}
+
+
+def register(holder: PersonalDataHolder) -> None:
+    """Raises ValueError for an identifier that is taken, and for a second holder of the last stage."""
+    if holder.identifier in _registered:
+        raise ValueError(f"a personal data holder {holder.identifier} is registered already")
+    if holder.stage >= LAST_STAGE and any(other.stage >= LAST_STAGE for other in _registered.values()):
+        raise ValueError(f"stage {LAST_STAGE} belongs to the subject alone")
+    _registered[holder.identifier] = holder
+
+
+def holders() -> list[PersonalDataHolder]:
+    """All of them, in the order in which an erasure goes through them."""
+    return sorted(_registered.values(), key=lambda holder: (holder.stage, holder.identifier))
+
+
+def holder_of(identifier: str) -> PersonalDataHolder:
+    """Raises UnknownHolder where the app that registered it is no longer installed."""
+    try:
+        return _registered[identifier]
+    except KeyError:
+        raise UnknownHolder from None
+
+
+class UnknownHolder(Exception):
+    """A run names a holder that is not registered in this process."""

@@ -1,0 +1,233 @@
+"""What consent itself holds of a person: profile, consents, requests with their packages, and the subject with its key."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
+
+from consent.programs.models import ApiClient, IdempotencyRecord
+from consent.programs.tenancy import role
+from consent.records import profile
+from consent.records.actions import evidence_cell
+from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, WithdrawalIntent
+from consent.rights import content, gate, packages, rectification
+from consent.rights.holders import LAST_STAGE, Changes, Erased, PersonalDataHolder, Row
+from consent.rights.models import Package, PackagePart, RequestSubject, SubjectRequest
+from consent.vault import identities
+from consent.vault.identities import Vault
+from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
+
+PAGE = 500
+
+
+class ProfileHolder(PersonalDataHolder):
+    identifier = "consent.profile"
+    title = _("Profile")
+    description = _("Attributes you gave, as declared in the notice.")
+    stage = 30
+
+    def export(self, *, vault: Vault, subject: Subject) -> Iterator[Row]:
+        told = {
+            row.name: {"purpose": row.purpose.code, "updated_at": row.updated_at}
+            for row in ProfileAttribute.objects.filter(subject=subject).select_related("purpose")
+        }
+        for name, value in profile.opened(vault, subject).items():
+            yield "attributes", {"name": name, "value": value, **told[name]}
+
+    def rectify(self, *, vault: Vault, subject: Subject, changes: Changes, now: datetime) -> int:
+        return rectification.attributes(vault, subject, changes.attributes) if changes.attributes else 0
+
+    def erase(self, *, program_id: int, subject_id: int, limit: int) -> Erased:
+        with role("zq_erase"):
+            deleted, _ = ProfileAttribute.objects.filter(subject_id=subject_id).delete()
+        return Erased(deleted, finished=True)
+
+    def count(self, *, program_id: int, subject_id: int) -> int:
+        return ProfileAttribute.objects.filter(subject_id=subject_id).count()
+
+
+class ConsentHolder(PersonalDataHolder):
+    """Records with their salts and evidence, and the states they come to. The salted leaves stay (DESIGN: what remains)."""
+
+    identifier = "consent.records"
+    title = _("Consents")
+    description = _("What you decided about each purpose, when and how, and what that comes to now.")
+    stage = 40
+
+    def export(self, *, vault: Vault, subject: Subject) -> Iterator[Row]:
+        for state in ConsentState.objects.filter(subject=subject).select_related("purpose", "notice"):
+            yield "states", _state(state)
+        data_key, last = vault.data_key(subject.program_id, subject.id), 0
+        rows = ConsentRecord.objects.filter(subject=subject).select_related("purpose", "notice").order_by("id")
+        while page := list(rows.filter(id__gt=last)[:PAGE]):
+            for record in page:
+                yield "records", _record(record, data_key)
+            last = page[-1].id
+
+    def restrict(self, *, subject: Subject, restricted: bool, now: datetime) -> int:
+        return gate.restrict(subject, restricted=restricted)
+
+    def erase(self, *, program_id: int, subject_id: int, limit: int) -> Erased:
+        """With the records go the hashes of the Idempotency-Keys and bodies they came with."""
+        rows = ConsentRecord.objects.filter(subject_id=subject_id).order_by("id")
+        found = list(rows.values_list("id", "idempotency")[:limit])
+        deleted = _forget_calls(program_id, [bytes(held) for _, held in found if held is not None])
+        if len(found) < limit:
+            # In the order in which batches lock them; a DELETE takes them in any order, and would deadlock.
+            gate.lock(subject_id)
+        with role("zq_erase"):
+            deleted += _deleted(ConsentRecord.objects.filter(subject_id=subject_id, id__in=[row for row, _ in found]))
+            if len(found) < limit:
+                deleted += _deleted(ConsentState.objects.filter(subject_id=subject_id))
+                deleted += _deleted(WithdrawalIntent.objects.filter(subject_id=subject_id))
+        return Erased(deleted, finished=len(found) < limit)
+
+    def count(self, *, program_id: int, subject_id: int) -> int:
+        tables = (ConsentRecord, ConsentState, WithdrawalIntent)
+        return sum(table.objects.filter(subject_id=subject_id).count() for table in tables)
+
+
+class RequestHolder(PersonalDataHolder):
+    """Packages, and the hashes of calls that requests came with. Whom a request is about goes with the subject."""
+
+    identifier = "consent.requests"
+    title = _("Requests")
+    description = _("Requests you made about your data, what they asked, and the packages made for you.")
+    stage = 50
+
+    def export(self, *, vault: Vault, subject: Subject) -> Iterator[Row]:
+        data_key = vault.data_key(subject.program_id, subject.id)
+        about = {row.request_id: row for row in RequestSubject.objects.filter(subject=subject)}
+        for request in SubjectRequest.objects.filter(id__in=list(about)).order_by("received_at"):
+            yield "requests", _request(request, content.opened(about[request.id], data_key))
+        for package in Package.objects.filter(subject=subject).order_by("created_at"):
+            yield (
+                "packages",
+                {"request_id": package.request_id, "created_at": package.created_at, "expires_at": package.expires_at},
+            )
+
+    def erase(self, *, program_id: int, subject_id: int, limit: int) -> Erased:
+        affected = 0
+        package = Package.objects.filter(subject_id=subject_id).order_by("id").first()
+        if package is not None:
+            parts = max(1, limit // 10)  # a part is 256 KiB, an ordinary row a few hundred bytes
+            affected = packages.erase_parts(package, None, limit=parts)
+            if affected < parts:
+                with role("zq_erase"):
+                    affected += _deleted(Package.objects.filter(subject_id=subject_id, id=package.id))
+            return Erased(affected, finished=False)
+        calls = self._calls(subject_id)
+        hashes = [bytes(held) for held in calls.values_list("idempotency", flat=True) if held is not None]
+        affected = _forget_calls(program_id, hashes)
+        calls.update(idempotency=None)
+        return Erased(affected, finished=True)
+
+    def count(self, *, program_id: int, subject_id: int) -> int:
+        tables = (Package, PackagePart)
+        return self._calls(subject_id).count() + sum(
+            table.objects.filter(subject_id=subject_id).count() for table in tables
+        )
+
+    def _calls(self, subject_id: int) -> QuerySet[SubjectRequest]:
+        about = RequestSubject.objects.filter(subject_id=subject_id).values_list("request_id", flat=True)
+        return SubjectRequest.objects.filter(id__in=list(about), idempotency__isnull=False)
+
+
+class SubjectHolder(PersonalDataHolder):
+    """The subject: what finds it, what names it, the key that opens its cells, and which requests were its own."""
+
+    identifier = "consent.subject"
+    title = _("Who you are here")
+    description = _("The identifiers we know you by, and the pseudonym under which your data are kept.")
+    stage = LAST_STAGE
+
+    def export(self, *, vault: Vault, subject: Subject) -> Iterator[Row]:
+        yield (
+            "subject",
+            {
+                "subject_id": subject.pseudonym,
+                "created_at": subject.created_at,
+                "restricted": subject.restricted,
+                "erasure_pending": subject.erasure_pending,
+                "guardian_pending": subject.guardian_pending,
+            },
+        )
+        held = SubjectIdentifier.objects.filter(subject=subject)
+        since = {row.kind: row.created_at for row in held}
+        for kind, value in identities.opened(vault, subject).items():
+            yield "identifiers", {"kind": kind, "value": value, "since": since[kind]}
+
+    def rectify(self, *, vault: Vault, subject: Subject, changes: Changes, now: datetime) -> int:
+        return rectification.identifiers(vault, subject, changes.identifiers)
+
+    def erase(self, *, program_id: int, subject_id: int, limit: int) -> Erased:
+        """All at once, a few rows: the lookups first, the key and the subject last."""
+        with role("zq_erase"):
+            deleted = sum(_deleted(rows) for rows in self._rows(subject_id))
+        return Erased(deleted, finished=True)
+
+    def count(self, *, program_id: int, subject_id: int) -> int:
+        return sum(rows.count() for rows in self._rows(subject_id))
+
+    def _rows(self, subject_id: int) -> list[QuerySet[Any]]:
+        return [
+            SubjectLookup.objects.filter(subject_id=subject_id),
+            SubjectIdentifier.objects.filter(subject_id=subject_id),
+            RequestSubject.objects.filter(subject_id=subject_id),
+            DataKey.objects.filter(subject_id=subject_id),
+            Subject.objects.filter(id=subject_id),
+        ]
+
+
+def _deleted(rows: QuerySet[Any]) -> int:
+    return rows.delete()[0]
+
+
+def _forget_calls(program_id: int, key_hashes: list[bytes]) -> int:
+    """Named with the clients, whose key the index begins with."""
+    clients = list(ApiClient.objects.filter(program_id=program_id).values_list("id", flat=True))
+    with role("zq_erase"):
+        return _deleted(IdempotencyRecord.objects.filter(client_id__in=clients, key_hash__in=key_hashes))
+
+
+def _state(state: ConsentState) -> dict[str, Any]:
+    return {
+        "purpose": state.purpose.code,
+        "state": state.state,
+        "notice": state.notice.sha256 if state.notice else None,
+        **_fields(
+            state, "grant_from", "grant_until", "barrier_at", "asked_at", "restricted", "erasure_pending",
+            "guardian_pending", "renewal_required",
+        ),
+    }  # fmt: skip
+
+
+def _record(record: ConsentRecord, data_key: bytes) -> dict[str, Any]:
+    evidence = None
+    if record.evidence:
+        evidence = identities.open_json(data_key, bytes(record.evidence), evidence_cell(record))
+    return {
+        "record_id": record.record_id,
+        "purpose": record.purpose.code,
+        "notice": record.notice.sha256 if record.notice else None,
+        **_fields(
+            record, "version", "state", "act", "method", "locale", "age_band", "turns_14_on", "occurred_at",
+            "corrected_at", "received_at", "authorises_from", "authorises_until",
+        ),
+        "evidence": evidence,
+    }  # fmt: skip
+
+
+def _request(request: SubjectRequest, asked: dict[str, Any]) -> dict[str, Any]:
+    times = ("received_at", "due_at", "undo_until", "closed_at")
+    return {
+        "request_id": request.id,
+        **_fields(request, "kind", "state", "requester", "locale", *times),
+        "asked": asked,
+    }
+
+
+def _fields(row: Any, *names: str) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in names}

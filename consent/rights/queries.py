@@ -1,0 +1,28 @@
+"""Reads of requests: what is open, and how far one has come. Within the mini-program's tenant."""
+
+import uuid
+from datetime import datetime
+
+from django.db.models import Q
+
+from consent.errors import NotFound
+from consent.rights.models import HolderRun, SubjectRequest
+
+Position = tuple[datetime, uuid.UUID]
+
+
+def open_requests(program_id: int, *, after: Position | None, limit: int) -> list[SubjectRequest]:
+    """Oldest first, from behind `after`, the (received_at, id) of the last one seen."""
+    rows = SubjectRequest.objects.filter(program_id=program_id, closed_at__isnull=True)
+    if after is not None:
+        received_at, request_id = after
+        rows = rows.filter(Q(received_at__gt=received_at) | Q(received_at=received_at, id__gt=request_id))
+    return list(rows.order_by("received_at", "id")[:limit])
+
+
+def request_of(program_id: int, request_id: uuid.UUID) -> tuple[SubjectRequest, list[HolderRun]]:
+    """The request and its holders' runs, in the order of an erasure. Raises NotFound."""
+    request = SubjectRequest.objects.filter(id=request_id, program_id=program_id).first()
+    if request is None:
+        raise NotFound("not_found", "this mini-program has no request with this id")
+    return request, list(HolderRun.objects.filter(request=request).order_by("stage", "holder"))

@@ -1,0 +1,231 @@
+"""Leases on holder runs: who may work on which, for how long, and what becomes of a run that failed.
+
+A run is claimed by one conditional UPDATE. Every step of work is a transaction that renews the lease under the run's
+row lock, so a worker that was thought dead and comes back finds its token gone and stops before it changes anything.
+Locks are taken in this order everywhere: subject, request, runs, then whatever a holder keeps.
+"""
+
+import logging
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import Error as DatabaseError
+from django.db import connection
+from django.db.models import F
+
+from consent.errors import Problem
+from consent.ledger.audit import audit
+from consent.programs.tenancy import tenant
+from consent.records.queries import db_now
+from consent.rights.models import HolderRun, RequestKind, RequestState, RequestSubject, RunStatus, SubjectRequest
+from consent.vault.models import Subject
+
+LEASE = timedelta(seconds=30)
+MAX_ATTEMPTS = 10
+LONGEST_PAUSE = timedelta(minutes=10)
+ACTOR = "worker"
+
+logger = logging.getLogger("zhiqing.rights")
+
+_CLAIM = """
+    UPDATE holder_run SET status = 'running', attempts = attempts + 1, error = '', finished_at = NULL,
+           affected = CASE WHEN %s THEN affected ELSE 0 END,
+           lease_token = %s, lease_until = clock_timestamp() + make_interval(secs => %s)
+    WHERE id = (
+        SELECT run.id FROM holder_run run
+        WHERE run.request_id = %s AND run.status IN ('pending', 'running') AND run.not_before <= clock_timestamp()
+          AND (run.lease_until IS NULL OR run.lease_until < clock_timestamp())
+          AND NOT EXISTS (
+              SELECT FROM holder_run earlier
+              WHERE earlier.request_id = run.request_id AND earlier.stage < run.stage AND earlier.status <> 'done'
+          )
+        ORDER BY run.stage, run.id LIMIT 1
+        FOR NO KEY UPDATE SKIP LOCKED
+    )
+    RETURNING id, holder, stage, attempts
+"""
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A run that this worker holds, of a request about a subject."""
+
+    id: int
+    holder: str
+    stage: int
+    attempts: int
+    token: uuid.UUID
+    lease: timedelta
+    program_id: int
+    request_id: uuid.UUID
+    kind: str
+    locale: str
+    subject_id: int
+
+    def fields(self, **more: object) -> dict[str, object]:
+        """For a log line: the request and the holder, never the subject."""
+        return {"request": str(self.request_id), "kind": self.kind, "holder": self.holder, **more}
+
+
+class LeaseLost(Exception):
+    """Another worker has the run, or the request was closed meanwhile: stop, and leave everything as it is."""
+
+
+def claim(program_id: int, request_id: uuid.UUID, *, lease: timedelta) -> Claimed | None:
+    """The next run of the request that is due, or None. A request about nobody we know is completed on the spot."""
+    token = uuid.uuid4()
+    with tenant(program_id):
+        request = locked_open(program_id, request_id)
+        if request is None:
+            return None
+        with connection.cursor() as cursor:
+            erasing = request.kind == RequestKind.ERASURE
+            cursor.execute(_CLAIM, [erasing, token, lease.total_seconds(), request_id])
+            row = cursor.fetchone()
+        if row is None:
+            return None
+        about = RequestSubject.objects.filter(request_id=request_id, program_id=program_id).first()
+        if about is None:
+            close_without_data(request)
+            return None
+        if request.state == RequestState.APPROVED:
+            SubjectRequest.objects.filter(id=request_id).update(state=RequestState.IN_PROGRESS)
+        run_id, holder, stage, attempts = row
+        return Claimed(
+            id=run_id,
+            holder=holder,
+            stage=stage,
+            attempts=attempts,
+            token=token,
+            lease=lease,
+            program_id=program_id,
+            request_id=request_id,
+            kind=request.kind,
+            locale=request.locale,
+            subject_id=about.subject_id,
+        )
+
+
+def locked_subject(program_id: int, request_id: uuid.UUID) -> Subject | None:
+    """Whom the request is about, with the row locked; None where that is nobody we know, or nobody any more."""
+    about = RequestSubject.objects.filter(request_id=request_id, program_id=program_id).first()
+    if about is None:
+        return None
+    return Subject.objects.select_for_update(no_key=True).filter(id=about.subject_id).first()
+
+
+def locked_open(program_id: int, request_id: uuid.UUID) -> SubjectRequest | None:
+    """The request with its row locked, unless it is closed."""
+    rows = SubjectRequest.objects.select_for_update(no_key=True)
+    return rows.filter(id=request_id, program_id=program_id, closed_at__isnull=True).first()
+
+
+@contextmanager
+def step(run: Claimed) -> Iterator[Subject]:
+    """One transaction of work on a run, with the subject's row locked and the lease renewed. Raises LeaseLost."""
+    with tenant(run.program_id):
+        subject = Subject.objects.select_for_update(no_key=True).filter(id=run.subject_id).first()
+        if subject is None:
+            raise LeaseLost
+        hold(run)
+        yield subject
+
+
+def hold(run: Claimed) -> None:
+    """Lock the run's row and renew the lease, within a transaction. Raises LeaseLost."""
+    mine = HolderRun.objects.filter(id=run.id, lease_token=run.token, status=RunStatus.RUNNING)
+    if not mine.update(lease_until=db_now() + run.lease):
+        raise LeaseLost
+
+
+def advanced(run: Claimed, affected: int) -> None:
+    """Count what a step did. A step of an erasure cannot be lost again, so it earns the run its attempts anew."""
+    mine = HolderRun.objects.filter(id=run.id)
+    if run.kind == RequestKind.ERASURE and affected:
+        mine.update(affected=F("affected") + affected, attempts=0)
+    else:
+        mine.update(affected=F("affected") + affected)
+
+
+def finished(run: Claimed) -> None:
+    """Call within `step`."""
+    HolderRun.objects.filter(id=run.id).update(
+        status=RunStatus.DONE, lease_until=None, lease_token=None, finished_at=db_now()
+    )
+
+
+def failed(run: Claimed, error: BaseException) -> None:
+    """Give the run back, to be tried again after a pause, or give it up and close the request as failed.
+
+    What a rule forbids (a Problem) is not tried again. A failed erasure leaves the gate closed: only taking it back,
+    or another erasure that succeeds, ends that.
+    """
+    with tenant(run.program_id):
+        Subject.objects.select_for_update(no_key=True).filter(id=run.subject_id).first()
+        request = locked_open(run.program_id, run.request_id)
+        held = HolderRun.objects.select_for_update().filter(id=run.id, lease_token=run.token).first()
+        if request is None or held is None:
+            return
+        held.error, held.lease_until, held.lease_token = code_of(error), None, None
+        final = isinstance(error, (Problem, AttemptsExhausted)) or held.attempts >= MAX_ATTEMPTS
+        if final:
+            held.status, held.finished_at = RunStatus.FAILED, db_now()
+        else:
+            held.status, held.not_before = RunStatus.PENDING, db_now() + pause(held.attempts)
+        held.save(update_fields=["status", "error", "lease_until", "lease_token", "not_before", "finished_at"])
+        if final:
+            _close_failed(request, held)
+    logger.warning(
+        "run failed", exc_info=error, extra={"fields": run.fields(code=held.error, attempts=held.attempts, final=final)}
+    )
+
+
+class AttemptsExhausted(Exception):
+    """The run was claimed too often without an end: its worker died each time, or its data come back."""
+
+
+def code_of(error: BaseException) -> str:
+    """What is kept of an error: never its message, which may quote a row."""
+    if isinstance(error, Problem):
+        return error.code
+    if isinstance(error, DatabaseError):
+        return f"database_{getattr(error.__cause__, 'sqlstate', None) or 'error'}"
+    return type(error).__name__
+
+
+def pause(attempts: int) -> timedelta:
+    return min(timedelta(seconds=2**attempts), LONGEST_PAUSE)
+
+
+def close(request: SubjectRequest, state: RequestState, *, by: str = ACTOR) -> None:
+    """The terminal state, with its audit entry. The caller holds the subject's row and the request's."""
+    SubjectRequest.objects.filter(id=request.id).update(state=state, closed_at=db_now())
+    RequestSubject.objects.filter(request_id=request.id).update(open=False)
+    details = {"kind": request.kind}
+    audit(
+        program_id=request.program_id,
+        actor=by,
+        action=f"request.{state.value}",
+        target=f"request:{request.id}",
+        details=details,
+    )
+
+
+def close_without_data(request: SubjectRequest) -> None:
+    """Nobody we know, or nobody any more: every holder has done all there is to do."""
+    end_runs(request, RunStatus.DONE)
+    close(request, RequestState.COMPLETED_NO_DATA)
+
+
+def end_runs(request: SubjectRequest, status: RunStatus) -> None:
+    """What is not finished ends so; a worker on it loses its lease."""
+    unfinished = HolderRun.objects.filter(request=request, status__in=[RunStatus.PENDING, RunStatus.RUNNING])
+    unfinished.update(status=status, lease_until=None, lease_token=None, finished_at=db_now())
+
+
+def _close_failed(request: SubjectRequest, run: HolderRun) -> None:
+    end_runs(request, RunStatus.CANCELLED)
+    close(request, RequestState.FAILED)

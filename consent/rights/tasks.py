@@ -1,0 +1,80 @@
+"""The worker's jobs on requests. A message is a hint with a request's id; PostgreSQL says what there is to do."""
+
+import logging
+import time
+import uuid
+
+from celery import shared_task
+from django.conf import settings
+from kombu.exceptions import OperationalError
+
+from consent import edge
+from consent.programs.idempotency import forget_old
+from consent.programs.models import MiniProgram
+from consent.programs.tenancy import tenant, without_tenant
+from consent.rights import fulfilment, packages
+from consent.rights.models import Package
+
+HINTS_A_SWEEP = 200
+HINT_EXPIRES = 15
+HOUSEKEEPING_EVERY = 60.0
+
+logger = logging.getLogger("zhiqing.rights")
+_housekept_at = -HOUSEKEEPING_EVERY
+
+
+def hint(request_id: uuid.UUID) -> bool:
+    """Tell the workers of a request that is due; False where the broker is away, and the next sweep finds it."""
+    try:
+        fulfil.apply_async((str(request_id),), expires=HINT_EXPIRES, retry=False)
+    except (OperationalError, OSError):
+        logger.warning("no broker to tell of a request", extra={"fields": {"request": str(request_id)}})
+        return False
+    return True
+
+
+# Five million events of one subject take longer than Celery's limit for other tasks.
+@shared_task(name="consent.rights.tasks.fulfil", ignore_result=True, time_limit=3600)
+def fulfil(request_id: str) -> None:
+    """Do what is due of a request. An error ends here: Celery would log its message, which may quote a row."""
+    try:
+        program_id = fulfilment.program_of(uuid.UUID(request_id))
+        if program_id is not None:
+            fulfilment.fulfil(
+                vault=edge.vault(),
+                program_id=program_id,
+                request_id=uuid.UUID(request_id),
+                package_kept=settings.ZHIQING_PACKAGE_KEPT,
+            )
+    except Exception:
+        logger.exception("fulfilment stopped", extra={"fields": {"request": request_id}})
+
+
+@shared_task(name="consent.rights.tasks.sweep", ignore_result=True)
+def sweep() -> None:
+    """Hand out again what is due: not yet begun, left by a worker that died, or without a hint since Redis lost it."""
+    global _housekept_at
+    try:
+        found = fulfilment.due(limit=HINTS_A_SWEEP)
+        for request_id, _ in found:
+            if not hint(request_id):
+                break
+        if time.monotonic() - _housekept_at >= HOUSEKEEPING_EVERY:
+            _housekept_at = time.monotonic()
+            housekeep()
+    except Exception:
+        logger.exception("sweep stopped")
+
+
+def housekeep() -> None:
+    """Erase expired packages, and forget Idempotency-Keys of more than 24 hours ago, in every mini-program."""
+    now = edge.now()
+    with without_tenant():
+        expired = list(Package.objects.filter(expires_at__lte=now).values_list("id", "program_id"))
+        programs = list(MiniProgram.objects.values_list("id", flat=True))
+    for package_id, program_id in expired:
+        parts = packages.erase_expired(program_id, package_id, now=now)
+        logger.info("expired package erased", extra={"fields": {"package": str(package_id), "parts": parts}})
+    for program_id in programs:
+        with tenant(program_id):
+            forget_old(program_id, now=now)

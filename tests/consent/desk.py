@@ -1,0 +1,131 @@
+"""An officer at the admin's pages, and rows for them to look at."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+
+from consent import edge
+from consent.programs.models import OfficerAssignment
+from consent.programs.tenancy import tenant
+from consent.records.models import ConsentRecord
+from consent.rights import packages
+from consent.rights.models import HolderRun, RequestSubject, RunStatus, SubjectRequest
+from consent.vault.models import Subject
+from tests.cast import Program, now
+
+PASSWORD = "correct horse battery staple"
+SEEN = (
+    "subjectrequest",
+    "package",
+    "consentrecord",
+    "notice",
+    "purpose",
+    "eventtype",
+    "apiclient",
+    "apikey",
+    "auditentry",
+)
+LISTS = (
+    "consent/subjectrequest",
+    "consent/consentrecord",
+    "consent/notice",
+    "consent/purpose",
+    "consent/apiclient",
+    "consent/apikey",
+    "consent/auditentry",
+    "tracking/eventtype",
+)
+SUPERUSERS_LISTS = (
+    "consent/controller",
+    "consent/miniprogram",
+    "consent/officerassignment",
+    "auth/user",
+    "auth/group",
+)
+
+
+@dataclass
+class Desk:
+    """A signed-in officer's browser; `path` below /admin/."""
+
+    user: User
+    client: Client = field(
+        default_factory=lambda: Client(raise_request_exception=False, headers={"accept-language": "en"})
+    )
+
+    def __post_init__(self) -> None:
+        self.client.force_login(self.user)
+
+    def get(self, path: str = "", **more: Any) -> Any:
+        return self.client.get(f"/admin/{path}", **more)
+
+    def post(self, path: str, **data: Any) -> Any:
+        return self.client.post(f"/admin/{path}", data)
+
+    def enter(self, program: Program) -> "Desk":
+        response = self.post("program/", program=program.id)
+        assert response.status_code == 302, response.content
+        return self
+
+
+def officer(name: str, *programs: Program, may_see: tuple[str, ...] = SEEN) -> Desk:
+    """Staff with the permissions of an officer, assigned to the mini-programs."""
+    user = User.objects.create_user(name, password=PASSWORD, is_staff=True)
+    codenames = [f"view_{model}" for model in may_see]
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    for program in programs:
+        OfficerAssignment.objects.create(user=user, program_id=program.id)
+    return Desk(user)
+
+
+def superuser(name: str = "root") -> Desk:
+    return Desk(User.objects.create_superuser(name, password=PASSWORD))
+
+
+def request_row(
+    program: Program, openid: str, kind: str = "access", state: str = "in_progress", **more: Any
+) -> SubjectRequest:
+    """A request of a subject who has decided before, with a run done and one pending; due in 15 days."""
+    subject = subject_of(program, openid)
+    received = more.pop("received_at", now())
+    with tenant(program.id):
+        made = SubjectRequest.objects.create(
+            **{
+                "program_id": program.id,
+                "kind": kind,
+                "state": state,
+                "locale": "zh-Hans",
+                "received_at": received,
+                "due_at": received + timedelta(days=15),
+            }
+            | more
+        )
+        for stage, holder, status in (
+            (10, "tracking.events", RunStatus.DONE),
+            (50, "consent.records", RunStatus.PENDING),
+        ):
+            HolderRun.objects.create(
+                request=made, program_id=program.id, holder=holder, stage=stage, status=status, not_before=received
+            )
+        RequestSubject.objects.create(
+            subject=subject, request_id=made.pk, program_id=program.id, kind=kind, scope=str(made.pk)
+        )
+    return made
+
+
+def subject_of(program: Program, openid: str) -> Subject:
+    """The subject, made by a consent of theirs."""
+    answer = program.decide(openid)
+    record = answer["records"][0]["record_id"]
+    with tenant(program.id):
+        return ConsentRecord.objects.select_related("subject").get(record_id=record).subject
+
+
+def package_for(program: Program, asked: SubjectRequest, *, kept: timedelta = timedelta(days=7)) -> None:
+    """A complete package, with no holder's rows in it."""
+    with tenant(program.id):
+        linked = RequestSubject.objects.select_related("subject").get(request_id=asked.pk)
+        packages.complete(edge.vault(), asked, linked.subject, kept=kept)

@@ -1,0 +1,236 @@
+"""An officer sees the mini-program they picked and are assigned to, on this machine only; and nothing of it stays behind."""
+
+from typing import Any
+from urllib.parse import unquote
+
+import psycopg
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from consent.admin.notices import Notices
+from consent.admin.tenancy import session_tenant
+from consent.programs.models import OfficerAssignment
+from tests.cast import Program
+from tests.consent.desk import LISTS, PASSWORD, SUPERUSERS_LISTS, officer, request_row, superuser
+from tests.consent.test_admin import TABLES
+
+
+def left_behind() -> Any:
+    """The tenant of the connection that the request before has used."""
+    assert connection.connection is not None
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nullif(current_setting('zq.program', true), '')")
+        return cursor.fetchone()[0]
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_an_officer_sees_their_own_rows_only(
+    program: Program, other: Program, owner: psycopg.Connection, path: str
+) -> None:
+    for shop, name in ((program, "alice"), (other, "bob")):
+        request_row(shop, name)
+    desk = officer("grace", program).enter(program)
+    table = TABLES[path]
+    rows = owner.execute(f"SELECT id, program_id FROM {table}").fetchall()
+    page = desk.get(f"{path}/").content.decode()
+    assert {shop for _, shop in rows} == {program.id, other.id}
+    for key, shop in rows:
+        link = f"/admin/{path}/{key}/change/"
+        assert (f'"{link}"' in page) == (shop == program.id), link
+        response = desk.client.get(link)
+        assert response.status_code == (200 if shop == program.id else 302)
+        if shop == other.id:
+            assert response.headers["Location"] == "/admin/"
+            assert desk.get(f"{path}/{key}/history/").status_code in (302, 404)
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_the_query_names_the_mini_program_beside_row_level_security(program: Program, path: str) -> None:
+    desk = officer("grace", program).enter(program)
+    with CaptureQueriesContext(connection) as captured:
+        desk.get(f"{path}/")
+    asked = [query["sql"] for query in captured if f'FROM "{TABLES[path]}"' in query["sql"]]
+    assert asked
+    assert all(f'"{TABLES[path]}"."program_id" =' in sql for sql in asked)
+
+
+def test_a_superuser_sees_one_mini_program_at_a_time(program: Program, other: Program) -> None:
+    mine, theirs = request_row(program, "alice"), request_row(other, "bob")
+    root = superuser().enter(program)
+    page = root.get("consent/subjectrequest/").content.decode()
+    assert str(mine.pk) in page and str(theirs.pk) not in page
+    page = root.enter(other).get("consent/subjectrequest/").content.decode()
+    assert str(theirs.pk) in page and str(mine.pk) not in page
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_without_a_picked_mini_program_the_picker_comes_first(program: Program, path: str) -> None:
+    for desk in (officer("grace", program), superuser()):
+        response = desk.get(f"{path}/")
+        assert response.status_code == 302
+        assert unquote(response.headers["Location"]) == f"/admin/program/?next=/admin/{path}/"
+
+
+def test_an_officer_without_assignments_can_enter_nothing(program: Program) -> None:
+    desk = officer("grace")
+    page = desk.get("program/").content.decode()
+    assert "No mini-program is assigned to you" in page
+    assert 'name="program"' not in page
+    assert desk.post("program/", program=program.id).status_code == 403
+    assert desk.get("consent/subjectrequest/").status_code == 302
+
+
+@pytest.mark.parametrize("asked", ["", "x", "-1", "99999", "²", "9" * 40])
+def test_only_an_assigned_mini_program_can_be_entered(program: Program, other: Program, asked: str) -> None:
+    desk = officer("grace", program)
+    assert desk.post("program/", program=asked).status_code == 403
+    assert desk.post("program/", program=other.id).status_code == 403
+    assert desk.get("consent/notice/").status_code == 302
+
+
+def test_entering_is_audited_and_leads_on_within_the_admin(program: Program, owner: psycopg.Connection) -> None:
+    desk = officer("grace", program)
+    for asked, led in (
+        ("/admin/consent/notice/", "/admin/consent/notice/"),
+        ("https://evil.example/admin/", "/admin/"),
+        ("//evil.example", "/admin/"),
+        ("/api/v1/", "/admin/"),
+    ):
+        assert desk.post("program/", program=program.id, next=asked).headers["Location"] == led
+    entry = owner.execute("SELECT actor, action, target FROM audit_entry ORDER BY id DESC LIMIT 1").fetchone()
+    assert entry == (f"officer:{desk.user.pk}", "program.entered", f"program:{program.id}")
+
+
+def test_an_assignment_taken_away_ends_at_once(program: Program) -> None:
+    desk = officer("grace", program).enter(program)
+    assert desk.get("consent/notice/").status_code == 200
+    OfficerAssignment.objects.filter(user=desk.user).delete()
+    assert desk.get("consent/notice/").status_code == 302
+
+
+def test_an_account_no_longer_staff_sees_nothing(program: Program) -> None:
+    desk = officer("grace", program).enter(program)
+    desk.user.is_staff = False
+    desk.user.save()
+    response = desk.get("consent/notice/")
+    assert response.status_code == 302
+    assert response.headers["Location"].startswith("/admin/login/")
+
+
+@pytest.mark.parametrize("path", ["", "program/", *(f"{path}/" for path in [*LISTS, *SUPERUSERS_LISTS])])
+def test_strangers_are_sent_to_the_sign_in_page(database: None, path: str) -> None:
+    response = Client().get(f"/admin/{path}")
+    assert response.status_code == 302
+    assert response.headers["Location"].startswith("/admin/login/")
+
+
+def test_signing_in_with_a_password_and_leaving(program: Program) -> None:
+    desk = officer("grace", program)
+    visitor = Client(enforce_csrf_checks=True)
+    page = visitor.get("/admin/login/")
+    token = page.context["csrf_token"]
+    signed_in = visitor.post(
+        "/admin/login/",
+        {"username": "grace", "password": PASSWORD, "csrfmiddlewaretoken": str(token), "next": "/admin/"},
+    )
+    assert signed_in.headers["Location"] == "/admin/"
+    assert visitor.get("/admin/").status_code == 200
+    assert visitor.post("/admin/program/", {"program": program.id}).status_code == 403, "without a CSRF token"
+    desk.enter(program)
+    desk.post("logout/")
+    assert desk.get("consent/notice/").headers["Location"].startswith("/admin/login/")
+
+
+# --- nothing stays on the connection
+
+
+def test_no_tenant_is_left_after_a_request(program: Program) -> None:
+    desk = officer("grace", program).enter(program)
+    used = connection.connection
+    for path in ("", "consent/notice/", "consent/notice/0/change/", "nowhere/"):
+        desk.get(path)
+        assert connection.connection is used
+        assert left_behind() is None, path
+
+
+def test_no_tenant_is_left_after_a_view_fails(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = officer("grace", program).enter(program)
+    seen = []
+
+    def failing(self: Notices, request: Any) -> Any:
+        seen.append(left_behind())
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 / 0")
+
+    monkeypatch.setattr(Notices, "get_queryset", failing)
+    assert desk.get("consent/notice/").status_code == 500
+    assert seen == [str(program.id)]
+    assert left_behind() is None
+
+
+def test_a_connection_lost_in_the_middle_leaves_nothing(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = officer("grace", program).enter(program)
+
+    def cut(self: Notices, request: Any) -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(Notices, "get_queryset", cut)
+    assert desk.get("consent/notice/").status_code == 500
+    assert connection.connection is None
+    monkeypatch.undo()
+    assert desk.get("consent/notice/").status_code == 200
+
+
+def test_the_tenant_ends_even_where_the_process_is_told_to_stop(program: Program) -> None:
+    with pytest.raises(SystemExit), session_tenant(program.id):
+        assert left_behind() == str(program.id)
+        raise SystemExit
+    assert left_behind() is None
+
+
+def test_the_api_runs_under_no_officers_tenant(program: Program, other: Program) -> None:
+    desk = officer("grace", program).enter(program)
+    desk.get("consent/notice/")
+    other.decide("bob")
+    assert left_behind() is None
+
+
+# --- where the pages are served
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "192.0.2.7", "::2", "::ffff:10.0.0.1", "", "unix:", "127.0.0.1.evil"])
+@pytest.mark.parametrize("path", ["/admin", "/admin/", "/admin/login/", "/admin/consent/notice/", "/admin/nowhere/"])
+def test_elsewhere_the_pages_do_not_exist(database: None, address: str, path: str) -> None:
+    response = Client(REMOTE_ADDR=address).get(path)
+    assert response.status_code == 404
+    assert response.headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
+def test_on_this_machine_they_do(database: None, address: str) -> None:
+    assert Client(REMOTE_ADDR=address).get("/admin/login/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "header", ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "X-Real-IP", "Via"]
+)
+def test_a_proxy_on_this_machine_does_not_open_them(database: None, header: str) -> None:
+    assert Client(headers={header: "127.0.0.1"}).get("/admin/login/").status_code == 404
+    assert Client(headers={header: ""}).get("/admin/login/").status_code == 404
+
+
+def test_what_a_browser_may_load(program: Program) -> None:
+    desk = officer("grace", program).enter(program)
+    response = desk.get("consent/notice/")
+    policy = response.headers["Content-Security-Policy"]
+    assert "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'" in policy
+    assert "frame-ancestors 'none'" in policy and "form-action 'self'" in policy
+    assert response.headers["Referrer-Policy"] == "same-origin"
+    assert "no-store" in response.headers["Cache-Control"]
+    for path in ("/healthz", "/api/v1/nowhere", "/nowhere", "/adminx/"):
+        response = Client().get(path)
+        assert response.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert response.headers["Referrer-Policy"] == "no-referrer"

@@ -1,0 +1,208 @@
+"""The operator's commands of API.md: their results, their JSON, and how they fail."""
+
+import io
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests.cast import EXAMPLES, Program, example_notice, now
+from tests.stack import manage
+
+PROGRAM = {"name": "Shop", "controller": "Example Retail Ltd", "platform": "wechat", "app_id": "wx0123456789abcdef"}
+NAMES = ("create_program", "create_client", "rotate_client", "revoke_client", "publish_notice", "catalogue", "replay")
+
+
+def run(name: str, *arguments: Any) -> tuple[str, str]:
+    """What a command writes to stdout and stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    call_command(name, *map(str, arguments), stdout=out, stderr=err)
+    return out.getvalue(), err.getvalue()
+
+
+def as_json(name: str, *arguments: Any) -> dict[str, Any]:
+    out, err = run(name, *arguments, "--json")
+    assert err == ""
+    answer: dict[str, Any] = json.loads(out)
+    return answer
+
+
+def flags(values: dict[str, str]) -> list[str]:
+    return [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_names_every_flag(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        call_command(name, "--help")
+    assert ended.value.code == 0
+    assert "--json" in capsys.readouterr().out
+
+
+def test_a_program_is_created_once(database: None) -> None:
+    made = as_json("create_program", *flags(PROGRAM), "--sandbox")
+    assert made == {"id": made["id"], **PROGRAM, "zone": "Asia/Shanghai", "sandbox": True}
+    with pytest.raises(CommandError, match=rf"mini-program {made['id']} already \[program_exists\]"):
+        run("create_program", *flags(PROGRAM))
+    out, err = run("create_program", *flags({**PROGRAM, "app_id": "wx2", "zone": "America/St_Johns"}))
+    assert int(out) > made["id"]
+    assert f"publish_notice --program {out.strip()}" in err
+
+
+def test_an_unknown_zone_is_refused(database: None) -> None:
+    with pytest.raises(CommandError, match="unknown_zone"):
+        run("create_program", *flags({**PROGRAM, "zone": "Asia/Nowhere"}))
+
+
+def test_a_key_is_shown_once_and_stored_hashed(program: Program, owner: psycopg.Connection) -> None:
+    made = as_json("create_client", "--program", program.id, "--scopes", "events, consents", "--valid-days", 3)
+    assert made["key"].startswith(f"zq_{made['key_id']}_")
+    assert made["scopes"] == ["consents", "events"]
+    row = owner.execute("SELECT * FROM api_key WHERE key_id = %s", [made["key_id"]]).fetchone()
+    assert made["key"].split("_")[2] not in repr(row)
+    program.key = made["key"]
+    assert program.post("consents/status", {"subject": {"openid": "o"}}).status_code == 200
+    out, err = run("create_client", "--program", program.id, "--scopes", "events")
+    assert out.startswith("zq_")
+    assert out.count("\n") == 1
+    assert out.strip().split("_")[2] not in err
+
+
+@pytest.mark.parametrize("scopes", ["", ",", "events,everything"])
+def test_unknown_scopes_are_refused(program: Program, scopes: str) -> None:
+    with pytest.raises(CommandError, match="unknown_scope"):
+        run("create_client", "--program", program.id, f"--scopes={scopes}")
+
+
+def test_rotation_leaves_two_keys_and_revocation_none(program: Program) -> None:
+    def works(key: str) -> bool:
+        program.key = key
+        return bool(program.post("consents/status", {"subject": {"openid": "o"}}).status_code == 200)
+
+    client = ("--program", program.id, "--client", program.client_id)
+    first = program.key
+    second = as_json("rotate_client", *client)["key"]
+    assert works(first)
+    assert works(second)
+    third = as_json("rotate_client", *client, "--overlap-days", 1)["key"]
+    assert not works(first)
+    assert works(second)
+    assert works(third)
+    assert as_json("revoke_client", *client)["client_id"] == program.client_id
+    assert not works(second)
+    assert not works(third)
+    assert as_json("revoke_client", *client)["revoked"] == 0
+
+
+def test_clients_of_another_program_are_out_of_reach(program: Program, other: Program) -> None:
+    for name in ("rotate_client", "revoke_client"):
+        with pytest.raises(CommandError, match="no client of this id"):
+            run(name, "--program", other.id, "--client", program.client_id)
+
+
+@pytest.mark.parametrize("number", ["0", "999999", "99999999999999999999"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("create_client", "--scopes=events"),
+        ("rotate_client", "--client=1"),
+        ("revoke_client", "--client=1"),
+        ("publish_notice", str(EXAMPLES / "notice.yaml")),
+        ("catalogue", "export", "-"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_an_unknown_program_is_told(database: None, arguments: tuple[str, ...], number: str) -> None:
+    with pytest.raises(CommandError, match="no mini-program of this id"):
+        run(*arguments, "--program", number)
+
+
+def test_a_first_notice_may_be_dated_back_and_a_second_not(database: None) -> None:
+    made = as_json("create_program", *flags(PROGRAM))
+    past = (now() - timedelta(days=300)).isoformat()
+    publish = ("publish_notice", "--program", made["id"], "--effective-at", past, EXAMPLES / "notice.yaml")
+    notice = as_json(*publish)
+    assert notice["version"] == 1
+    assert notice["effective_at"] == past
+    assert notice["purposes"] == [purpose.code for purpose in example_notice().purposes]
+    with pytest.raises(CommandError, match="effective_in_the_past"):
+        run(*publish)
+    out, err = run("publish_notice", "--program", made["id"], EXAMPLES / "notice.yaml")
+    assert len(out.strip()) == 64
+    assert "version 2" in err
+
+
+@pytest.mark.parametrize("written", ["yesterday", "2026-10-01", "2026-10-01T00:00:00", "2026-13-01T00:00:00Z"])
+def test_a_time_without_offset_is_refused(program: Program, written: str) -> None:
+    with pytest.raises(CommandError, match="RFC 3339"):
+        run("publish_notice", "--program", program.id, "--effective-at", written, EXAMPLES / "notice.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"purposes: [", "not YAML"), (b"title: x", "invalid_notice"), (b"\xff", "not UTF-8"), (None, "No such file")],
+)
+def test_a_bad_notice_is_refused(program: Program, tmp_path: Path, content: bytes | None, told: str) -> None:
+    file = tmp_path / "notice.yaml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(CommandError, match=told):
+        run("publish_notice", "--program", program.id, file)
+
+
+@pytest.fixture
+def catalogue(program: Program) -> Callable[..., dict[str, Any]]:
+    def call(action: str, file: Path, *more: str) -> dict[str, Any]:
+        return as_json("catalogue", action, "--program", program.id, file, *more)
+
+    return call
+
+
+def test_an_export_can_be_imported_unchanged(catalogue: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    exported = tmp_path / "exported.yaml"
+    count = catalogue("export", exported)["events"]
+    assert catalogue("diff", exported, "--check") == {"added": [], "changed": {}, "removed": []}
+    again = catalogue("import", exported)
+    assert (again["created"], again["updated"], len(again["unchanged"])) == ([], [], count)
+
+
+def test_diff_tells_and_changes_nothing(
+    catalogue: Callable[..., dict[str, Any]], program: Program, tmp_path: Path
+) -> None:
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(
+        "events:\n"
+        "  tap: {purpose: analytics, categories: [behaviour], properties: {element: {type: string, max_length: 9}}}\n"
+        "  pinch: {purpose: analytics, categories: [behaviour]}\n"
+    )
+    found = catalogue("diff", changed)
+    assert found["added"] == ["pinch"]
+    assert found["changed"] == {"tap": ["description", "properties.element"]}
+    assert "page_view" in found["removed"]
+    assert catalogue("diff", changed) == found
+    with pytest.raises(CommandError, match="differ"):
+        catalogue("diff", changed, "--check")
+    out, err = run("catalogue", "diff", "--program", program.id, changed)
+    assert "added    pinch\n" in out
+    assert "catalogue import" in err
+    done = catalogue("import", changed)
+    assert (done["created"], done["updated"]) == (["pinch"], ["tap"])
+    assert catalogue("diff", changed)["changed"] == {}
+
+
+def test_an_export_to_stdout_is_yaml_alone(program: Program) -> None:
+    out, err = run("catalogue", "export", "--program", program.id, "-")
+    assert out.startswith("events:\n")
+    assert err == ""
+
+
+def test_a_failure_is_a_non_zero_exit_without_a_traceback(migrated: None) -> None:
+    with pytest.raises(RuntimeError, match=r"exited 1:\nCommandError: there is no mini-program"):
+        manage("create_client", "--program=999999", "--scopes=events", "--json", role="application")
+    with pytest.raises(RuntimeError, match=r"exited 2:\nusage: "):
+        manage("create_client", role="application")

@@ -1,0 +1,178 @@
+"""I4: an erasure leaves nothing of its subject, and everything of everybody else."""
+
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from consent.rights import runs
+from tests.cast import Program, event
+from tests.consent.rights import Working, carry_out, erased, file, lively, overdue, shown, subject_of
+
+
+def columns(owner: psycopg.Connection) -> list[tuple[str, str, str]]:
+    """(table, column, type) of every table of ours, whatever it is."""
+    return owner.execute(
+        "SELECT c.relname, a.attname, format_type(a.atttypid, NULL) FROM pg_class c JOIN pg_attribute a"
+        " ON a.attrelid = c.oid WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')"
+        " AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped"
+    ).fetchall()
+
+
+def places(owner: psycopg.Connection, traces: list[Any]) -> list[str]:
+    """The columns of the whole database in which any of the traces stands, as a value or within one."""
+    texts = [str(trace) for trace in traces if not isinstance(trace, bytes)]
+    binaries: list[bytes] = [trace for trace in traces if isinstance(trace, bytes)]
+    binaries += [text.encode() for text in texts if not text.isdecimal()]
+    found = []
+    wanted: list[Any]
+    for table, column, kind in columns(owner):
+        name = sql.Identifier(column)
+        if kind == "bytea":
+            wanted, test = binaries, sql.SQL("position(trace in {}) > 0").format(name)
+        elif kind in ("bigint", "integer", "smallint"):
+            wanted, test = [t for t in texts if t.isdecimal()], sql.SQL("{}::text = trace").format(name)
+        else:
+            wanted, test = texts, sql.SQL("position(trace in {}::text) > 0").format(name)
+        query = sql.SQL("SELECT count(*) FROM {}, unnest(%s::{}[]) AS trace WHERE {}").format(
+            sql.Identifier(table), sql.SQL("bytea" if kind == "bytea" else "text"), test
+        )
+        row = owner.execute(query, [wanted]).fetchone()
+        if row is not None and row[0]:
+            found.append(f"{table}.{column}")
+    return found
+
+
+def traces_of(owner: psycopg.Connection, pseudonym: str, openid: str) -> list[Any]:
+    """All by which a subject could be found again: id, pseudonym, handle, indexes, records, identifier, event ids."""
+    subject_id = subject_of(owner, pseudonym)
+    row = owner.execute("SELECT erasure_handle FROM subject WHERE subject_id = %s", [subject_id]).fetchone()
+    assert row is not None
+    indexes = owner.execute("SELECT index FROM subject_lookup WHERE subject_id = %s", [subject_id]).fetchall()
+    records = owner.execute(
+        "SELECT record_id::text, salt, idempotency FROM consent_record WHERE subject_id = %s", [subject_id]
+    ).fetchall()
+    found = [subject_id, pseudonym, openid, bytes(row[0]), *[bytes(i[0]) for i in indexes]]
+    for record in records:
+        found += [record[0], bytes(record[1]), *([bytes(record[2])] if record[2] else [])]
+    return found
+
+
+@pytest.fixture
+def far_ids(owner: psycopg.Connection, database: None) -> Iterator[None]:
+    """Subject ids unlike any other number in the database."""
+    owner.execute("ALTER TABLE subject ALTER COLUMN subject_id RESTART WITH 7340033001")
+    yield
+    owner.execute("ALTER TABLE subject ALTER COLUMN subject_id RESTART WITH 1")
+
+
+def test_an_erasure_leaves_no_trace_in_any_table(
+    program: Program, owner: psycopg.Connection, as_worker: Working, far_ids: None
+) -> None:
+    pseudonym = lively(program)
+    consent = {
+        "subject": {"openid": "alice"}, "notice": program.notice,
+        "decisions": [{"purpose": "analytics", "decision": "given"}],
+    }  # fmt: skip
+    assert program.post("consents", consent, Idempotency_Key="for-alice").status_code == 201
+    carry_out(program, as_worker, file(program, "access"))
+    changes = {"identifiers": {"unionid": "u-alice"}}
+    asked = {"subject": {"openid": "alice"}, "kind": "rectification", "locale": "en", "changes": changes}
+    rectified = program.post("requests", asked, Idempotency_Key="also-for-alice").json()
+    carry_out(program, as_worker, rectified)
+    traces = traces_of(owner, pseudonym, "alice")
+    before = places(owner, traces)
+    assert {"subject.subject_id", "event.subject_id", "subject_lookup.index", "package.subject_id"} <= set(before)
+    answer = erased(program, owner, as_worker)
+    assert answer["state"] == "completed"
+    assert places(owner, traces) == []
+    affected = {holder["holder"]: holder["affected"] for holder in answer["holders"]}
+    assert affected["tracking.events"] == 6
+    assert {holder["status"] for holder in answer["holders"]} == {"done"}
+
+
+def test_another_subjects_rows_are_as_they_were(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    lively(program)
+    bob = subject_of(owner, lively(program, "bob"))
+
+    def rows() -> list[Any]:
+        owned = sorted({table for table, column, _ in columns(owner) if column == "subject_id"})
+        return [
+            owner.execute(
+                sql.SQL("SELECT * FROM {} WHERE subject_id = %s ORDER BY 1, 2, 3").format(sql.Identifier(table)), [bob]
+            ).fetchall()
+            for table in owned
+        ]
+
+    before = rows()
+    assert erased(program, owner, as_worker)["state"] == "completed"
+    assert rows() == before
+    assert program.send(event("bob", "after"))["stored"] == 1
+
+
+def test_the_same_openid_is_a_new_subject_afterwards(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    pseudonym = lively(program)
+    row = owner.execute("SELECT erasure_handle FROM subject").fetchone()
+    erased(program, owner, as_worker)
+    assert program.send(event("alice", "after"))["results"][0]["code"] == "consent_missing"
+    (status,) = program.post("consents/status", {"subject": {"openid": "alice"}, "purposes": ["analytics"]}).json()
+    assert (status["state"], status["may_prompt"]) == ("unknown", True)
+    assert program.decide("alice")["subject_id"] != pseudonym
+    assert owner.execute("SELECT erasure_handle FROM subject").fetchone() != row
+    assert program.send(event("alice", "after"))["stored"] == 1
+
+
+def test_what_stays_of_a_request_names_days_only(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    lively(program)
+    carry_out(program, as_worker, file(program, "access"))
+    erased(program, owner, as_worker)
+    times = "received_at, due_at, undo_until, closed_at"
+    for row in owner.execute(f"SELECT {times} FROM subject_request").fetchall():
+        assert {moment.astimezone().strftime("%M%S%f") for moment in row if moment} == {"0000000000"}
+    assert owner.execute("SELECT count(*) FROM request_subject").fetchone() == (0,)
+
+
+def test_open_requests_end_with_their_subject(program: Program, owner: psycopg.Connection, as_worker: Working) -> None:
+    lively(program)
+    access = file(program, "access")
+    with as_worker():
+        # A worker is half-way through the package when the erasure begins.
+        held = runs.claim(program.id, uuid.UUID(access["request_id"]), lease=timedelta(seconds=30))
+    assert held is not None
+    assert erased(program, owner, as_worker)["state"] == "completed"
+    answer = shown(program, access)
+    assert (answer["state"], {h["status"] for h in answer["holders"]}) == ("completed_no_data", {"done"})
+    with as_worker(), pytest.raises(runs.LeaseLost), runs.step(held):
+        pytest.fail("the worker goes on")
+
+
+def test_rows_that_come_back_are_erased_before_the_request_completes(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    """Every holder is read again at the end: what reached one after its run sends that run back to work."""
+    alice = subject_of(owner, lively(program))
+    filed = file(program, "erasure")
+    overdue(owner)
+    owner.execute("UPDATE holder_run SET not_before = now() + interval '1 hour' WHERE holder = 'consent.subject'")
+    assert carry_out(program, as_worker, filed)["state"] == "in_progress"
+    owner.execute("INSERT INTO subject_day SELECT %s, current_date, %s", [alice, program.id])
+    overdue(owner)
+    answer = carry_out(program, as_worker, filed)
+    assert answer["state"] == "in_progress"
+    assert {h["holder"] for h in answer["holders"] if h["status"] == "pending"} == {
+        "tracking.events",
+        "consent.subject",
+    }
+    overdue(owner)
+    assert carry_out(program, as_worker, filed)["state"] == "completed"
+    assert owner.execute("SELECT count(*) FROM subject_day").fetchone() == (0,)

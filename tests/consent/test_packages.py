@@ -1,0 +1,122 @@
+"""The package of an access request: made over many transactions, read when complete, gone when expired."""
+
+import uuid
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from consent import edge
+from consent.programs.tenancy import tenant
+from consent.rights import fulfilment, packages, runs, tasks
+from consent.rights.models import Package
+from tests.cast import Program, now
+from tests.consent.rights import KEPT, Working, carry_out, file, lively, package_of, sections, subject_of
+from tracking.personal_data import EventHolder
+
+
+def test_an_access_package_has_every_row_of_one_subject_only(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    pseudonym = lively(program)
+    lively(program, "bob")
+    verification = {"method": "login_code", "at": now().isoformat(), "evidence": {"ticket": "T-17"}}
+    filed = file(program, "access", verification=verification)
+    answer = carry_out(program, as_worker, filed)
+    assert answer["state"] == "completed"
+    document = package_of(program, filed)
+    assert (document["request_id"], document["subject_id"]) == (filed["request_id"], pseudonym)
+    assert [holder["holder"] for holder in document["holders"]] == [holder["holder"] for holder in answer["holders"]]
+    found = sections(document)
+    assert {row["event_id"] for row in found["events"]} == {f"alice-{place}" for place in range(6)}
+    assert {(row["name"], row["page"]) for row in found["events"]} == {("page_view", "pages/index")}
+    assert found["events"][0]["properties"] == {"referrer_page": "pages/home"}
+    assert {row["record_id"] for row in found["events"]} == {
+        row["record_id"] for row in found["records"] if row["purpose"] == "analytics"
+    }
+    assert {row["name"]: row["value"] for row in found["attributes"]} == {"nickname": "小艾", "city": "杭州"}
+    assert [row["state"] for row in found["records"]] == ["given", "given", "refused"]
+    assert found["records"][0]["evidence"]["evidence"] == {"button_id": "agree"}
+    assert [(row["kind"], row["value"]) for row in found["identifiers"]] == [("openid", "alice")]
+    assert found["requests"][0]["asked"]["verification"]["evidence"] == {"ticket": "T-17"}
+    affected = {holder["holder"]: holder["affected"] for holder in answer["holders"]}
+    assert affected["tracking.events"] == 6
+    assert affected["consent.profile"] == 2
+    assert "bob" not in str(document)
+
+
+def test_a_package_is_sealed(program: Program, owner: psycopg.Connection, as_worker: Working) -> None:
+    lively(program)
+    carry_out(program, as_worker, file(program, "access", verification={"method": "canary", "at": now().isoformat()}))
+    for canary in ("alice", "小艾", "canary", "page_view"):
+        for table, column in (("package_part", "sealed"), ("request_subject", "sealed")):
+            found = owner.execute(f"SELECT count(*) FROM {table} WHERE position(%s in {column}) > 0", [canary.encode()])
+            assert found.fetchone() == (0,)
+
+
+def test_a_package_of_many_parts_is_one_document(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    """The export is read over several transactions, and a run begun anew replaces what the first has left."""
+    alice = subject_of(owner, lively(program))
+    _many_events(owner, program, alice, 4000)
+    filed = file(program, "access")
+    request_id = uuid.UUID(filed["request_id"])
+    with as_worker():
+        first = runs.claim(program.id, request_id, lease=timedelta(0))
+        assert first is not None
+        started = fulfilment._exporting(edge.vault(), first, EventHolder(), KEPT)
+        for _ in range(2):
+            with runs.step(first):
+                assert next(started) > 0
+    assert carry_out(program, as_worker, filed)["state"] == "completed"
+    row = owner.execute("SELECT count(*) FROM package_part").fetchone()
+    assert row is not None
+    assert row[0] > 4
+    events = sections(package_of(program, filed))["events"]
+    assert len(events) == len({row["event_id"] for row in events}) == 4006
+
+
+def _many_events(owner: psycopg.Connection, program: Program, subject_id: int, count: int) -> None:
+    """Copies of one of the subject's events on its day."""
+    owner.execute("SELECT set_config('zq.program', %s, false)", [str(program.id)])
+    owner.execute(
+        "INSERT INTO event (subject_id, consent_record_id, type_id, page_id, occurred_at, corrected_at, received_at, day,"
+        " event_id, properties) SELECT subject_id, consent_record_id, type_id, page_id, occurred_at, corrected_at,"
+        " received_at, day, 'copy-' || n, properties FROM event, generate_series(1, %s) n"
+        " WHERE subject_id = %s AND event_id = 'alice-0'",
+        [count, subject_id],
+    )
+
+
+def test_a_package_expires_and_is_erased(program: Program, owner: psycopg.Connection, as_worker: Working) -> None:
+    lively(program)
+    filed = file(program, "access")
+    carry_out(program, as_worker, filed)
+    with tenant(program.id):
+        package = Package.objects.get()
+    assert package.expires_at > now() + KEPT - timedelta(minutes=1)
+    owner.execute("UPDATE package SET expires_at = now()")
+    with pytest.raises(packages.PackageExpired):
+        packages.stream(edge.vault(), package)
+    with as_worker():
+        tasks.housekeep()
+    assert owner.execute("SELECT (SELECT count(*) FROM package), (SELECT count(*) FROM package_part)").fetchone() == (
+        0,
+        0,
+    )
+    with pytest.raises(packages.PackageExpired):
+        packages.stream(edge.vault(), package)
+
+
+def test_a_package_is_not_read_before_it_is_complete(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    lively(program)
+    filed = file(program, "access")
+    owner.execute("UPDATE holder_run SET not_before = now() + interval '1 hour' WHERE holder = 'consent.subject'")
+    carry_out(program, as_worker, filed)
+    with tenant(program.id):
+        package = Package.objects.get()
+    with pytest.raises(packages.PackageIncomplete):
+        packages.stream(edge.vault(), package)

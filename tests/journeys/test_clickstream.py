@@ -1,0 +1,110 @@
+"""A real clickstream through the REST API into the report, and a count of the same made from the file itself."""
+
+import csv
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import psycopg
+import pytest
+
+from tests.cast import Program
+from tests.journeys.server import Server, serving
+from tests.stack import ROOT
+
+EVENTS, SUBJECTS = 63_524, 10_000
+FILE = os.environ.get("ZHIQING_CLICKSTREAM", "")
+
+pytestmark = pytest.mark.skipif(not FILE, reason="ZHIQING_CLICKSTREAM names no clickstream file")
+
+
+@pytest.fixture
+def server(database: None, tmp_path: Path) -> Iterator[Server]:
+    with serving(tmp_path) as started:
+        yield started
+
+
+def replay(server: Server, program: Program, *shift: str) -> dict[str, Any]:
+    arguments = [FILE, f"--program={program.id}", f"--base-url={server.base_url}", "--key=-", "--json", *shift]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), "replay", *arguments],
+        input=program.key,
+        env={**os.environ, "ZHIQING_ROLE": "application"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    print(done.stderr, done.stdout)  # noqa: T201  its figures, for `pytest -rP`
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def counted(shift: timedelta, zone: str) -> tuple[dict[date, set[str]], dict[date, int]]:
+    """Who was there on each local date, and how many views there were: from the file, by nothing of ours."""
+    subjects: dict[date, set[str]] = defaultdict(set)
+    views: dict[date, int] = defaultdict(int)
+    with gzip.open(FILE, "rt", encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            moment = datetime.fromisoformat(row["occurred_at"].replace("Z", "+00:00")) + shift
+            day = moment.astimezone(ZoneInfo(zone)).date()
+            subjects[day].add(row["subject"])
+            views[day] += 1
+    return subjects, views
+
+
+def rolling(subjects: dict[date, set[str]], day: date, days: int) -> int:
+    return len(set().union(*(subjects.get(day - timedelta(days=back), set()) for back in range(days))))
+
+
+def activity(server: Server, program: Program, first: date, last: date) -> list[dict[str, Any]]:
+    response = httpx.post(
+        f"{server.base_url}/api/v1/reports/activity",
+        json={"from": first.isoformat(), "to": last.isoformat()},
+        headers={"Authorization": f"Bearer {program.key}"},
+        trust_env=False,
+    )
+    assert response.status_code == 200, response.text
+    rows: list[dict[str, Any]] = response.json()["data"]
+    return rows
+
+
+def test_a_clickstream_is_replayed_reported_and_replayed_again(
+    server: Server, sandbox: Program, owner: psycopg.Connection
+) -> None:
+    first = replay(server, sandbox, "--shift-to-yesterday")
+    assert (first["subjects"], first["consents"], first["refused"]) == (SUBJECTS, SUBJECTS, {})
+    assert (first["events"], first["stored"], first["duplicate"]) == (EVENTS, EVENTS, 0)
+
+    subjects, views = counted(timedelta(days=first["shift_days"]), sandbox.zone)
+    assert sum(views.values()) == EVENTS
+    rows = activity(server, sandbox, min(subjects), max(subjects))
+    assert [row["date"] for row in rows] == [
+        (min(subjects) + timedelta(days=n)).isoformat() for n in range((max(subjects) - min(subjects)).days + 1)
+    ]
+    closed = [row for row in rows if row["closed"]]
+    assert len(closed) >= 14
+    for row in closed:
+        day = date.fromisoformat(row["date"])
+        told = {name: row[name] for name in ("dau", "wau_rolling", "mau_rolling", "events")}
+        assert told == {
+            "dau": len(subjects[day]),
+            "wau_rolling": rolling(subjects, day, 7),
+            "mau_rolling": rolling(subjects, day, 30),
+            "events": views[day],
+        }, day
+
+    again = replay(server, sandbox, f"--shift-days={first['shift_days']}")
+    assert (again["stored"], again["duplicate"], again["refused"]) == (0, EVENTS, {})
+    assert (again["consents"], again["consents_kept"]) == (0, SUBJECTS)
+    assert owner.execute("SELECT count(*) FROM consent_record").fetchone() == (SUBJECTS,)
+    assert owner.execute("SELECT count(*) FROM event").fetchone() == (EVENTS,)
