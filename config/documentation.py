@@ -16,7 +16,7 @@ _POLICY = (
 )
 
 
-class ApiKeyScheme(OpenApiAuthenticationExtension):
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # the library has no types
     """How the document describes the API key; drf-spectacular finds it by being defined."""
 
     target_class = "consent.programs.authentication.ApiKeyAuthentication"
@@ -35,6 +35,6 @@ class Docs(SpectacularSwaggerSplitView):
     schema = None
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        response: Response = super().get(request, *args, **kwargs)
+        response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
         response["Content-Security-Policy"] = _POLICY
         return response

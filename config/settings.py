@@ -24,6 +24,8 @@ TLS = env.boolean(
 )
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TLS else None
 SECURE_SSL_REDIRECT = TLS
+# Asked on the machine itself, past the proxy: probes, and officers until they have a second factor.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^admin/"]
 SECURE_HSTS_SECONDS = 31_536_000 if TLS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = TLS
 SECURE_REFERRER_POLICY = "no-referrer"

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from django.http import HttpResponseBase
 from django.test import Client
 
 from consent.notices.actions import publish_notice
@@ -37,7 +36,7 @@ class Program:
     client_id: int
     notice: str
 
-    def call(self, method: str, path: str, body: Any = None, **headers: str) -> HttpResponseBase:
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         """`path` below /api/v1/; the body as JSON."""
         headers = {"Authorization": f"Bearer {self.key}"} | {k.replace("_", "-"): v for k, v in headers.items()}
         data = b"" if body is None else json.dumps(body).encode()

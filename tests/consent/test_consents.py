@@ -228,7 +228,7 @@ def test_identifiers_and_evidence_are_sealed_and_open_again(program: Program, ow
         record = ConsentRecord.objects.get()
         assert record.evidence is not None
         key = vault().data_key(program.id, record.subject_id)
-        assert open_json(key, record.evidence, evidence_cell(record))["evidence"] == {"form_id": "canary-form"}
+        assert open_json(key, bytes(record.evidence), evidence_cell(record))["evidence"] == {"form_id": "canary-form"}
 
 
 def test_the_leaf_commits_to_the_record(program: Program, owner: psycopg.Connection) -> None:
@@ -316,7 +316,7 @@ def test_only_a_first_notice_may_be_dated_back(program: Program) -> None:
 
 
 def test_profile_attributes_are_declared_consented_and_sealed(program: Program, owner: psycopg.Connection) -> None:
-    body = {"subject": {"openid": "alice"}, "attributes": {"nickname": "canary-nick"}}
+    body: dict[str, Any] = {"subject": {"openid": "alice"}, "attributes": {"nickname": "canary-nick"}}
     assert program.call("PUT", "profile", body).json()["code"] == "consent_missing"
     program.decide("alice", "given", "personalisation")
     answer = program.call("PUT", "profile", body)

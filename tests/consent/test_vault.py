@@ -16,7 +16,13 @@ from consent.vault.lookup import Lookup
 from consent.vault.suites import DoesNotOpen
 
 CELL = Cell(1, "subject_identifier", "sealed", "openid", 7)
-ELSEWHERE: dict[str, Any] = {"program_id": 2, "table": "profile_attribute", "column": "other", "row": "unionid", "subject_id": 8}
+ELSEWHERE: dict[str, Any] = {
+    "program_id": 2,
+    "table": "profile_attribute",
+    "column": "other",
+    "row": "unionid",
+    "subject_id": 8,
+}
 
 
 @pytest.fixture
