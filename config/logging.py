@@ -7,6 +7,7 @@ and the SQLSTATE are kept, of any other exception the class and where it was rai
 import json
 import logging
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,7 +30,7 @@ class JsonFormatter(logging.Formatter):
     def _message(self, record: logging.LogRecord) -> str:
         # Arguments of a library's log call may be a body or a row; ours put what they say into `fields`.
         arguments = record.args if isinstance(record.args, tuple) else ()
-        if any(isinstance(argument, BaseException) for argument in arguments):
+        if isinstance(record.args, Mapping) or any(isinstance(item, BaseException) for item in arguments):
             return str(record.msg)
         return record.getMessage()
 

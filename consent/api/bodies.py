@@ -2,6 +2,7 @@
 
 import json
 import re
+import zlib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -34,7 +35,7 @@ def body(request: Request, shape: type[T], *, limit: int = MAX_BODY_BYTES) -> T:
 
 
 def raw_body(headers: Mapping[str, Any], stream: Any, *, limit: int) -> bytes:
-    """The bytes of a JSON body within `limit`; `headers` as in WSGI."""
+    """The bytes of a JSON body, sent as it is or with gzip, within `limit` either way; `headers` as in WSGI."""
     media_type = str(headers.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise UnsupportedMedia("unsupported_media_type", "send Content-Type: application/json")
@@ -42,9 +43,26 @@ def raw_body(headers: Mapping[str, Any], stream: Any, *, limit: int) -> bytes:
     if not length.isdecimal() or int(length) > limit:
         raise TooLarge("too_large", f"the body may have {limit} bytes at most")
     data: bytes = stream.read(limit + 1)
+    coding = str(headers.get("HTTP_CONTENT_ENCODING", "identity")).strip().lower()
+    if coding == "gzip":
+        data = _inflated(data, limit)
+    elif coding != "identity":
+        raise UnsupportedMedia("unsupported_content_encoding", "send the body as it is or with Content-Encoding: gzip")
     if len(data) > limit:
         raise TooLarge("too_large", f"the body may have {limit} bytes at most")
     return data
+
+
+def _inflated(data: bytes, limit: int) -> bytes:
+    """At most one byte past the limit is ever inflated. Raises Malformed."""
+    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        inflated = inflater.decompress(data, limit + 1)
+    except zlib.error:
+        raise Malformed("malformed", "the body is not gzip") from None
+    if len(inflated) <= limit and (not inflater.eof or inflater.unused_data):
+        raise Malformed("malformed", "the body is not one whole gzip member")
+    return inflated
 
 
 def decode(data: bytes, shape: type[T]) -> T:

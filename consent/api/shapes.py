@@ -25,7 +25,7 @@ class SubjectNamed(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
 
 
 class ProblemShape(msgspec.Struct):
-    """RFC 9457."""
+    """RFC 9457. `incident` with a 500; `request_id` where a request of the kind is open already."""
 
     type: str
     title: str
@@ -34,6 +34,7 @@ class ProblemShape(msgspec.Struct):
     code: str
     errors: list[dict[str, str]]
     incident: str | None = None
+    request_id: str | None = None
 
 
 def schema(shape: Any) -> dict[str, Any]:

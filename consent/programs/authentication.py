@@ -117,7 +117,9 @@ def revoke_client(*, program_id: int, client_id: int, now: datetime) -> int:
     """End all keys of a caller at once; answers how many were valid."""
     with tenant(program_id):
         keys = ApiKey.objects.filter(client_id=client_id, program_id=program_id, revoked_at__isnull=True)
-        return keys.update(revoked_at=now)
+        valid = keys.filter(expires_at__gt=now).count()
+        keys.update(revoked_at=now)
+        return valid
 
 
 def _issue(client: ApiClient, *, now: datetime, valid_for: timedelta) -> IssuedKey:

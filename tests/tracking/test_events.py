@@ -1,5 +1,6 @@
 """POST /events, as a backend sends it."""
 
+import gzip
 import json
 from datetime import timedelta
 from typing import Any
@@ -219,6 +220,23 @@ def test_a_key_without_the_scope_and_a_wrong_key(program: Program) -> None:
         assert program.post("events", {"events": [event("alice", "e1")]}).status_code == 401
 
 
-def post_raw(program: Program, body: str) -> Any:
-    client = Client(headers={"Authorization": f"Bearer {program.key}"})
-    return client.generic("POST", "/api/v1/events", body.encode(), content_type="application/json")
+@pytest.mark.parametrize(
+    ("body", "coding", "status"),
+    [
+        (gzip.compress(b'{"events": [1]}'), "gzip", 200),
+        (gzip.compress(b'{"events": [1]}')[:-1], "gzip", 400),
+        (gzip.compress(b'{"events": [1]}') + b"x", "gzip", 400),
+        (b'{"events": [1]}', "gzip", 400),
+        (gzip.compress(b" " * 4_194_304 + b'{"events": [1]}'), "gzip", 413),
+        (b'{"events": [1]}', "br", 415),
+        (b" " * 4_194_304 + b'{"events": [1]}', "identity", 413),
+    ],
+)
+def test_a_body_may_come_with_gzip_within_the_bound(program: Program, body: bytes, coding: str, status: int) -> None:
+    assert post_raw(program, body, coding).status_code == status
+
+
+def post_raw(program: Program, body: str | bytes, coding: str = "identity") -> Any:
+    client = Client(headers={"Authorization": f"Bearer {program.key}", "Content-Encoding": coding})
+    data = body.encode() if isinstance(body, str) else body
+    return client.generic("POST", "/api/v1/events", data, content_type="application/json")
