@@ -66,9 +66,12 @@ def test_the_demo_runs_again_and_again_on_one_folder(tmp_path: Path) -> None:
 
 @pytest.fixture
 def interrupted(database: None, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    # A shell that runs the tests in its background makes them ignore Ctrl-C, and the demo would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     running = subprocess.Popen(
         command(tmp_path), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
+    signal.signal(signal.SIGINT, before)
     yield running
     if running.poll() is None:
         running.kill()
