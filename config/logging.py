@@ -29,6 +29,8 @@ class JsonFormatter(logging.Formatter):
 
     def _message(self, record: logging.LogRecord) -> str:
         # Arguments of a library's log call may be a body or a row; ours put what they say into `fields`.
+        if isinstance(record.msg, BaseException):
+            return type(record.msg).__qualname__
         arguments = record.args if isinstance(record.args, tuple) else ()
         if isinstance(record.args, Mapping) or any(isinstance(item, BaseException) for item in arguments):
             return str(record.msg)

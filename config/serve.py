@@ -260,8 +260,8 @@ def listen(port: int) -> socket.socket:
 def programs(var: Path, environment: Mapping[str, str], listener: int) -> list[Program]:
     """Web server, worker and beat, each under its own database role."""
     workers = min(2 * (os.cpu_count() or 1), 4)
-    gunicorn = ("gunicorn", "config.wsgi:application", "--bind", f"fd://{listener}", "--workers", str(workers))
-    web = (*gunicorn, "--graceful-timeout=10", "--no-control-socket")
+    gunicorn = ("gunicorn", "--config=python:config.gunicorn", "config.wsgi:application")
+    web = (*gunicorn, "--bind", f"fd://{listener}", "--workers", str(workers))
     celery = ("celery", "-A", "config.celery")
     worker = (*celery, "worker", "--loglevel=INFO", "--concurrency=2", "--without-gossip", "--without-mingle")
     beat = (*celery, "beat", "--loglevel=INFO", f"--schedule={var / 'beat-schedule'}", "--pidfile=")

@@ -75,7 +75,9 @@ def plan(*, subjects: int, requests: int, seed: int, today: date, zone: ZoneInfo
         for person in made.people:
             if person.decision == GIVEN and rng.random() < ACTIVE:
                 for number in range(rng.choice((1, 1, 1, 2))):
-                    for event in _session(f"{person.openid}-{day:%m%d}-{number}", person.openid, day, zone, rng):
+                    for event in _session(
+                        f"{_number(person.openid)}-{day:%m%d}-{number}", person.openid, day, zone, rng
+                    ):
                         _add(made, event, "stored")
                         made.visited[day][person.openid] += 1
     for event, result in _unwelcome(made, rng):
@@ -106,6 +108,11 @@ def _people(subjects: int, requests: int, rng: random.Random) -> list[Person]:
             people.append(Person(openid, REFUSED if place < given + refused else DEFERRED))
     rng.shuffle(people)
     return people
+
+
+def _number(openid: str) -> str:
+    """A person's number, for ids of their events: an event that repeats its subject's own identifier is refused."""
+    return openid.removeprefix("sim-")
 
 
 def _session(session: str, openid: str, day: date, zone: ZoneInfo, rng: random.Random) -> Iterator[Event]:
@@ -140,7 +147,7 @@ def _unwelcome(made: Plan, rng: random.Random) -> Iterator[tuple[Event, str]]:
     without = [(person.openid, why[person.decision]) for person in made.people if person.decision != GIVEN]
     without += [(f"stranger-{number}", "consent_missing") for number in range(STRANGERS)]
     for openid, code in without:
-        yield view(openid, f"{openid}-x", made.consented_at() + timedelta(hours=rng.randrange(12, 120))), code
+        yield view(openid, f"{_number(openid)}-x", made.consented_at() + timedelta(hours=rng.randrange(12, 120))), code
     agreeing = [person.openid for person in made.people if person.decision == GIVEN][:LEAKS]
     for openid in agreeing:
         leaking = view(openid, f"{openid}-leak", made.consented_at() + timedelta(days=1))

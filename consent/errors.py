@@ -86,6 +86,11 @@ class Invalid(Problem):
     title = "Invalid"
 
 
+def invalid(code: str, detail: str, pointer: str) -> Invalid:
+    """An Invalid about one place."""
+    return Invalid(code, detail, [Fault(code, detail, pointer)])
+
+
 class Unavailable(Problem):
     """503: try again later."""
 

@@ -82,7 +82,6 @@ classify(
             "type": _OPERATIONAL,
             "hash": _PUBLIC,
             "subject_version": _OPERATIONAL,
-            "created_at": _OPERATIONAL,
         },
         AuditEntry: {
             "id": _OPERATIONAL,
@@ -132,7 +131,9 @@ classify(
             "version": _STATE,
             "restricted": _STATE,
             "erasure_pending": _STATE,
-            "guardian_pending": _EVIDENCE,
+            "under_14": Classified(Kind.PROFILE, 4),
+            "turns_14_on": Classified(Kind.PROFILE, 4),
+            "barrier_at": _EVIDENCE,
             "created_at": _STATE,
         },
         SubjectLookup: {

@@ -46,16 +46,24 @@ class EventType(models.Model):
 
 
 class Page(models.Model):
-    """A page path without its query string; events carry its id."""
+    """A page path without its query string; events carry its id.
+
+    `subject_id`: the one subject whose events have named it so far, with whose erasure it goes. None, once and for
+    ever, from the second subject on: the page is shared, and says nothing of one person.
+    """
 
     program = models.ForeignKey(MiniProgram, models.PROTECT)
     path = models.TextField()
+    subject_id = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = "page"
         verbose_name = _("page")
         verbose_name_plural = _("pages")
         constraints = [models.UniqueConstraint(fields=["program", "path"], name="page_program_path")]
+        indexes = [
+            models.Index(fields=["subject_id"], name="page_subject", condition=models.Q(subject_id__isnull=False))
+        ]
 
     def __str__(self) -> str:
         return self.path

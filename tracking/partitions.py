@@ -23,6 +23,16 @@ def ensure_days(days: Iterable[date]) -> int:
     return made
 
 
+def attached_days() -> list[date]:
+    """The days that have a partition, whoever made it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT to_date(right(relname, 8), 'YYYYMMDD') FROM pg_inherits JOIN pg_class part ON part.oid = inhrelid"
+            " WHERE inhparent = 'event'::regclass AND NOT inhdetachpending ORDER BY 1"
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
 def forget_days() -> None:
     """After a write found no partition: ask the database again."""
     _known.clear()

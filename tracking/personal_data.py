@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from django.db import connection
+from django.db.models import Count
 from django.utils.translation import gettext_lazy as _
 
 from consent.programs.tenancy import role
@@ -15,9 +16,12 @@ from consent.rights.holders import Erased, PersonalDataHolder, Row, register
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
 from tracking.models import Event, EventType, Page, SubjectDay
+from tracking.partitions import attached_days
 
 PAGE = 1_000
 DAYS = 31
+"""How many days' partitions one DELETE names."""
+DAYS_READ = 60
 
 _PUBLIC = Classified(Kind.PUBLIC, 1)
 _OPERATIONAL = Classified(Kind.OPERATIONAL, 1)
@@ -43,6 +47,7 @@ classify(
             "id": _OPERATIONAL,
             "program": _OPERATIONAL,
             "path": _CATALOGUE,
+            "subject_id": _PSEUDONYM,
         },
         Event: {
             "subject_id": _PSEUDONYM,
@@ -79,6 +84,9 @@ _ERASE = """
         SELECT day, event_id FROM event WHERE subject_id = %s AND day = ANY(%s) ORDER BY day, event_id LIMIT %s
     )
 """
+_ERASE_PAGES = """
+    DELETE FROM page WHERE subject_id = %s AND id IN (SELECT id FROM page WHERE subject_id = %s LIMIT %s)
+"""
 
 
 class EventHolder(PersonalDataHolder):
@@ -99,10 +107,13 @@ class EventHolder(PersonalDataHolder):
                 last = page[-1][0]
 
     def erase(self, *, program_id: int, subject_id: int, limit: int) -> Erased:
-        days = _days(subject_id)[:DAYS]
-        if not days:
-            return Erased(0, finished=True)
+        # A day without its subject_day row is found by looking into every partition, after all others are done.
+        days = (_days(subject_id) or list(_counted(subject_id)))[:DAYS]
         with role("zq_erase"), connection.cursor() as cursor:
+            if not days:
+                # Events first: a page is named by them. `subject_id` is tested again on a row that was waited for.
+                cursor.execute(_ERASE_PAGES, [subject_id, subject_id, limit])
+                return Erased(0, finished=cursor.rowcount < limit)
             cursor.execute(_ERASE, [subject_id, days, subject_id, days, limit])
             affected = cursor.rowcount
             if affected < limit:
@@ -111,16 +122,24 @@ class EventHolder(PersonalDataHolder):
         return Erased(affected, finished=False)
 
     def count(self, *, program_id: int, subject_id: int) -> int:
-        days = _days(subject_id)
-        return len(days) + sum(
-            Event.objects.filter(subject_id=subject_id, day__in=days[place : place + DAYS]).count()
-            for place in range(0, len(days), DAYS)
-        )
+        """Looks into every partition: what erase goes by is deleted by it, and would answer for nothing afterwards."""
+        others = (SubjectDay.objects.filter(subject_id=subject_id), Page.objects.filter(subject_id=subject_id))
+        return sum(rows.count() for rows in others) + sum(_counted(subject_id).values())
 
 
 def _days(subject_id: int) -> list[date]:
     """The days on which the subject has events."""
     return list(SubjectDay.objects.filter(subject_id=subject_id).order_by("day").values_list("day", flat=True))
+
+
+def _counted(subject_id: int) -> dict[date, int]:
+    """Day -> events of the subject, over all partitions: their primary key makes it one probe a day."""
+    days = attached_days()
+    counted: dict[date, int] = {}
+    for place in range(0, len(days), DAYS_READ):
+        rows = Event.objects.filter(subject_id=subject_id, day__in=days[place : place + DAYS_READ])
+        counted |= dict(rows.values_list("day").annotate(Count("event_id")))
+    return counted
 
 
 def _page(subject_id: int, day: date, last: str) -> list[tuple[Any, ...]]:

@@ -91,11 +91,11 @@ class ConsentRecords(Owned):
 
     @admin.display(description=_("method"))
     def shown_method(self, record: ConsentRecord) -> str:
-        return word(record.method)
+        return word(record.method) if record.method else "–"
 
     @admin.display(description=_("act"))
     def shown_act(self, record: ConsentRecord) -> str:
-        return word(record.act)
+        return word(record.act) if record.act else "–"
 
     @admin.display(description=_("age band"))
     def shown_age(self, record: ConsentRecord) -> str:

@@ -17,6 +17,8 @@ MAX_BODY_BYTES = 256 * 1024
 T = TypeVar("T")
 _encoder = msgspec.json.Encoder()
 _AT = re.compile(r" - at `(?:key in )?\$([^`]*)`$")
+# In JSON a backslash stands within strings only, and one that is escaped itself begins no escape.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]|\[\.\.\.\]")
 
 
@@ -78,7 +80,7 @@ def decode(data: bytes, shape: type[T]) -> T:
 
 def checked(data: bytes, value: T) -> T:
     """Refuse what msgspec lets pass: NUL (PostgreSQL stores none) and a name given twice in one object."""
-    if b"\\u0000" in data:
+    if b"\\u0000" in data and _NUL.search(data):
         raise Invalid("invalid", "strings may not hold NUL characters")
     if any(len(set(names)) != len(names) for names in names_of_objects(data)):
         raise Malformed("malformed", "the body repeats a name in an object")

@@ -16,6 +16,7 @@ from consent import edge
 from consent.api.bodies import body
 from consent.api.idempotency import idempotency_key
 from consent.api.shapes import Moment, SubjectNamed, Text, request_body, responses
+from consent.errors import Fault, Forbidden, Invalid, invalid
 from consent.programs.authentication import caller
 from consent.programs.tenancy import tenant
 from consent.records import actions, queries
@@ -47,33 +48,36 @@ class DecisionMade(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ActDone(msgspec.Struct, forbid_unknown_fields=True):
-    """One act of a subject with its decisions. A withdrawal needs `subject` and `decisions` only."""
+    """One act of a subject with its decisions; `occurred_at` is the receipt's where it is left out.
+
+    A withdrawal needs `subject` and `decisions` only; everything else needs notice, locale, method and act too.
+    """
 
     subject: SubjectNamed
     decisions: Annotated[list[DecisionMade], msgspec.Meta(min_length=1, max_length=50)]
     notice: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
-    locale: Annotated[str, msgspec.Meta(min_length=2, max_length=35)] | None = None
+    locale: Annotated[str, msgspec.Meta(pattern="^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$")] | None = None
     occurred_at: Moment | None = None
     sent_at: Moment | None = None
-    method: Literal["dialog", "settings", "portal", "offline", "import"] = "settings"
+    method: Literal["dialog", "settings", "portal", "offline", "import"] | None = None
     evidence: Evidence | None = None
-    act: Literal["single", "bundled"] = "single"
+    act: Literal["single", "bundled"] | None = None
     age_band: Literal["under_14", "14_17", "adult", "unknown"] = "unknown"
     turns_14_on: date | None = None
     guardian: Guardian | None = None
 
 
 class RecordMade(msgspec.Struct):
-    record_id: UUID
+    record_id: UUID | None
     purpose: str
     state: str
     receipt: str | None
 
 
 class ActRecorded(msgspec.Struct):
-    """The subject's pseudonym and one record a decision, in order."""
+    """The subject's pseudonym and one record a decision, in order; null where a withdrawal found nobody."""
 
-    subject_id: UUID
+    subject_id: UUID | None
     records: list[RecordMade]
 
 
@@ -108,7 +112,7 @@ class Consents(APIView):
             identifiers=done.subject.identifiers(),
             notice=done.notice,
             decisions=[actions.Decision(made.purpose, made.decision) for made in done.decisions],
-            act=_act(done),
+            act=_act(done, may_import="import" in caller(request).scopes),
             client_id=caller(request).client_id,
             may_import="import" in caller(request).scopes,
             idempotency=idempotency_key(request, done),
@@ -117,7 +121,22 @@ class Consents(APIView):
         return Response(ActRecorded(pseudonym, records), status=201)
 
 
-def _act(done: ActDone) -> actions.Act:
+def _act(done: ActDone, *, may_import: bool) -> actions.Act:
+    """Raises Forbidden, and Invalid for what an act that is not only a withdrawal must say, and for times no clock shows."""
+    needed = ("notice", "locale", "method", "act")
+    if any(made.decision != "withdrawn" for made in done.decisions):
+        faults = [Fault("required", "say this of every act but a withdrawal", f"/{name}") for name in needed
+                  if getattr(done, name) is None]  # fmt: skip
+        if faults:
+            raise Invalid("invalid", faults[0].detail, faults)
+    if done.method == "import" and not may_import:
+        raise Forbidden("insufficient_scope", "a consent of method import needs the scope import")
+    times = {"/occurred_at": done.occurred_at, "/sent_at": done.sent_at, "/turns_14_on": done.turns_14_on}
+    if done.guardian is not None:
+        times["/guardian/verified_at"] = done.guardian.verified_at
+    for pointer, moment in times.items():
+        if moment is not None and not 2000 <= moment.year <= 2200:
+            raise invalid("invalid", "the year lies outside 2000 to 2200", pointer)
     return actions.Act(
         method=done.method,
         kind=done.act,

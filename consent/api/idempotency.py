@@ -24,6 +24,7 @@ def idempotency_key(request: Request, decoded: msgspec.Struct) -> IdempotencyKey
     return IdempotencyKey(
         program_id=caller(request).program_id,
         client_id=caller(request).client_id,
-        key_hash=fingerprint("idempotency key", given.encode()),
+        # Two clients may choose the same key.
+        key_hash=fingerprint("idempotency key", f"{caller(request).client_id}:{given}".encode()),
         fingerprint=fingerprint("idempotent body", body),
     )

@@ -1,5 +1,6 @@
 """GET /notices: public, as the law asks (PIPL 17)."""
 
+import re
 from typing import Any
 
 from django.http import HttpRequest
@@ -16,6 +17,7 @@ from consent.notices.queries import in_force
 from consent.programs.tenancy import tenant, without_tenant
 
 LOCALES = ("zh-Hans", "en")
+_SHA256 = re.compile("[0-9a-f]{64}")
 _PROGRAM = OpenApiParameter("program", int, required=True, description="The mini-program's id")
 _AUDIENCE = OpenApiParameter("audience", str, enum=Audience.values, description="general by default")
 _LOCALE = OpenApiParameter("locale", str, enum=list(LOCALES), description="The texts' language; all when left out")
@@ -50,9 +52,10 @@ class NoticeBySha256(PublicView):
     @extend_schema(operation_id="notice_by_sha256", parameters=[_LOCALE], responses=responses(s200=dict[str, Any]))
     def get(self, request: Request, sha256: str) -> Response:
         """Any version ever published."""
-        locale = _locale(request)
-        with without_tenant():
-            notice = Notice.objects.filter(sha256=sha256).first()
+        locale, notice = _locale(request), None
+        if _SHA256.fullmatch(sha256):
+            with without_tenant():
+                notice = Notice.objects.filter(sha256=sha256).first()
         if notice is None:
             raise NotFound("not_found", "no notice was published under this sha256")
         return Response(_told(notice, locale))

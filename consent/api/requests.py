@@ -1,8 +1,9 @@
 """POST and GET /requests, GET /requests/{id}, POST /requests/{id}/withdraw."""
 
 import base64
+import re
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -191,7 +192,7 @@ class TakeBack(APIView):
 
     @extend_schema(operation_id="withdraw_request", request=None, responses=responses(s200=RequestInFull))
     def post(self, request: Request, request_id: uuid.UUID) -> Response:
-        """Take a request back while nothing of it has been done; an erasure's gate opens again from now on."""
+        """Take back a request of which nothing was done, or a failed erasure, whose gate then opens from now on."""
         program_id = caller(request).program_id
         actions.take_back(program_id=program_id, request_id=request_id, by=_by(request))
         with tenant(program_id):
@@ -239,7 +240,7 @@ def _by(request: Request) -> str:
 def _limit(given: str | None) -> int:
     if given is None:
         return DEFAULT_LIMIT
-    if not given.isascii() or not given.isdecimal() or not 1 <= int(given[:9]) <= MAX_LIMIT:
+    if not re.fullmatch("[1-9][0-9]{0,2}", given) or int(given) > MAX_LIMIT:
         raise _invalid("invalid", f"limit is 1 to {MAX_LIMIT}", "")
     return int(given)
 
@@ -256,8 +257,8 @@ def _position(cursor: str | None) -> queries.Position | None:
         moment = datetime.fromisoformat(received_at)
         if moment.tzinfo is None:
             raise ValueError
-        return moment, uuid.UUID(request_id)
-    except ValueError:
+        return moment.astimezone(UTC), uuid.UUID(request_id)
+    except (ValueError, OverflowError):
         raise _invalid("invalid_cursor", "send next_cursor as it was answered", "") from None
 
 

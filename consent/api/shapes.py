@@ -58,13 +58,15 @@ def request_body(shape: Any) -> dict[str, Any]:
     return {"application/json": schema(shape)}
 
 
-def responses(**by_status: Any) -> dict[int | str, Any]:
+def responses(**by_status: Any) -> dict[Any, Any]:
     """`responses(s201=Shape)`, with the problems every call may answer."""
-    answers: dict[int | str, Any] = {
+    answers: dict[Any, Any] = {
         int(status.removeprefix("s")): OpenApiResponse(response=schema(shape), description=_summary(shape))
         for status, shape in by_status.items()
     }
-    answers["4XX"] = OpenApiResponse(response=schema(ProblemShape), description="A problem (RFC 9457)")
+    answers["4XX", "application/problem+json"] = OpenApiResponse(
+        response=schema(ProblemShape), description="A problem (RFC 9457)"
+    )
     return answers
 
 

@@ -45,7 +45,6 @@ ERASURE = (
     "consent_record",
     "consent_state",
     "data_key",
-    "idempotency_record",
     "package",
     "package_part",
     "profile_attribute",

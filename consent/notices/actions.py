@@ -17,7 +17,7 @@ def publish_notice(
 ) -> Notice:
     """A new version, immutable from here on, with its purposes. Only a program's first notice may be dated back.
 
-    Raises Invalid for a date back, Conflict `purpose_changed` where what is fixed for a purpose's life differs.
+    Raises Invalid for a date back or before the latest version's, Conflict `purpose_changed` where what is fixed for a purpose's life differs.
     """
     with tenant(program_id):
         program = MiniProgram.objects.select_for_update(no_key=True).get(id=program_id)
@@ -25,6 +25,8 @@ def publish_notice(
         if effective_at is not None and effective_at < now and Notice.objects.filter(program=program).exists():
             raise Invalid("effective_in_the_past", "only a mini-program's first notice may be dated back")
         effective = effective_at or now
+        if latest is not None and effective < latest.effective_at:
+            raise Invalid("effective_before_latest", "a version takes effect no sooner than the one before it")
         version = latest.version + 1 if latest else 1
         body, sha256 = published(
             text, program=f"{program.platform}:{program.app_id}", version=version, effective_at=effective.isoformat()

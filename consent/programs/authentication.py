@@ -36,7 +36,13 @@ def authenticate(authorization: str, *, now: datetime) -> Caller:
     """Raises Unauthenticated, always with the same words, whatever is wrong."""
     scheme, _, token = authorization.partition(" ")
     parts = token.strip().split("_")
-    if scheme.lower() != "bearer" or len(parts) != 3 or parts[0] != "zq" or not authorization.isascii():
+    if (
+        scheme.lower() != "bearer"
+        or len(parts) != 3
+        or parts[0] != "zq"
+        or not authorization.isascii()
+        or not authorization.isprintable()
+    ):
         raise Unauthenticated("unauthenticated", _HELP)
     with without_tenant():
         key = (

@@ -50,6 +50,11 @@ def claim(key: IdempotencyKey) -> bool:
     return created
 
 
+def used(key: IdempotencyKey) -> bool:
+    """Whether the key was used before, without claiming it."""
+    return IdempotencyRecord.objects.filter(client_id=key.client_id, key_hash=key.key_hash).exists()
+
+
 def forget_old(program_id: int, *, now: datetime) -> int:
     """Delete what is older than 24 hours; answers how many."""
     deleted, _ = IdempotencyRecord.objects.filter(program_id=program_id, created_at__lt=now - KEPT).delete()

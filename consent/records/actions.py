@@ -6,16 +6,15 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.db import connection
-
-from consent.errors import Conflict, Fault, Invalid
+from consent.errors import Conflict, Fault, Invalid, invalid
 from consent.ledger.leaves import LeafType, leaf_hash, new_salt
 from consent.ledger.models import Leaf
 from consent.notices.models import NoticePurpose, Purpose
-from consent.programs.idempotency import IdempotencyKey, claim
+from consent.programs.idempotency import IdempotencyKey, claim, used
 from consent.programs.tenancy import tenant
 from consent.records import projection
 from consent.records.grants import CLOCK_TOLERANCE
+from consent.records.intents import announce, retract
 from consent.records.models import ConsentRecord, ConsentState, State, WithdrawalIntent
 from consent.records.queries import coverage, db_now
 from consent.vault import identities
@@ -47,8 +46,8 @@ class Decision:
 class Act:
     """How, when and by whom the decisions were made. Times as the sender's clock gave them; None: now."""
 
-    method: str = "dialog"
-    kind: str = "single"
+    method: str | None = None
+    kind: str | None = None
     locale: str | None = None
     occurred_at: datetime | None = None
     sent_at: datetime | None = None
@@ -69,9 +68,9 @@ class Told:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A record made, and the state it came to."""
+    """A record made (None where a withdrawal found nobody), and the state it came to."""
 
-    record_id: uuid.UUID
+    record_id: uuid.UUID | None
     purpose: str
     state: str
 
@@ -87,50 +86,64 @@ def record_decisions(
     client_id: int | None,
     may_import: bool,
     idempotency: IdempotencyKey | None = None,
-) -> tuple[uuid.UUID, list[Recorded]]:
+) -> tuple[uuid.UUID | None, list[Recorded]]:
     """Record an act; answers the subject's pseudonym and the records, in the decisions' order.
 
+    Withdrawing what nobody gave, for somebody nobody knows, makes nothing: the pseudonym and the record ids are None.
     Raises Invalid (unknown purpose or notice, separate consent, dates), Conflict (identity, an open erasure).
     """
     named = identities.checked(identifiers)
-    _announce(vault, program_id, named, decisions)
-    for _ in range(CREATION_ATTEMPTS):
-        try:
-            with tenant(program_id):
-                if idempotency is not None and not claim(idempotency):
-                    return _recorded_before(vault, program_id, named, idempotency)
-                told = _told(program_id, notice, decisions, act)
-                subject = _held(vault, program_id, named)
-                moment = _moment(subject, act, may_import)
-                recorded = _record(vault, subject, told, act, moment, client_id, idempotency)
-                return subject.pseudonym, recorded
-        except SubjectTaken:
-            continue
+    leaving = _announce(vault, program_id, named, notice, decisions, act, idempotency)
+    try:
+        for _ in range(CREATION_ATTEMPTS):
+            try:
+                with tenant(program_id):
+                    if idempotency is not None and not claim(idempotency):
+                        return _recorded_before(vault, program_id, named, idempotency)
+                    told = _told(program_id, notice, decisions, act)
+                    subject = _held(vault, program_id, named, create=any(d.decision != "withdrawn" for d in decisions))
+                    if subject is None:
+                        return None, [Recorded(None, item.purpose.code, State.UNKNOWN) for item in told]
+                    moment = _moment(subject, told, act, may_import)
+                    recorded = _record(vault, subject, told, act, moment, client_id, idempotency)
+                    return subject.pseudonym, recorded
+            except SubjectTaken:
+                continue
+    except Exception:
+        if leaving is not None:
+            retract(program_id, leaving, purposes=_ending(decisions))
+        raise
     raise Conflict("subject_changing", "the subject is being created by another call; send this again", retry_after=1)
 
 
-def _announce(vault: Vault, program_id: int, named: dict[str, str], decisions: Sequence[Decision]) -> None:
-    """Commit the intent to end grants before waiting for their locks, so that ingest cannot starve it."""
-    ending = [d.purpose for d in decisions if d.decision in ("refused", "withdrawn")]
+def _announce(
+    vault: Vault,
+    program_id: int,
+    named: dict[str, str],
+    notice: str | None,
+    decisions: Sequence[Decision],
+    act: Act,
+    idempotency: IdempotencyKey | None,
+) -> int | None:
+    """Commit the intent to end grants before waiting for their locks, so that ingest cannot starve it.
+
+    Not for what will be refused or was done before, since ingest answers `retry` while an intent stands. Answers whose.
+    """
+    ending = _ending(decisions)
     if not ending:
-        return
+        return None
     with tenant(program_id):
+        if idempotency is not None and used(idempotency):
+            return None
+        _told(program_id, notice, decisions, act)
         subject_id = identities.resolve_many(vault, program_id, [named])[0]
         if subject_id is not None:
             announce(subject_id, purposes=ending)
+        return subject_id
 
 
-def announce(subject_id: int, *, purposes: Sequence[str] | None = None) -> None:
-    """Insert intents for the subject's states (of all purposes by default). Call in a transaction of its own."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO withdrawal_intent (subject_id, purpose_id, program_id)"
-            " SELECT s.subject_id, s.purpose_id, s.program_id FROM consent_state s"
-            " JOIN purpose p ON p.id = s.purpose_id"
-            " WHERE s.subject_id = %s AND (%s::text[] IS NULL OR p.code = ANY(%s))"
-            " ORDER BY s.purpose_id ON CONFLICT DO NOTHING",
-            [subject_id, *[None if purposes is None else list(purposes)] * 2],
-        )
+def _ending(decisions: Sequence[Decision]) -> list[str]:
+    return [decision.purpose for decision in decisions if decision.decision in ("refused", "withdrawn")]
 
 
 def _told(program_id: int, notice: str | None, decisions: Sequence[Decision], act: Act) -> list[Told]:
@@ -142,7 +155,7 @@ def _told(program_id: int, notice: str | None, decisions: Sequence[Decision], ac
         told = NoticePurpose.objects.filter(program_id=program_id, notice__sha256=notice).select_related("notice")
         versions = {version.purpose_id: version for version in told.defer("notice__body")}
         if not versions:
-            raise _invalid(
+            raise invalid(
                 "unknown_notice", "publish the notice first, or send the sha256 it was published under", "/notice"
             )
     faults = [
@@ -183,15 +196,16 @@ def _fault(
     return None
 
 
-def _held(vault: Vault, program_id: int, named: dict[str, str]) -> Subject:
-    """The subject with its row locked, created where nobody knew them. Raises SubjectTaken, Conflict."""
+def _held(vault: Vault, program_id: int, named: dict[str, str], *, create: bool) -> Subject | None:
+    """The subject with its row locked; nobody known is created or None. Raises SubjectTaken, Conflict."""
     subject_id = identities.resolve_many(vault, program_id, [named])[0]
     if subject_id is None:
-        return identities.create(vault, program_id, named)
+        return identities.create(vault, program_id, named) if create else None
     subject = Subject.objects.select_for_update(no_key=True).filter(id=subject_id).first()
     if subject is None:
         raise SubjectTaken
-    identities.attach(vault, subject, named)
+    if not subject.erasure_pending:
+        identities.attach(vault, subject, named)
     return subject
 
 
@@ -208,20 +222,25 @@ class Moment:
     received_at: datetime
 
 
-def _moment(subject: Subject, act: Act, may_import: bool) -> Moment:
-    """Takes the states' locks first, so that `received_at` is later than every batch that came before this act."""
+def _moment(subject: Subject, told: list[Told], act: Act, may_import: bool) -> Moment:
+    """Takes the states' locks first, so that `received_at` is later than every batch that came before this act.
+
+    Refusing and withdrawing count from their receipt, so whatever time they claim is kept and none is refused.
+    """
     locked = ConsentState.objects.select_for_update().filter(subject=subject).order_by("purpose_id")
     before = {state.purpose_id: state for state in locked}
     now = db_now()
     occurred = act.occurred_at or now
     corrected = now - (act.sent_at - occurred) if act.sent_at is not None else occurred
+    if all(item.decided in (State.REFUSED, State.WITHDRAWN) for item in told):
+        return Moment(before, occurred, min(corrected, now), now)
     if corrected > now + CLOCK_TOLERANCE:
-        raise _invalid("in_the_future", "the act lies in the future; send sent_at, the sender's clock", "/occurred_at")
+        raise invalid("in_the_future", "the act lies in the future; send sent_at, the sender's clock", "/occurred_at")
     if corrected < now - FRESH:
         if not may_import:
-            raise _invalid("too_old", "an act of more than 24 hours ago needs a key with scope import", "/occurred_at")
+            raise invalid("too_old", "an act of more than 24 hours ago needs a key with scope import", "/occurred_at")
         if subject.version:
-            raise _invalid("too_old", "past consents are imported for subjects without records only", "/occurred_at")
+            raise invalid("too_old", "past consents are imported for subjects without records only", "/occurred_at")
     return Moment(before, occurred, min(corrected, now), now)
 
 
@@ -237,20 +256,20 @@ def _record(
     if subject.erasure_pending and any(item.decided == State.GIVEN for item in told):
         raise Conflict("erasure_pending", "the subject asked to be erased; take the request back first")
     before = moment.before
-    _advance(subject, act, before)
+    _advance(subject, act, moment)
     covered = coverage(subject.program_id) if before else {}
     states, records = [], []
     for item in told:
         held = before.get(item.purpose.id)
         lapses = covered.get((item.purpose.id, held.notice_id)) if held and held.notice_id else None
-        allows = projection.authorises(held, item.version, item.decided, act.turns_14_on, moment.corrected_at)
+        allows = projection.authorises(subject, held, item.version, item.decided, moment.corrected_at)
         record = _new_record(vault, subject, item, act, moment, allows)
         record.client_id, record.idempotency = client_id, idempotency.key_hash if idempotency else None
         records.append(record)
         states.append((held, lapses, item, record))
     _insert(subject, records)
     after = [
-        projection.project(subject, held, lapses, item.decided, record, moment.received_at)
+        projection.project(subject, held, lapses, record, act.guardian is not None, moment.received_at)
         for held, lapses, item, record in states
     ]
     projection.write(after)
@@ -262,14 +281,22 @@ def _record(
     ]
 
 
-def _advance(subject: Subject, act: Act, before: dict[int, ConsentState]) -> None:
-    """Count the act, and set on all the subject's states whether a guardian is waited for: the gate locks no more."""
+def _advance(subject: Subject, act: Act, moment: Moment) -> None:
+    """Count the act, and keep what it tells of the subject's age.
+
+    A subject now known to be under 14 had no guardian before: all grants so far wait for one. Turning 14 frees none of
+    them; each purpose is asked for anew.
+    """
     subject.version += 1
-    pending = act.guardian is None and (subject.guardian_pending or act.age_band == "under_14")
-    if pending != subject.guardian_pending and before:
-        ConsentState.objects.filter(subject=subject).update(guardian_pending=pending)
-    subject.guardian_pending = pending
-    subject.save(update_fields=["version", "guardian_pending"])
+    subject.turns_14_on = act.turns_14_on or subject.turns_14_on
+    turned = subject.turns_14_on is not None and projection.begins(subject.turns_14_on) <= moment.received_at
+    under_14 = act.age_band == "under_14" or (subject.under_14 and act.age_band == "unknown" and not turned)
+    if under_14 and not subject.under_14:
+        ConsentState.objects.filter(subject=subject).update(guardian_pending=True)
+        for state in moment.before.values():
+            state.guardian_pending = True
+    subject.under_14 = under_14
+    subject.save(update_fields=["version", "turns_14_on", "under_14"])
 
 
 def _new_record(
@@ -345,19 +372,10 @@ def _recorded_before(
     subject_id = identities.resolve_many(vault, program_id, [named])[0]
     records = ConsentRecord.objects.none()
     if subject_id is not None:
-        records = ConsentRecord.objects.filter(subject_id=subject_id, idempotency=idempotency.key_hash).order_by("id")
-    rows = list(records.select_related("purpose", "subject"))
+        records = ConsentRecord.objects.filter(subject_id=subject_id, idempotency=idempotency.key_hash)
+    rows = list(records.order_by("-version", "id").select_related("purpose", "subject"))
     if not rows:
         raise Conflict("subject_erased", "what this Idempotency-Key recorded has been erased since")
+    # A key used again after its 24 hours is on older records too.
+    rows = [row for row in rows if row.version == rows[0].version]
     return rows[0].subject.pseudonym, [Recorded(row.record_id, row.purpose.code, row.state) for row in rows]
-
-
-def _invalid(code: str, detail: str, pointer: str) -> Invalid:
-    return Invalid(code, detail, [Fault(code, detail, pointer)])
-
-
-def sweep_intents(program_id: int, *, older_than: timedelta) -> int:
-    """Delete intents whose withdrawal died before it took its locks. They fail safe: ingest answers retry meanwhile."""
-    with tenant(program_id):
-        deleted, _ = WithdrawalIntent.objects.filter(created_at__lt=db_now() - older_than).delete()
-    return deleted

@@ -42,8 +42,8 @@ class ConsentRecord(models.Model):
     notice = models.ForeignKey(Notice, models.PROTECT, verbose_name=_("notice"), null=True, db_index=False)
     version = models.IntegerField(_("version"))
     state = models.TextField(_("state"), choices=State.choices)
-    act = models.TextField(_("act"))
-    method = models.TextField(_("method"))
+    act = models.TextField(_("act"), null=True)
+    method = models.TextField(_("method"), null=True)
     locale = models.TextField(_("language"), null=True)
     age_band = models.TextField(_("age band"))
     turns_14_on = models.DateField(_("turns 14 on"), null=True)
@@ -76,7 +76,8 @@ class ConsentState(models.Model):
     `grant_from`/`grant_until`: the current unbroken grant; `record_from`: since when `record_id` is the record in
     force (before it, an earlier record of the same grant). `barrier_at`: server time of the newest refusal,
     withdrawal, lifted restriction or erasure taken back; no later grant reaches back over it.
-    The three flags repeat the subject's, because the gate locks nothing else.
+    `restricted` and `erasure_pending` repeat the subject's, because the gate locks nothing else; `guardian_pending`: the
+    subject is under 14 and this grant has no guardian's record.
     """
 
     pk = models.CompositePrimaryKey("subject_id", "purpose_id")

@@ -98,8 +98,13 @@ def _purposes(subject: Subject, attributes: Mapping[str, str | None]) -> dict[st
                 found[name] = version.purpose_id
             else:
                 faults[name] = refusal
+    # The name of an undeclared attribute was made up by the sender, and is not repeated.
     missing = [
-        Fault(faults[name], "declare it in a notice and ask for consent to its purpose first", f"/attributes/{name}")
+        Fault(
+            faults[name],
+            "declare it in a notice and ask for consent to its purpose first",
+            "/attributes" if faults[name] == "undeclared_attribute" else f"/attributes/{name}",
+        )
         for name, value in attributes.items()
         if name not in found and value is not None
     ]

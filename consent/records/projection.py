@@ -19,43 +19,46 @@ class Allowed:
 
 
 def authorises(
+    subject: Subject,
     held: ConsentState | None,
     version: NoticePurpose | None,
     decided: State,
-    turns_14_on: date | None,
     corrected_at: datetime,
 ) -> Allowed | None:
     """What a decision allows: nothing unless given; nothing where it is dated before the newest refusal or the like.
 
-    from = max(corrected consent time, the notice's effective time); the refusal's time cannot exceed it (checked
-    first). until = min(expiry, the 14th birthday, in UTC: the earliest instant of that day anywhere is 14 h before).
+    from = max(corrected consent time, the notice's effective time); the barriers' times cannot exceed it (checked
+    first). until = min(expiry, the 14th birthday).
     """
     if decided != State.GIVEN or version is None:
         return None
-    if held is not None and held.barrier_at is not None and corrected_at <= held.barrier_at:
+    barriers = [subject.barrier_at, held.barrier_at if held else None]
+    if any(barrier is not None and corrected_at <= barrier for barrier in barriers):
         return None
     if held is not None and held.state in AUTHORISING and held.record_from and corrected_at < held.record_from:
         return None
-    since = max(corrected_at, version.notice.effective_at)
     ends = []
     if version.validity_days is not None:
         ends.append(corrected_at + timedelta(days=version.validity_days))
-    if turns_14_on is not None:
-        birthday = datetime.combine(turns_14_on, time.min, tzinfo=UTC) - timedelta(hours=14)
-        if birthday > corrected_at:
-            ends.append(birthday)
-    return Allowed(since, min(ends, default=None))
+    if subject.turns_14_on is not None and (birthday := begins(subject.turns_14_on)) > corrected_at:
+        ends.append(birthday)
+    return Allowed(max(corrected_at, version.notice.effective_at), min(ends, default=None))
+
+
+def begins(day: date) -> datetime:
+    """The earliest instant of a day anywhere on earth: 14 hours before its midnight in UTC."""
+    return datetime.combine(day, time.min, tzinfo=UTC) - timedelta(hours=14)
 
 
 def project(
     subject: Subject,
     held: ConsentState | None,
     lapses: Coverage | None,
-    decided: State,
     record: ConsentRecord,
+    guardian: bool,
     now: datetime,
 ) -> ConsentState:
-    """The state after a record. `lapses` is what the catalogue says of the state's own notice."""
+    """The state after a record. `lapses`: what the catalogue says of the state's own notice; `guardian`: one stands by it."""
     state = held or ConsentState(
         subject=subject,
         purpose=record.purpose,
@@ -68,12 +71,12 @@ def project(
     )
     state.version += 1
     state.asked_at = now
-    state.guardian_pending = subject.guardian_pending
     if record.authorises_from is not None:
         _grant(state, lapses, record, now)
-    elif decided in (State.REFUSED, State.WITHDRAWN):
-        _end(state, decided, record, now)
-    elif decided == State.REQUESTED and state.state == State.UNKNOWN:
+        state.guardian_pending = subject.under_14 and not guardian
+    elif record.state in (State.REFUSED, State.WITHDRAWN):
+        _end(state, record, now)
+    elif record.state == State.REQUESTED and state.state == State.UNKNOWN:
         state.state, state.record_id, state.notice_id = State.REQUESTED, record.id, record.notice_id
     return state
 
@@ -90,8 +93,8 @@ def _grant(state: ConsentState, lapses: Coverage | None, record: ConsentRecord, 
 
 
 def _unbroken(state: ConsentState, lapses: Coverage | None, since: datetime, now: datetime) -> bool:
-    """Whether the grant before still stands when the new one begins: no expiry and no material version between."""
-    if state.state not in AUTHORISING or state.renewal_required:
+    """Whether the grant before still stands when the new one begins: no expiry, no material version, no guardian missing."""
+    if state.state not in AUTHORISING or state.renewal_required or state.guardian_pending:
         return False
     begins = max(since, now)
     expired = state.grant_until is not None and state.grant_until < begins
@@ -99,8 +102,8 @@ def _unbroken(state: ConsentState, lapses: Coverage | None, since: datetime, now
     return not expired and not lapsed
 
 
-def _end(state: ConsentState, decided: State, record: ConsentRecord, now: datetime) -> None:
-    state.state, state.record_id, state.barrier_at = decided, record.id, now
+def _end(state: ConsentState, record: ConsentRecord, now: datetime) -> None:
+    state.state, state.record_id, state.barrier_at = record.state, record.id, now
     state.notice_id = record.notice_id or state.notice_id
     state.record_from = state.grant_from = state.grant_until = None
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connection
+from django.db.models import Exists, OuterRef
 
+from consent.errors import invalid
 from consent.notices.models import Purpose
 from consent.records.grants import FIELDS, Coverage, Grant, of_state
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State
@@ -72,10 +74,19 @@ class AuthorisingRecord:
 
 
 def earlier_records(pairs: Iterable[tuple[int, int]]) -> list[AuthorisingRecord]:
-    """The authorising records of the pairs, newest first: which of them an event of before the last renewal names."""
+    """The authorising records since the pairs' last refusal or withdrawal, newest first.
+
+    Which of them is the one in force at a time before the last renewal.
+    """
     subjects, purposes = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
+    ended = ConsentRecord.objects.filter(
+        subject_id=OuterRef("subject_id"),
+        purpose_id=OuterRef("purpose_id"),
+        version__gt=OuterRef("version"),
+        state__in=(State.REFUSED, State.WITHDRAWN),
+    )
     rows = ConsentRecord.objects.filter(
-        subject_id__in=subjects, purpose_id__in=purposes, authorises_from__isnull=False
+        ~Exists(ended), subject_id__in=subjects, purpose_id__in=purposes, authorises_from__isnull=False
     ).order_by("subject_id", "purpose_id", "-authorises_from", "-version")
     return [
         AuthorisingRecord(row.subject_id, row.purpose_id, row.id, row.notice_id, row.authorises_from)
@@ -101,10 +112,16 @@ class PurposeStatus:
 def status(
     program_id: int, subject_id: int | None, purposes: list[str] | None, *, now: datetime, prompt_cooldown: timedelta
 ) -> list[PurposeStatus]:
-    """Every active purpose, or those named. A subject nobody knows is one about whom nothing was decided."""
-    rows = Purpose.objects.filter(program_id=program_id, active=True).order_by("id")
-    if purposes is not None:
-        rows = rows.filter(code__in=purposes)
+    """Every active purpose, or those named. A subject nobody knows is one about whom nothing was decided.
+
+    Raises Invalid `unknown_purpose`.
+    """
+    rows = Purpose.objects.filter(program_id=program_id).order_by("id")
+    rows = rows.filter(active=True) if purposes is None else rows.filter(code__in=purposes)
+    known = {purpose.code for purpose in rows}
+    for place, code in enumerate(purposes or ()):
+        if code not in known:
+            raise invalid("unknown_purpose", "no notice of this mini-program names this purpose", f"/purposes/{place}")
     held = ConsentState.objects.none() if subject_id is None else ConsentState.objects.filter(subject_id=subject_id)
     states = {state.purpose_id: state for state in held.select_related("notice").defer("notice__body")}
     covered = coverage(program_id)

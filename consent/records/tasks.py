@@ -7,7 +7,7 @@ from celery import shared_task
 
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import without_tenant
-from consent.records import actions
+from consent.records import intents
 
 ABANDONED_AFTER = timedelta(seconds=60)
 
@@ -21,7 +21,7 @@ def sweep_intents() -> None:
         with without_tenant():
             programs = list(MiniProgram.objects.values_list("id", flat=True))
         for program_id in programs:
-            swept = actions.sweep_intents(program_id, older_than=ABANDONED_AFTER)
+            swept = intents.sweep_intents(program_id, older_than=ABANDONED_AFTER)
             if swept:
                 logger.info("withdrawal intents swept", extra={"fields": {"program": program_id, "intents": swept}})
     except Exception:

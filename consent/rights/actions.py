@@ -10,11 +10,10 @@ from typing import Any
 from django.db import transaction
 
 from consent.errors import Conflict, Fault, Invalid, NotFound
-from consent.ledger.audit import audit
-from consent.programs.idempotency import IdempotencyKey, claim
+from consent.programs.idempotency import IdempotencyKey, claim, used
 from consent.programs.models import IdempotencyRecord, MiniProgram
 from consent.programs.tenancy import tenant
-from consent.records.actions import announce
+from consent.records.intents import announce
 from consent.records.queries import db_now
 from consent.rights import content, gate, rectification, runs
 from consent.rights.content import Content
@@ -122,7 +121,7 @@ def _announce(
     Not for what will be refused or was done before: an intent left behind makes ingest answer `retry` until it is swept.
     """
     with tenant(program_id):
-        if idempotency is not None and _used(idempotency):
+        if idempotency is not None and used(idempotency):
             return
         subject_id = identities.resolve_many(vault, program_id, [named])[0]
         if subject_id is not None:
@@ -130,15 +129,20 @@ def _announce(
             announce(subject_id)
 
 
-def _used(idempotency: IdempotencyKey) -> bool:
-    return IdempotencyRecord.objects.filter(client_id=idempotency.client_id, key_hash=idempotency.key_hash).exists()
-
-
 def _filed_before(program_id: int, idempotency: IdempotencyKey) -> Filed:
-    request = SubjectRequest.objects.filter(program_id=program_id, idempotency=idempotency.key_hash).first()
+    # A key used again after its 24 hours is on an older request too, until that is housekept.
+    before = SubjectRequest.objects.filter(program_id=program_id, idempotency=idempotency.key_hash)
+    request = before.order_by("-received_at", "id").first()
     if request is None:
         raise Conflict("request_gone", "what this Idempotency-Key filed is no longer kept; take a new key")
     return _filed(request)
+
+
+def forget_calls(program_id: int) -> int:
+    """Take the hashes of Idempotency-Keys that are forgotten off the requests they made; answers how many."""
+    known = IdempotencyRecord.objects.filter(program_id=program_id).values("key_hash")
+    rows = SubjectRequest.objects.filter(program_id=program_id, idempotency__isnull=False)
+    return rows.exclude(idempotency__in=known).update(idempotency=None)
 
 
 def _locked(vault: Vault, program_id: int, named: dict[str, str]) -> Subject | None:
@@ -214,6 +218,7 @@ def _concern(vault: Vault, request: SubjectRequest, subject: Subject, asked: Ask
 def take_back(*, program_id: int, request_id: uuid.UUID, by: str) -> SubjectRequest:
     """Withdraw a request while nothing of it has been done; an erasure's gate opens again from now on.
 
+    An erasure that has failed may be taken back too, whatever of it was done: its gate would stay closed for ever.
     Once taken back it stays so: a second call answers the same. Raises NotFound, Conflict `not_undoable`.
     """
     with tenant(program_id):
@@ -225,10 +230,10 @@ def take_back(*, program_id: int, request_id: uuid.UUID, by: str) -> SubjectRequ
             raise NotFound("not_found", "this mini-program has no request with this id")
         if request.state == RequestState.WITHDRAWN:
             return request
-        if not _undoable(request):
+        if not (_given_up(request, subject) or _undoable(request)):
             raise Conflict("not_undoable", "the request is being carried out or closed; it can no longer be taken back")
         runs.end_runs(request, RunStatus.CANCELLED)
-        if subject is not None and request.kind == RequestKind.ERASURE:
+        if subject is not None and subject.erasure_pending and request.kind == RequestKind.ERASURE:
             gate.reopen_after_erasure(subject)
         runs.close(request, RequestState.WITHDRAWN, by=by)
         request.refresh_from_db()
@@ -243,13 +248,23 @@ def _undoable(request: SubjectRequest) -> bool:
     return request.closed_at is None and not begun and not late
 
 
+def _given_up(request: SubjectRequest, subject: Subject | None) -> bool:
+    """A failed erasure of somebody still here, with no later erasure that keeps the gate closed."""
+    if request.kind != RequestKind.ERASURE or request.state != RequestState.FAILED or subject is None:
+        return False
+    erasures = RequestSubject.objects.filter(subject=subject, kind=RequestKind.ERASURE)
+    later = SubjectRequest.objects.filter(
+        id__in=list(erasures.values_list("request_id", flat=True)), received_at__gt=request.received_at
+    )
+    return not later.exclude(state=RequestState.WITHDRAWN).exists()
+
+
 def _with_changes(asked: Asked, changes: Changes) -> Asked:
     return Asked(asked.kind, asked.locale, asked.requester, changes, asked.verification)
 
 
 def _audit_filed(request: SubjectRequest, by: str) -> None:
-    target, details = f"request:{request.id}", {"kind": request.kind}
-    audit(program_id=request.program_id, actor=by, action="request.filed", target=target, details=details)
+    runs.audited(request, "filed", by=by, day_only=request.kind == RequestKind.ERASURE)
 
 
 def _filed(request: SubjectRequest) -> Filed:

@@ -20,9 +20,11 @@ _BLUR = """
         undo_until = date_trunc('day', undo_until, 'UTC'), closed_at = date_trunc('day', closed_at, 'UTC')
     WHERE id = ANY(%s)
 """
+# `affected` stays: the request's answer and its certificate say how many rows went, and a count names nobody.
 _BLUR_RUNS = """
     UPDATE holder_run
-    SET not_before = date_trunc('day', not_before, 'UTC'), finished_at = date_trunc('day', finished_at, 'UTC')
+    SET not_before = date_trunc('day', not_before, 'UTC'), finished_at = date_trunc('day', finished_at, 'UTC'),
+        attempts = 0
     WHERE request_id = ANY(%s)
 """
 
@@ -75,9 +77,14 @@ def _left(run: Claimed, among: list[PersonalDataHolder]) -> list[PersonalDataHol
 
 
 def _put_back(run: Claimed, request: SubjectRequest, left: list[PersonalDataHolder]) -> None:
-    """The holders that have rows again, and the last run after them, are due again. Attempts stay counted."""
-    not_before = db_now() + runs.pause(run.attempts)
-    again = {"status": RunStatus.PENDING, "not_before": not_before, "finished_at": None, "lease_until": None}
+    """The holders that have rows again, and the last run after them, are due again. It is no failed attempt."""
+    again = {
+        "status": RunStatus.PENDING,
+        "not_before": db_now() + runs.wait(request),
+        "finished_at": None,
+        "lease_until": None,
+        "attempts": 0,
+    }
     for holder in left:
         HolderRun.objects.update_or_create(
             request=request,
@@ -93,7 +100,7 @@ def _close_others(subject: Subject, request_id: uuid.UUID) -> None:
     ids = list(about.values_list("request_id", flat=True))
     rows = SubjectRequest.objects.select_for_update(no_key=True).filter(id__in=ids, closed_at__isnull=True)
     for other in rows.order_by("id"):
-        runs.close_without_data(other)
+        runs.close_without_data(other, day_only=True)
 
 
 def _blur(request_ids: list[uuid.UUID]) -> None:

@@ -38,14 +38,15 @@ def restrict(subject: Subject, *, restricted: bool) -> int:
     """Close the gate but keep what is held (or open it again, from now on); answers the purposes affected."""
     now = lock(subject.id)
     changed = _states(subject).exclude(restricted=restricted).update(restricted=restricted, version=F("version") + 1)
-    if changed and not restricted:
+    if subject.restricted and not restricted:
         _begin_anew(subject, now)
     Subject.objects.filter(id=subject.id).update(restricted=restricted)
     return changed
 
 
 def _begin_anew(subject: Subject, now: datetime) -> None:
-    """Events from inside the gap stay refused: no grant, present or to come, reaches back over `now`."""
+    """Events from inside the gap stay refused: no grant, present or to come, of any purpose reaches back over `now`."""
+    Subject.objects.filter(id=subject.id).update(barrier_at=now)
     _states(subject).update(barrier_at=now)
     _states(subject).filter(grant_from__lt=now).update(grant_from=now)
 

@@ -7,7 +7,6 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from consent.programs.models import ApiClient, IdempotencyRecord
 from consent.programs.tenancy import role
 from consent.records import profile
 from consent.records.actions import evidence_cell
@@ -70,15 +69,14 @@ class ConsentHolder(PersonalDataHolder):
         return gate.restrict(subject, restricted=restricted)
 
     def erase(self, *, program_id: int, subject_id: int, limit: int) -> Erased:
-        """With the records go the hashes of the Idempotency-Keys and bodies they came with."""
+        """That an Idempotency-Key was used stays known for its 24 hours: a call sent again must not make the person anew."""
         rows = ConsentRecord.objects.filter(subject_id=subject_id).order_by("id")
-        found = list(rows.values_list("id", "idempotency")[:limit])
-        deleted = _forget_calls(program_id, [bytes(held) for _, held in found if held is not None])
+        found, deleted = list(rows.values_list("id", flat=True)[:limit]), 0
         if len(found) < limit:
             # In the order in which batches lock them; a DELETE takes them in any order, and would deadlock.
             gate.lock(subject_id)
         with role("zq_erase"):
-            deleted += _deleted(ConsentRecord.objects.filter(subject_id=subject_id, id__in=[row for row, _ in found]))
+            deleted += _deleted(ConsentRecord.objects.filter(subject_id=subject_id, id__in=found))
             if len(found) < limit:
                 deleted += _deleted(ConsentState.objects.filter(subject_id=subject_id))
                 deleted += _deleted(WithdrawalIntent.objects.filter(subject_id=subject_id))
@@ -90,7 +88,10 @@ class ConsentHolder(PersonalDataHolder):
 
 
 class RequestHolder(PersonalDataHolder):
-    """Packages, and the hashes of calls that requests came with. Whom a request is about goes with the subject."""
+    """Packages. Whom a request is about goes with the subject.
+
+    The stub keeps the hash of the call it came with for 24 hours, so that the call sent again is answered by it.
+    """
 
     identifier = "consent.requests"
     title = _("Requests")
@@ -109,8 +110,8 @@ class RequestHolder(PersonalDataHolder):
             )
 
     def erase(self, *, program_id: int, subject_id: int, limit: int) -> Erased:
-        affected = 0
-        package = Package.objects.filter(subject_id=subject_id).order_by("id").first()
+        with role("zq_erase"):  # also where there is nothing: whoever may not erase hears of it
+            package = Package.objects.filter(subject_id=subject_id).order_by("id").first()
         if package is not None:
             parts = max(1, limit // 10)  # a part is 256 KiB, an ordinary row a few hundred bytes
             affected = packages.erase_parts(package, None, limit=parts)
@@ -118,21 +119,11 @@ class RequestHolder(PersonalDataHolder):
                 with role("zq_erase"):
                     affected += _deleted(Package.objects.filter(subject_id=subject_id, id=package.id))
             return Erased(affected, finished=False)
-        calls = self._calls(subject_id)
-        hashes = [bytes(held) for held in calls.values_list("idempotency", flat=True) if held is not None]
-        affected = _forget_calls(program_id, hashes)
-        calls.update(idempotency=None)
-        return Erased(affected, finished=True)
+        return Erased(0, finished=True)
 
     def count(self, *, program_id: int, subject_id: int) -> int:
         tables = (Package, PackagePart)
-        return self._calls(subject_id).count() + sum(
-            table.objects.filter(subject_id=subject_id).count() for table in tables
-        )
-
-    def _calls(self, subject_id: int) -> QuerySet[SubjectRequest]:
-        about = RequestSubject.objects.filter(subject_id=subject_id).values_list("request_id", flat=True)
-        return SubjectRequest.objects.filter(id__in=list(about), idempotency__isnull=False)
+        return sum(table.objects.filter(subject_id=subject_id).count() for table in tables)
 
 
 class SubjectHolder(PersonalDataHolder):
@@ -151,7 +142,8 @@ class SubjectHolder(PersonalDataHolder):
                 "created_at": subject.created_at,
                 "restricted": subject.restricted,
                 "erasure_pending": subject.erasure_pending,
-                "guardian_pending": subject.guardian_pending,
+                "under_14": subject.under_14,
+                "turns_14_on": subject.turns_14_on,
             },
         )
         held = SubjectIdentifier.objects.filter(subject=subject)
@@ -183,13 +175,6 @@ class SubjectHolder(PersonalDataHolder):
 
 def _deleted(rows: QuerySet[Any]) -> int:
     return rows.delete()[0]
-
-
-def _forget_calls(program_id: int, key_hashes: list[bytes]) -> int:
-    """Named with the clients, whose key the index begins with."""
-    clients = list(ApiClient.objects.filter(program_id=program_id).values_list("id", flat=True))
-    with role("zq_erase"):
-        return _deleted(IdempotencyRecord.objects.filter(client_id__in=clients, key_hash__in=key_hashes))
 
 
 def _state(state: ConsentState) -> dict[str, Any]:

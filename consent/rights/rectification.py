@@ -29,7 +29,7 @@ def checked(changes: Changes | None, program_id: int) -> Changes:
     told = NoticePurpose.objects.filter(program_id=program_id, attributes__overlap=list(changes.attributes))
     declared = {name for names in told.values_list("attributes", flat=True) for name in names}
     faults = [
-        Fault("undeclared_attribute", "no notice declares this attribute", f"/changes/attributes/{name}")
+        Fault("undeclared_attribute", "no notice declares this attribute", "/changes/attributes")
         for name in changes.attributes
         if name not in declared
     ]

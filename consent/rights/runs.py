@@ -10,10 +10,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 from django.db import Error as DatabaseError
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.db.models import F
 
 from consent.errors import Problem
@@ -21,11 +21,15 @@ from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
 from consent.rights.models import HolderRun, RequestKind, RequestState, RequestSubject, RunStatus, SubjectRequest
+from consent.vault.keyring import KeyringError
 from consent.vault.models import Subject
 
 LEASE = timedelta(seconds=30)
 MAX_ATTEMPTS = 10
 LONGEST_PAUSE = timedelta(minutes=10)
+SHORTEST_WAIT, LONGEST_WAIT = timedelta(seconds=1), timedelta(minutes=5)
+# What stands around the work is away: the work is not to blame, and is tried until that is back.
+SURROUNDINGS = (OperationalError, InterfaceError, KeyringError, OSError)
 ACTOR = "worker"
 
 logger = logging.getLogger("zhiqing.rights")
@@ -160,8 +164,8 @@ def finished(run: Claimed) -> None:
 def failed(run: Claimed, error: BaseException) -> None:
     """Give the run back, to be tried again after a pause, or give it up and close the request as failed.
 
-    What a rule forbids (a Problem) is not tried again. A failed erasure leaves the gate closed: only taking it back,
-    or another erasure that succeeds, ends that.
+    What a rule forbids (a Problem) is not tried again; what the surroundings did counts as no attempt. A failed erasure
+    leaves the gate closed: only taking it back, or another erasure that succeeds, ends that.
     """
     with tenant(run.program_id):
         Subject.objects.select_for_update(no_key=True).filter(id=run.subject_id).first()
@@ -170,12 +174,8 @@ def failed(run: Claimed, error: BaseException) -> None:
         if request is None or held is None:
             return
         held.error, held.lease_until, held.lease_token = code_of(error), None, None
-        final = isinstance(error, (Problem, AttemptsExhausted)) or held.attempts >= MAX_ATTEMPTS
-        if final:
-            held.status, held.finished_at = RunStatus.FAILED, db_now()
-        else:
-            held.status, held.not_before = RunStatus.PENDING, db_now() + pause(held.attempts)
-        held.save(update_fields=["status", "error", "lease_until", "lease_token", "not_before", "finished_at"])
+        final = _take_note(held, request, error)
+        held.save()
         if final:
             _close_failed(request, held)
     logger.warning(
@@ -183,8 +183,21 @@ def failed(run: Claimed, error: BaseException) -> None:
     )
 
 
+def _take_note(held: HolderRun, request: SubjectRequest, error: BaseException) -> bool:
+    """Set what becomes of the run; answers whether it is given up."""
+    if isinstance(error, SURROUNDINGS):
+        held.attempts = max(0, held.attempts - 1)
+        held.status, held.not_before = RunStatus.PENDING, db_now() + wait(request)
+        return False
+    if isinstance(error, (Problem, AttemptsExhausted)) or held.attempts >= MAX_ATTEMPTS:
+        held.status, held.finished_at = RunStatus.FAILED, db_now()
+        return True
+    held.status, held.not_before = RunStatus.PENDING, db_now() + pause(held.attempts)
+    return False
+
+
 class AttemptsExhausted(Exception):
-    """The run was claimed too often without an end: its worker died each time, or its data come back."""
+    """The run was claimed too often without an end: its worker died each time."""
 
 
 def code_of(error: BaseException) -> str:
@@ -200,24 +213,38 @@ def pause(attempts: int) -> timedelta:
     return min(timedelta(seconds=2**attempts), LONGEST_PAUSE)
 
 
-def close(request: SubjectRequest, state: RequestState, *, by: str = ACTOR) -> None:
-    """The terminal state, with its audit entry. The caller holds the subject's row and the request's."""
+def wait(request: SubjectRequest) -> timedelta:
+    """Until the next try of what the work is not to blame for: a quarter of the time the request has been due."""
+    due_for = db_now() - max(request.received_at, request.undo_until or request.received_at)
+    return min(max(due_for / 4, SHORTEST_WAIT), LONGEST_WAIT)
+
+
+def close(request: SubjectRequest, state: RequestState, *, by: str = ACTOR, day_only: bool = False) -> None:
+    """The terminal state, with its audit entry. The caller holds the subject's row and the request's.
+
+    `day_only`: the entry outlives a subject whom its time would point to, as it would for every erasure.
+    """
     SubjectRequest.objects.filter(id=request.id).update(state=state, closed_at=db_now())
     RequestSubject.objects.filter(request_id=request.id).update(open=False)
-    details = {"kind": request.kind}
+    audited(request, state.value, by=by, day_only=day_only or request.kind == RequestKind.ERASURE)
+
+
+def audited(request: SubjectRequest, what: str, *, by: str, day_only: bool) -> None:
+    """`what` happened to the request, now or on this day (UTC)."""
     audit(
         program_id=request.program_id,
         actor=by,
-        action=f"request.{state.value}",
+        action=f"request.{what}",
         target=f"request:{request.id}",
-        details=details,
+        details={"kind": request.kind},
+        at=db_now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) if day_only else None,
     )
 
 
-def close_without_data(request: SubjectRequest) -> None:
+def close_without_data(request: SubjectRequest, *, day_only: bool = False) -> None:
     """Nobody we know, or nobody any more: every holder has done all there is to do."""
     end_runs(request, RunStatus.DONE)
-    close(request, RequestState.COMPLETED_NO_DATA)
+    close(request, RequestState.COMPLETED_NO_DATA, day_only=day_only)
 
 
 def end_runs(request: SubjectRequest, status: RunStatus) -> None:
@@ -227,5 +254,8 @@ def end_runs(request: SubjectRequest, status: RunStatus) -> None:
 
 
 def _close_failed(request: SubjectRequest, run: HolderRun) -> None:
+    """A rectification of which a holder has put something right already is not undone: it says so."""
     end_runs(request, RunStatus.CANCELLED)
-    close(request, RequestState.FAILED)
+    some = request.runs.filter(status=RunStatus.DONE, affected__gt=0).exists()
+    partly = some and request.kind == RequestKind.RECTIFICATION
+    close(request, RequestState.PARTIALLY_COMPLETED if partly else RequestState.FAILED)

@@ -12,7 +12,7 @@ from consent import edge
 from consent.programs.idempotency import forget_old
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant, without_tenant
-from consent.rights import fulfilment, packages
+from consent.rights import actions, fulfilment, packages
 from consent.rights.models import Package
 
 HINTS_A_SWEEP = 200
@@ -78,3 +78,4 @@ def housekeep() -> None:
     for program_id in programs:
         with tenant(program_id):
             forget_old(program_id, now=now)
+            actions.forget_calls(program_id)

@@ -18,6 +18,9 @@ class Subject(models.Model):
 
     `pseudonym` is what leaves the service; `erasure_handle` (128 random bits) names the subject in the journal and is
     stored nowhere else. `version` counts the subject's decisions, so that the ledger keeps their order.
+
+    `under_14`: a grant then authorises only by a record of its own guardian; `turns_14_on` ends such grants, once told.
+    `barrier_at`: server time of the newest erasure taken back or restriction lifted; no grant reaches back over it.
     """
 
     id = models.BigAutoField(primary_key=True, db_column="subject_id")
@@ -27,7 +30,9 @@ class Subject(models.Model):
     version = models.IntegerField(_("version"), default=0)
     restricted = models.BooleanField(_("restricted"), default=False)
     erasure_pending = models.BooleanField(_("erasure pending"), default=False)
-    guardian_pending = models.BooleanField(_("guardian pending"), default=False)
+    under_14 = models.BooleanField(_("under 14"), default=False)
+    turns_14_on = models.DateField(_("turns 14 on"), null=True)
+    barrier_at = models.DateTimeField(_("barrier at"), null=True)
     created_at = models.DateTimeField(_("created at"), db_default=Now())
 
     class Meta:

@@ -10,7 +10,9 @@ import msgspec
 from rest_framework.renderers import BaseRenderer
 
 from reports.metrics.registry import Answer
-from reports.privacy.threshold import MODE, Cell, ReleasedRow
+from reports.privacy.cells import Cell
+from reports.privacy.cohorts import ReleasedCohort
+from reports.privacy.threshold import MODE, ReleasedRow
 
 REVISION = 1
 """Figures are not frozen yet: every answer is the first of its kind."""
@@ -28,12 +30,25 @@ def rendered(answer: Answer, *, zone: str, as_of: datetime) -> dict[str, Any]:
         "revision": REVISION,
         "privacy": {"mode": MODE, "k": released.k, "suppressed_cells": released.suppressed_cells},
         **{name: [_row(row) for row in rows] for name, rows in released.tables.items()},
+        **{name: [_cohort(one) for one in some] for name, some in released.cohorts.items()},
         **_cells(released.totals),
     }
 
 
 def _row(row: ReleasedRow) -> dict[str, Any]:
     return {**row.keys, "closed": row.closed, **_cells(row.cells)}
+
+
+def _cohort(cohort: ReleasedCohort) -> dict[str, Any]:
+    """The values from period 0 on, and the status of each."""
+    return {
+        **cohort.keys,
+        "size": cohort.size.value,
+        "size_status": str(cohort.size.status),
+        "values": [cell.value for cell in cohort.values],
+        "status": [str(cell.status) for cell in cohort.values],
+        "closed": cohort.closed,
+    }
 
 
 def _cells(cells: Mapping[str, Cell]) -> dict[str, Any]:
@@ -67,6 +82,10 @@ class CSVRenderer(BaseRenderer):
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    plain = {name: value for name, value in row.items() if name not in ("status", "closed")}
-    statuses = {f"{name}_status": status for name, status in row["status"].items()}
+    plain = {name: value for name, value in row.items() if name not in ("status", "values", "closed")}
+    statuses = row["status"]
+    if "values" in row:
+        plain |= {f"period_{n}": value for n, value in enumerate(row["values"])}
+        statuses = {f"period_{n}": status for n, status in enumerate(row["status"])}
+    statuses = {f"{name}_status": status for name, status in statuses.items()}
     return {**plain, "closed": str(row["closed"]).lower(), **statuses}

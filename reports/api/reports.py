@@ -11,19 +11,22 @@ from rest_framework.views import APIView
 
 from consent import edge
 from consent.api.bodies import JSONRenderer, body
-from consent.api.shapes import request_body, responses
+from consent.api.shapes import responses, schema
 from consent.programs.authentication import Caller, caller
 from reports.api.rendering import CSVRenderer, about, rendered
-from reports.api.shapes import ActivityAnswered, ReportAsked
+from reports.api.shapes import ANSWERED, ASKED
 from reports.metrics.registry import Question, answer, known, names
 
 _METRIC = OpenApiParameter("metric", str, OpenApiParameter.PATH, enum=names(), description="The metric's name")
-_ANSWERS = responses(s200=ActivityAnswered)
+_BODY = {JSONRenderer.media_type: {"anyOf": [schema(shape) for shape in ASKED.values()]}}
+_ANSWER = OpenApiResponse(
+    response={"anyOf": [schema(shape) for shape in ANSWERED.values()]}, description="The metric's figures"
+)
 _CSV = OpenApiResponse(response=str, description="The rows of data; the rest as JSON in the header Zhiqing-Report")
 _RESPONSES: dict[Any, Any] = {
-    (200, JSONRenderer.media_type): _ANSWERS.pop(200),
+    (200, JSONRenderer.media_type): _ANSWER,
     (200, CSVRenderer.media_type): _CSV,
-    **_ANSWERS,
+    **responses(),
 }
 
 
@@ -34,16 +37,24 @@ class Reports(APIView):
     @extend_schema(
         operation_id="report",
         parameters=[_METRIC],
-        request=request_body(ReportAsked),
+        request=_BODY,
         responses=_RESPONSES,
     )
     def post(self, request: Request, metric: str) -> Response:
         """Answer a metric over a range of local days. No cell rests on fewer than k subjects."""
         known(metric)
-        asked = body(request, ReportAsked)
+        asked = body(request, ASKED[metric])
         asked.refuse_unavailable()
         backend, now = caller(request), edge.now()
-        question = Question(backend.program_id, ZoneInfo(backend.zone), asked.from_, asked.to, now)
+        question = Question(
+            backend.program_id,
+            ZoneInfo(backend.zone),
+            asked.from_,
+            asked.to,
+            now,
+            asked.interval or "day",
+            asked.options(),
+        )
         told = rendered(answer(metric, question, k=k_of(backend)), zone=backend.zone, as_of=now)
         csv = request.accepted_renderer.format == CSVRenderer.format
         return Response(told, headers={"Zhiqing-Report": about(told)} if csv else None)

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from consent.errors import Fault, Invalid
+from reports.metrics.calendar import Interval
+from reports.metrics.retention import Retention
 
 Field = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 StatusOfCell = Literal["ok", "suppressed", "not_observable"]
@@ -22,27 +24,64 @@ class ReportAsked(msgspec.Struct, forbid_unknown_fields=True):
 
     from_: datetime.date = msgspec.field(name="from")
     to: datetime.date
-    interval: Literal["day", "week", "month"] | None = None
+    interval: Interval | None = None
     filters: Annotated[list[Filter], msgspec.Meta(max_length=20)] | None = None
     breakdown: Field | None = None
     privacy: Literal["threshold", "dp"] = "threshold"
 
     def refuse_unavailable(self) -> None:
         """Raises Invalid: nothing that was asked for is left out in silence."""
-        asked = {
-            "interval": self.interval not in (None, "day"),
-            "filters": bool(self.filters),
-            "breakdown": self.breakdown is not None,
-            "privacy": self.privacy == "dp",
-        }
         faults = [
-            Fault(f"{name}_unavailable", _UNAVAILABLE[name], f"/{name}") for name, wanted in asked.items() if wanted
+            Fault(f"{name}_unavailable", _UNAVAILABLE[name], f"/{name}")
+            for name, wanted in self._unavailable().items()
+            if wanted
         ]
         if faults:
             raise Invalid(faults[0].code, faults[0].detail, faults)
 
+    def options(self) -> object:
+        """What a metric takes beside dates and interval."""
+        return None
+
+    def _unavailable(self) -> dict[str, bool]:
+        return {
+            "filters": bool(self.filters),
+            "breakdown": self.breakdown is not None,
+            "privacy": self.privacy == "dp",
+        }
+
+
+class ActivityAsked(ReportAsked):
+    """Activity answers by day."""
+
+    def _unavailable(self) -> dict[str, bool]:
+        return {"interval": self.interval not in (None, "day"), **super()._unavailable()}
+
+
+class SessionsAsked(ReportAsked):
+    """Sessions by day, week or month; weeks and months touched count whole."""
+
+
+class RetentionAsked(ReportAsked):
+    """Cohorts by `interval`; `periods` cells each, period 0 the first. Events left out mean any event."""
+
+    cohort: Literal["first_time", "recurring"] = "first_time"
+    cohort_event: Field | None = None
+    return_event: Field | None = None
+    mode: Literal["on", "on_or_after"] = "on"
+    clock: Literal["calendar", "rolling_24h"] = "calendar"
+    periods: Annotated[int, msgspec.Meta(ge=1, le=60)] = 8
+    brackets: list[int] | None = None
+
+    def options(self) -> Retention:
+        return Retention(self.cohort, self.cohort_event, self.return_event, self.mode, self.clock, self.periods)
+
+    def _unavailable(self) -> dict[str, bool]:
+        return {"brackets": self.brackets is not None, **super()._unavailable()}
+
 
 _UNAVAILABLE = {
+    "brackets": "custom windows are refused in threshold mode; ask for periods",
     "interval": "this metric answers by day; weeks and months come beside it",
     "filters": "this metric takes no filters yet; leave them out",
     "breakdown": "this metric takes no breakdown yet; leave it out",
@@ -102,3 +141,71 @@ class ActivityAnswered(msgspec.Struct):
     months: list[Month]
     withdrawn_subjects: int | None
     status: dict[str, StatusOfCell]
+
+
+class Visits(msgspec.Struct):
+    """Sessions of a date, a week (its Monday) or a month (its first day), whichever was asked."""
+
+    sessions: int | None
+    bounce_rate: float | None
+    mean_depth: float | None
+    mean_duration_s: float | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+    date: datetime.date | None = None
+    week: datetime.date | None = None
+    month: datetime.date | None = None
+
+
+class SessionsAnswered(msgspec.Struct):
+    """Sessions over all intervals asked, and of each in `data`."""
+
+    definition: str
+    zone: str
+    as_of: datetime.datetime
+    revision: int
+    privacy: Privacy
+    data: list[Visits]
+    sessions: int | None
+    bounce_rate: float | None
+    mean_depth: float | None
+    mean_duration_s: float | None
+    withdrawn_subjects: int | None
+    status: dict[str, StatusOfCell]
+
+
+class CohortAnswered(msgspec.Struct):
+    """A cohort, named by its first day. `values` and their `status` from period 0 on."""
+
+    cohort: datetime.date
+    size: int | None
+    size_status: StatusOfCell
+    values: list[int | None]
+    status: list[StatusOfCell]
+    closed: bool
+
+
+class RetentionAnswered(msgspec.Struct):
+    """Retention by cohort. Who withdrew is missing, so it is biased upwards."""
+
+    definition: str
+    zone: str
+    as_of: datetime.datetime
+    revision: int
+    privacy: Privacy
+    data: list[CohortAnswered]
+    withdrawn_subjects: int | None
+    status: dict[str, StatusOfCell]
+
+
+ASKED: dict[str, type[ReportAsked]] = {
+    "activity": ActivityAsked,
+    "retention": RetentionAsked,
+    "sessions": SessionsAsked,
+}
+ANSWERED: dict[str, type[msgspec.Struct]] = {
+    "activity": ActivityAnswered,
+    "retention": RetentionAnswered,
+    "sessions": SessionsAnswered,
+}
+"""By metric; a test holds them and the registry together."""

@@ -7,11 +7,16 @@ data decides: the database is given instants, so that its own copy cannot disagr
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from reports.privacy.figures import Period
 
 DAY = timedelta(days=1)
+
+Interval = Literal["day", "week", "month"]
+KEYS: dict[Interval, str] = {"day": "date", "week": "week", "month": "month"}
+"""What a row of an interval is named by: its date, its Monday, its first day."""
 
 
 def day_start(day: date, zone: ZoneInfo) -> datetime:
@@ -51,6 +56,13 @@ def weeks(first: date, last: date) -> list[tuple[date, date]]:
 def months(first: date, last: date) -> list[tuple[date, date]]:
     """The natural months that a range touches, whole, in order."""
     return sorted({month(day) for day in dates(first, last)})
+
+
+def intervals(first: date, last: date, by: Interval) -> list[tuple[date, date]]:
+    """The days, or the whole weeks or months touched, in order: first and last date of each."""
+    if by == "day":
+        return [(day, day) for day in dates(first, last)]
+    return weeks(first, last) if by == "week" else months(first, last)
 
 
 def utc_days(of: Period, *, skew: timedelta) -> list[date]:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from consent.errors import Fault, Invalid, NotFound
 from consent.programs.tenancy import tenant
+from reports.metrics.calendar import Interval
 from reports.metrics.withdrawals import withdrawn_subjects
 from reports.privacy.figures import Figures
 from reports.privacy.threshold import Released, release
@@ -19,7 +20,7 @@ EARLIEST, LATEST = date(2000, 1, 1), date(2100, 1, 1)
 class Question:
     """A mini-program, an IANA zone, two inclusive local dates, and the instant as of which the answer is given.
 
-    Raises Invalid `invalid_range`.
+    `options`: what else a metric asks, of its own type. Raises Invalid `invalid_range`.
     """
 
     program_id: int
@@ -27,6 +28,8 @@ class Question:
     first: date
     last: date
     as_of: datetime
+    interval: Interval = "day"
+    options: object = None
 
     def __post_init__(self) -> None:
         if self.first > self.last:

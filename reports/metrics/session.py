@@ -22,26 +22,46 @@ beginning, and the predecessor of an event in the range at least 48 h after it: 
 would if the whole run were seen.
 """
 
-STARTS = """
+LOOK_AHEAD = timedelta(hours=24)
+"""How long after the last day a scan ends so that every session of that day is seen whole."""
+
+MARKED = """
     runs AS (
-        SELECT subject_id, place, corrected_at, previous,
+        SELECT *,
                max(corrected_at) FILTER (WHERE previous IS NULL OR corrected_at - previous > pause) OVER
                    (PARTITION BY subject_id, session_id ORDER BY corrected_at) AS began
         FROM (
-            SELECT subject_id, place, corrected_at, session_id,
+            SELECT *,
                    CASE WHEN session_id IS NULL THEN interval '30 minutes' ELSE interval '24 hours' END AS pause,
                    lag(corrected_at) OVER (PARTITION BY subject_id, session_id ORDER BY corrected_at) AS previous
             FROM visited
         ) AS in_order
     ),
-    starts AS (
-        SELECT subject_id, place
+    marked AS (
+        SELECT *,
+               previous IS NULL
+               OR previous < began
+               OR corrected_at >= began + interval '24 hours'
+                  AND (previous < began + interval '24 hours'
+                       OR (previous AT TIME ZONE 'UTC')::date <> (corrected_at AT TIME ZONE 'UTC')::date) AS is_start
         FROM runs
-        WHERE previous IS NULL
-           OR previous < began
-           OR corrected_at >= began + interval '24 hours'
-              AND (previous < began + interval '24 hours'
-                   OR (previous AT TIME ZONE 'UTC')::date <> (corrected_at AT TIME ZONE 'UTC')::date)
     )
 """
-"""CTEs: from `visited` (subject_id, place, corrected_at, session_id) to `starts`, one row a session: its first event."""
+"""CTEs: from `visited` (subject_id, corrected_at, session_id and more) to `marked`: whether it begins a session."""
+
+STARTS = f"""
+    {MARKED},
+    starts AS (SELECT subject_id, place FROM marked WHERE is_start)
+"""
+"""CTEs: from `visited` with `place` to `starts`, one row a session: its first event."""
+
+NUMBERED = f"""
+    {MARKED},
+    numbered AS (
+        SELECT *,
+               count(*) FILTER (WHERE is_start) OVER
+                   (PARTITION BY subject_id, session_id ORDER BY corrected_at) AS number
+        FROM marked
+    )
+"""
+"""CTEs: from `visited` to `numbered`: (subject_id, session_id, number) is a session. Moments share their number."""

@@ -1,8 +1,11 @@
 """What a metric computes, before the gate: numbers that nothing can print, store or send.
 
 A metric answers `Figures`, and `Figures` have no form outside this process: JSON, msgspec, pickle (and so a cache or a
-Celery message), `str` and `repr` give none of their numbers. Only reports.privacy opens a `Count`, to decide whether it
+Celery message), `str` and `repr` give none of their numbers. Only reports.privacy opens a figure, to decide whether it
 may be told. So a metric that somebody forgot to gate fails loudly instead of singling a person out.
+
+A figure rests on *blocks* of subjects: the sets that it tells apart. A count has one; a share has two, those in it and
+those not, because 0 % and 100 % tell of everybody.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,21 +13,53 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, NoReturn
 
+from pyroaring import BitMap64
 
-class Count:
-    """A number, and on how many distinct subjects it rests (itself, where it counts subjects)."""
+Subjects = int | BitMap64
+"""How many distinct subjects, or which ones: the latter where a table has a total (Figures.summed)."""
 
-    __slots__ = ("_number", "_subjects")
 
-    def __init__(self, number: int, subjects: int | None = None) -> None:
+class Figure:
+    """A number, or None where it is not defined (a mean of nothing), and its blocks."""
+
+    __slots__ = ("_blocks", "_number")
+
+    def __init__(self, number: float | None, *blocks: Subjects) -> None:
         self._number = number
-        self._subjects = number if subjects is None else subjects
+        self._blocks = blocks
 
     def __repr__(self) -> str:
-        return "Count(closed)"
+        return f"{type(self).__name__}(closed)"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a count leaves this process through reports.privacy only")
+        raise TypeError("a figure leaves this process through reports.privacy only")
+
+
+class Count(Figure):
+    """A number, and on how many distinct subjects it rests (itself, where it counts subjects)."""
+
+    __slots__ = ()
+
+    def __init__(self, number: int, subjects: Subjects | None = None) -> None:
+        super().__init__(number, number if subjects is None else subjects)
+
+
+class Share(Figure):
+    """part / whole, to four places. `inside`: the subjects with something in the part; `outside`: in the rest."""
+
+    __slots__ = ()
+
+    def __init__(self, part: int, whole: int, *, inside: Subjects, outside: Subjects) -> None:
+        super().__init__(round(part / whole, 4) if whole else None, inside, outside)
+
+
+class Mean(Figure):
+    """total / number, to three places, and the subjects it is taken over."""
+
+    __slots__ = ()
+
+    def __init__(self, total: float, number: int, *, subjects: Subjects) -> None:
+        super().__init__(round(total / number, 3) if number else None, subjects)
 
 
 class Period(NamedTuple):
@@ -40,17 +75,35 @@ class Row:
 
     period: Period
     keys: Mapping[str, str]
-    counts: Mapping[str, Count]
+    counts: Mapping[str, Figure]
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """A line of a cohort table: who began in `period`, and the part of them found in each cell's own period.
+
+    `chained`: each cell's subjects are among those of the cell before, so that differences tell of people too.
+    """
+
+    period: Period
+    keys: Mapping[str, str]
+    size: Count
+    cells: Sequence[tuple[Period, Figure]]
+    chained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A metric's tables by name, and `totals` of the whole range beside them."""
+    """A metric's tables by name, and `totals` of the whole range beside them.
 
-    tables: Mapping[str, Sequence[Row]]
-    totals: Mapping[str, tuple[Period, Count]] = field(default_factory=dict)
+    `summed`: the table whose rows the totals of the same names are made of; its blocks are sets.
+    """
+
+    tables: Mapping[str, Sequence[Row | Cohort]]
+    totals: Mapping[str, tuple[Period, Figure]] = field(default_factory=dict)
+    summed: str | None = None
 
 
-def opened(count: Count) -> tuple[int, int]:
-    """(number, subjects). For reports.privacy alone; a test keeps others from importing it."""
-    return count._number, count._subjects
+def opened(figure: Figure) -> tuple[float | None, tuple[Subjects, ...]]:
+    """(number, blocks). For reports.privacy alone; a test keeps others from importing it."""
+    return figure._number, figure._blocks

@@ -1,11 +1,15 @@
 """The threshold gate: no released cell rests on fewer than k subjects.
 
-What is told of a count, at as-of, by its period:
+What is told of a figure, at as-of, by its period:
 - not begun yet: `not_observable`.
-- closed (its last local day ended 48 h ago or more, so late events have come): the value, where it rests on k subjects
-  or on none. 0 is a value: an empty day rests on nobody. 1 to k - 1 subjects: `suppressed`.
+- closed (its last local day ended 48 h ago or more, so late events have come): the value, where each of its blocks has
+  k subjects or where nobody is in any. 0 is a value: an empty day rests on nobody. 1 to k - 1 subjects: `suppressed`,
+  and so is a share whose part or rest has fewer than k: 0 % and 100 % disclose.
 - begun and not closed, today included: a total so far, where it rests on k subjects; otherwise `suppressed`, 0 too,
   because a 0 that turns into a suppression while one watches tells when somebody came.
+- where nobody is, a mean or a share is not defined: `not_observable`.
+A total over the rows of a table is told only where what the told rows leave over rests on k subjects, or on nobody:
+otherwise it less the rows would tell the cell that was suppressed. Cohorts: reports.privacy.cohorts.
 With k = 1 (sandbox programs, which hold synthetic data only) nobody is to be hidden, and every period that has begun
 is told. A row says whether it is `closed`; what is not may still change.
 
@@ -16,27 +20,15 @@ their own; docs/threat-model.md will say what remains.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import datetime
 
-from reports.privacy.figures import Count, Figures, Period, Row, opened
+from pyroaring import BitMap64
 
-CLOSES_AFTER = timedelta(hours=48)
+from reports.privacy.cells import Cell, Status, cell_of, closed, tellable
+from reports.privacy.cohorts import ReleasedCohort, released_cohort
+from reports.privacy.figures import Cohort, Figure, Figures, Period, Row, Subjects, opened
+
 MODE = "threshold"
-
-
-class Status(StrEnum):
-    OK = "ok"
-    SUPPRESSED = "suppressed"
-    NOT_OBSERVABLE = "not_observable"
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What is told of a count; the value is None unless the status is ok."""
-
-    value: int | None
-    status: Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +45,7 @@ class Released:
     k: int
     tables: Mapping[str, Sequence[ReleasedRow]]
     totals: Mapping[str, Cell]
+    cohorts: Mapping[str, Sequence[ReleasedCohort]]
 
     @property
     def suppressed_cells(self) -> int:
@@ -62,6 +55,9 @@ class Released:
         for rows in self.tables.values():
             for row in rows:
                 yield from row.cells.values()
+        for cohorts in self.cohorts.values():
+            for cohort in cohorts:
+                yield from (cohort.size, *cohort.values)
         yield from self.totals.values()
 
 
@@ -69,27 +65,43 @@ def release(figures: Figures, *, k: int, as_of: datetime) -> Released:
     """Everything that may be told of `figures` at `as_of`."""
     if k < 1:
         raise ValueError("k is 1 or more")
+    rows = {name: [one for one in table if isinstance(one, Row)] for name, table in figures.tables.items()}
+    cohorts = {name: [one for one in table if isinstance(one, Cohort)] for name, table in figures.tables.items()}
+    parts = rows[figures.summed] if figures.summed else []
     return Released(
         k=k,
-        tables={name: [_row(row, k, as_of) for row in rows] for name, rows in figures.tables.items()},
-        totals={name: _cell(count, period, k, as_of) for name, (period, count) in figures.totals.items()},
+        tables={name: [_row(row, k, as_of) for row in some] for name, some in rows.items() if not cohorts[name]},
+        cohorts={name: [released_cohort(one, k, as_of) for one in some] for name, some in cohorts.items() if some},
+        totals={
+            name: _total(
+                figure, period, [(row.period, row.counts[name]) for row in parts if name in row.counts], k, as_of
+            )
+            for name, (period, figure) in figures.totals.items()
+        },
     )
 
 
 def _row(row: Row, k: int, as_of: datetime) -> ReleasedRow:
-    cells = {name: _cell(count, row.period, k, as_of) for name, count in row.counts.items()}
-    return ReleasedRow(row.keys, cells, _closed(row.period, as_of))
+    cells = {name: cell_of(figure, row.period, k, as_of) for name, figure in row.counts.items()}
+    return ReleasedRow(row.keys, cells, closed(row.period, as_of))
 
 
-def _cell(count: Count, period: Period, k: int, as_of: datetime) -> Cell:
-    if period.begins > as_of:
-        return Cell(None, Status.NOT_OBSERVABLE)
-    number, subjects = opened(count)
-    nobody_told = subjects == 0 and (k == 1 or _closed(period, as_of))
-    if subjects >= k or nobody_told:
-        return Cell(number, Status.OK)
-    return Cell(None, Status.SUPPRESSED)
+def _total(figure: Figure, period: Period, parts: list[tuple[Period, Figure]], k: int, as_of: datetime) -> Cell:
+    """A total, unless it less the parts that are told would give away one that is not."""
+    cell = cell_of(figure, period, k, as_of)
+    held = [part for part in parts if cell_of(part[1], part[0], k, as_of).status is Status.SUPPRESSED]
+    if cell.status is not Status.OK or not held:
+        return cell
+    blocks = [_joined(sets) for sets in zip(*(opened(part)[1] for _, part in held), strict=True)]
+    told = tellable(blocks, k, all_closed=all(closed(of, as_of) for of, _ in held))
+    return cell if told else Cell(None, Status.SUPPRESSED)
 
 
-def _closed(period: Period, as_of: datetime) -> bool:
-    return period.ends + CLOSES_AFTER <= as_of
+def _joined(sets: Sequence[Subjects]) -> BitMap64:
+    """Raises TypeError where a figure of a summed table has numbers for blocks: nobody could tell their overlap."""
+    whole = BitMap64()
+    for one in sets:
+        if isinstance(one, int):
+            raise TypeError("the blocks of a summed table are sets of subjects")
+        whole |= one
+    return whole

@@ -2,16 +2,17 @@
 
 import uuid
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from consent.rights import runs
+from consent.rights import runs, tasks
 from tests.cast import Program, event
-from tests.consent.rights import Working, carry_out, erased, file, lively, overdue, shown, subject_of
+from tests.consent.acts import act
+from tests.consent.rights import Working, carry_out, erased, file, lively, overdue, problem, shown, subject_of
 
 
 def columns(owner: psycopg.Connection) -> list[tuple[str, str, str]]:
@@ -76,6 +77,9 @@ def test_an_erasure_leaves_no_trace_in_any_table(
     pseudonym = lively(program)
     consent = {
         "subject": {"openid": "alice"}, "notice": program.notice,
+        "locale": "en",
+        "method": "dialog",
+        "act": "single",
         "decisions": [{"purpose": "analytics", "decision": "given"}],
     }  # fmt: skip
     assert program.post("consents", consent, Idempotency_Key="for-alice").status_code == 201
@@ -89,7 +93,12 @@ def test_an_erasure_leaves_no_trace_in_any_table(
     assert {"subject.subject_id", "event.subject_id", "subject_lookup.index", "package.subject_id"} <= set(before)
     answer = erased(program, owner, as_worker)
     assert answer["state"] == "completed"
+    assert places(owner, traces) == ["idempotency_record.key_hash"]
+    owner.execute("UPDATE idempotency_record SET created_at = now() - interval '25 hours'")
+    with as_worker():
+        tasks.housekeep()
     assert places(owner, traces) == []
+    assert owner.execute("SELECT count(idempotency) FROM subject_request").fetchone() == (0,)
     affected = {holder["holder"]: holder["affected"] for holder in answer["holders"]}
     assert affected["tracking.events"] == 6
     assert {holder["status"] for holder in answer["holders"]} == {"done"}
@@ -135,11 +144,46 @@ def test_what_stays_of_a_request_names_days_only(
 ) -> None:
     lively(program)
     carry_out(program, as_worker, file(program, "access"))
+    file(program, "access")
+    owner.execute("UPDATE holder_run SET not_before = now() + interval '1 h' WHERE status = 'pending'")
     erased(program, owner, as_worker)
-    times = "received_at, due_at, undo_until, closed_at"
-    for row in owner.execute(f"SELECT {times} FROM subject_request").fetchall():
-        assert {moment.astimezone().strftime("%M%S%f") for moment in row if moment} == {"0000000000"}
+    for table, times in (
+        ("subject_request", "received_at, due_at, undo_until, closed_at"),
+        ("holder_run", "not_before, finished_at, lease_until"),
+        ("audit_entry WHERE details ->> 'kind' = 'erasure'", "at"),
+        ("audit_entry WHERE action = 'request.completed_no_data'", "at"),
+    ):
+        rows = owner.execute(f"SELECT {times} FROM {table}").fetchall()
+        assert rows
+        found = {moment.astimezone(UTC).strftime("%H%M%S%f") for row in rows for moment in row if moment}
+        assert found == {"000000000000"}, table
+    assert owner.execute("SELECT DISTINCT attempts, lease_token FROM holder_run").fetchall() == [(0, None)]
     assert owner.execute("SELECT count(*) FROM request_subject").fetchone() == (0,)
+
+
+def test_a_consent_sent_again_does_not_make_the_person_anew(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    body = act(program, ("analytics", "given"), subject={"openid": "alice"})
+    assert program.post("consents", body, Idempotency_Key="k").status_code == 201
+    assert erased(program, owner, as_worker)["state"] == "completed"
+    problem(program.post("consents", body, Idempotency_Key="k"), 409, "subject_erased")
+    assert owner.execute("SELECT count(*) FROM subject").fetchone() == (0,)
+
+
+def test_an_erasure_leaves_another_clients_idempotency_key(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    alices, bobs = (act(program, ("analytics", "given"), subject={"openid": openid}) for openid in ("alice", "bob"))
+    first_key, second_key = program.key, program.key_with("consents")
+    assert program.post("consents", alices, Idempotency_Key="same").status_code == 201
+    program.key = second_key
+    first = program.post("consents", bobs, Idempotency_Key="same")
+    assert first.status_code == 201
+    program.key = first_key
+    erased(program, owner, as_worker)
+    program.key = second_key
+    assert program.post("consents", bobs, Idempotency_Key="same").json() == first.json()
 
 
 def test_open_requests_end_with_their_subject(program: Program, owner: psycopg.Connection, as_worker: Working) -> None:

@@ -217,7 +217,7 @@ def test_progress_earns_an_erasure_its_attempts_anew(
         return _raising(self) if next(calls) % 2 else erase(self, **more)
 
     monkeypatch.setattr(EventHolder, "erase", every_other)
-    for _ in range(8):
+    for _ in range(25):
         overdue(owner)
         answer = carry_out(program, as_worker, filed)
     assert answer["state"] == "completed"

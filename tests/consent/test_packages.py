@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from django.utils import translation
 
 from consent import edge
 from consent.programs.tenancy import tenant
@@ -107,6 +108,27 @@ def test_a_package_expires_and_is_erased(program: Program, owner: psycopg.Connec
     )
     with pytest.raises(packages.PackageExpired):
         packages.stream(edge.vault(), package)
+
+
+@pytest.mark.parametrize(
+    ("locale", "title"), [("zh-Hans", "资料"), ("zh-Hant-TW", "资料"), ("en-GB", "Profile"), ("qx-abcdefgh", "Profile")]
+)
+def test_a_package_is_in_a_language_we_have(
+    program: Program, as_worker: Working, monkeypatch: pytest.MonkeyPatch, locale: str, title: str
+) -> None:
+    activated: list[str] = []
+    override = translation.override
+
+    def noting(language: str) -> translation.override:
+        activated.append(language)
+        return override(language)
+
+    monkeypatch.setattr(translation, "override", noting)
+    program.decide("alice")
+    filed = file(program, "access", locale=locale)
+    carry_out(program, as_worker, filed)
+    assert set(activated) <= {"zh-hans", "en"}
+    assert title in {holder["title"] for holder in package_of(program, filed)["holders"]}
 
 
 def test_a_package_is_not_read_before_it_is_complete(

@@ -42,6 +42,18 @@ def test_an_identifier_taken_meanwhile_fails_the_request(program: Program, as_wo
     file(program, "rectification", changes={"identifiers": {"openid": "dora"}})
 
 
+def test_a_rectification_done_in_part_says_so(program: Program, as_worker: Working) -> None:
+    lively(program)
+    changes = {"attributes": {"city": "苏州"}, "identifiers": {"openid": "carol"}}
+    filed = file(program, "rectification", changes=changes)
+    program.decide("carol")
+    answer = carry_out(program, as_worker, filed)
+    assert answer["state"] == "partially_completed"
+    told = {holder["holder"]: (holder["status"], holder["error"]) for holder in answer["holders"]}
+    assert told["consent.profile"] == ("done", None)
+    assert told["consent.subject"] == ("failed", "identity_conflict")
+
+
 def test_a_held_attribute_is_corrected_whatever_became_of_its_consent(program: Program, as_worker: Working) -> None:
     lively(program)
     program.decide("alice", "withdrawn", purpose="personalisation")

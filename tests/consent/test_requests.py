@@ -1,5 +1,6 @@
 """Filing, following and taking back requests, over HTTP."""
 
+import base64
 import os
 import time
 from collections.abc import Callable
@@ -139,7 +140,40 @@ def test_the_same_idempotency_key_gives_the_first_answer_again(
     problem(program.post("requests", body | {"locale": "zh-Hans"}, Idempotency_Key="k1"), 422, "idempotency_conflict")
     overdue(owner)
     assert carry_out(program, as_worker, first.json())["state"] == "completed"
-    assert owner.execute("SELECT count(*) FROM idempotency_record").fetchone() == (0,)
+    late = program.post("requests", body, Idempotency_Key="k1")
+    assert (late.status_code, late.json()["request_id"]) == (202, first.json()["request_id"])
+    assert owner.execute("SELECT count(*) FROM subject").fetchone() == (0,)
+    assert owner.execute("SELECT count(*) FROM subject_request").fetchone() == (1,)
+
+
+def test_two_clients_with_the_same_key_get_each_its_own_request(program: Program) -> None:
+    body = {"subject": {"openid": "alice"}, "kind": "access", "locale": "en"}
+    theirs = {"subject": {"openid": "bob"}, "kind": "erasure", "locale": "en"}
+    first_key, second_key = program.key, program.key_with("requests")
+    for place in range(4):
+        key = f"r{place}"
+        mine = program.post("requests", body | {"subject": {"openid": f"a{place}"}}, Idempotency_Key=key).json()
+        program.key = second_key
+        asked = theirs | {"subject": {"openid": f"b{place}"}}
+        other = program.post("requests", asked, Idempotency_Key=key).json()
+        assert program.post("requests", asked, Idempotency_Key=key).json() == other
+        program.key = first_key
+        assert mine["request_id"] != other["request_id"]
+        again = program.post("requests", body | {"subject": {"openid": f"a{place}"}}, Idempotency_Key=key)
+        assert again.json() == mine
+
+
+def test_a_key_used_again_after_its_day_is_answered_by_the_newer_request(
+    program: Program, owner: psycopg.Connection
+) -> None:
+    body = {"subject": {"openid": "alice"}, "kind": "access", "locale": "en"}
+    older = []
+    for openid in ("a", "b", "c"):
+        asked = body | {"subject": {"openid": openid}}
+        older.append(program.post("requests", asked, Idempotency_Key="k").json()["request_id"])
+        assert program.post("requests", asked, Idempotency_Key="k").json()["request_id"] == older[-1]
+        owner.execute("DELETE FROM idempotency_record")
+    assert len(set(older)) == 3
 
 
 # --- Following ------------------------------------------------------------------------------------------------------
@@ -157,8 +191,16 @@ def test_the_open_requests_are_listed_page_by_page(program: Program, other: Prog
         cursor, pages = page["next_cursor"], pages + 1
     assert seen == [row["request_id"] for row in filed]
     assert pages == 3
-    for query in ("limit=0", "limit=x", "cursor=x", "cursor=MjAyNiB4"):
+    far = base64.urlsafe_b64encode(f"0001-01-01T00:00:00+23:59 {UUID(int=1)}".encode()).decode()
+    limits = ("0", "x", "501", "0000000500000000", "007", "9" * 5000, "%C2%B2", "-1")
+    for query in (*(f"limit={limit}" for limit in limits), "cursor=x", "cursor=MjAyNiB4", f"cursor={far}"):
         assert program.get(f"requests?{query}").status_code == 422
+    assert program.get("requests?limit=500").status_code == 200
+
+
+@pytest.mark.parametrize("sha256", ["%00", "A" * 64, "a" * 63, "a" * 64, "a" * 64 + "%0A"])
+def test_a_notice_nobody_published_is_not_found(program: Program, sha256: str) -> None:
+    problem(program.get(f"notices/{sha256}"), 404, "not_found")
 
 
 def test_another_mini_programs_request_does_not_exist(program: Program, other: Program) -> None:
@@ -181,7 +223,7 @@ def test_an_acknowledged_erasure_has_closed_the_gate(program: Program, owner: ps
     assert code_of(program) == "erasure_pending"
     assert owner.execute("SELECT count(*) FROM event").fetchone() == stored
     grant = {
-        "subject": {"openid": "alice"}, "notice": program.notice, "decisions": [{"purpose": "analytics", "decision": "given"}],
+        "subject": {"openid": "alice"}, "notice": program.notice, "locale": "en", "method": "dialog", "act": "single", "decisions": [{"purpose": "analytics", "decision": "given"}],
     }  # fmt: skip
     problem(program.post("consents", grant), 409, "erasure_pending")
     problem(ask(program, "access"), 409, "erasure_pending")
@@ -256,6 +298,49 @@ def test_a_grant_dated_into_the_gap_authorises_nothing(program: Program) -> None
     assert code_of(program) == "consent_refused"
     program.decide("alice")
     assert code_of(program) == "stored"
+
+
+def test_a_purpose_first_decided_on_in_the_gap_has_the_barrier_too(program: Program) -> None:
+    program.decide("alice")
+    filed = file(program, "erasure")
+    in_the_gap = now()
+    program.post(f"requests/{filed['request_id']}/withdraw", None)
+    program.decide("alice", purpose="personalisation", occurred_at=in_the_gap.isoformat())
+    city = {"subject": {"openid": "alice"}, "attributes": {"city": "杭州"}}
+    problem(program.call("PUT", "profile", city), 422, "consent_missing")
+    program.decide("alice", purpose="personalisation")
+    assert program.call("PUT", "profile", city).status_code == 200
+
+
+def test_a_decision_while_an_erasure_is_pending_opens_nothing(program: Program, owner: psycopg.Connection) -> None:
+    program.decide("alice")
+    file(program, "erasure")
+    program.decide("alice", "refused", purpose="personalisation")
+    assert owner.execute("SELECT erasure_pending FROM consent_state").fetchall() == [(True,)] * 2
+
+
+def test_an_erasure_locks_the_purposes_in_their_order(program: Program, owner: psycopg.Connection) -> None:
+    """As batches do: in the order in which the rows happen to lie, the two would deadlock."""
+    last, first = _purposes_from_the_last(owner)
+    program.decide("alice", "refused", purpose=last)
+    program.decide("alice", "refused", purpose=first)
+    lock = "SELECT FROM consent_state s JOIN purpose p ON p.id = s.purpose_id WHERE p.code = %s FOR UPDATE OF s NOWAIT"
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as holding, ThreadPoolExecutor(1) as threads:
+        holding.execute(lock, [first])
+        erasure = threads.submit(_closing, lambda: file(program, "erasure"))
+        _wait_for_waiters(owner, 1)
+        try:
+            assert owner.execute(lock, [last]).rowcount == 1
+        finally:
+            holding.rollback()
+        assert erasure.result(10)["state"] == "approved"
+
+
+def _purposes_from_the_last(owner: psycopg.Connection) -> tuple[str, str]:
+    codes = owner.execute(
+        "SELECT code FROM purpose WHERE code IN ('analytics', 'personalisation') ORDER BY id DESC"
+    ).fetchall()
+    return codes[0][0], codes[1][0]
 
 
 def test_what_has_begun_or_ended_is_not_taken_back(

@@ -35,6 +35,7 @@ class Server:
                     sys.executable,
                     "-m",
                     "gunicorn",
+                    "--config=python:config.gunicorn",
                     "config.wsgi:application",
                     f"--bind=127.0.0.1:{self.port}",
                     "--workers=4",

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 
+from reports.metrics.calendar import Interval
 from reports.metrics.registry import Question, answer
 from reports.privacy.threshold import Released
 from tests.cast import Program
@@ -26,6 +27,8 @@ class Seen:
     session: str | None = None
     skew: timedelta = timedelta(0)
     purpose: str = "analytics"
+    name: str | None = None
+    """The event type; any of its purpose, where it does not matter."""
 
 
 def local(text: str, zone: str = "Asia/Shanghai", fold: int = 0) -> datetime:
@@ -54,6 +57,7 @@ class History:
             "COPY event (subject_id, consent_record_id, type_id, program_id, occurred_at, corrected_at, received_at, day,"
             " event_id, session_id) FROM STDIN"
         )
+        self._note_days({(one.subject, (one.at + one.skew).astimezone(UTC).date()) for one in found})
         with self.owner.cursor() as cursor, cursor.copy(copy) as copied:
             for one in found:
                 occurred = one.at + one.skew
@@ -61,7 +65,7 @@ class History:
                     (
                         self.ids[one.subject],
                         0,
-                        types[one.purpose],
+                        types[one.name or one.purpose],
                         self.program.id,
                         occurred,
                         one.at,
@@ -75,6 +79,7 @@ class History:
     def clear(self) -> None:
         """Forget the events; the subjects stay."""
         self.owner.execute("DELETE FROM event")
+        self.owner.execute("DELETE FROM subject_day")
 
     def flag(self, subject: str, flag: str) -> None:
         """Restrict a subject, or mark it for erasure."""
@@ -87,18 +92,30 @@ class History:
             [state, purpose, self.ids[subject]],
         )
 
-    def ask(self, first: str, last: str, *, k: int = 1, as_of: datetime | None = None) -> Released:
-        """The released activity; with k = 1 and all days closed, that is every figure as it is."""
+    def ask(
+        self,
+        first: str,
+        last: str,
+        *,
+        k: int = 1,
+        as_of: datetime | None = None,
+        metric: str = "activity",
+        interval: Interval = "day",
+        options: object = None,
+    ) -> Released:
+        """The released metric; with k = 1 and all days closed, that is every figure as it is."""
         question = Question(
             self.program.id,
             ZoneInfo(self.program.zone),
             date.fromisoformat(first),
             date.fromisoformat(last),
             as_of or datetime(2099, 1, 1, tzinfo=UTC),
+            interval,
+            options,
         )
-        return answer("activity", question, k=k).released
+        return answer(metric, question, k=k).released
 
-    def table(self, first: str, last: str, *columns: str, table: str = "data") -> dict[str, list[int | None]]:
+    def table(self, first: str, last: str, *columns: str, table: str = "data") -> dict[str, list[float | None]]:
         """Row's key -> the values of some columns."""
         return {
             next(iter(row.keys.values())): [row.cells[column].value for column in columns]
@@ -109,7 +126,7 @@ class History:
         for subject in sorted(subjects - self.ids.keys()):
             row = self.owner.execute(
                 "INSERT INTO subject (program_id, pseudonym, erasure_handle, version, restricted, erasure_pending,"
-                " guardian_pending) VALUES (%s, %s, %s, 1, false, false, false) RETURNING subject_id",
+                " under_14) VALUES (%s, %s, %s, 1, false, false, false) RETURNING subject_id",
                 [self.program.id, uuid.uuid4(), secrets.token_bytes(16)],
             ).fetchone()
             assert row is not None
@@ -127,6 +144,14 @@ class History:
         self.owner.execute("SELECT ensure_event_days(%s::date[])", [sorted(days - self.days)])
         self.days |= days
 
+    def _note_days(self, active: set[tuple[str, date]]) -> None:
+        known = [(self.ids[subject], day) for subject, day in sorted(active)]
+        self.owner.execute(
+            "INSERT INTO subject_day (subject_id, day, program_id)"
+            " SELECT s, d, %s FROM unnest(%s::bigint[], %s::date[]) AS u(s, d) ON CONFLICT DO NOTHING",
+            [self.program.id, [subject for subject, _ in known], [day for _, day in known]],
+        )
+
     def _types(self) -> dict[str, int]:
         """Purpose -> an event type for it, made where the catalogue has none."""
         self.owner.execute(
@@ -140,4 +165,7 @@ class History:
             " WHERE t.program_id = %s GROUP BY p.code",
             [self.program.id],
         ).fetchall()
-        return {str(code): int(type_id) for code, type_id in rows}
+        named = self.owner.execute(
+            "SELECT name, id FROM event_type WHERE program_id = %s", [self.program.id]
+        ).fetchall()
+        return {str(code): int(type_id) for code, type_id in named + rows}

@@ -11,7 +11,7 @@ from tests.reports.events import History, Seen, local
 Histories = Callable[..., History]
 
 
-def counts(history: History, first: str, last: str) -> dict[str, tuple[int | None, ...]]:
+def counts(history: History, first: str, last: str) -> dict[str, tuple[float | None, ...]]:
     """Date -> (dau, events)."""
     return {day: (row[0], row[1]) for day, row in history.table(first, last, "dau", "events").items()}
 
@@ -199,11 +199,20 @@ def test_another_program_never_counts(history: Histories) -> None:
     assert counts(theirs, "2025-10-05", "2025-10-05") == {"2025-10-05": (1, 1)}
 
 
-@pytest.mark.parametrize("flag", ["restricted", "erasure_pending", "guardian_pending"])
+@pytest.mark.parametrize("flag", ["restricted", "erasure_pending"])
 def test_who_may_not_be_read_is_in_no_figure(history: Histories, flag: str) -> None:
     shanghai = history("Asia/Shanghai")
     shanghai.add(Seen("ann", local("2025-10-05 12:00:00")), Seen("bob", local("2025-10-05 12:00:00")))
     shanghai.flag("bob", flag)
+    assert all_values(shanghai.ask("2025-10-05", "2025-10-05")) == [1, 1, 1, 1, 1, 1, 1]
+
+
+def test_a_grant_that_waits_for_a_guardian_counts_nowhere(history: Histories) -> None:
+    shanghai = history("Asia/Shanghai")
+    shanghai.add(Seen("ann", local("2025-10-05 12:00:00")), Seen("bob", local("2025-10-05 12:00:00")))
+    shanghai.owner.execute(
+        "UPDATE consent_state SET guardian_pending = true WHERE subject_id = %s", [shanghai.ids["bob"]]
+    )
     assert all_values(shanghai.ask("2025-10-05", "2025-10-05")) == [1, 1, 1, 1, 1, 1, 1]
 
 
@@ -223,6 +232,6 @@ def test_a_renewed_consent_stands(history: Histories) -> None:
     assert all_values(shanghai.ask("2025-10-05", "2025-10-05")) == [1, 1, 1, 1, 1, 1, 1]
 
 
-def all_values(released: Released) -> list[int | None]:
+def all_values(released: Released) -> list[float | None]:
     """Of every table, in order."""
     return [cell.value for rows in released.tables.values() for row in rows for cell in row.cells.values()]

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from drf_spectacular.generators import SchemaGenerator
 
-from reports.api.shapes import ActivityAnswered
+from reports.api.shapes import ANSWERED, ASKED, ActivityAnswered
+from reports.metrics.registry import names
 from tests.cast import Program, now
 from tests.reports.events import History, Seen, local
 
@@ -161,7 +162,7 @@ def test_the_longest_range(program: Program) -> None:
     assert len(response.json()["data"]) == 400
 
 
-@pytest.mark.parametrize("metric", ["trends", "Activity", "activity%00"])
+@pytest.mark.parametrize("metric", ["funnel", "Activity", "activity%00"])
 def test_an_unknown_metric(program: Program, metric: str) -> None:
     response = ask(program, metric=metric)
     assert (response.status_code, response.json()["code"]) == (404, "unknown_metric")
@@ -191,7 +192,9 @@ def test_openapi_tells_of_it() -> None:
     schema = generator().get_schema(request=None, public=True)
     operation = schema["paths"]["/api/v1/reports/{metric}"]["post"]
     assert set(operation["responses"]["200"]["content"]) == {"application/json", "text/csv"}
-    asked = operation["requestBody"]["content"]["application/json"]["schema"]
-    assert {"from", "to", "interval", "filters", "breakdown", "privacy"} == set(asked["properties"])
+    shapes = operation["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
+    for asked in shapes:
+        assert {"from", "to", "interval", "filters", "breakdown", "privacy"} <= set(asked["properties"])
     (metric,) = [parameter for parameter in operation["parameters"] if parameter["name"] == "metric"]
-    assert metric["schema"]["enum"] == ["activity"]
+    assert metric["schema"]["enum"] == names() == sorted(ASKED) == sorted(ANSWERED)
+    assert len(shapes) == len(ASKED)

@@ -17,7 +17,7 @@ def hours(number: float) -> timedelta:
     return timedelta(hours=number)
 
 
-def sessions(history: History, first: str, last: str) -> list[int | None]:
+def sessions(history: History, first: str, last: str) -> list[float | None]:
     return [row[0] for row in history.table(first, last, "sessions").values()]
 
 

@@ -12,8 +12,9 @@ import msgspec
 import pytest
 
 from reports.metrics.registry import known, names
+from reports.privacy.cells import Status
 from reports.privacy.figures import Count, Figures, Period, Row
-from reports.privacy.threshold import Released, Status, release
+from reports.privacy.threshold import Released, release
 from tests.reports.events import History, Seen, local
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -24,7 +25,7 @@ BEGUN = DAY.begins
 NOT_BEGUN = DAY.begins - timedelta(microseconds=1)
 
 
-def told(count: Count, as_of: datetime, k: int = 10) -> tuple[int | None, str]:
+def told(count: Count, as_of: datetime, k: int = 10) -> tuple[float | None, str]:
     figures = Figures({"data": [Row(DAY, {"date": "2025-10-05"}, {"dau": count})]})
     (row,) = release(figures, k=k, as_of=as_of).tables["data"]
     return row.cells["dau"].value, row.cells["dau"].status
@@ -46,14 +47,14 @@ def told(count: Count, as_of: datetime, k: int = 10) -> tuple[int | None, str]:
         (10, NOT_BEGUN, (None, "not_observable")),
     ],
 )
-def test_a_cell(subjects: int, as_of: datetime, cell: tuple[int | None, str]) -> None:
+def test_a_cell(subjects: int, as_of: datetime, cell: tuple[float | None, str]) -> None:
     assert told(Count(subjects), as_of) == cell
 
 
 @pytest.mark.parametrize(
     ("as_of", "cell"), [(CLOSED, (0, "ok")), (BEGUN, (0, "ok")), (NOT_BEGUN, (None, "not_observable"))]
 )
-def test_a_sandbox_hides_nobody(as_of: datetime, cell: tuple[int | None, str]) -> None:
+def test_a_sandbox_hides_nobody(as_of: datetime, cell: tuple[float | None, str]) -> None:
     assert told(Count(0), as_of, k=1) == cell
     assert told(Count(1), CLOSED, k=1) == (1, "ok")
 
@@ -89,7 +90,7 @@ def test_figures_have_no_form_outside_the_process() -> None:
 
 
 def test_only_the_privacy_package_opens_a_count() -> None:
-    opening = re.compile(r"\bopened\b|\._number\b|\._subjects\b")
+    opening = re.compile(r"\bopened\b|\._number\b|\._blocks\b")
     for path in [*ROOT.glob("reports/**/*.py"), *ROOT.glob("config/*.py")]:
         if path.parent.name != "privacy":
             assert not opening.search(path.read_text()), (
@@ -209,7 +210,7 @@ def withdraw(
     )
 
 
-def withdrew(history: History, first: str, last: str, k: int = 1) -> tuple[int | None, str]:
+def withdrew(history: History, first: str, last: str, k: int = 1) -> tuple[float | None, str]:
     cell = history.ask(first, last, k=k).totals["withdrawn_subjects"]
     return cell.value, str(cell.status)
 

@@ -65,6 +65,8 @@ def test_a_retry_is_a_duplicate_and_the_rest_is_stored(program: Program, owner: 
 def test_without_consent_nothing_is_stored(
     program: Program, owner: psycopg.Connection, decision: str | None, code: str
 ) -> None:
+    if decision == "withdrawn":
+        program.decide("alice")
     if decision:
         program.decide("alice", decision)
     assert codes(program.send(event("alice", "e1", page="pages/secret"))) == [("refused", code)]
@@ -150,8 +152,9 @@ def test_a_name_given_twice_is_refused(program: Program, twisted: str) -> None:
     body = json.dumps({"events": [event("alice", "bad", page="a"), event("alice", "good")]})
     answer = post_raw(program, body.replace('"page": "a"', twisted, 1)).json()
     assert codes(answer) == [("refused", "invalid_event"), ("stored", None)]
+    # msgspec reads the last of them, and finds its fault first.
     twice = post_raw(program, body[:-1] + ', "events": []}')
-    assert (twice.status_code, twice.json()["code"]) in [(400, "malformed"), (422, "invalid")]
+    assert (twice.status_code, twice.json()["code"]) == (422, "invalid")
     twice = post_raw(program, '{"historical": false, "historical": false, ' + body[1:])
     assert (twice.status_code, twice.json()["code"]) == (400, "malformed")
 

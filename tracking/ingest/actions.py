@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from django.db import OperationalError, connection
+from django.db import DatabaseError, connection
 from psycopg import errors as pg
 
 from consent.errors import Forbidden
@@ -20,8 +20,10 @@ from tracking.partitions import ensure_days, forget_days
 
 RETRY_CODES = frozenset({"consent_changing", "busy"})
 LOCK_TIMEOUT = "3s"
+ATTEMPTS = 3
+"""A COPY, once more because an event was there already, and once more because a partition was gone; in any order."""
 
-Key = tuple[int, date, str]
+Key = tuple[date, int, str]
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,9 @@ def ingest(*, vault: Vault, program_id: int, body: bytes, limits: Limits, may_im
             raise Forbidden("insufficient_scope", "historical events need a key with the scope import")
         screened = _screen(vault, program_id, batch)
     outcome = Outcome(batch.event_ids, batch.refused)
-    firsts, repeats = _once_each(screened)
-    if firsts:
-        ensure_days(item.candidate.day for item in firsts)
-        _store(program_id, firsts, received_at, outcome)
-    _answer_repeats(repeats, outcome)
+    if screened:
+        ensure_days(item.candidate.day for item in screened)
+        _store(program_id, screened, received_at, outcome)
     return outcome
 
 
@@ -93,70 +93,75 @@ def _screen(vault: Vault, program_id: int, batch: Batch) -> list[Screened]:
     return screened
 
 
-def _once_each(screened: Sequence[Screened]) -> tuple[list[Screened], list[tuple[int, int]]]:
-    """The first of each key, and (place, place of its first) for what repeats one within the batch."""
-    firsts: dict[Key, Screened] = {}
-    repeats = []
-    for item in screened:
-        key = (item.subject_id, item.candidate.day, item.candidate.sent.event_id)
-        first = firsts.setdefault(key, item)
-        if first is not item:
-            repeats.append((item.candidate.place, first.candidate.place))
-    return list(firsts.values()), repeats
-
-
-def _answer_repeats(repeats: Sequence[tuple[int, int]], outcome: Outcome) -> None:
-    for place, first in repeats:
-        if first in outcome.stored:
-            outcome.stored[place] = False
-        else:
-            outcome.refused[place] = outcome.refused[first]
-
-
-def _store(program_id: int, firsts: list[Screened], received_at: datetime, outcome: Outcome) -> None:
+def _store(program_id: int, screened: list[Screened], received_at: datetime, outcome: Outcome) -> None:
     """COPY first; where an event is there already, everything again with an INSERT that passes over it."""
-    try:
+    again = False
+    for attempt in range(1, ATTEMPTS + 1):
         try:
-            _write(program_id, firsts, received_at, outcome, again=False)
-        except pg.UniqueViolation:
-            _write(program_id, firsts, received_at, outcome, again=True)
-        except pg.CheckViolation:
-            # A partition that this process remembered has been dropped since.
-            forget_days()
-            ensure_days(item.candidate.day for item in firsts)
-            _write(program_id, firsts, received_at, outcome, again=True)
-    except OperationalError as error:
-        # Locks held too long by others, or a deadlock that the database resolved against us: nothing was written.
-        if not isinstance(error.__cause__, pg.LockNotAvailable | pg.DeadlockDetected):
-            raise
-        outcome.refused |= {item.candidate.place: Refusal("busy") for item in firsts}
+            _write(program_id, screened, received_at, outcome, again=again)
+            return
+        except (DatabaseError, pg.Error) as error:
+            # A COPY raises psycopg's own errors, every other statement Django's around them.
+            cause = error if isinstance(error, pg.Error) else error.__cause__
+            if isinstance(cause, pg.LockNotAvailable | pg.DeadlockDetected):
+                # Locks held too long by others, or a deadlock resolved against us: nothing was written.
+                break
+            if attempt == ATTEMPTS or not isinstance(cause, pg.UniqueViolation | pg.CheckViolation):
+                raise
+            if isinstance(cause, pg.UniqueViolation):
+                again = True
+            else:
+                # A partition that this process remembered has been dropped since.
+                forget_days()
+                ensure_days(item.candidate.day for item in screened)
+    outcome.refused |= {item.candidate.place: Refusal("busy") for item in screened}
 
 
-def _write(program_id: int, firsts: list[Screened], received_at: datetime, outcome: Outcome, *, again: bool) -> None:
+def _write(program_id: int, screened: list[Screened], received_at: datetime, outcome: Outcome, *, again: bool) -> None:
     with tenant(program_id):
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
-        authorised, refused = gate(program_id, firsts)
-        stored, pages = _rows(program_id, authorised, received_at, again) if authorised else ({}, {})
+        authorised, refused = gate(program_id, screened)
+        firsts, stored = _once_each(authorised)
+        pages = _rows(program_id, firsts, received_at, stored, again) if firsts else {}
     write.remember_pages(program_id, pages)
     outcome.refused |= refused
     outcome.stored |= stored
 
 
+def _once_each(authorised: Sequence[Authorised]) -> tuple[list[Authorised], dict[int, bool]]:
+    """The first of each key, in the order in which every batch writes, and False at the place of each repeat.
+
+    Only what passed the gate itself counts as a first: the copies of an event may tell different times of one day.
+    """
+    firsts: dict[Key, Authorised] = {}
+    repeats = {}
+    for event in authorised:
+        if firsts.setdefault(_key(event), event) is not event:
+            repeats[event.candidate.place] = False
+    # By day, since a COPY fills one partition after the other. Two batches with the same events, whatever their order,
+    # then wait for each other and never deadlock.
+    return [firsts[key] for key in sorted(firsts)], repeats
+
+
+def _key(event: Authorised) -> Key:
+    return event.candidate.day, event.subject_id, event.candidate.sent.event_id
+
+
 def _rows(
-    program_id: int, authorised: list[Authorised], received_at: datetime, again: bool
-) -> tuple[dict[int, bool], dict[str, int]]:
-    pages = write.page_ids(program_id, authorised)
+    program_id: int, firsts: list[Authorised], received_at: datetime, stored: dict[int, bool], again: bool
+) -> dict[str, int]:
+    """Write; puts into `stored` what is new, and answers the pages' ids that may be kept beyond this transaction."""
+    pages, lasting = write.page_ids(program_id, firsts)
     rows = [
         write.Row(event, pages[page] if (page := event.candidate.sent.page) is not None else None, received_at)
-        for event in authorised
+        for event in firsts
     ]
     write.mark_days(program_id, rows)
-    if not again:
+    if again:
+        new = write.insert(rows)
+        stored |= {event.candidate.place: _key(event) in new for event in firsts}
+    else:
         write.copy(rows)
-        return {event.candidate.place: True for event in authorised}, pages
-    new = write.insert(rows)
-    return {
-        event.candidate.place: (event.subject_id, event.candidate.day, event.candidate.sent.event_id) in new
-        for event in authorised
-    }, pages
+        stored |= {event.candidate.place: True for event in firsts}
+    return lasting

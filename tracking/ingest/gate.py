@@ -6,7 +6,7 @@ from datetime import datetime
 from consent.records.grants import CLOCK_TOLERANCE, Coverage, Grant
 from consent.records.queries import AuthorisingRecord, coverage, db_now, earlier_records, lock_grants
 from tracking.ingest.parse import Candidate, Refusal
-from tracking.ingest.screen import Compiled
+from tracking.ingest.screen import Compiled, active_categories
 
 
 @dataclass(slots=True)
@@ -38,7 +38,9 @@ def gate(program_id: int, screened: list[Screened]) -> tuple[list[Authorised], d
     grants, leaving = lock_grants(subjects, purposes)
     # Read by a statement of its own, after the lock: inside the locking SELECT it would be early.
     now = db_now()
-    decision = _Decision(grants, leaving, coverage(program_id), now)
+    # What the screening knew of the types may be out of date: part (a) of the predicate is decided here as well.
+    types = active_categories({item.event_type.id for item in screened})
+    decision = _Decision(grants, leaving, coverage(program_id), types, now)
     authorised: list[Authorised] = []
     refused: dict[int, Refusal] = {}
     early: list[Screened] = []
@@ -62,17 +64,21 @@ class _Decision:
         grants: dict[Pair, Grant],
         leaving: set[Pair],
         covered: dict[Pair, Coverage],
+        types: dict[int, frozenset[str]],
         now: datetime,
     ) -> None:
         self.grants = grants
         self.leaving = leaving
         self.covered = covered
+        self.types = types
         self.now = now
 
     def of(self, item: Screened) -> Authorised | Refusal | None:
         """None: inside the grant but before its last renewal, so an earlier record of it is the one in force."""
         candidate, sent = item.candidate, item.candidate.sent
         pair = (item.subject_id, item.event_type.purpose_id)
+        if item.event_type.id not in self.types:
+            return Refusal("unknown_event", f"/events/{candidate.place}/name")
         if pair in self.leaving:
             return Refusal("consent_changing")
         grant = self.grants.get(pair)
@@ -92,7 +98,7 @@ class _Decision:
         return self.authorised(item, grant.record_id, told)
 
     def authorised(self, item: Screened, record_id: int, told: Coverage | None) -> Authorised | Refusal:
-        if told is None or not item.event_type.categories <= told.categories:
+        if told is None or not self.types[item.event_type.id] <= told.categories:
             return Refusal("outside_consent")
         return Authorised(item.candidate, item.subject_id, item.event_type, record_id)
 

@@ -146,7 +146,11 @@ class _Reader:
             return Refusal("invalid_event", pointer)
         if not sent.event_id.isprintable():
             return Refusal("invalid_event", f"{pointer}/event_id")
-        return self._timed(place, sent, named)
+        try:
+            return self._timed(place, sent, named)
+        except OverflowError:
+            # At either end of the calendar: a time that is none in UTC, or once it is corrected.
+            return Refusal("invalid_event", f"{pointer}/occurred_at")
 
     def check_envelope(self) -> None:
         """The same for the envelope's own names. Raises Malformed."""

@@ -1,7 +1,7 @@
 """What an event may say: the catalogue's properties, the common context, and nothing that looks like an identifier."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -17,6 +17,10 @@ CONTEXT = ("os", "app_version", "device_level", "network", "channel")
 MAX_CONTEXT_CHARS = 64
 MAX_SAFE_INTEGER = 2**53
 PRC_MOBILE = re.compile(r"(?<!\d)(?:\+?86[- ]?)?1[3-9]\d[- ]?\d{4}[- ]?\d{4}(?!\d)")
+HEX_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32,64}", re.IGNORECASE)
+"""UUIDs and hashes: some in a thousand hold eleven digits that could be a mobile number, and are none."""
+# Shorter values would be found within ordinary words; the platforms' own ids are 28 characters long.
+MIN_IDENTIFIER_CHARS = 6
 
 Check = Callable[[Any], bool]
 
@@ -27,7 +31,6 @@ class Compiled:
 
     id: int
     purpose_id: int
-    categories: frozenset[str]
     active: bool
     properties: Mapping[str, Check]
     opaque: frozenset[str]
@@ -45,6 +48,12 @@ def catalogue(program_id: int) -> dict[str, Compiled]:
     }
 
 
+def active_categories(type_ids: Collection[int]) -> dict[int, frozenset[str]]:
+    """Type id -> what it records of a person, for those of the types that are active now and so are their purposes."""
+    rows = EventType.objects.filter(id__in=type_ids, status=EventStatus.ACTIVE, purpose__active=True)
+    return {type_id: frozenset(categories) for type_id, categories in rows.values_list("id", "categories")}
+
+
 @lru_cache(maxsize=4096)
 def _compiled(type_id: int, version: int, active: bool) -> Compiled:
     row = EventType.objects.get(id=type_id)
@@ -52,7 +61,6 @@ def _compiled(type_id: int, version: int, active: bool) -> Compiled:
     return Compiled(
         id=row.pk,
         purpose_id=row.purpose_id,
-        categories=frozenset(row.categories),
         active=active,
         properties={name: _check(item) for name, item in declared.items()},
         opaque=frozenset(name for name, item in declared.items() if item.type == "opaque_id"),
@@ -103,6 +111,8 @@ def refusal(candidate: Candidate, event_type: Compiled | None) -> Refusal | None
         return Refusal("invalid_event", f"{pointer}/page")
     if sent.session_id is not None and not sent.session_id.isprintable():
         return Refusal("invalid_event", f"{pointer}/session_id")
+    if not str(sent.scene).isprintable():
+        return Refusal("invalid_event", f"{pointer}/scene")
     return (
         _properties(sent.properties or {}, event_type, f"{pointer}/properties")
         or (_context(sent.context, f"{pointer}/context") if sent.context else None)
@@ -125,22 +135,36 @@ def _context(context: dict[str, Any], pointer: str) -> Refusal | None:
     for name, value in context.items():
         if name not in CONTEXT:
             return Refusal("undeclared_property", pointer)
-        if type(value) is not str or not 0 < len(value) <= MAX_CONTEXT_CHARS:
+        if type(value) is not str or not 0 < len(value) <= MAX_CONTEXT_CHARS or not value.isprintable():
             return Refusal("invalid_property", f"{pointer}/{name}")
     return None
 
 
 def _identifier(candidate: Candidate, event_type: Compiled) -> Refusal | None:
-    """A PRC mobile number anywhere but in a property declared as an opaque id."""
-    sent, pointer = candidate.sent, f"/events/{candidate.place}"
-    texts = [("page", sent.page), ("session_id", sent.session_id), ("scene", sent.scene)]
-    texts += [
-        (f"properties/{name}", value)
-        for name, value in (sent.properties or {}).items()
-        if name not in event_type.opaque
-    ]
-    texts += [(f"context/{name}", value) for name, value in (sent.context or {}).items()]
-    for place, text in texts:
-        if text is not None and PRC_MOBILE.search(str(text)):
-            return Refusal("identifier_in_property", f"{pointer}/{place}")
+    """An identifier by which the event names its subject, anywhere; or a PRC mobile number but in an opaque id."""
+    own = [value for _, value in candidate.named if len(value) >= MIN_IDENTIFIER_CHARS]
+    for place, value in _texts(candidate):
+        text = str(value)
+        if any(identifier in text for identifier in own) or (
+            PRC_MOBILE.search(text) and not _opaque(place, text, event_type)
+        ):
+            return Refusal("identifier_in_property", f"/events/{candidate.place}/{place}")
     return None
+
+
+def _texts(candidate: Candidate) -> Iterator[tuple[str, Any]]:
+    """(pointer below the event, value) of whatever is stored as it was sent."""
+    sent = candidate.sent
+    for place in ("event_id", "page", "session_id", "scene"):
+        if (value := getattr(sent, place)) is not None:
+            yield place, value
+    for within, values in (("properties", sent.properties), ("context", sent.context)):
+        for name, value in (values or {}).items():
+            yield f"{within}/{name}", value
+
+
+def _opaque(place: str, text: str, event_type: Compiled) -> bool:
+    """Digits that mean nothing: within an opaque id, or an id made of random or hashed bits."""
+    if place in ("event_id", "session_id"):
+        return HEX_ID.fullmatch(text) is not None
+    return place.startswith("properties/") and place.removeprefix("properties/") in event_type.opaque

@@ -52,15 +52,15 @@ def copy(rows: Sequence[Row]) -> None:
         stream.write(data)
 
 
-def insert(rows: Sequence[Row]) -> set[tuple[int, date, str]]:
-    """Row by row where some may be there already; answers the keys of those that were not."""
+def insert(rows: Sequence[Row]) -> set[tuple[date, int, str]]:
+    """Row by row where some may be there already; answers (day, subject id, event id) of those that were not."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO event ({_COLUMNS})"
             " SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::timestamptz[],"
             " %s::timestamptz[], %s::timestamptz[], %s::date[], %s::int[], %s::text[], %s::text[], %s::text[],"
             " %s::jsonb[], %s::jsonb[])"
-            " ON CONFLICT DO NOTHING RETURNING subject_id, day, event_id",
+            " ON CONFLICT DO NOTHING RETURNING day, subject_id, event_id",
             [list(column) for column in zip(*map(_values, rows), strict=True)],
         )
         return {(row[0], row[1], row[2]) for row in cursor.fetchall()}
@@ -88,26 +88,54 @@ def mark_days(program_id: int, rows: Sequence[Row]) -> None:
 
 
 _pages: dict[tuple[int, str], int] = {}
+"""Shared pages only: no erasure deletes those, so their ids hold for ever."""
 _MAX_PAGES = 100_000
 
-
-def page_ids(program_id: int, events: Sequence[Authorised]) -> dict[str, int]:
-    """Path -> id for the authorised events' pages, new ones created here: a refused event's page is stored nowhere."""
-    paths = {event.candidate.sent.page for event in events if event.candidate.sent.page is not None}
-    found = {path: _pages[program_id, path] for path in paths if (program_id, path) in _pages}
-    missing = sorted(paths - found.keys())
-    if missing:
-        # In order of their paths, as with the days; what another batch creates meanwhile is waited for and then read.
-        Page.objects.bulk_create([Page(program_id=program_id, path=path) for path in missing], ignore_conflicts=True)
-        found |= dict(Page.objects.filter(program_id=program_id, path__in=missing).values_list("path", "id"))
-    return found
+# Waits for whoever creates, shares or erases the same page, and then has a row that nobody deletes before our commit.
+_NAME_PAGES = """
+    INSERT INTO page (program_id, path, subject_id)
+    SELECT %s, path, subject_id FROM unnest(%s::text[], %s::bigint[]) AS named(path, subject_id)
+    ON CONFLICT (program_id, path) DO UPDATE
+        SET subject_id = CASE WHEN page.subject_id = excluded.subject_id THEN page.subject_id END
+    RETURNING path, id, subject_id
+"""
 
 
-def remember_pages(program_id: int, found: dict[str, int]) -> None:
+def page_ids(program_id: int, events: Sequence[Authorised]) -> tuple[dict[str, int], dict[str, int]]:
+    """Path -> id for the authorised events' pages, and those of them that are shared (see Page.subject_id).
+
+    New ones are created here: a refused event's page is stored nowhere. A page that only another subject has named so
+    far becomes shared, under its lock, since that subject may be being erased. A page that only this subject has named
+    needs none: the gate's lock keeps its erasure from beginning.
+    """
+    visitors: dict[str, set[int]] = {}
+    for event in events:
+        if (path := event.candidate.sent.page) is not None:
+            visitors.setdefault(path, set()).add(event.subject_id)
+    found = {path: _pages[program_id, path] for path in visitors if (program_id, path) in _pages}
+    unknown = [path for path in visitors if path not in found]
+    lasting: dict[str, int] = {}
+    rows = Page.objects.filter(program_id=program_id, path__in=unknown) if unknown else Page.objects.none()
+    for path, page_id, subject_id in rows.values_list("path", "id", "subject_id"):
+        if subject_id is None:
+            lasting[path] = page_id
+        elif visitors[path] == {subject_id}:
+            found[path] = page_id
+    # In order of their paths, as with the days.
+    if missing := sorted(visitors.keys() - found.keys() - lasting.keys()):
+        owners = [next(iter(visitors[path])) if len(visitors[path]) == 1 else None for path in missing]
+        with connection.cursor() as cursor:
+            cursor.execute(_NAME_PAGES, [program_id, missing, owners])
+            for path, page_id, subject_id in cursor.fetchall():
+                (lasting if subject_id is None else found)[path] = page_id
+    return found | lasting, lasting
+
+
+def remember_pages(program_id: int, lasting: dict[str, int]) -> None:
     """Only after the commit: an id of a transaction that was rolled back must not be used again."""
-    if len(_pages) + len(found) > _MAX_PAGES:
+    if len(_pages) + len(lasting) > _MAX_PAGES:
         _pages.clear()
-    _pages.update({(program_id, path): page_id for path, page_id in found.items()})
+    _pages.update({(program_id, path): page_id for path, page_id in lasting.items()})
 
 
 def _values(row: Row) -> tuple[object, ...]:

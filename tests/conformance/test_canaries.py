@@ -1,0 +1,319 @@
+"""I3, L16: what is said of a person is in no table, queue, log or file in plain, whatever went well or wrong.
+
+Canaries go through every call of a real web server with a real worker; then everything the service writes is searched.
+Behaviour that was consented to (pages, properties, session ids) is stored as it is; here it carries no canary but in
+events that are refused.
+"""
+
+import base64
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+import redis
+
+from tests.cast import Program, event, now
+from tests.conformance.surface import CALLS
+from tests.consent.rights import overdue
+from tests.journeys.server import Server, serving
+from tests.stack import ROOT
+
+MARK = "zqcanary"
+PATIENCE = 40.0
+
+
+class Canaries:
+    """Values that occur nowhere else, all with one mark in them."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __call__(self, what: str) -> str:
+        self.made += 1
+        return f"{MARK}{what}{self.made:04d}"
+
+
+@pytest.fixture
+def broker() -> redis.Redis:
+    connected: redis.Redis = redis.Redis.from_url(os.environ["REDIS_URL"])
+    connected.flushdb()
+    return connected
+
+
+@pytest.fixture
+def server(database: None, tmp_path: Path) -> Iterator[Server]:
+    with serving(tmp_path) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def working(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A Celery worker with its beat, killed at the end of the block."""
+    command = [sys.executable, "-m", "celery", "-A", "config.celery", "worker", "-B", "-c", "1", "--loglevel", "DEBUG"]
+    with (folder / "worker.log").open("ab") as log:
+        process = subprocess.Popen(
+            [*command, "--schedule", str(folder / "beat")],
+            env={**os.environ, "ZHIQING_ROLE": "worker", "ZHIQING_SWEEP_SECONDS": "1"},
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)
+
+
+class Backend:
+    """Calls over HTTP, as a mini-program's backend makes them."""
+
+    def __init__(self, server: Server, program: Program) -> None:
+        self.program = program
+        self._http = httpx.Client(
+            base_url=f"{server.base_url}/api/v1/", trust_env=False, timeout=20,
+            headers={"Authorization": f"Bearer {program.key}"},
+        )  # fmt: skip
+
+    def call(self, method: str, path: str, body: Any = None, **more: Any) -> httpx.Response:
+        return self._http.request(method, path, **({} if body is None else {"json": body}), **more)
+
+    def known(self, canary: Canaries, openid: str) -> None:
+        """A subject with consents, evidence and a profile."""
+        for purpose in ("analytics", "personalisation"):
+            body = {
+                "subject": {"openid": openid}, "notice": self.program.notice, "locale": "en", "method": "dialog",
+                "act": "single", "decisions": [{"purpose": purpose, "decision": "given"}],
+                "evidence": {"button_id": canary("button"), "document": canary("document")},
+            }  # fmt: skip
+            assert self.call("POST", "consents", body, headers={"Idempotency-Key": canary("key")}).status_code == 201
+        profile = {"subject": {"openid": openid}, "attributes": {"city": canary("city"), "nickname": canary("nick")}}
+        assert self.call("PUT", "profile", profile).status_code == 200
+        assert self.call("POST", "events", {"events": [event(openid, "e1", page="pages/index")]}).json()["stored"] == 1
+
+    def request(self, openid: str, kind: str, **more: Any) -> str:
+        filed = self.call("POST", "requests", {"subject": {"openid": openid}, "kind": kind, "locale": "en"} | more)
+        assert filed.status_code == 202, filed.text
+        return str(filed.json()["request_id"])
+
+    def ended(self, request_id: str) -> str:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            state = str(self.call("GET", f"requests/{request_id}").json()["state"])
+            if state in {"completed", "completed_no_data", "partially_completed", "failed", "rejected"}:
+                return state
+            time.sleep(0.2)
+        raise AssertionError(f"the worker takes longer than {PATIENCE} s")
+
+
+def refused(backend: Backend, canary: Canaries, openid: str) -> None:
+    """Everything that is refused, with canaries where values go."""
+    old = now() - timedelta(days=30)
+    for sent in (
+        event(canary("nobody"), canary("id")),
+        event(openid, canary("id"), name=canary("name")),
+        event(openid, canary("id"), properties={canary("property"): canary("value")}),
+        event(openid, canary("id"), page=f"pages/x?{canary('query')}"),
+        event(openid, canary("id"), old, page=canary("page")),
+        event(openid, canary("id"), context={canary("context"): canary("value")}),
+        event(openid, canary("id"), session_id=canary("session"), dwell_ms=-1),
+        {canary("field"): canary("value")},
+    ):
+        answer = backend.call("POST", "events", {"events": [sent]})
+        assert answer.json()["stored"] == 0, answer.text
+    for call in CALLS:
+        address = call.address(backend.program)
+        backend.call(call.method, address, {canary("field"): {canary("field"): canary("value")}})
+        backend.call(call.method, address, content=b'{"x": "' + canary("half").encode())
+        backend.call(call.method, address, call.body and call.body(backend.program, canary("stranger")), headers={
+            "Authorization": f"Bearer zq_{canary('key')}_{canary('secret')}"})  # fmt: skip
+        backend.call(call.method, f"{canary('path')}/{address}?{canary('query')}={canary('value')}")
+    for path in (f"notices/{canary('hash')}", f"requests/{canary('id')}", f"requests?cursor={canary('cursor')}",
+                 f"notices/current?program={canary('program')}", f"reports/{canary('metric')}"):  # fmt: skip
+        assert backend.call("GET", path).status_code >= 400
+
+
+def failing(backend: Backend, canary: Canaries, owner: psycopg.Connection) -> int:
+    """Calls that end in a 500 because a table is closed for the time; answers how many did."""
+    failed = 0
+    closed = ("subject_identifier", "consent_record", "event", "profile_attribute", "request_subject", "subject_lookup")
+    for table in closed:
+        owner.execute(f"REVOKE ALL ON {table} FROM zq_app, zq_ingest".encode())
+    try:
+        for call in CALLS:
+            body = call.body(backend.program, canary("unlucky")) if call.body else None
+            failed += backend.call(call.method, call.address(backend.program), body).status_code == 500
+    finally:
+        for table, granted in privileges().items():
+            for grantee, allowed in granted:
+                owner.execute(f"GRANT {allowed} ON {table} TO {grantee}".encode())
+    return failed
+
+
+def privileges() -> dict[str, list[tuple[str, str]]]:
+    """What the migrations grant on the tables that `failing` closes."""
+    consent = import_module("consent.migrations.0004_grants").APPLICATION
+    tracking = import_module("tracking.migrations.0003_access")
+    named = ("subject_identifier", "consent_record", "profile_attribute", "request_subject", "subject_lookup")
+    found = {table: [("zq_app", consent[table])] for table in named}
+    return found | {"event": [("zq_app", tracking.APPLICATION["event"]), ("zq_ingest", f"INSERT ({tracking.COPIED})")]}
+
+
+# --- The search ------------------------------------------------------------------------------------------------------
+
+
+def in_database(owner: psycopg.Connection) -> list[str]:
+    """table.column of every canary, looked for in each value as text and in the bytes of bytea."""
+    columns = owner.execute(
+        "SELECT c.relname, a.attname, a.atttypid = 'bytea'::regtype FROM pg_class c JOIN pg_attribute a"
+        " ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped WHERE c.relkind IN ('r', 'p')"
+        " AND c.relnamespace = 'public'::regnamespace AND NOT c.relispartition"
+    ).fetchall()
+    found = []
+    for table, column, is_bytes in columns:
+        test = f"position('{MARK}'::bytea in \"{column}\") > 0" if is_bytes else f"\"{column}\"::text LIKE '%{MARK}%'"
+        if owner.execute(f'SELECT 1 FROM "{table}" WHERE {test} LIMIT 1'.encode()).fetchone():
+            found.append(f"{table}.{column}")
+    return found
+
+
+def in_statistics(owner: psycopg.Connection) -> bool:
+    """The planner's samples of columns, and statements that sessions show."""
+    queries = owner.execute(
+        "SELECT 1 FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE %s", [f"%{MARK}%"]
+    )
+    return queries.fetchone() is not None
+
+
+def needles() -> list[bytes]:
+    """The mark as it is, in hexadecimal, and in base64 at each of its three alignments (Celery's message bodies)."""
+    mark = MARK.encode()
+    shifted = [base64.b64encode(b"-" * shift + mark + b"-" * 3) for shift in range(3)]
+    # Characters that share bits with a neighbour of the mark are cut off.
+    inner = [text[-(-shift * 8 // 6) : (shift + len(mark)) * 8 // 6] for shift, text in enumerate(shifted)]
+    return [mark, mark.hex().encode(), *inner]
+
+
+def holds(data: bytes) -> bool:
+    return any(needle in data for needle in needles())
+
+
+def values(broker: redis.Redis, key: bytes) -> list[bytes]:
+    """Everything below a key, as it is: DUMP compresses."""
+    read: dict[bytes, Any] = {
+        b"string": lambda: [broker.get(key)],
+        b"list": lambda: broker.lrange(key, 0, -1),
+        b"set": lambda: broker.smembers(key),
+        b"zset": lambda: broker.zrange(key, 0, -1),
+        b"hash": lambda: [part for pair in broker.hgetall(key).items() for part in pair],
+    }
+    kind: Any = broker.type(key)
+    return [value for value in read[kind]() if value is not None]
+
+
+def in_redis(broker: redis.Redis) -> list[str]:
+    return [repr(key) for key in broker.scan_iter() if any(holds(held) for held in [key, *values(broker, key)])]
+
+
+def in_files(*folders: Path) -> list[str]:
+    """Files with a canary, also in base64 or hexadecimal."""
+    files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
+    return [str(file) for file in files if holds(file.read_bytes())]
+
+
+def var_folders(tmp_path: Path) -> list[Path]:
+    """What the tests' stack, the web server and the worker write; the cluster's own files are asked by SQL."""
+    folders = [tmp_path, Path(os.environ["VAR"])]
+    stack = Path(os.environ.get("ZHIQING_TEST_VAR") or ROOT / "var" / "test")
+    return folders + [folder for folder in (stack / "log", stack / "redis") if folder.exists()]
+
+
+def searched(owner: psycopg.Connection, broker: redis.Redis, tmp_path: Path) -> None:
+    assert in_database(owner) == []
+    assert not in_statistics(owner)
+    assert in_redis(broker) == []
+    assert in_files(*var_folders(tmp_path)) == []
+
+
+def test_the_search_finds_what_is_there(
+    owner: psycopg.Connection, program: Program, broker: redis.Redis, tmp_path: Path
+) -> None:
+    """A test of the test."""
+    owner.execute("INSERT INTO page (program_id, path) VALUES (%s, %s)", [program.id, MARK])
+    broker.rpush("celery", f"message {MARK}")
+    (tmp_path / "some.log").write_text(f"said {MARK}")
+    assert in_database(owner) == ["page.path"]
+    assert in_redis(broker) == ["b'celery'"]
+    for shift in range(3):
+        broker.flushdb()
+        broker.hset("unacked", "1", base64.b64encode(b"x" * shift + f"args {MARK}, more".encode()).decode())
+        assert in_redis(broker) == ["b'unacked'"], shift
+    assert in_files(*var_folders(tmp_path)) == [str(tmp_path / "some.log")]
+    broker.flushdb()
+
+
+def test_no_canary_is_anywhere(
+    server: Server, program: Program, other: Program, owner: psycopg.Connection, broker: redis.Redis, tmp_path: Path
+) -> None:
+    canary = Canaries()
+    openid = canary("openid")
+    backend = Backend(server, program)
+    backend.known(canary, openid)
+    refused(backend, canary, openid)
+    refused(Backend(server, other), canary, openid)
+    assert failing(backend, canary, owner) >= 5
+    # Queued while no worker takes it: the messages are in Redis.
+    access = backend.request(openid, "access", verification={"method": canary("method"), "at": now().isoformat()})
+    assert broker.dbsize()
+    searched(owner, broker, tmp_path)
+    with working(tmp_path):
+        assert backend.ended(access) == "completed"
+        changes = {"attributes": {"city": canary("city")}, "identifiers": {"external_id": canary("external")}}
+        assert backend.ended(backend.request(openid, "rectification", changes=changes)) == "completed"
+        searched(owner, broker, tmp_path)
+    crashed(backend, canary, owner, server, tmp_path, openid)
+    searched(owner, broker, tmp_path)
+
+
+def crashed(
+    backend: Backend, canary: Canaries, owner: psycopg.Connection, server: Server, tmp_path: Path, openid: str
+) -> None:
+    """The worker is killed in the middle of an erasure, and the web server in the middle of a call."""
+    erasure = backend.request(openid, "erasure")
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as holding:
+        holding.execute("SELECT FROM profile_attribute FOR UPDATE")
+        overdue(owner)
+        with working(tmp_path):
+            waiting(owner)
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as holding:
+        holding.execute("LOCK TABLE consent_record IN ACCESS EXCLUSIVE MODE")
+        hurried = httpx.Timeout(1.0)
+        body = next(call for call in CALLS if call.name == "record_consents").body
+        assert body is not None
+        with contextlib.suppress(httpx.TransportError):
+            backend.call("POST", "consents", body(backend.program, canary("hanging")), timeout=hurried)
+        server.kill()
+    server.start()
+    owner.execute("UPDATE holder_run SET lease_until = now() WHERE lease_until IS NOT NULL")
+    with working(tmp_path):
+        assert backend.ended(erasure) == "completed"
+
+
+def waiting(owner: psycopg.Connection) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not owner.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
+        assert time.monotonic() < deadline, "the erasure never came to the table that is held"
+        time.sleep(0.1)
