@@ -80,7 +80,7 @@ def test_a_request_is_due_after_fifteen_working_days(received: str, due: str) ->
         (
             {"kind": "rectification", "changes": {"attributes": {"shoe_size": "43"}}},
             "undeclared_attribute",
-            "/changes/attributes/shoe_size",
+            "/changes/attributes",
         ),
         (
             {"kind": "rectification", "changes": {"identifiers": {"openid": " x"}}},
