@@ -24,7 +24,7 @@ from rich.table import Table
 from config import simulation
 from config.embedded import EmbeddedError
 from config.serve import ROOT, ServeError, Stack, interruptible, running
-from config.simulation import Event, Person, Plan
+from config.simulation import Event, Person, Plan, number_of
 from tracking.client import Client, ClientError
 from tracking.management.progress import Report, progress
 from tracking.parallel import each
@@ -204,7 +204,9 @@ class Demo:
                 self.story.consents += len(answer["records"])
                 self.story.decisions["withdrawn"] += len(answer["records"])
                 report("withdrawals", done, len(leaving))
-        after = [simulation.view(person.openid, f"{person.openid}-after", datetime.now(UTC)) for person in leaving]
+        after = [
+            simulation.view(person.openid, f"{number_of(person.openid)}-after", datetime.now(UTC)) for person in leaving
+        ]
         self._send(client, after, ["consent_withdrawn"] * len(after))
 
     def requests(self, client: Client) -> None:
@@ -244,9 +246,11 @@ class Demo:
         for person in erased:
             self.story.expect("the state of an erased subject", state(person.openid), "unknown")
         for person in (person for person in asking if person.asks == "rectification"):
-            self.story.expect("the state under a rectified openid", state(f"{person.openid}-new"), "given")
+            self.story.expect("the state under a rectified openid", state(f"{number_of(person.openid)}-new"), "given")
             self.story.expect("the state under the openid before it", state(person.openid), "unknown")
-        after = [simulation.view(person.openid, f"{person.openid}-after", datetime.now(UTC)) for person in erased]
+        after = [
+            simulation.view(person.openid, f"{number_of(person.openid)}-after", datetime.now(UTC)) for person in erased
+        ]
         self._send(client, after, ["consent_missing"] * len(after))
         gone = {person.openid for person in erased}
         events = sum(found.get(openid, 0) for found in self.plan.visited.values() for openid in gone)
@@ -270,7 +274,7 @@ def _request(person: Person) -> dict[str, Any]:
     if person.asks == "rectification":
         asked["changes"] = {
             "attributes": {"city": "Shanghai"},
-            "identifiers": {"openid": f"{person.openid}-new"},
+            "identifiers": {"openid": f"{number_of(person.openid)}-new"},
         }
     return asked
 

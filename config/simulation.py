@@ -76,7 +76,7 @@ def plan(*, subjects: int, requests: int, seed: int, today: date, zone: ZoneInfo
             if person.decision == GIVEN and rng.random() < ACTIVE:
                 for number in range(rng.choice((1, 1, 1, 2))):
                     for event in _session(
-                        f"{_number(person.openid)}-{day:%m%d}-{number}", person.openid, day, zone, rng
+                        f"{number_of(person.openid)}-{day:%m%d}-{number}", person.openid, day, zone, rng
                     ):
                         _add(made, event, "stored")
                         made.visited[day][person.openid] += 1
@@ -110,9 +110,9 @@ def _people(subjects: int, requests: int, rng: random.Random) -> list[Person]:
     return people
 
 
-def _number(openid: str) -> str:
+def number_of(openid: str) -> str:
     """A person's number, for ids of their events: an event that repeats its subject's own identifier is refused."""
-    return openid.removeprefix("sim-")
+    return openid.rpartition("-")[2]
 
 
 def _session(session: str, openid: str, day: date, zone: ZoneInfo, rng: random.Random) -> Iterator[Event]:
@@ -147,10 +147,13 @@ def _unwelcome(made: Plan, rng: random.Random) -> Iterator[tuple[Event, str]]:
     without = [(person.openid, why[person.decision]) for person in made.people if person.decision != GIVEN]
     without += [(f"stranger-{number}", "consent_missing") for number in range(STRANGERS)]
     for openid, code in without:
-        yield view(openid, f"{_number(openid)}-x", made.consented_at() + timedelta(hours=rng.randrange(12, 120))), code
+        yield (
+            view(openid, f"{number_of(openid)}-x", made.consented_at() + timedelta(hours=rng.randrange(12, 120))),
+            code,
+        )
     agreeing = [person.openid for person in made.people if person.decision == GIVEN][:LEAKS]
     for openid in agreeing:
-        leaking = view(openid, f"{openid}-leak", made.consented_at() + timedelta(days=1))
+        leaking = view(openid, f"{number_of(openid)}-leak", made.consented_at() + timedelta(days=1))
         yield leaking | {"properties": {"referrer_page": "pages/call/13800138000"}}, "identifier_in_property"
 
 

@@ -234,15 +234,16 @@ class Model:
         """The records in the order in which they are in force, each until its own end or the next one's start.
 
         A consent to a version already superseded ends before it starts: it authorises nothing and ends nothing. One
-        that comes late, dated before the record already in force, adds nothing, or (generous) the time before it.
+        that comes late, dated before the start of the newest record, adds nothing, or (generous) what its own times say.
+        The service compares its date, not its own start, with that start, which may be a notice's effective time after
+        the consent: it then passes over a consent that the text takes. Both answers are let pass until it does.
         """
         valid: list[Consent] = []
         for consent in held.consents:
             end = self.ends(consent, purpose)
             if end is not None and end <= consent.starts:
                 continue
-            in_force = [other for other in valid if other.starts <= consent.received_at]
-            if not generous and any(other.starts > consent.starts for other in in_force):
+            if not generous and valid and consent.at < valid[-1].starts:
                 continue
             valid.append(consent)
         valid.sort(key=lambda consent: (consent.starts, consent.order))
