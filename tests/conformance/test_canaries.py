@@ -8,6 +8,7 @@ events that are refused.
 import base64
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -24,12 +25,14 @@ import pytest
 import redis
 
 from tests.cast import Program, event, now
+from tests.conformance.search import Search
 from tests.conformance.surface import CALLS
 from tests.consent.rights import overdue
 from tests.journeys.server import Server, serving
 from tests.stack import ROOT
 
-MARK = "zqcanary"
+MARK = f"zqcanary{secrets.token_hex(3)}"
+"""Anew for each run: the write-ahead log remembers."""
 PATIENCE = 40.0
 
 
@@ -172,103 +175,30 @@ def privileges() -> dict[str, list[tuple[str, str]]]:
     return found | {"event": [("zq_app", tracking.APPLICATION["event"]), ("zq_ingest", f"INSERT ({tracking.COPIED})")]}
 
 
-# --- The search ------------------------------------------------------------------------------------------------------
-
-
-def in_database(owner: psycopg.Connection) -> list[str]:
-    """table.column of every canary, looked for in each value as text and in the bytes of bytea."""
-    columns = owner.execute(
-        "SELECT c.relname, a.attname, a.atttypid = 'bytea'::regtype FROM pg_class c JOIN pg_attribute a"
-        " ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped WHERE c.relkind IN ('r', 'p')"
-        " AND c.relnamespace = 'public'::regnamespace AND NOT c.relispartition"
-    ).fetchall()
-    found = []
-    for table, column, is_bytes in columns:
-        test = f"position('{MARK}'::bytea in \"{column}\") > 0" if is_bytes else f"\"{column}\"::text LIKE '%{MARK}%'"
-        if owner.execute(f'SELECT 1 FROM "{table}" WHERE {test} LIMIT 1'.encode()).fetchone():
-            found.append(f"{table}.{column}")
-    return found
-
-
-def in_statistics(owner: psycopg.Connection) -> bool:
-    """The planner's samples of columns, and statements that sessions show."""
-    queries = owner.execute(
-        "SELECT 1 FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE %s", [f"%{MARK}%"]
-    )
-    return queries.fetchone() is not None
-
-
-def needles() -> list[bytes]:
-    """The mark as it is, in hexadecimal, and in base64 at each of its three alignments (Celery's message bodies)."""
-    mark = MARK.encode()
-    shifted = [base64.b64encode(b"-" * shift + mark + b"-" * 3) for shift in range(3)]
-    # Characters that share bits with a neighbour of the mark are cut off.
-    inner = [text[-(-shift * 8 // 6) : (shift + len(mark)) * 8 // 6] for shift, text in enumerate(shifted)]
-    return [mark, mark.hex().encode(), *inner]
-
-
-def holds(data: bytes) -> bool:
-    return any(needle in data for needle in needles())
-
-
-def values(broker: redis.Redis, key: bytes) -> list[bytes]:
-    """Everything below a key, as it is: DUMP compresses."""
-    read: dict[bytes, Any] = {
-        b"string": lambda: [broker.get(key)],
-        b"list": lambda: broker.lrange(key, 0, -1),
-        b"set": lambda: broker.smembers(key),
-        b"zset": lambda: broker.zrange(key, 0, -1),
-        b"hash": lambda: [part for pair in broker.hgetall(key).items() for part in pair],
-    }
-    kind: Any = broker.type(key)
-    return [value for value in read[kind]() if value is not None]
-
-
-def in_redis(broker: redis.Redis) -> list[str]:
-    return [repr(key) for key in broker.scan_iter() if any(holds(held) for held in [key, *values(broker, key)])]
-
-
-def in_files(*folders: Path) -> list[str]:
-    """Files with a canary, also in base64 or hexadecimal."""
-    files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
-    return [str(file) for file in files if holds(file.read_bytes())]
-
-
-def var_folders(tmp_path: Path) -> list[Path]:
-    """What the tests' stack, the web server and the worker write; the cluster's own files are asked by SQL."""
-    folders = [tmp_path, Path(os.environ["VAR"])]
-    stack = Path(os.environ.get("ZHIQING_TEST_VAR") or ROOT / "var" / "test")
-    return folders + [folder for folder in (stack / "log", stack / "redis") if folder.exists()]
-
-
-def searched(owner: psycopg.Connection, broker: redis.Redis, tmp_path: Path) -> None:
-    assert in_database(owner) == []
-    assert not in_statistics(owner)
-    assert in_redis(broker) == []
-    assert in_files(*var_folders(tmp_path)) == []
-
-
 def test_the_search_finds_what_is_there(
     owner: psycopg.Connection, program: Program, broker: redis.Redis, tmp_path: Path
 ) -> None:
     """A test of the test."""
-    owner.execute("INSERT INTO page (program_id, path) VALUES (%s, %s)", [program.id, MARK])
-    broker.rpush("celery", f"message {MARK}")
-    (tmp_path / "some.log").write_text(f"said {MARK}")
-    assert in_database(owner) == ["page.path"]
-    assert in_redis(broker) == ["b'celery'"]
+    search = Search(f"zqsought{secrets.token_hex(3)}", owner, broker, tmp_path)
+    assert search.everywhere() == []
+    owner.execute("INSERT INTO page (program_id, path) VALUES (%s, %s)", [program.id, search.mark])
+    broker.rpush("celery", f"message {search.mark}")
+    (tmp_path / "some.log").write_text(f"said {search.mark}")
+    assert search.in_database() == ["page.path"]
+    assert search.in_redis() == ["b'celery'"]
     for shift in range(3):
         broker.flushdb()
-        broker.hset("unacked", "1", base64.b64encode(b"x" * shift + f"args {MARK}, more".encode()).decode())
-        assert in_redis(broker) == ["b'unacked'"], shift
-    assert in_files(*var_folders(tmp_path)) == [str(tmp_path / "some.log")]
+        broker.hset("unacked", "1", base64.b64encode(b"x" * shift + f"args {search.mark}, more".encode()).decode())
+        assert search.in_redis() == ["b'unacked'"], shift
+    assert search.in_files() == [str(tmp_path / "some.log")]
     broker.flushdb()
+    assert search.in_cluster() or not search.cluster()
 
 
 def test_no_canary_is_anywhere(
     server: Server, program: Program, other: Program, owner: psycopg.Connection, broker: redis.Redis, tmp_path: Path
 ) -> None:
-    canary = Canaries()
+    canary, search = Canaries(), Search(MARK, owner, broker, tmp_path)
     openid = canary("openid")
     backend = Backend(server, program)
     backend.known(canary, openid)
@@ -278,14 +208,14 @@ def test_no_canary_is_anywhere(
     # Queued while no worker takes it: the messages are in Redis.
     access = backend.request(openid, "access", verification={"method": canary("method"), "at": now().isoformat()})
     assert broker.dbsize()
-    searched(owner, broker, tmp_path)
+    assert search.everywhere() == []
     with working(tmp_path):
         assert backend.ended(access) == "completed"
         changes = {"attributes": {"city": canary("city")}, "identifiers": {"external_id": canary("external")}}
         assert backend.ended(backend.request(openid, "rectification", changes=changes)) == "completed"
-        searched(owner, broker, tmp_path)
+        assert search.everywhere() == []
     crashed(backend, canary, owner, server, tmp_path, openid)
-    searched(owner, broker, tmp_path)
+    assert search.everywhere() == []
 
 
 def crashed(

@@ -124,6 +124,7 @@ class Withdrawer:
     """Ends grants and begins them anew, on subjects that no other withdrawer has.
 
     `lag`: how many others are ended before one is counted again and begun anew; `pause_s`: a wait before that, too.
+    The last ones stay ended: `left`, to be counted when nobody sends any more.
     """
 
     base_url: str
@@ -136,6 +137,7 @@ class Withdrawer:
     every_erasure: int
     until_leak: bool = False
     endings: list[Ending] = field(default_factory=list)
+    left: list[Ending] = field(default_factory=list)
     error: BaseException | None = None
 
     def run(self) -> None:
@@ -144,12 +146,11 @@ class Withdrawer:
                 subjects, ended = itertools.cycle(self.subjects), deque[tuple[Ending, str | None]]()
                 for number in range(1, self.rounds + 1):
                     ended.append(self._end(client, database, next(subjects), erase=number % self.every_erasure == 0))
-                    if len(ended) > self.lag:
+                    if len(ended) > self.lag and number < self.rounds:
                         self._begin_anew(client, database, *ended.popleft())
                     if self.until_leak and any(ending.leaked for ending in self.endings):
                         return
-                for left in ended:
-                    self._begin_anew(client, database, *left)
+                self.left = [ending for ending, _ in ended]
         except BaseException as error:
             self.error = error
 
@@ -210,7 +211,7 @@ def stored(database: psycopg.Connection, openid: str) -> int:
 
 
 def withdraw(withdrawers: Sequence[Withdrawer]) -> list[Ending]:
-    """Run them side by side; answers all their endings."""
+    """Run them side by side to their end; answers all their endings."""
     threads = [threading.Thread(target=withdrawer.run, daemon=True) for withdrawer in withdrawers]
     for thread in threads:
         thread.start()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cast import Program
 from tests.journeys.server import Server, serving
-from tests.tracking.barrier_load import Ending, Withdrawer, ingesting, name_subjects, withdraw, without_lock
+from tests.tracking.barrier_load import Ending, Withdrawer, ingesting, name_subjects, stored, withdraw, without_lock
 
 HOT = [f"hot-{number}" for number in range(40)]
 PATIENCE_S = 10.0
@@ -74,6 +74,8 @@ def loaded(
     ]
     with ingesting(server.base_url, program.key, subjects, clients=clients, batch=batch, totals=run.answers):
         run.endings = withdraw(acting)
+    for ending in (ending for withdrawer in acting for ending in withdrawer.left):
+        ending.again = stored(owner, ending.openid)
     print(run.report())  # noqa: T201  for `pytest -rP`
     gate_kept(owner)
     return run
@@ -92,6 +94,7 @@ def test_nothing_becomes_visible_after_an_acknowledgement(
     with serving(tmp_path) as server:
         run = loaded(server, program, owner, HOT, endings=endings)
     assert len(run.endings) == endings
+    assert all(ending.again is not None for ending in run.endings)
     assert {ending.kind for ending in run.endings} == {"withdrawal", "erasure"}
     assert run.leaks == []
     # The load was one: batches met open and closed gates.
