@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 SERVERS = (*postgres.LOGINS, "REDIS_URL")
 PREPARATION = (("create_roles",), ("create_keyring",), ("migrate", "--no-input"))
+PORT_SECONDS = 3
 READY_SECONDS = 90
 STOP_SECONDS = 12
 SETTLED_SECONDS = 30
@@ -243,7 +244,21 @@ def external(environment: Mapping[str, str]) -> bool:
 
 
 def listen(port: int) -> socket.socket:
-    """The web server's socket. The supervisor holds it, so that callers wait, not fail, while a new server starts."""
+    """The web server's socket. The supervisor holds it, so that callers wait, not fail, while a new server starts.
+
+    A port that is taken may be let go at once: the workers of a server that was killed are answering their last calls.
+    """
+    deadline = time.monotonic() + PORT_SECONDS
+    while True:
+        try:
+            return _bound(port)
+        except PortTaken:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(TICK)
+
+
+def _bound(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
