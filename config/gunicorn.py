@@ -67,5 +67,7 @@ worker_class = Worker
 logger_class = JsonLogger
 accesslog = None
 graceful_timeout = 10
+# Whether X-Forwarded-Proto is believed is said in one place, by ZHIQING_TLS_PROXY; gunicorn would believe this machine's.
+secure_scheme_headers: dict[str, str] = {}
 # Its control socket would be a way in beside the API.
 control_socket_disable = True

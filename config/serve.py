@@ -28,6 +28,8 @@ from config import embedded, postgres, processes
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 SERVERS = (*postgres.LOGINS, "REDIS_URL")
+# What is answered on 127.0.0.1 only has no TLS, unless the environment says that a proxy ends it.
+LOOPBACK = {"ZHIQING_TLS": "0"}
 PREPARATION = (("create_roles",), ("create_keyring",), ("migrate", "--no-input"))
 PORT_SECONDS = 3
 READY_SECONDS = 90
@@ -222,7 +224,7 @@ def running(
             services, folder = None, embedded.prepare(var)
             stack.enter_context(processes.locked(folder / "lock", folder))
             embedded.write_stack_file(folder, {})
-        environment = {**os.environ, "VAR": str(folder), "PYTHONUNBUFFERED": "1", **(settings or {})}
+        environment = {**LOOPBACK, **os.environ, "VAR": str(folder), "PYTHONUNBUFFERED": "1", **(settings or {})}
         for step in PREPARATION:
             manage(step, {**environment, "ZHIQING_ROLE": "owner"})
         supervisor = Supervisor(programs(folder, environment, listener.fileno()), services, listener, say)
