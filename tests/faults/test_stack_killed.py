@@ -50,28 +50,26 @@ class Recovery:
     whole_s: float
 
 
-def kill_under(traffic: Traffic, stack: Served, order: list[list[str]]) -> list[Recovery]:
+def kill_under(traffic: Traffic, stack: Served, order: list[list[str]], recovered: list[Recovery]) -> None:
     """kill -9 in this order, at random moments, while the backends work; each time the stack must recover by itself."""
-    recovered = []
     with traffic, traffic.client() as client:
-        traffic.probe(client, RECOVERY_S)
+        traffic.probe(client, time.monotonic(), RECOVERY_S)
         for kinds in order:
             time.sleep(random.uniform(0.2, 1.2))
             recovered.append(recovery(traffic, client, stack, kinds))
             traffic.check()
     traffic.check()
-    return recovered
 
 
 def recovery(traffic: Traffic, client: Client, stack: Served, kinds: list[str]) -> Recovery:
-    began = time.monotonic()
+    killed_at = time.monotonic()
     replaced = [stack.kill(kind) for kind in kinds]
-    event_s, request_s = traffic.probe(client, RECOVERY_S)
+    event_s, request_s = traffic.probe(client, killed_at, RECOVERY_S)
     wait_for("the whole stack", lambda: stack.ready() and all(one() for one in replaced), RECOVERY_S)
-    return Recovery(" + ".join(kinds), event_s, request_s, time.monotonic() - began)
+    return Recovery(" + ".join(kinds), event_s, request_s, time.monotonic() - killed_at)
 
 
-def told(recovered: list[Recovery], seen: Remembered, took: float) -> str:
+def told(recovered: list[Recovery], seen: Remembered) -> str:
     lines = ["killed, times: seconds until an event was stored, a request completed, all processes ran (p50, max)"]
     for killed in sorted({one.killed for one in recovered}):
         ours = [one for one in recovered if one.killed == killed]
@@ -79,21 +77,22 @@ def told(recovered: list[Recovery], seen: Remembered, took: float) -> str:
         shown = "  ".join(f"{median(seconds):6.2f} {max(seconds):6.2f}" for seconds in columns)
         lines.append(f"{killed:16} {len(ours)}: {shown}")
     lines.append(
-        f"acknowledged: {len(seen.events)} events, {seen.acts.total()} consents, {len(seen.requests)} requests, of which"
-        f" the last ended after {took:.1f} s; batches given up: {len(seen.abandoned)}; calls repeated: {seen.repeats}\n"
+        f"acknowledged: {len(seen.events)} events, {seen.acts.total()} consents, {len(seen.requests)} requests;"
+        f" batches given up: {len(seen.abandoned)}; calls repeated: {seen.repeats}\n"
     )
     return "\n".join(lines)
 
 
 def run(stack: Served, traffic: Traffic, blocker: DjangoDbBlocker, order: list[list[str]]) -> None:
     """What it writes is shown by pytest -rP, and where the test fails."""
+    recovered: list[Recovery] = []
     try:
-        recovered = kill_under(traffic, stack, order)
+        kill_under(traffic, stack, order, recovered)
         took = aftermath.check_requests(stack, traffic, blocker)
-        sys.stdout.write(told(recovered, traffic.seen, took))
+        sys.stdout.write(f"the last request ended {took:.1f} s after the last call\n")
         aftermath.check_rows(stack, traffic.seen)
     finally:
-        sys.stdout.write(stack.said())
+        sys.stdout.write(told(recovered, traffic.seen) + stack.said())
 
 
 def test_one_process_of_each_kind_killed(stack: Served, traffic: Traffic, django_db_blocker: DjangoDbBlocker) -> None:

@@ -154,14 +154,13 @@ class Traffic:
             self.seen.states[openid] = made["records"][0]["state"]
         return str(made["subject_id"])
 
-    def probe(self, client: Client, patience_s: float) -> tuple[float, float]:
-        """(seconds until an event is stored, seconds until a request filed then is completed)."""
-        began = time.monotonic()
+    def probe(self, client: Client, since: float, patience_s: float) -> tuple[float, float]:
+        """Seconds from then (by the monotonic clock) until an event is stored, and a request filed after it completed."""
         self.store(client, self.events(STEADY, 1))
-        stored = time.monotonic() - began
+        stored_at = time.monotonic()
         filed = client.request({"subject": {"openid": "nobody"}, "kind": "access", "locale": "en"})
         self.seen.probes.append(filed["request_id"])
         while client.request_state(filed["request_id"])["state"] != "completed_no_data":
-            assert time.monotonic() - began < patience_s, "no request is completed any more"
+            assert time.monotonic() - since < patience_s, "no request is completed any more"
             time.sleep(0.05)
-        return stored, time.monotonic() - began
+        return stored_at - since, time.monotonic() - since
