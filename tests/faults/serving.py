@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from config import embedded, env, serve
+from config import embedded, env, processes, serve
 from tests.stack import ROOT
 
 START_S = 120.0
@@ -38,7 +38,8 @@ class Served:
 
     def start(self) -> None:
         """Returns when it says that it serves."""
-        command = [sys.executable, "-m", "config.serve", f"--port={self.port}", f"--var={self.var}"]
+        asked = [sys.executable, "-m", "config.serve", f"--port={self.port}", f"--var={self.var}"]
+        command = processes.tethered(asked, death=signal.SIGTERM)
         with self._said.open("wb") as said:
             self._process = subprocess.Popen(command, cwd=ROOT, env=_outside() | SETTINGS, stdout=said, stderr=said)
         wait_for("make serve", self._serving, START_S)

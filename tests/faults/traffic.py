@@ -1,5 +1,6 @@
 """Backends that never stop: they send and ask again until they are answered, and remember what was acknowledged."""
 
+import random
 import threading
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ ONCE = Patience(attempts=1)
 STEADY = [f"steady-{number}" for number in range(6)]
 FICKLE = [f"fickle-{number}" for number in range(4)]
 BATCH = 20
+REPEATED = 0.1
 OF_EACH = 3
 """Events of a subject who then files a request."""
 PAUSE_S = 0.05
@@ -104,13 +106,20 @@ class Traffic:
         ]
 
     def _send_all(self, client: Client) -> None:
-        self.store(client, self.events(STEADY, BATCH))
+        """Now and then some events are sent once more among new ones, as where an answer was lost."""
+        batch = self.events(STEADY, BATCH)
+        self.store(client, batch)
+        if random.random() < REPEATED:
+            again = self.store(client, [*batch[::2], *self.events(STEADY, BATCH)])
+            assert set(again[: len(batch[::2])]) == {"duplicate"}
 
-    def store(self, client: Client, batch: list[dict[str, Any]]) -> None:
-        """Send until all of it is acknowledged as stored."""
+    def store(self, client: Client, batch: list[dict[str, Any]]) -> list[str]:
+        """Send until all of it is acknowledged as stored; answers the results."""
         sent = client.events(batch)
-        assert {each["result"] for each in sent.results} <= {"stored", "duplicate"}, sent.refused()
+        results = [str(each["result"]) for each in sent.results]
+        assert set(results) <= {"stored", "duplicate"}, sent.refused()
         self.seen.events |= {event["event_id"]: event["subject"]["openid"] for event in batch}
+        return results
 
     def _send_once(self, client: Client) -> None:
         batch = self.events(STEADY, BATCH)
