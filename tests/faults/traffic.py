@@ -13,7 +13,7 @@ from typing import Any
 
 from tracking.client import Client, ClientError, Patience
 
-ENDLESS = Patience(attempts=300, first_s=0.05, longest_s=0.5)
+ENDLESS = Patience(attempts=90, first_s=0.05, longest_s=0.5)
 ONCE = Patience(attempts=1)
 STEADY = [f"steady-{number}" for number in range(6)]
 FICKLE = [f"fickle-{number}" for number in range(4)]
