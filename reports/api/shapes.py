@@ -62,6 +62,10 @@ class SessionsAsked(ReportAsked):
     """Sessions by day, week or month; weeks and months touched count whole."""
 
 
+class QualityAsked(ReportAsked):
+    """What became of the events sent, by day, week or month of their receipt; weeks and months touched count whole."""
+
+
 class RetentionAsked(ReportAsked):
     """Cohorts by `interval`; `periods` cells each, period 0 the first. Events left out mean any event."""
 
@@ -174,6 +178,54 @@ class SessionsAnswered(msgspec.Struct):
     status: dict[str, StatusOfCell]
 
 
+class Answers(msgspec.Struct, kw_only=True):
+    """Events by what became of them; the refused ones by code too."""
+
+    accepted: int | None
+    late: int | None
+    duplicate: int | None
+    refused: int | None
+    consent_missing: int | None
+    consent_refused: int | None
+    consent_withdrawn: int | None
+    consent_expired: int | None
+    outside_consent: int | None
+    renewal_required: int | None
+    guardian_required: int | None
+    restricted: int | None
+    erasure_pending: int | None
+    unknown_event: int | None
+    undeclared_property: int | None
+    invalid_property: int | None
+    identifier_in_property: int | None
+    too_old: int | None
+    in_the_future: int | None
+    invalid_event: int | None
+    status: dict[str, StatusOfCell]
+
+
+class AnswersOfType(Answers, kw_only=True):
+    """Of an event type in a date, week or month. `event` empty: no type of the catalogue, or not to be read."""
+
+    event: str
+    closed: bool
+    date: datetime.date | None = None
+    week: datetime.date | None = None
+    month: datetime.date | None = None
+
+
+class QualityAnswered(Answers, kw_only=True):
+    """What became of the events over all intervals and types, and of each in `data`."""
+
+    definition: str
+    zone: str
+    as_of: datetime.datetime
+    revision: int
+    privacy: Privacy
+    data: list[AnswersOfType]
+    withdrawn_subjects: int | None
+
+
 class CohortAnswered(msgspec.Struct):
     """A cohort, named by its first day. `values` and their `status` from period 0 on."""
 
@@ -200,11 +252,13 @@ class RetentionAnswered(msgspec.Struct):
 
 ASKED: dict[str, type[ReportAsked]] = {
     "activity": ActivityAsked,
+    "quality": QualityAsked,
     "retention": RetentionAsked,
     "sessions": SessionsAsked,
 }
 ANSWERED: dict[str, type[msgspec.Struct]] = {
     "activity": ActivityAnswered,
+    "quality": QualityAnswered,
     "retention": RetentionAnswered,
     "sessions": SessionsAnswered,
 }

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
-from reports.privacy.figures import Figure, Period, Subjects, opened
-
-CLOSES_AFTER = timedelta(hours=48)
+from reports.privacy.figures import Figure, Period, Subjects, Sum, opened
+from tracking.ingest.counting import CLOSES_AFTER
 
 
 class Status(StrEnum):
@@ -29,9 +28,15 @@ def cell_of(figure: Figure, period: Period, k: int, as_of: datetime) -> Cell:
     if period.begins > as_of:
         return Cell(None, Status.NOT_OBSERVABLE)
     number, blocks = opened(figure)
-    if not tellable(blocks, k, all_closed=closed(period, as_of)):
+    if not rests(figure, blocks, k, all_closed=closed(period, as_of)):
         return Cell(None, Status.SUPPRESSED)
     return Cell(number, Status.OK if number is not None else Status.NOT_OBSERVABLE)
+
+
+def rests(figure: Figure, blocks: Sequence[Subjects], k: int, *, all_closed: bool) -> bool:
+    """Whether a figure may be told of these blocks: a sum by each of them alone."""
+    together = [[block] for block in blocks] if isinstance(figure, Sum) else [blocks]
+    return all(tellable(some, k, all_closed=all_closed) for some in together)
 
 
 def tellable(blocks: Sequence[Subjects], k: int, *, all_closed: bool) -> bool:

@@ -15,8 +15,13 @@ from typing import NamedTuple, NoReturn
 
 from pyroaring import BitMap64
 
-Subjects = int | BitMap64
-"""How many distinct subjects, or which ones: the latter where a table has a total (Figures.summed)."""
+
+class AtLeast(int):
+    """A lower bound of how many distinct subjects, where nobody may be remembered. Of a union the largest is sure."""
+
+
+Subjects = int | AtLeast | BitMap64
+"""How many distinct subjects, or which ones: where a table has a total (Figures.summed), the latter or a lower bound."""
 
 
 class Figure:
@@ -42,6 +47,15 @@ class Count(Figure):
 
     def __init__(self, number: int, subjects: Subjects | None = None) -> None:
         super().__init__(number, number if subjects is None else subjects)
+
+
+class Sum(Figure):
+    """A number beside which its parts are told or could be worked out: a block for each part, with somebody or not.
+
+    Nobody in a part is no disclosure of a sum, as it is of a share.
+    """
+
+    __slots__ = ()
 
 
 class Share(Figure):

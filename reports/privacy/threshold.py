@@ -24,9 +24,9 @@ from datetime import datetime
 
 from pyroaring import BitMap64
 
-from reports.privacy.cells import Cell, Status, cell_of, closed, tellable
+from reports.privacy.cells import Cell, Status, cell_of, closed, rests
 from reports.privacy.cohorts import ReleasedCohort, released_cohort
-from reports.privacy.figures import Cohort, Figure, Figures, Period, Row, Subjects, opened
+from reports.privacy.figures import AtLeast, Cohort, Figure, Figures, Period, Row, Subjects, opened
 
 MODE = "threshold"
 
@@ -93,12 +93,15 @@ def _total(figure: Figure, period: Period, parts: list[tuple[Period, Figure]], k
     if cell.status is not Status.OK or not held:
         return cell
     blocks = [_joined(sets) for sets in zip(*(opened(part)[1] for _, part in held), strict=True)]
-    told = tellable(blocks, k, all_closed=all(closed(of, as_of) for of, _ in held))
+    told = rests(figure, blocks, k, all_closed=all(closed(of, as_of) for of, _ in held))
     return cell if told else Cell(None, Status.SUPPRESSED)
 
 
-def _joined(sets: Sequence[Subjects]) -> BitMap64:
+def _joined(sets: Sequence[Subjects]) -> Subjects:
     """Raises TypeError where a figure of a summed table has numbers for blocks: nobody could tell their overlap."""
+    bounds = [one for one in sets if isinstance(one, AtLeast)]
+    if len(bounds) == len(sets):
+        return max(bounds)
     whole = BitMap64()
     for one in sets:
         if isinstance(one, int):

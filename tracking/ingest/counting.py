@@ -16,12 +16,13 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection
 
+from consent.programs.tenancy import role, tenant
 from tracking.codes import RETRY
 from tracking.ingest.gate import Screened
 from tracking.ingest.outcome import Outcome
 from tracking.ingest.parse import Batch, Read
 from tracking.ingest.screen import Compiled
-from tracking.models import SLOTS, UNKNOWN_TYPE, Answer
+from tracking.models import SLOTS, UNKNOWN_TYPE, Answer, IngestCount
 
 CLOSES_AFTER = timedelta(hours=48)
 """How long after its end a local day's figures are still open: what comes later is late."""
@@ -99,7 +100,7 @@ class Counting:
             events = [tallies[cell].events for cell in cells]
             bounds = [self._at_least(cell, tallies[cell].subjects) for cell in cells]
             with connection.cursor() as cursor:
-                cursor.execute(_UPSERT, [self._program_id, self._hour, os.getpid() % SLOTS, *columns, events, bounds])
+                cursor.execute(_UPSERT, [self._program_id, self._hour, slot(), *columns, events, bounds])
         return tallies
 
     def remember(self, tallies: Mapping[Cell, Tally]) -> None:
@@ -141,6 +142,17 @@ class Counting:
         known = _day(self._program_id, self._day).cells.get(cell, set())
         found = bound(known)
         return found if found == MAX_SUBJECTS else bound(known | subjects)
+
+
+def forget_counters(program_id: int, *, before: datetime) -> int:
+    """Delete the counters of hours that began before; answers how many rows. Needs the worker's login."""
+    with tenant(program_id), role("zq_erase"):
+        return IngestCount.objects.filter(program_id=program_id, hour__lt=before).delete()[0]
+
+
+def slot() -> int:
+    """This process's own on a machine, as good as; where two share one, their batches queue for its rows."""
+    return os.getpid() % SLOTS
 
 
 def bound(subjects: Iterable[Who]) -> int:
