@@ -107,7 +107,7 @@ class Counting:
         """Only after the commit: who was rolled back with a batch has not been counted."""
         known = _day(self._program_id, self._day).cells
         for cell, tally in tallies.items():
-            if cell not in known and sum(len(day.cells) for day in _days.values()) >= MAX_CELLS:
+            if cell not in known and sum(len(day.cells) for day in list(_days.values())) >= MAX_CELLS:
                 _days.clear()
                 return
             subjects = known.setdefault(cell, set())
@@ -157,7 +157,8 @@ def slot() -> int:
 
 def bound(subjects: Iterable[Who]) -> int:
     """How many people these are at least: one may be named by several kinds, and no two by the same of one kind."""
-    kinds = Counter(kind for kind, _ in subjects)
+    # A copy, since another thread may be adding to them.
+    kinds = Counter(kind for kind, _ in tuple(subjects))
     return min(max(kinds.values(), default=0), MAX_SUBJECTS)
 
 
@@ -188,6 +189,6 @@ def _day(program_id: int, day: date) -> _Day:
     if found is None or found.day != day:
         # Zones are a day apart at most.
         for other in [key for key, of in list(_days.items()) if of.day < day - timedelta(days=1)]:
-            del _days[other]
+            _days.pop(other, None)
         found = _days[program_id] = _Day(day)
     return found
