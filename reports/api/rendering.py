@@ -12,7 +12,8 @@ from rest_framework.renderers import BaseRenderer
 from reports.metrics.registry import Answer
 from reports.privacy.cells import Cell
 from reports.privacy.cohorts import ReleasedCohort
-from reports.privacy.threshold import MODE, ReleasedRow
+from reports.privacy.dimensions import ReleasedRow
+from reports.privacy.threshold import MODE
 
 REVISION = 1
 """Figures are not frozen yet: every answer is the first of its kind."""
