@@ -273,14 +273,36 @@ class PagesAnswered(Answered, kw_only=True):
     subjects: int | None
 
 
+class DimensionValue(msgspec.Struct):
+    """Sessions of a value of a dimension: null where they give none; `value_other`: those with fewer than k subjects."""
+
+    dimension: Literal["scene", "os", "app_version", "dwell_band", "depth_band"]
+    value: str | None
+    value_other: bool
+    sessions: int | None
+    subjects: int | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+
+
+class DistributionsAnswered(Answered, kw_only=True):
+    """Every session lies in one value of each dimension; sessions and subjects of all beside them."""
+
+    data: list[DimensionValue]
+    sessions: int | None
+    subjects: int | None
+
+
 ASKED: dict[str, type[ReportAsked]] = {
     "activity": ActivityAsked,
+    "distributions": WholeRangeAsked,
     "pages": WholeRangeAsked,
     "retention": RetentionAsked,
     "sessions": SessionsAsked,
 }
 ANSWERED: dict[str, type[msgspec.Struct]] = {
     "activity": ActivityAnswered,
+    "distributions": DistributionsAnswered,
     "pages": PagesAnswered,
     "retention": RetentionAnswered,
     "sessions": SessionsAnswered,

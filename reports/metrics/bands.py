@@ -25,6 +25,33 @@ LOAD_BANDS: Bands = (
 )
 """Milliseconds; a value at an edge lies in the upper band. Their edges are edges of LOAD_MS."""
 
+STAY_BANDS: Bands = (
+    (0, "0-2"),
+    (3, "3-5"),
+    (6, "6-10"),
+    (11, "11-20"),
+    (21, "21-30"),
+    (31, "31-60"),
+    (61, "61-180"),
+    (181, "181-600"),
+    (601, "601-1800"),
+    (1801, "1801+"),
+)
+"""Whole seconds."""
+
+DEPTH_BANDS: Bands = (
+    (0, "0"),
+    (1, "1"),
+    (2, "2"),
+    (3, "3"),
+    (4, "4"),
+    (5, "5"),
+    (6, "6-10"),
+    (11, "11-20"),
+    (21, "21+"),
+)
+"""Views."""
+
 
 def band(bands: Bands, value: float) -> str:
     """The name of the band that a value lies in; of the first, where it lies below all."""
