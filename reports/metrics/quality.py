@@ -6,7 +6,7 @@ mini-program's zone as it was then: a local day is the hours that begin in it. A
 event comes again. Calls that were refused as a whole (4xx) held no events that could be counted.
 
 `data`, a row an interval and event type: those of the catalogue that are active or were sent in the range, and, last,
-`event` empty for what named no type of the catalogue or could not be read.
+`event` null for what named no type of the catalogue or could not be read.
 - `accepted`: stored, the late ones included. They are counted as they were stored: an erasure or a withdrawal later on
   changes nothing here, and the figures of other reports are lower.
 - `late`: accepted when the local day of their corrected_at had been closed for reports, 48 h after its end: closed
@@ -17,7 +17,8 @@ event comes again. Calls that were refused as a whole (4xx) held no events that 
 Beside `data` the same over all intervals and types.
 
 What each rests on, for the gate: the largest number of distinct subjects that one process knew of on one local day (a
-lower bound; events whose subject cannot be read count toward nobody). `late` and the accepted others tell of each
+lower bound; events whose subject cannot be read count toward nobody). Such bounds cannot be united, so small rows are
+suppressed and not merged, and a total is told only where all its rows are. `late` and the accepted others tell of each
 other, and so do `refused` and its codes: each rests on each of its parts.
 """
 
@@ -37,7 +38,7 @@ DEFINITION = (
     "Events by the time of receipt, in local days, weeks (from Monday) or months; weeks and months touched count whole. "
     "accepted: stored, late ones included; late: accepted 48 h or more after the end of the local day of corrected_at, "
     "when its figures had been closed; duplicate: stored before; refused, and by code: stored nowhere. Answers of retry "
-    "are not counted. event empty: no type of the catalogue. All that was sent counts, also of subjects who withdrew or "
+    "are not counted. event null: no type of the catalogue. All that was sent counts, also of subjects who withdrew or "
     "were erased since. A figure is told where one server process knew k subjects behind it on one day, so small ones "
     "may be withheld although k were there. closed false: the figure may still change."
 )
@@ -128,8 +129,8 @@ def _counters(question: Question) -> dict[tuple[int, int], Counters]:
     return found
 
 
-def _types(program_id: int, sent: set[int]) -> list[tuple[int, str]]:
+def _types(program_id: int, sent: set[int]) -> list[tuple[int, str | None]]:
     """(id, name) of the active types and of those that were sent, by name; last what is no type."""
     rows = EventType.objects.filter(program_id=program_id).values_list("id", "name", "status").order_by("name")
     listed = [(type_id, name) for type_id, name, status in rows if status == EventStatus.ACTIVE or type_id in sent]
-    return [*listed, (UNKNOWN_TYPE, "")]
+    return [*listed, (UNKNOWN_TYPE, None)]

@@ -9,7 +9,7 @@ from tests.reports.oracle_sessions import interval_of
 from tests.reports.sent import Sent
 
 Received = tuple[datetime, Sent]
-Key = tuple[str, str]
+Key = tuple[str, str | None]
 
 
 def answers(at: datetime, one: Sent, zone: str) -> list[str]:
@@ -34,7 +34,7 @@ def cells(
     found: dict[tuple[Key, str], list[Sent]] = defaultdict(list)
     for at, one in received:
         key = interval_of(at.astimezone(ZoneInfo(zone)).date(), by).isoformat()
-        name = one.name if one.who is not None and one.name in types else ""
+        name = one.name if one.who is not None and one.name in types else None
         for column in answers(at, one, zone) if key in asked else []:
             found[(key, name), column].append(one)
     return found

@@ -104,7 +104,7 @@ def _number(one: Sent) -> int:
     return int.from_bytes((one.who or "").encode())
 
 
-def rows(released: Released) -> dict[tuple[str, str], dict[str, float | None]]:
+def rows(released: Released) -> dict[tuple[str, str | None], dict[str, float | None]]:
     """(day, event type) -> what is not 0."""
     found = {}
     for row in released.tables["data"]:

@@ -37,7 +37,7 @@ def crowd(number: int, *more: Any, **most: Any) -> list[Sent]:
     return [Sent(f"s{n}", *more, **most) for n in range(number)]
 
 
-def cell(released: Any, event: str, name: str, day: str = DAY) -> tuple[float | None, str]:
+def cell(released: Any, event: str | None, name: str, day: str = DAY) -> tuple[float | None, str]:
     (row,) = [row for row in released.tables["data"] if tuple(row.keys.values()) == (day, event)]
     return row.cells[name].value, str(row.cells[name].status)
 
@@ -54,14 +54,14 @@ def test_each_event_counts_by_its_type_and_answer(receipts: Programs) -> None:
     assert rows(released) == {
         (DAY, "page_view"): {"accepted": 3, "duplicate": 1, "refused": 1, "consent_missing": 1},
         (DAY, "tap"): {"refused": 1, "too_old": 1},
-        (DAY, ""): {"refused": 2, "unknown_event": 1, "invalid_event": 1},
+        (DAY, None): {"refused": 2, "unknown_event": 1, "invalid_event": 1},
     }
     assert totals(released) == {
         "accepted": 3, "duplicate": 1, "refused": 4,
         "consent_missing": 1, "too_old": 1, "unknown_event": 1, "invalid_event": 1,
     }  # fmt: skip
     names = [row.keys["event"] for row in released.tables["data"]]
-    assert names[-1] == ""
+    assert names[-1] is None
     assert {"page_view", "tap", "share"} <= set(names), "a type that nobody sent is a row of zeros"
     assert cell(released, "share", "accepted") == (0, "ok")
 
@@ -158,7 +158,7 @@ def test_who_is_named_twice_counts_once_and_who_cannot_be_read_not_at_all(receip
     shanghai.receive(NOON, *[Sent(None, "invalid_event")] * 5000)
     released = shanghai.ask(DAY, DAY, k=10)
     assert cell(released, "page_view", "consent_missing") == (None, "suppressed"), "known now, unknown before"
-    assert cell(released, "", "invalid_event") == (None, "suppressed")
+    assert cell(released, None, "invalid_event") == (None, "suppressed")
     shanghai.receive(NOON, Sent("s9", "consent_missing", known=False))
     assert cell(shanghai.ask(DAY, DAY, k=10), "page_view", "consent_missing") == (19, "ok")
 
