@@ -95,7 +95,7 @@ class Counting:
         """
         tallies = self._tallied(outcome)
         if tallies:
-            cells = sorted(tallies)
+            cells = list(tallies)
             columns = [list(column) for column in zip(*cells, strict=True)]
             events = [tallies[cell].events for cell in cells]
             bounds = [self._at_least(cell, tallies[cell].subjects) for cell in cells]
