@@ -165,6 +165,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 3600.0,
         "options": {"expires": 600},
     },
+    "forget old ingest counters": {
+        "task": "tracking.tasks.forget_old_counters",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
 }
 
 # --- Zhiqing --------------------------------------------------------------------------------------------------------

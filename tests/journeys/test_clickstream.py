@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -66,28 +66,37 @@ def rolling(subjects: dict[date, set[str]], day: date, days: int) -> int:
     return len(set().union(*(subjects.get(day - timedelta(days=back), set()) for back in range(days))))
 
 
-def activity(server: Server, program: Program, first: date, last: date) -> list[dict[str, Any]]:
+def report(server: Server, program: Program, metric: str, first: date, last: date) -> dict[str, Any]:
     response = httpx.post(
-        f"{server.base_url}/api/v1/reports/activity",
+        f"{server.base_url}/api/v1/reports/{metric}",
         json={"from": first.isoformat(), "to": last.isoformat()},
         headers={"Authorization": f"Bearer {program.key}"},
         trust_env=False,
     )
     assert response.status_code == 200, response.text
-    rows: list[dict[str, Any]] = response.json()["data"]
-    return rows
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def received(server: Server, program: Program) -> dict[str, int]:
+    """What became of everything sent until now."""
+    day = datetime.now(ZoneInfo(program.zone)).date()
+    totals = report(server, program, "quality", day - timedelta(days=1), day)
+    return {name: number for name, number in totals.items() if type(number) is int and number and name != "revision"}
 
 
 def test_a_clickstream_is_replayed_reported_and_replayed_again(
     server: Server, sandbox: Program, owner: psycopg.Connection
 ) -> None:
+    began = datetime.now(UTC)
     first = replay(server, sandbox, "--shift-to-yesterday")
     assert (first["subjects"], first["consents"], first["refused"]) == (SUBJECTS, SUBJECTS, {})
     assert (first["events"], first["stored"], first["duplicate"]) == (EVENTS, EVENTS, 0)
 
+    zone = ZoneInfo(sandbox.zone)
     subjects, views = counted(timedelta(days=first["shift_days"]), sandbox.zone)
     assert sum(views.values()) == EVENTS
-    rows = activity(server, sandbox, min(subjects), max(subjects))
+    rows = report(server, sandbox, "activity", min(subjects), max(subjects))["data"]
     assert [row["date"] for row in rows] == [
         (min(subjects) + timedelta(days=n)).isoformat() for n in range((max(subjects) - min(subjects)).days + 1)
     ]
@@ -103,8 +112,18 @@ def test_a_clickstream_is_replayed_reported_and_replayed_again(
             "events": views[day],
         }, day
 
+    # Late is what happened on days that ended 48 h ago, at the first batch or, over a midnight, at the last.
+    late = received(server, sandbox)["late"]
+    assert late in {
+        sum(number for day, number in views.items() if day < (at - timedelta(hours=48)).astimezone(zone).date())
+        for at in (began, datetime.now(UTC))
+    }
+    assert late > EVENTS / 2
+    assert received(server, sandbox) == {"accepted": EVENTS, "late": late}
+
     again = replay(server, sandbox, f"--shift-days={first['shift_days']}")
     assert (again["stored"], again["duplicate"], again["refused"]) == (0, EVENTS, {})
     assert (again["consents"], again["consents_kept"]) == (0, SUBJECTS)
+    assert received(server, sandbox) == {"accepted": EVENTS, "late": late, "duplicate": EVENTS}
     assert owner.execute("SELECT count(*) FROM consent_record").fetchone() == (SUBJECTS,)
     assert owner.execute("SELECT count(*) FROM event").fetchone() == (EVENTS,)

@@ -1,9 +1,9 @@
 """Recording a batch of events: read, screen, lock, write. One transaction holds the lock and the write (I1, I2, I5)."""
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from django.db import DatabaseError, connection
 from psycopg import errors as pg
@@ -14,11 +14,13 @@ from consent.records.queries import db_now
 from consent.vault import identities
 from consent.vault.identities import Vault
 from tracking.ingest import screen, write
+from tracking.ingest.counting import Counting
 from tracking.ingest.gate import Authorised, Screened, gate
+from tracking.ingest.outcome import Outcome
 from tracking.ingest.parse import Batch, Refusal, parse_batch
+from tracking.ingest.screen import Compiled
 from tracking.partitions import ensure_days, forget_days
 
-RETRY_CODES = frozenset({"consent_changing", "busy"})
 LOCK_TIMEOUT = "3s"
 ATTEMPTS = 3
 """A COPY, once more because an event was there already, and once more because a partition was gone; in any order."""
@@ -34,44 +36,30 @@ class Limits:
     historical: timedelta
 
 
-@dataclass
-class Outcome:
-    """Per place either a refusal or whether it was stored now (True) or before (False)."""
-
-    event_ids: list[str | None]
-    refused: dict[int, Refusal]
-    stored: dict[int, bool] = field(default_factory=dict)
-
-    def counts(self) -> Counter[str]:
-        """API.md's four counters."""
-        return Counter(self.result(place) for place in range(len(self.event_ids)))
-
-    def result(self, place: int) -> str:
-        if (refusal := self.refused.get(place)) is not None:
-            return "retry" if refusal.code in RETRY_CODES else "refused"
-        return "stored" if self.stored[place] else "duplicate"
-
-
-def ingest(*, vault: Vault, program_id: int, body: bytes, limits: Limits, may_import: bool) -> Outcome:
+def ingest(*, vault: Vault, program_id: int, zone: ZoneInfo, body: bytes, limits: Limits, may_import: bool) -> Outcome:
     """Store what is authorised. Every event gets an answer; an answer of stored is given after the commit.
 
-    Raises Malformed, Invalid (the body as a whole), Forbidden (historical without the scope import).
+    `zone`: the mini-program's, by whose hours and days the answers are counted. Raises Malformed, Invalid (the body as
+    a whole), Forbidden (historical without the scope import).
     """
     with tenant(program_id):
         received_at = db_now()
         batch = parse_batch(body, received_at=received_at, late=limits.late, historical=limits.historical)
         if batch.historical and not may_import:
             raise Forbidden("insufficient_scope", "historical events need a key with the scope import")
-        screened = _screen(vault, program_id, batch)
+        types = screen.catalogue(program_id)
+        screened = _screen(vault, program_id, batch, types)
+    counting = Counting(program_id, zone, received_at, batch, types, screened)
     outcome = Outcome(batch.event_ids, batch.refused)
     if screened:
         ensure_days(item.candidate.day for item in screened)
-        _store(program_id, screened, received_at, outcome)
+        _store(program_id, screened, received_at, outcome, counting)
+    else:
+        _count(program_id, outcome, counting)
     return outcome
 
 
-def _screen(vault: Vault, program_id: int, batch: Batch) -> list[Screened]:
-    types = screen.catalogue(program_id)
+def _screen(vault: Vault, program_id: int, batch: Batch, types: Mapping[str, Compiled]) -> list[Screened]:
     passed = []
     for candidate in batch.candidates:
         event_type = types.get(candidate.sent.name)
@@ -93,12 +81,14 @@ def _screen(vault: Vault, program_id: int, batch: Batch) -> list[Screened]:
     return screened
 
 
-def _store(program_id: int, screened: list[Screened], received_at: datetime, outcome: Outcome) -> None:
+def _store(
+    program_id: int, screened: list[Screened], received_at: datetime, outcome: Outcome, counting: Counting
+) -> None:
     """COPY first; where an event is there already, everything again with an INSERT that passes over it."""
     again = False
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            _write(program_id, screened, received_at, outcome, again=again)
+            _write(program_id, screened, received_at, outcome, counting, again=again)
             return
         except (DatabaseError, pg.Error) as error:
             # A COPY raises psycopg's own errors, every other statement Django's around them.
@@ -115,18 +105,37 @@ def _store(program_id: int, screened: list[Screened], received_at: datetime, out
                 forget_days()
                 ensure_days(item.candidate.day for item in screened)
     outcome.refused |= {item.candidate.place: Refusal("busy") for item in screened}
+    _count(program_id, outcome, counting)
 
 
-def _write(program_id: int, screened: list[Screened], received_at: datetime, outcome: Outcome, *, again: bool) -> None:
+def _write(
+    program_id: int,
+    screened: list[Screened],
+    received_at: datetime,
+    outcome: Outcome,
+    counting: Counting,
+    *,
+    again: bool,
+) -> None:
     with tenant(program_id):
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
         authorised, refused = gate(program_id, screened)
         firsts, stored = _once_each(authorised)
         pages = _rows(program_id, firsts, received_at, stored, again) if firsts else {}
+        # Last: a counter is locked for the commit only, and whoever has it waits for nothing any more.
+        counted = counting.write(outcome.with_answers(refused, stored))
     write.remember_pages(program_id, pages)
+    counting.remember(counted)
     outcome.refused |= refused
     outcome.stored |= stored
+
+
+def _count(program_id: int, outcome: Outcome, counting: Counting) -> None:
+    """The answers of a batch of which nothing passed to the gate, or nothing through it."""
+    with tenant(program_id):
+        counted = counting.write(outcome)
+    counting.remember(counted)
 
 
 def _once_each(authorised: Sequence[Authorised]) -> tuple[list[Authorised], dict[int, bool]]:

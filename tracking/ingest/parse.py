@@ -58,21 +58,28 @@ class Refusal:
 
 
 @dataclass(slots=True)
-class Candidate:
+class Read:
     """An event that can be read. `named`: the subject's identifiers, normalised."""
 
     place: int
     sent: SentEvent
     named: tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True)
+class Candidate(Read):
+    """One whose times lie within the bounds: its UTC date as sent, and its time corrected for the sender's clock."""
+
     day: date
     corrected_at: datetime
 
 
 @dataclass(slots=True)
 class Batch:
-    """`event_ids` by place, None where not even the id can be read; either a candidate or a refusal at each place."""
+    """Either a candidate or a refusal at each place. `event_ids`, `read` by place: None where that much cannot be read."""
 
     event_ids: list[str | None]
+    read: list[Read | None]
     candidates: list[Candidate]
     refused: dict[int, Refusal]
     historical: bool
@@ -89,15 +96,17 @@ def parse_batch(data: bytes, *, received_at: datetime, late: timedelta, historic
     """Raises Malformed, Invalid for the envelope as a whole. `late`, `historical`: how old an event may be."""
     envelope = _envelope(data)
     reader = _Reader(data, envelope, received_at, received_at - (historical if envelope.historical else late))
-    batch = Batch([], [], {}, bool(envelope.historical))
+    batch = Batch([], [], [], {}, bool(envelope.historical))
     for place, raw in enumerate(envelope.events):
         read = reader.event(place, bytes(raw))
-        if isinstance(read, Refusal):
+        found = read if isinstance(read, Refusal) else reader.timed(read)
+        batch.read.append(None if isinstance(read, Refusal) else read)
+        if isinstance(found, Refusal):
             batch.event_ids.append(_event_id(raw))
-            batch.refused[place] = read
+            batch.refused[place] = found
         else:
-            batch.event_ids.append(read.sent.event_id)
-            batch.candidates.append(read)
+            batch.event_ids.append(found.sent.event_id)
+            batch.candidates.append(found)
     reader.check_envelope()
     return batch
 
@@ -129,7 +138,7 @@ class _Reader:
         self._suspect = b"\\u0000" in data or _SPACED_NAME.search(data) is not None
         self._names = 0
 
-    def event(self, place: int, raw: bytes) -> Candidate | Refusal:
+    def event(self, place: int, raw: bytes) -> Read | Refusal:
         pointer = f"/events/{place}"
         names = raw.count(b'":')
         self._names += names
@@ -146,11 +155,15 @@ class _Reader:
             return Refusal("invalid_event", pointer)
         if not sent.event_id.isprintable():
             return Refusal("invalid_event", f"{pointer}/event_id")
+        return Read(place, sent, named)
+
+    def timed(self, read: Read) -> Candidate | Refusal:
+        """The bounds of its own time, and that time corrected for the sender's clock."""
         try:
-            return self._timed(place, sent, named)
+            return self._timed(read)
         except OverflowError:
             # At either end of the calendar: a time that is none in UTC, or once it is corrected.
-            return Refusal("invalid_event", f"{pointer}/occurred_at")
+            return Refusal("invalid_event", f"/events/{read.place}/occurred_at")
 
     def check_envelope(self) -> None:
         """The same for the envelope's own names. Raises Malformed."""
@@ -160,8 +173,8 @@ class _Reader:
             if len(set(names)) != len(names):
                 raise Malformed("malformed", "the body repeats a name in an object")
 
-    def _timed(self, place: int, sent: SentEvent, named: tuple[tuple[str, str], ...]) -> Candidate | Refusal:
-        """The bounds of its own time, and that time corrected for the sender's clock."""
+    def _timed(self, read: Read) -> Candidate | Refusal:
+        place, sent = read.place, read.sent
         pointer = f"/events/{place}/occurred_at"
         clock = sent.sent_at or self._envelope.sent_at
         occurred = sent.occurred_at.astimezone(UTC)
@@ -173,7 +186,7 @@ class _Reader:
         corrected = occurred + skew
         if min(occurred, corrected) < self._oldest:
             return Refusal("too_old", pointer)
-        return Candidate(place, sent, named, occurred.date(), corrected)
+        return Candidate(place, sent, read.named, occurred.date(), corrected)
 
 
 def _names(sent: SentEvent) -> int:
