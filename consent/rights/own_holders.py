@@ -1,6 +1,7 @@
 """What consent itself holds of a person: profile, consents, requests with their packages, and the subject with its key."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from consent.programs.tenancy import role
 from consent.records import profile
 from consent.records.actions import evidence_cell
 from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, WithdrawalIntent
-from consent.rights import content, gate, packages, rectification
+from consent.rights import content, gate, packages, rectification, rejections
 from consent.rights.holders import LAST_STAGE, Changes, Erased, PersonalDataHolder, Row
 from consent.rights.models import Package, PackagePart, RequestSubject, SubjectRequest
 from consent.vault import identities
@@ -102,7 +103,8 @@ class RequestHolder(PersonalDataHolder):
         data_key = vault.data_key(subject.program_id, subject.id)
         about = {row.request_id: row for row in RequestSubject.objects.filter(subject=subject)}
         for request in SubjectRequest.objects.filter(id__in=list(about)).order_by("received_at"):
-            yield "requests", _request(request, content.opened(about[request.id], data_key))
+            row = about[request.id]
+            yield "requests", _request(request, content.opened(row, data_key), rejections.opened(vault, request, row))
         for package in Package.objects.filter(subject=subject).order_by("created_at"):
             yield (
                 "packages",
@@ -205,12 +207,13 @@ def _record(record: ConsentRecord, data_key: bytes) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _request(request: SubjectRequest, asked: dict[str, Any]) -> dict[str, Any]:
+def _request(request: SubjectRequest, asked: dict[str, Any], text: str | None) -> dict[str, Any]:
     times = ("received_at", "due_at", "undo_until", "closed_at")
     return {
         "request_id": request.id,
-        **_fields(request, "kind", "state", "requester", "locale", *times),
+        **_fields(request, "kind", "state", "requester", "locale", *times, "extended_from", "extension", "reviewed"),
         "asked": asked,
+        "rejection": asdict(rejections.described(request, text)) if request.rejection else None,
     }
 
 

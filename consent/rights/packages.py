@@ -15,6 +15,7 @@ from consent.errors import Conflict, NotFound
 from consent.programs.tenancy import role, tenant
 from consent.records.queries import db_now
 from consent.rights.holders import PersonalDataHolder, Row
+from consent.rights.languages import language
 from consent.rights.models import Package, PackagePart, SubjectRequest
 from consent.vault.envelope import Cell, open_cell, seal
 from consent.vault.identities import Vault
@@ -119,7 +120,7 @@ def complete(vault: Vault, request: SubjectRequest, subject: Subject, *, kept: t
 
 def fragments(holder: PersonalDataHolder, rows: Iterable[Row], *, first: bool, locale: str) -> Iterator[bytes]:
     """The holder's object within the document, as text: its description in the requester's language, then its rows."""
-    with translation.override(_language(locale)):
+    with translation.override(language(locale)):
         told = {"holder": holder.identifier, "title": str(holder.title), "description": str(holder.description)}
     yield (b"" if first else b",") + _json.encode(told)[:-1] + b',"sections":{'
     current = None
@@ -131,11 +132,6 @@ def fragments(holder: PersonalDataHolder, rows: Iterable[Row], *, first: bool, l
             current = section
         yield _json.encode(row)
     yield b"}}" if current is None else b"]}}"
-
-
-def _language(locale: str) -> str:
-    """One we have texts in: every other that is activated would stay in the process's memory."""
-    return "zh-hans" if locale.lower().partition("-")[0] == "zh" else "en"
 
 
 def gathered(pieces: Iterable[bytes], size: int = PART_BYTES) -> Iterator[bytes]:
