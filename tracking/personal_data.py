@@ -1,8 +1,8 @@
 """What tracking holds of a person: behaviour events and the days on which there are any."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 from django.db import connection
@@ -17,6 +17,9 @@ from consent.vault.identities import Vault
 from consent.vault.models import Subject
 from tracking.models import Event, EventType, Page, SubjectDay
 from tracking.partitions import attached_days
+
+if TYPE_CHECKING:
+    from consent.rights.holders import Word
 
 PAGE = 1_000
 DAYS = 31
@@ -89,6 +92,23 @@ _ERASE_PAGES = """
 """
 
 
+WORDS = {
+    "events": _("What you did"),
+    "event_id": _("event number"),
+    "name": _("event"),
+    "record_id": _("recorded under consent"),
+    "session_id": _("session"),
+    "page": _("page"),
+    "occurred_at": _("time"),
+    "corrected_at": _("time by our clock"),
+    "received_at": _("received at"),
+    "dwell_ms": _("dwell (milliseconds)"),
+    "scene": _("scene"),
+    "context": _("context"),
+    "properties": _("properties"),
+}
+
+
 class EventHolder(PersonalDataHolder):
     """Always with the days named: without them every partition would be locked."""
 
@@ -96,6 +116,12 @@ class EventHolder(PersonalDataHolder):
     title = _("Events")
     description = _("What you did in the mini-program, as recorded under your consents.")
     stage = 10
+    columns: ClassVar = {"events": ("occurred_at", "name", "page", "properties")}
+
+    def words(self, *, program_id: int) -> Mapping[str, "Word"]:
+        """An event is called what the catalogue says of it, in the language that is written in."""
+        told = EventType.objects.filter(program_id=program_id).exclude(description="")
+        return {**WORDS, **{f"name={name}": text for name, text in told.values_list("name", "description")}}
 
     def export(self, *, vault: Vault, subject: Subject) -> Iterator[Row]:
         names = _Names(subject)

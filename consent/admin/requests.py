@@ -17,7 +17,7 @@ from consent import edge
 from consent.admin.badges import REQUEST_STATES, RUN_STATUSES, STANDINGS, badge, word
 from consent.admin.base import OwnedInline, at, officer
 from consent.admin.decisions import DECIDE_PERMISSION, Decided, offered
-from consent.admin.packages import PACKAGE_PERMISSION, Reason, ReleaseForm, release, status_of
+from consent.admin.packages import PACKAGE_PERMISSION, Form, Reason, ReleaseForm, release, status_of
 from consent.admin.standing import StandingFilter, standing
 from consent.errors import Conflict, NotFound
 from consent.rights import rejections
@@ -143,7 +143,8 @@ class SubjectRequests(Decided):
             raise Http404
         form = ReleaseForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
-            return self._download(request, asked, Reason(form.cleaned_data["reason"]))
+            given = form.cleaned_data
+            return self._download(request, asked, Form(given["form"]), Reason(given["reason"]))
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("Download the package"),
@@ -154,11 +155,12 @@ class SubjectRequests(Decided):
         }
         return TemplateResponse(request, "consent/admin/package.html", context)
 
-    def _download(self, request: HttpRequest, asked: SubjectRequest, reason: Reason) -> HttpResponseBase:
+    def _download(self, request: HttpRequest, asked: SubjectRequest, form: Form, reason: Reason) -> HttpResponseBase:
         try:
             pieces = release(
                 program_id=asked.program_id,
                 request_id=asked.pk,
+                form=form,
                 by=officer(request),
                 reason=reason,
                 vault=edge.vault(),
@@ -166,8 +168,10 @@ class SubjectRequests(Decided):
         except (NotFound, Conflict):
             messages.warning(request, gettext("There is no package to download: it is not ready, or has expired."))
             return redirect(reverse("admin:consent_subjectrequest_change", args=[asked.pk]))
-        response = StreamingHttpResponse(pieces, content_type="application/json")
-        response["Content-Disposition"] = f'attachment; filename="package-{asked.pk}.json"'
+        kind, ending = ("text/html; charset=utf-8", "html") if form == Form.PAGE else ("application/json", "json")
+        response = StreamingHttpResponse(pieces, content_type=kind)
+        # An attachment, so that a page with what others sent is never opened under this origin.
+        response["Content-Disposition"] = f'attachment; filename="package-{asked.pk}.{ending}"'
         response["Cache-Control"] = "no-store"
         response["X-Content-Type-Options"] = "nosniff"
         return response
