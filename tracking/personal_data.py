@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 from django.db import connection
 from django.db.models import Count
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from consent.programs.tenancy import role
@@ -109,6 +110,27 @@ WORDS = {
 }
 
 
+STARTER = (
+    gettext_noop("The mini-program was opened or came to the front"),
+    gettext_noop("The mini-program went to the background"),
+    gettext_noop("A page was shown"),
+    gettext_noop("A page was left"),
+    gettext_noop("An element came into view"),
+    gettext_noop("An element was tapped"),
+    gettext_noop("The page was shared"),
+    gettext_noop("A search was made; its words are not recorded"),
+    gettext_noop("An account was made"),
+    gettext_noop("An article went into the cart"),
+    gettext_noop("An order was placed"),
+    gettext_noop("An order was paid"),
+    gettext_noop("A variant of an experiment was shown"),
+    gettext_noop("A coupon or points were given"),
+    gettext_noop("A coupon or points were used"),
+    gettext_noop("Another person was referred"),
+)
+"""What docs/examples/catalogue.yaml says of its events, so that it is translated."""
+
+
 class EventHolder(PersonalDataHolder):
     """Always with the days named: without them every partition would be locked."""
 
@@ -119,9 +141,9 @@ class EventHolder(PersonalDataHolder):
     columns: ClassVar = {"events": ("occurred_at", "name", "page", "properties")}
 
     def words(self, *, program_id: int) -> Mapping[str, "Word"]:
-        """An event is called what the catalogue says of it, in the language that is written in."""
+        """An event is called what the catalogue says of it, in its own words or, for the starter's, in the reader's."""
         told = EventType.objects.filter(program_id=program_id).exclude(description="")
-        return {**WORDS, **{f"name={name}": text for name, text in told.values_list("name", "description")}}
+        return {**WORDS, **{f"name={name}": gettext(text) for name, text in told.values_list("name", "description")}}
 
     def export(self, *, vault: Vault, subject: Subject) -> Iterator[Row]:
         names = _Names(subject)

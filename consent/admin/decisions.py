@@ -43,7 +43,9 @@ class RejectForm(forms.Form):
         label=_("Reason"), choices=[_UNCHOSEN, *RejectionReason.choices], widget=UnfoldAdminSelectWidget
     )
     text = forms.CharField(
-        label=_("What the person is told"), max_length=review.LONGEST_TEXT, widget=UnfoldAdminTextareaWidget
+        label=_("What the person is told"),
+        max_length=review.LONGEST_TEXT,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 6}),
     )
 
 

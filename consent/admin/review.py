@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from consent.admin.base import Owned, officer, picked
 from consent.rights import review
@@ -28,6 +29,9 @@ class ReviewRules(Owned):
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "kind":
             kwargs["choices"] = [(kind.value, RequestKind(kind).label) for kind in review.REVIEWABLE]
+            kwargs["help_text"] = _(
+                "Requests of this kind wait for an officer from now on. Taking the rule away approves nothing that waits."
+            )
         return super().formfield_for_choice_field(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: ReviewRule, form: Any, change: Any) -> None:

@@ -59,7 +59,8 @@ class PersonalDataHolder(ABC):
     description: "Word"
     stage: int
     columns: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Sections that people read as a table, and its columns; other fields stand beside, other sections are cards."""
+    cards: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Sections as people read them: tables with these columns, or cards that begin with these fields; the rest is beside."""
 
     def words(self, *, program_id: int) -> Mapping[str, "Word"]:
         """What people read, in the active language, for the names in a row: a section's and a field's by its name (one

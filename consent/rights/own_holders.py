@@ -63,6 +63,7 @@ class ConsentHolder(PersonalDataHolder):
     title = _("Consents")
     description = _("What you decided about each purpose, when and how, and what that comes to now.")
     stage = 40
+    cards: ClassVar = {"states": ("purpose", "state", "grant_from", "grant_until", "told")}
     columns: ClassVar = {"records": ("occurred_at", "purpose", "state", "method")}
 
     def words(self, *, program_id: int) -> Mapping[str, "Word"]:
@@ -110,6 +111,7 @@ class RequestHolder(PersonalDataHolder):
     title = _("Requests")
     description = _("Requests you made about your data, what they asked, and the packages made for you.")
     stage = 50
+    cards: ClassVar = {"requests": ("kind", "state", "received_at", "due_at", "closed_at", "rejection")}
     columns: ClassVar = {"packages": ("created_at", "expires_at")}
 
     def words(self, *, program_id: int) -> Mapping[str, "Word"]:
@@ -151,6 +153,7 @@ class SubjectHolder(PersonalDataHolder):
     title = _("Who you are here")
     description = _("The identifiers we know you by, and the pseudonym under which your data are kept.")
     stage = LAST_STAGE
+    cards: ClassVar = {"subject": ("created_at", "subject_id")}
     columns: ClassVar = {"identifiers": ("kind", "value", "since")}
 
     def words(self, *, program_id: int) -> Mapping[str, "Word"]:

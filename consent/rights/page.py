@@ -42,7 +42,9 @@ _HEAD = {
     "subject_id": _("pseudonym"),
     "format": _("format"),
 }
+_ABOVE = ("kind", "received_at", "prepared_at")
 Words = Mapping[str, str]
+Layout = Mapping[str, tuple[str, ...]]
 
 
 def stream(vault: Vault, package: Package) -> Iterator[bytes]:
@@ -74,10 +76,11 @@ class _Page:
         with translation.override(language(locale)):
             self._yes, self._no, self._none = gettext("yes"), gettext("no"), gettext("none")
             self._more = gettext("more")
-            self._head_words = {name: str(word) for name, word in _HEAD.items()} | choices("kind", RequestKind)
+            head_words = {name: str(word) for name, word in _HEAD.items()} | choices("kind", RequestKind)
             self._opening = render_to_string("consent/package/opening.html", self._context())
-        self._words: Words = {}
-        self._columns: Mapping[str, tuple[str, ...]] = {}
+        self._words: Words = head_words
+        self._columns: Layout = {}
+        self._cards: Layout = {}
         self._section, self._end = "", ""
 
     def _context(self) -> dict[str, Any]:
@@ -99,7 +102,8 @@ class _Page:
         yield self._opening
         for line in lines:
             if line.startswith(b"{") and line.endswith(b"["):
-                yield self._card(msgspec.json.decode(line + b"]}"), self._head_words, skip=("holders",))
+                head = msgspec.json.decode(line + b"]}")
+                yield self._card({name: value for name, value in head.items() if name != "holders"}, _ABOVE)
             elif line.endswith(b"{"):
                 yield self._ended() + self._holder(msgspec.json.decode(line + b"}}"))
             elif line.endswith(b"["):
@@ -109,7 +113,7 @@ class _Page:
         yield self._ended() + "</main></body></html>\n"
 
     def _holder(self, told: dict[str, Any]) -> str:
-        self._words, self._columns = {}, {}
+        self._words, self._columns, self._cards = {}, {}, {}
         try:
             holder = holder_of(told["holder"])
         except UnknownHolder:
@@ -118,7 +122,7 @@ class _Page:
             with tenant(self._program.pk), translation.override(language(self._locale)):
                 words = holder.words(program_id=self._program.pk)
                 self._words = {name: str(word) for name, word in words.items()}
-            self._columns = holder.columns
+            self._columns, self._cards = holder.columns, holder.cards
         return (
             f'<h2 data-holder="{escape(told["holder"])}">{escape(told["title"])}</h2>\n'
             f'<p class="about">{escape(told["description"])}</p>\n'
@@ -142,16 +146,18 @@ class _Page:
     def _row(self, row: dict[str, Any]) -> str:
         columns = self._columns.get(self._section)
         if columns is None:
-            return self._card(row, self._words)
+            return self._card(row, self._cards.get(self._section, tuple(row)))
         cells = "".join(
             f'<td data-label="{self._label(name)}">{self._value(name, row.get(name))}</td>' for name in columns
         )
-        rest = self._fields({name: value for name, value in row.items() if name not in columns}, "")
-        return f'<tr>{cells}<td class="more" data-label="{escape(self._more)}">{rest}</td></tr>\n'
+        return f'<tr>{cells}<td class="more" data-label="{escape(self._more)}">{self._rest(row, columns)}</td></tr>\n'
 
-    def _card(self, row: dict[str, Any], words: Words, skip: tuple[str, ...] = ()) -> str:
-        self._words = words
-        return f'<div class="card">{self._fields({k: v for k, v in row.items() if k not in skip}, "")}</div>\n'
+    def _card(self, row: dict[str, Any], first: tuple[str, ...]) -> str:
+        main = self._fields({name: row.get(name) for name in first}, "")
+        return f'<div class="card">{main}<div class="more">{self._rest(row, first)}</div></div>\n'
+
+    def _rest(self, row: dict[str, Any], shown: tuple[str, ...]) -> str:
+        return self._fields({name: value for name, value in row.items() if name not in shown}, "")
 
     def _fields(self, fields: Mapping[str, Any], path: str) -> str:
         """A list of what is there; what is null is left out."""
@@ -182,6 +188,8 @@ class _Page:
     def _nested(self, path: str, value: Any) -> str:
         if isinstance(value, dict):
             return self._fields(value, f"{path}.")
+        if not any(isinstance(item, dict | list) for item in value):
+            return ", ".join(self._value(path, item) for item in value)
         return "<ul>" + "".join(f"<li>{self._value(path, item)}</li>" for item in value) + "</ul>"
 
     def _text(self, path: str, value: str) -> str:
