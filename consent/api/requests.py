@@ -151,7 +151,7 @@ class Requests(APIView):
         operation_id="file_request", request=request_body(RequestAsked), responses=responses(s202=RequestFiled)
     )
     def post(self, request: Request) -> Response:
-        """File a data-subject request; an erasure closes the gate with this answer."""
+        """File a data-subject request; an erasure closes the gate with this answer, also one that is `in_review` first."""
         asked = body(request, RequestAsked)
         filed = actions.file_request(
             vault=edge.vault(),

@@ -1,4 +1,8 @@
-"""Requests go to review, and are rejected and extended with a reason. Columns may be empty, so nothing is rewritten."""
+"""Requests go to review, and are rejected and extended with a reason. Columns may be empty, so nothing is rewritten.
+
+It does not reverse while a request is in review: its runs would need a time, and the code before would carry them out.
+Reversing drops the reasons of requests rejected since; without these the constraints that follow do not hold again.
+"""
 
 import django.db.models.deletion
 from django.db import migrations, models

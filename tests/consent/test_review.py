@@ -1,6 +1,7 @@
 """Requests that an officer decides on: nothing is done before, and of two who decide at once one wins."""
 
 import os
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from django.db import IntegrityError
 
 from consent.programs.tenancy import tenant
-from consent.rights import fulfilment, tasks
+from consent.rights import fulfilment, review, tasks
 from consent.rights.deadlines import extended
 from consent.rights.models import SubjectRequest
 from consent.rights.review import set_review
@@ -30,6 +31,7 @@ from tests.consent.rights import (
     shown,
     work,
 )
+from tests.consent.test_erasure import places
 from tests.tracking.test_barrier import Caller, wait_for_waiters
 
 TEXT = "我们无法确认您的身份。请携带证件到门店办理。"
@@ -182,6 +184,18 @@ def test_an_erasure_approved_after_its_window_runs_at_once(
     assert owner.execute("SELECT count(*) FROM subject").fetchone() == (0,)
 
 
+def test_the_workers_are_told_of_what_is_due_at_once_only(reviewed: Program, owner: psycopg.Connection) -> None:
+    told: list[uuid.UUID] = []
+    for openid, late in (("alice", False), ("bob", True)):
+        reviewed.decide(openid)
+        filed = file(reviewed, "erasure", openid)
+        if late:
+            overdue(owner)
+        request_id = uuid.UUID(filed["request_id"])
+        review.approve(program_id=reviewed.id, request_id=request_id, by="test", on_approved=told.append)
+        assert told == ([request_id] if late else [])
+
+
 def test_it_may_be_taken_back_as_long_as_it_is_in_review(
     reviewed: Program, desk: Desk, owner: psycopg.Connection
 ) -> None:
@@ -240,8 +254,7 @@ def test_the_text_is_sealed_is_in_the_package_and_goes_with_the_subject(
     lively(reviewed)
     filed = file(reviewed, "erasure")
     reject(desk, filed)
-    found = owner.execute("SELECT position(%s IN rejection) FROM request_subject", [TEXT.encode()]).fetchall()
-    assert found == [(0,)]
+    assert places(owner, [TEXT]) == []
     access = file(reviewed, "access")
     carry_out(reviewed, as_worker, access)
     row = sections(package_of(reviewed, access))["requests"][0]
