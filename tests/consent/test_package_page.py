@@ -119,10 +119,15 @@ def test_the_page_holds_every_value_of_the_document(program: Program, as_worker:
 
 def test_nothing_in_the_page_runs_or_comes_from_elsewhere(program: Program, as_worker: Working) -> None:
     filled(program)
-    filed = file(program, "access")
+    deep: Any = HOSTILE
+    for _ in range(12):
+        deep = {"x": [deep]}
+    verification = {"method": "form", "at": now().isoformat(), "evidence": deep}
+    filed = file(program, "access", verification=verification)
     carry_out(program, as_worker, filed)
     text = page_of(program, filed)
     read = Read(text)
+    assert any("alert('x')" in told and told.startswith(("{", "[")) for told in read.texts), "what lies deep is shown"
     assert read.tags <= set(TAGS.split())
     assert read.attributes <= set(ATTRIBUTES.split())
     assert "default-src 'none'; style-src 'unsafe-inline'" in text
