@@ -1,12 +1,13 @@
 """What tracking holds of a person: behaviour events and the days on which there are any."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 from django.db import connection
 from django.db.models import Count
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from consent.programs.tenancy import role
@@ -17,6 +18,9 @@ from consent.vault.identities import Vault
 from consent.vault.models import Subject
 from tracking.models import Event, EventType, IngestCount, Page, SubjectDay
 from tracking.partitions import attached_days
+
+if TYPE_CHECKING:
+    from consent.rights.holders import Word
 
 PAGE = 1_000
 DAYS = 31
@@ -101,6 +105,44 @@ _ERASE_PAGES = """
 """
 
 
+WORDS = {
+    "events": _("What you did"),
+    "event_id": _("event number"),
+    "name": _("event"),
+    "record_id": _("recorded under consent"),
+    "session_id": _("session"),
+    "page": _("page"),
+    "occurred_at": _("time"),
+    "corrected_at": _("time by our clock"),
+    "received_at": _("received at"),
+    "dwell_ms": _("dwell (milliseconds)"),
+    "scene": _("scene"),
+    "context": _("context"),
+    "properties": _("properties"),
+}
+
+
+STARTER = (
+    gettext_noop("The mini-program was opened or came to the front"),
+    gettext_noop("The mini-program went to the background"),
+    gettext_noop("A page was shown"),
+    gettext_noop("A page was left"),
+    gettext_noop("An element came into view"),
+    gettext_noop("An element was tapped"),
+    gettext_noop("The page was shared"),
+    gettext_noop("A search was made; its words are not recorded"),
+    gettext_noop("An account was made"),
+    gettext_noop("An article went into the cart"),
+    gettext_noop("An order was placed"),
+    gettext_noop("An order was paid"),
+    gettext_noop("A variant of an experiment was shown"),
+    gettext_noop("A coupon or points were given"),
+    gettext_noop("A coupon or points were used"),
+    gettext_noop("Another person was referred"),
+)
+"""What docs/examples/catalogue.yaml says of its events, so that it is translated."""
+
+
 class EventHolder(PersonalDataHolder):
     """Always with the days named: without them every partition would be locked."""
 
@@ -108,6 +150,12 @@ class EventHolder(PersonalDataHolder):
     title = _("Events")
     description = _("What you did in the mini-program, as recorded under your consents.")
     stage = 10
+    columns: ClassVar = {"events": ("occurred_at", "name", "page", "properties")}
+
+    def words(self, *, program_id: int) -> Mapping[str, "Word"]:
+        """An event is called what the catalogue says of it, in its own words or, for the starter's, in the reader's."""
+        told = EventType.objects.filter(program_id=program_id).exclude(description="")
+        return {**WORDS, **{f"name={name}": gettext(text) for name, text in told.values_list("name", "description")}}
 
     def export(self, *, vault: Vault, subject: Subject) -> Iterator[Row]:
         names = _Names(subject)
