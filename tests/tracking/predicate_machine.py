@@ -224,7 +224,7 @@ class PredicateMachine(RuleBasedStateMachine):
     @rule(
         gap=gaps,
         subject=st.sampled_from(SUBJECTS),
-        made=st.lists(events, min_size=1, max_size=6),
+        made=st.lists(events, min_size=3, max_size=8),
         historical=st.booleans(),
     )
     def send(self, gap: timedelta, subject: str, made: list[tuple[str, Place, timedelta]], historical: bool) -> None:
