@@ -13,7 +13,7 @@ from consent.errors import Conflict, Fault, Invalid, NotFound
 from consent.programs.idempotency import IdempotencyKey, claim, used
 from consent.programs.models import IdempotencyRecord, MiniProgram
 from consent.programs.tenancy import tenant
-from consent.records.intents import announce
+from consent.records.intents import announce, retract
 from consent.records.queries import db_now
 from consent.rights import content, gate, rectification, runs
 from consent.rights.content import Content
@@ -221,6 +221,26 @@ def take_back(*, program_id: int, request_id: uuid.UUID, by: str) -> SubjectRequ
     An erasure that has failed may be taken back too, whatever of it was done: its gate would stay closed for ever.
     Once taken back it stays so: a second call answers the same. Raises NotFound, Conflict `not_undoable`.
     """
+    coming_back = _announce_return(program_id, request_id)
+    try:
+        return _take_back(program_id, request_id, by)
+    finally:
+        if coming_back is not None:
+            retract(program_id, coming_back)
+
+
+def _announce_return(program_id: int, request_id: uuid.UUID) -> int | None:
+    """Commit the intent to open the gate again, so that refused batches cannot starve it either. Answers whose."""
+    with tenant(program_id):
+        about = RequestSubject.objects.filter(request_id=request_id, program_id=program_id)
+        subject_id = about.filter(kind=RequestKind.ERASURE).values_list("subject_id", flat=True).first()
+        if subject_id is None or not Subject.objects.filter(id=subject_id, erasure_pending=True).exists():
+            return None
+        announce(subject_id)
+        return int(subject_id)
+
+
+def _take_back(program_id: int, request_id: uuid.UUID, by: str) -> SubjectRequest:
     with tenant(program_id):
         subject = runs.locked_subject(program_id, request_id)
         request = (
