@@ -13,10 +13,10 @@ from consent.notices.models import NoticePurpose, Purpose
 from consent.programs.idempotency import IdempotencyKey, claim, used
 from consent.programs.tenancy import tenant
 from consent.records import projection
-from consent.records.grants import CLOCK_TOLERANCE
+from consent.records.grants import CLOCK_TOLERANCE, begins, of_state, until_14
 from consent.records.intents import announce, retract
-from consent.records.models import ConsentRecord, ConsentState, State, WithdrawalIntent
-from consent.records.queries import coverage, db_now
+from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State, WithdrawalIntent
+from consent.records.queries import coverage, db_now, pending_records
 from consent.vault import identities
 from consent.vault.envelope import Cell
 from consent.vault.identities import SubjectTaken, Vault
@@ -257,21 +257,18 @@ def _record(
         raise Conflict("erasure_pending", "the subject asked to be erased; take the request back first")
     before = moment.before
     _advance(subject, act, moment)
-    covered = coverage(subject.program_id) if before else {}
-    states, records = [], []
+    waiting = pending_records(map(of_state, before.values()))
+    known = projection.Standing(moment.received_at, coverage(subject.program_id), waiting)
+    records = []
     for item in told:
         held = before.get(item.purpose.id)
-        lapses = covered.get((item.purpose.id, held.notice_id)) if held and held.notice_id else None
-        allows = projection.authorises(subject, held, item.version, item.decided, moment.corrected_at)
+        allows = projection.authorises(subject, held, item.version, item.decided, moment.corrected_at, known)
         record = _new_record(vault, subject, item, act, moment, allows)
         record.client_id, record.idempotency = client_id, idempotency.key_hash if idempotency else None
         records.append(record)
-        states.append((held, lapses, item, record))
     _insert(subject, records)
-    after = [
-        projection.project(subject, held, lapses, record, act.guardian is not None, moment.received_at)
-        for held, lapses, item, record in states
-    ]
+    guardian = act.guardian is not None
+    after = [projection.project(subject, before.get(record.purpose_id), record, guardian, known) for record in records]
     projection.write(after)
     if before:
         WithdrawalIntent.objects.filter(subject=subject, purpose_id__in=[item.purpose.id for item in told]).delete()
@@ -289,7 +286,7 @@ def _advance(subject: Subject, act: Act, moment: Moment) -> None:
     """
     subject.version += 1
     subject.turns_14_on = act.turns_14_on or subject.turns_14_on
-    turned = subject.turns_14_on is not None and projection.begins(subject.turns_14_on) <= moment.received_at
+    turned = subject.turns_14_on is not None and begins(subject.turns_14_on) <= moment.received_at
     under_14 = act.age_band == "under_14" or (subject.under_14 and act.age_band == "unknown" and not turned)
     if under_14 and not subject.under_14:
         ConsentState.objects.filter(subject=subject).update(guardian_pending=True)
@@ -297,6 +294,17 @@ def _advance(subject: Subject, act: Act, moment: Moment) -> None:
             state.guardian_pending = True
     subject.under_14 = under_14
     subject.save(update_fields=["version", "turns_14_on", "under_14"])
+    if act.turns_14_on is not None:
+        _end_at_14(subject, [state for state in moment.before.values() if state.state in AUTHORISING])
+
+
+def _end_at_14(subject: Subject, given: list[ConsentState]) -> None:
+    """A birthday that is told later ends what was given before it, too."""
+    records = ConsentRecord.objects.filter(subject=subject, id__in=[state.record_id for state in given])
+    times = dict(records.values_list("id", "corrected_at"))
+    for state in given:
+        state.grant_until = until_14(state.grant_until, times[state.record_id], subject.turns_14_on)
+        state.save(update_fields=["grant_until"])
 
 
 def _new_record(

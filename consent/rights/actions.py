@@ -231,6 +231,11 @@ def take_back(*, program_id: int, request_id: uuid.UUID, by: str) -> SubjectRequ
     An erasure that has failed may be taken back too, whatever of it was done: its gate would stay closed for ever.
     Once taken back it stays so: a second call answers the same. Raises NotFound, Conflict `not_undoable`.
     """
+    with gate.reopening(program_id, request_id):
+        return _take_back(program_id, request_id, by)
+
+
+def _take_back(program_id: int, request_id: uuid.UUID, by: str) -> SubjectRequest:
     with tenant(program_id):
         subject = runs.locked_subject(program_id, request_id)
         request = (

@@ -99,7 +99,7 @@ def reject(
     `text_missing`, `text_too_long`; NotFound; Conflict as `approve`, and `nobody_known`.
     """
     written = _checked(text)
-    with _deciding(program_id, request_id) as (request, subject):
+    with gate.reopening(program_id, request_id), _deciding(program_id, request_id) as (request, subject):
         if subject is None:
             raise Conflict("nobody_known", "nothing is held about this person: approve the request, and it completes")
         sealed = rejections.seal_text(vault, request, subject, written)
