@@ -350,7 +350,7 @@ def test_what_stays_of_an_extended_erasure_names_days_only(
 def at_once(owner: psycopg.Connection, *acts: Callable[[], Any]) -> list[Any]:
     """The acts' answers, begun one after another while the subject's row is held: they meet at its lock."""
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as holding:
-        holding.execute("SELECT FROM subject FOR UPDATE")
+        holding.execute("SELECT FROM subject FOR NO KEY UPDATE")
         callers = []
         for place, act in enumerate(acts, start=1):
             callers.append(Caller(act))
@@ -420,7 +420,7 @@ def test_a_rejection_comes_after_the_worker(
     overdue(owner)
     approve(desk, filed)
     with as_worker(), psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as holding:
-        holding.execute("SELECT FROM subject FOR UPDATE")
+        holding.execute("SELECT FROM subject FOR NO KEY UPDATE")
         working = Caller(lambda: work(reviewed, filed))
         wait_for_waiters(owner, 1)
         rejecting = Caller(lambda: reject(second, filed))
