@@ -5,11 +5,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from consent.errors import Fault, Invalid
+from consent.errors import Fault, Invalid, invalid
 from reports.metrics.calendar import Interval
 from reports.metrics.retention import Retention
+from reports.metrics.trends import Trends
 
 Field = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+MAX_VALUES = 20
 StatusOfCell = Literal["ok", "suppressed", "not_observable"]
 
 
@@ -20,7 +22,7 @@ class Filter(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ReportAsked(msgspec.Struct, forbid_unknown_fields=True):
-    """Inclusive local dates of the mini-program's zone, 400 days at most. Filters, breakdowns and `dp` are to come."""
+    """Inclusive local dates of the mini-program's zone, 400 days at most. Filters and breakdowns: trends; `dp` is to come."""
 
     from_: datetime.date = msgspec.field(name="from")
     to: datetime.date
@@ -85,6 +87,47 @@ class RetentionAsked(ReportAsked):
 
     def _unavailable(self) -> dict[str, bool]:
         return {"brackets": self.brackets is not None, **super()._unavailable()}
+
+
+class TrendsAsked(ReportAsked):
+    """Events by `interval`; `event` left out means any. One filter (`eq`, `in`) or one breakdown at most.
+
+    Fields: event, scene, page, os, app_version, device_level, network, channel, and properties.NAME for a boolean or enum
+    of the event. `compare`: as many intervals before, in `previous`.
+    """
+
+    event: Field | None = None
+    property: Field | None = None
+    compare: Literal["previous"] | None = None
+
+    def refuse_unavailable(self) -> None:
+        super().refuse_unavailable()
+        filters = self.filters or []
+        if len(filters) + (self.breakdown is not None) > 1:
+            detail = "threshold mode takes one filter or one breakdown, not more"
+            raise invalid("too_many_dimensions", detail, "/breakdown" if self.breakdown is not None else "/filters/1")
+        for one in filters:
+            if one.op not in ("eq", "in"):
+                raise invalid("operator_unavailable", "threshold mode filters by eq and in", "/filters/0/op")
+            _values(one)
+
+    def options(self) -> Trends:
+        only = _values(self.filters[0]) if self.filters else None
+        field = self.filters[0].field if self.filters else self.breakdown
+        return Trends(self.event, self.property, field, only, self.compare is not None)
+
+    def _unavailable(self) -> dict[str, bool]:
+        return {"privacy": self.privacy == "dp"}
+
+
+def _values(asked: Filter) -> frozenset[str]:
+    """As the events' JSON has them, in text. Raises Invalid."""
+    values = asked.value if asked.op == "in" else [asked.value]
+    if not isinstance(values, list) or not 0 < len(values) <= MAX_VALUES:
+        raise invalid("invalid_filter", f"in takes a list of 1 to {MAX_VALUES} values", "/filters/0/value")
+    if not all(isinstance(value, str | int) for value in values):
+        raise invalid("invalid_filter", "a value is a text, a whole number or a boolean", "/filters/0/value")
+    return frozenset(str(value).lower() if isinstance(value, bool) else str(value) for value in values)
 
 
 _UNAVAILABLE = {
@@ -293,12 +336,43 @@ class DistributionsAnswered(Answered, kw_only=True):
     subjects: int | None
 
 
+class Trend(msgspec.Struct):
+    """An interval (`date`, `week`, its Monday, or `month`, its first day), and a value where a breakdown was asked.
+
+    `known`: events that have the property, over which its sum, mean and p90 are; these where a property was asked.
+    """
+
+    events: int | None
+    subjects: int | None
+    events_per_subject: float | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+    known: int | None = None
+    sum: float | None = None
+    mean: float | None = None
+    p90: float | None = None
+    p90_bin: Edges | None = None
+    date: datetime.date | None = None
+    week: datetime.date | None = None
+    month: datetime.date | None = None
+    value: str | None = None
+    value_other: bool | None = None
+
+
+class TrendsAnswered(Answered, kw_only=True):
+    """The intervals asked, and in `previous`, where it was asked for, as many before."""
+
+    data: list[Trend]
+    previous: list[Trend] | None = None
+
+
 ASKED: dict[str, type[ReportAsked]] = {
     "activity": ActivityAsked,
     "distributions": WholeRangeAsked,
     "pages": WholeRangeAsked,
     "retention": RetentionAsked,
     "sessions": SessionsAsked,
+    "trends": TrendsAsked,
 }
 ANSWERED: dict[str, type[msgspec.Struct]] = {
     "activity": ActivityAnswered,
@@ -306,5 +380,6 @@ ANSWERED: dict[str, type[msgspec.Struct]] = {
     "pages": PagesAnswered,
     "retention": RetentionAnswered,
     "sessions": SessionsAnswered,
+    "trends": TrendsAnswered,
 }
 """By metric; a test holds them and the registry together."""

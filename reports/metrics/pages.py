@@ -39,7 +39,7 @@ from reports.metrics.registry import Question, metric
 from reports.metrics.session import NUMBERED
 from reports.metrics.sessions import scan
 from reports.metrics.standing import EVENTS
-from reports.privacy.bins import Filled, quantiles
+from reports.privacy.bins import Filled, filled, quantiles
 from reports.privacy.figures import (
     Count,
     Detail,
@@ -295,13 +295,7 @@ def _exits(views: Iterable[Views]) -> Share:
 
 
 def _filled(views: Iterable[Views], name: str) -> Filled:
-    filled: dict[int, tuple[int, BitMap64]] = {}
-    for one in views:
-        place = getattr(one, name)
-        if place is not None:
-            number, subjects = filled.get(place, (0, BitMap64()))
-            filled[place] = number + one.number, subjects | one.subjects
-    return filled
+    return filled((getattr(one, name), one.number, one.subjects) for one in views)
 
 
 def _dwell(views: Iterable[Views]) -> dict[str, Figure]:
