@@ -81,13 +81,16 @@ PAGES = f"""
     ),
     {NUMBERED},
     visit AS (
-        SELECT * FROM (
+        SELECT subject_id, session_id, number, corrected_at, event_id, page_id, name, dwell_ms, scroll, load, element,
+               interacted
+        FROM (
             SELECT *, min(place) OVER visit AS began_in, bool_or(name <> ALL(%(passive)s)) OVER visit AS interacted
             FROM numbered WINDOW visit AS (PARTITION BY subject_id, session_id, number)
         ) AS of_visit WHERE began_in BETWEEN 1 AND %(places)s
     ),
     paired AS (
-        SELECT *, count(*) FILTER (WHERE name = 'page_view') OVER (
+        SELECT subject_id, session_id, number, corrected_at, event_id, page_id, name, dwell_ms, scroll, load, interacted,
+               count(*) FILTER (WHERE name = 'page_view') OVER (
                 PARTITION BY subject_id, session_id, number, page_id
                 ORDER BY corrected_at, name <> 'page_view', event_id ROWS UNBOUNDED PRECEDING
             ) AS nth

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consent.errors import Invalid
-from reports.api.shapes import TrendsAnswered
+from reports.api.answers import TrendsAnswered
 from reports.metrics.calendar import KEYS
 from reports.metrics.trends import Trends
 from reports.privacy.dimensions import ReleasedRow
