@@ -19,7 +19,7 @@ from tests.reports import (
     oracle_sessions,
     test_distributions,
     test_pages,
-    test_trends,
+    test_trends_oracle,
 )
 from tests.reports.events import History, Seen
 from tests.reports.test_retention import shown
@@ -68,7 +68,7 @@ def test_a_clickstream(history: Callable[..., History], zone: str) -> None:
     for by in get_args(Interval):
         assert reported(there, first, last, by) == oracle_sessions.sessions(seen, zone, first, last, by)
         for trend in TRENDS:
-            test_trends.check(there, seen, first, last, by, trend)
+            test_trends_oracle.check(there, seen, first, last, by, trend)
         for asked in ASKED:
             found = shown(there, first.isoformat(), last.isoformat(), asked, interval=by)
             assert found == oracle_retention.retention(seen, zone, first, last, by, asked)

@@ -1,16 +1,14 @@
-"""The report `trends`, worked out by hand and compared with the slow count; and what the gate makes of it."""
+"""The report `trends`, worked out by hand; and what the gate makes of it."""
 
 import csv
 import io
 import json
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from consent.errors import Invalid
 from reports.api.answers import TrendsAnswered
@@ -18,9 +16,7 @@ from reports.metrics.calendar import KEYS
 from reports.metrics.trends import Trends
 from reports.privacy.dimensions import ReleasedRow
 from reports.privacy.threshold import Released
-from tests.reports import oracle_trends
 from tests.reports.events import History, Seen, local
-from tests.reports.test_activity_oracle import AUTUMN, SHAPES, ZONES, histories
 
 Histories = Callable[..., History]
 NOON = local("2025-10-05 12:00:00")
@@ -41,10 +37,10 @@ def told(history: History, first: str = DAY, last: str = DAY, asked: Trends | No
 
 def rows(lines: Iterable[ReleasedRow], *names: str) -> dict[Any, list[Any]]:
     """Interval, or interval and value -> some cells, or all."""
-    return {_key(row): [row.cells[name].value for name in names or row.cells] for row in lines}
+    return {key_of(row): [row.cells[name].value for name in names or row.cells] for row in lines}
 
 
-def _key(row: ReleasedRow) -> Any:
+def key_of(row: ReleasedRow) -> Any:
     interval = next(row.keys[name] for name in KEYS.values() if name in row.keys)
     if "value" not in row.keys:
         return interval
@@ -229,6 +225,22 @@ def test_a_number_that_few_do_not_have(history: Histories) -> None:
     assert rows(released.tables["data"], "events", "known", "sum", "mean", "p90") == {DAY: [39, None, None, None, 6.17]}
 
 
+def test_a_filter_of_values_that_overlap_tells_subjects_only_where_each_adds_k(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add_all(crowd(0, 20, "a") + crowd(5, 25, "b") + crowd(0, 25, "c"))
+    asked = Trends(field="scene", only=frozenset({"a", "b"}))
+    assert rows(told(shanghai, asked=asked, k=10).tables["data"]) == {DAY: [40, None, None]}
+    assert rows(told(shanghai, asked=asked, k=5).tables["data"]) == {DAY: [40, 25, 1.6]}
+
+
+def test_today_so_far(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add_all(crowd(0, 12, "a"))
+    at = datetime(2025, 10, 5, 4, 30, tzinfo=UTC)
+    (row,) = told(shanghai, k=10, as_of=at).tables["data"]
+    assert (row.cells["events"].value, row.closed) == (12, False)
+
+
 # --- over HTTP ---
 
 
@@ -307,101 +319,3 @@ def test_what_is_not_there_is_refused(history: Histories, more: dict[str, Any], 
     response = history().program.post("reports/trends", {"from": DAY, "to": DAY} | more)
     problem = response.json()
     assert (response.status_code, problem["code"], problem["errors"][0]["pointer"]) == (422, code, pointer)
-
-
-# --- the slow count ---
-
-
-def compare(lines: Iterable[ReleasedRow], slow: oracle_trends.Table) -> None:
-    """All equal, and the exact p90 in the bin that is told."""
-    found = {}
-    for row in lines:
-        key = _key(row)
-        found[key if isinstance(key, tuple) else (key, None)] = {name: cell.value for name, cell in row.cells.items()}
-    assert found.keys() == slow.keys()
-    for which, expected in slow.items():
-        own = found[which]
-        value, edges, exact = own.pop("p90", None), own.pop("p90_bin", None), expected.pop("p90", None)
-        assert own == expected
-        if exact is None:
-            assert (value, edges) == (None, None)
-        else:
-            assert edges[0] <= float(exact) < edges[1] and edges[0] <= value <= edges[1]
-
-
-SAID: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
-    {"name": st.sampled_from(["page_view", "payment", "payment", "share"])},
-    optional={
-        "scene": st.sampled_from(["1001", "1007"]),
-        "page": st.sampled_from(["home", "item"]),
-        "context": st.fixed_dictionaries({}, optional={"os": st.sampled_from(["ios", "android"])}),
-        "properties": st.fixed_dictionaries(
-            {},
-            optional={
-                "amount": st.sampled_from([0, 0.1, 0.2, 1, -5, 12.5, 999_999.99, "much", True]),
-                "channel": st.sampled_from(["friend", "group"]),
-            },
-        ),
-    },
-)
-FIELD = st.sampled_from([None, None, "event", "scene", "page", "os"])
-ASKED: st.SearchStrategy[Trends] = st.one_of(
-    st.builds(Trends, event=st.sampled_from([None, "page_view"]), field=FIELD, compare=st.booleans()),
-    st.builds(Trends, event=st.just("payment"), property=st.sampled_from([None, "amount"]), field=FIELD),
-    st.builds(Trends, event=st.just("share"), field=st.just("properties.channel"), compare=st.booleans()),
-    st.builds(
-        Trends,
-        event=st.just("payment"),
-        property=st.just("amount"),
-        field=st.sampled_from(["scene", "page"]),
-        only=st.frozensets(st.sampled_from(["1001", "1007", "home", "nowhere"]), min_size=1),
-    ),
-)
-
-
-@pytest.mark.parametrize(("zone", "around"), [*ZONES.items(), ("America/New_York", AUTUMN)])
-def test_any_history(history: Histories, zone: str, around: datetime) -> None:
-    there = history(zone)
-
-    @settings(SHAPES, max_examples=40)
-    @given(data=st.data())
-    def compared(data: st.DataObject) -> None:
-        bare = data.draw(histories(around))
-        said = data.draw(st.lists(SAID, min_size=5, max_size=9))
-        happened = [
-            Seen(one.subject, one.at, one.session, one.skew, **said[n % len(said)]) for n, one in enumerate(bare)
-        ]
-        first = around.date() + timedelta(days=data.draw(st.integers(-5, 3)))
-        last = first + timedelta(days=data.draw(st.integers(0, 9)))
-        by, asked = data.draw(st.sampled_from(["day", "day", "week", "month"])), data.draw(ASKED)
-        there.clear()
-        there.add_all(happened)
-        check(there, happened, first, last, by, asked)
-
-    compared()
-
-
-def check(history: History, happened: list[Seen], first: date, last: date, by: Any, asked: Trends) -> None:
-    """The report of a history, and of the intervals before it, equals the slow count."""
-    zone = history.program.zone
-    released = told(history, first.isoformat(), last.isoformat(), asked, interval=by)
-    compare(released.tables["data"], oracle_trends.trends(happened, zone, first, last, by, asked))
-    if asked.compare:
-        before = oracle_trends.earlier(first, last, by)
-        compare(released.tables["previous"], oracle_trends.trends(happened, zone, *before, by, asked))
-
-
-def test_a_filter_of_values_that_overlap_tells_subjects_only_where_each_adds_k(history: Histories) -> None:
-    shanghai = history()
-    shanghai.add_all(crowd(0, 20, "a") + crowd(5, 25, "b") + crowd(0, 25, "c"))
-    asked = Trends(field="scene", only=frozenset({"a", "b"}))
-    assert rows(told(shanghai, asked=asked, k=10).tables["data"]) == {DAY: [40, None, None]}
-    assert rows(told(shanghai, asked=asked, k=5).tables["data"]) == {DAY: [40, 25, 1.6]}
-
-
-def test_today_so_far(history: Histories) -> None:
-    shanghai = history()
-    shanghai.add_all(crowd(0, 12, "a"))
-    at = datetime(2025, 10, 5, 4, 30, tzinfo=UTC)
-    (row,) = told(shanghai, k=10, as_of=at).tables["data"]
-    assert (row.cells["events"].value, row.closed) == (12, False)
