@@ -1,16 +1,17 @@
-"""Bodies of the reports call: what is asked, and what is answered."""
+"""What a reports call asks, by metric. What it is answered: reports.api.answers."""
 
 import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from consent.errors import Fault, Invalid
+from consent.errors import Fault, Invalid, invalid
 from reports.metrics.calendar import Interval
 from reports.metrics.retention import Retention
+from reports.metrics.trends import Trends
 
 Field = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-StatusOfCell = Literal["ok", "suppressed", "not_observable"]
+MAX_VALUES = 20
 
 
 class Filter(msgspec.Struct, forbid_unknown_fields=True):
@@ -20,7 +21,7 @@ class Filter(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ReportAsked(msgspec.Struct, forbid_unknown_fields=True):
-    """Inclusive local dates of the mini-program's zone, 400 days at most. Filters, breakdowns and `dp` are to come."""
+    """Inclusive local dates of the mini-program's zone, 400 days at most. Filters and breakdowns: trends; `dp` is to come."""
 
     from_: datetime.date = msgspec.field(name="from")
     to: datetime.date
@@ -91,6 +92,47 @@ class RetentionAsked(ReportAsked):
         return {"brackets": self.brackets is not None, **super()._unavailable()}
 
 
+class TrendsAsked(ReportAsked):
+    """Events by `interval`; `event` left out means any. One filter (`eq`, `in`) or one breakdown at most.
+
+    Fields: event, scene, page, os, app_version, device_level, network, channel, and properties.NAME for a boolean or enum
+    of the event. `compare`: as many intervals before, in `previous`.
+    """
+
+    event: Field | None = None
+    property: Field | None = None
+    compare: Literal["previous"] | None = None
+
+    def refuse_unavailable(self) -> None:
+        super().refuse_unavailable()
+        filters = self.filters or []
+        if len(filters) + (self.breakdown is not None) > 1:
+            detail = "threshold mode takes one filter or one breakdown, not more"
+            raise invalid("too_many_dimensions", detail, "/breakdown" if self.breakdown is not None else "/filters/1")
+        for one in filters:
+            if one.op not in ("eq", "in"):
+                raise invalid("operator_unavailable", "threshold mode filters by eq and in", "/filters/0/op")
+            _values(one)
+
+    def options(self) -> Trends:
+        only = _values(self.filters[0]) if self.filters else None
+        field = self.filters[0].field if self.filters else self.breakdown
+        return Trends(self.event, self.property, field, only, self.compare is not None)
+
+    def _unavailable(self) -> dict[str, bool]:
+        return {"privacy": self.privacy == "dp"}
+
+
+def _values(asked: Filter) -> frozenset[str]:
+    """As the events' JSON has them, in text. Raises Invalid."""
+    values = asked.value if asked.op == "in" else [asked.value]
+    if not isinstance(values, list) or not 0 < len(values) <= MAX_VALUES:
+        raise invalid("invalid_filter", f"in takes a list of 1 to {MAX_VALUES} values", "/filters/0/value")
+    if not all(isinstance(value, str | int) for value in values):
+        raise invalid("invalid_filter", "a value is a text, a whole number or a boolean", "/filters/0/value")
+    return frozenset(str(value).lower() if isinstance(value, bool) else str(value) for value in values)
+
+
 _UNAVAILABLE = {
     "brackets": "custom windows are refused in threshold mode; ask for periods",
     "interval": "this metric does not answer by that interval; leave it out",
@@ -100,251 +142,6 @@ _UNAVAILABLE = {
 }
 
 
-class Privacy(msgspec.Struct):
-    """How the figures were made safe: no cell rests on fewer than `k` subjects."""
-
-    mode: str
-    k: int
-    suppressed_cells: int
-
-
-class Answered(msgspec.Struct, kw_only=True):
-    """What every answer tells beside its tables. `revision` grows when a figure told before changes."""
-
-    definition: str
-    zone: str
-    as_of: datetime.datetime
-    revision: int
-    privacy: Privacy
-    withdrawn_subjects: int | None
-    status: dict[str, StatusOfCell]
-
-
-class Date(msgspec.Struct):
-    """A cell that is not `ok` in `status` is null. `closed`: 48 h have passed since; otherwise it may still change."""
-
-    date: datetime.date
-    dau: int | None
-    wau_rolling: int | None
-    mau_rolling: int | None
-    events: int | None
-    sessions: int | None
-    closed: bool
-    status: dict[str, StatusOfCell]
-
-
-class Week(msgspec.Struct):
-    """Named by its Monday."""
-
-    week: datetime.date
-    wau: int | None
-    closed: bool
-    status: dict[str, StatusOfCell]
-
-
-class Month(msgspec.Struct):
-    """Named by its first day."""
-
-    month: datetime.date
-    mau: int | None
-    closed: bool
-    status: dict[str, StatusOfCell]
-
-
-class ActivityAnswered(Answered, kw_only=True):
-    """Activity by day, and of the whole weeks and months touched."""
-
-    data: list[Date]
-    weeks: list[Week]
-    months: list[Month]
-
-
-class Visits(msgspec.Struct):
-    """Sessions of a date, a week (its Monday) or a month (its first day), whichever was asked."""
-
-    sessions: int | None
-    bounce_rate: float | None
-    mean_depth: float | None
-    mean_duration_s: float | None
-    closed: bool
-    status: dict[str, StatusOfCell]
-    date: datetime.date | None = None
-    week: datetime.date | None = None
-    month: datetime.date | None = None
-
-
-class SessionsAnswered(Answered, kw_only=True):
-    """Sessions over all intervals asked, and of each in `data`."""
-
-    data: list[Visits]
-    sessions: int | None
-    bounce_rate: float | None
-    mean_depth: float | None
-    mean_duration_s: float | None
-
-
-class CohortAnswered(msgspec.Struct):
-    """A cohort, named by its first day. `values` and their `status` from period 0 on."""
-
-    cohort: datetime.date
-    size: int | None
-    size_status: StatusOfCell
-    values: list[int | None]
-    status: list[StatusOfCell]
-    closed: bool
-
-
-class RetentionAnswered(Answered, kw_only=True):
-    """Retention by cohort. Who withdrew is missing, so it is biased upwards."""
-
-    data: list[CohortAnswered]
-
-
-Edges = tuple[float, float | None]
-"""Of the bin that a quantile lies in; null: open."""
-
-
-class Page(msgspec.Struct):
-    """A page; `page` null: views that name none; `page_other`: all pages with fewer than k subjects, together.
-
-    `*_known`: of how many of the views the dwell is known, from the client or by the gap to the next view.
-    """
-
-    page: str | None
-    page_other: bool
-    views: int | None
-    subjects: int | None
-    share: float | None
-    entries: int | None
-    exits: int | None
-    exit_rate: float | None
-    bounce_rate: float | None
-    dwell_client_known: int | None
-    dwell_client_mean_s: float | None
-    dwell_client_median_s: float | None
-    dwell_client_median_s_bin: Edges | None
-    dwell_client_p90_s: float | None
-    dwell_client_p90_s_bin: Edges | None
-    dwell_gap_known: int | None
-    dwell_gap_mean_s: float | None
-    dwell_gap_median_s: float | None
-    dwell_gap_median_s_bin: Edges | None
-    dwell_gap_p90_s: float | None
-    dwell_gap_p90_s_bin: Edges | None
-    scroll_depth_mean: float | None
-    interactions_per_view: float | None
-    load_p50_ms: float | None
-    load_p50_ms_bin: Edges | None
-    load_p90_ms: float | None
-    load_p90_ms_bin: Edges | None
-    closed: bool
-    status: dict[str, StatusOfCell]
-
-
-class Element(msgspec.Struct):
-    """Taps of an element of a page; `element` null: interactions that tapped none."""
-
-    page: str | None
-    page_other: bool
-    element: str | None
-    element_other: bool
-    interactions: int | None
-    subjects: int | None
-    closed: bool
-    status: dict[str, StatusOfCell]
-
-
-class LoadBand(msgspec.Struct):
-    """Views of a page that took so many milliseconds to load; `band` null: not known."""
-
-    page: str | None
-    page_other: bool
-    band: str | None
-    band_other: bool
-    views: int | None
-    exit_rate: float | None
-    closed: bool
-    status: dict[str, StatusOfCell]
-
-
-class PagesAnswered(Answered, kw_only=True):
-    """Page heat: a line a page, and below it its elements and load-time bands; views and subjects of all pages."""
-
-    data: list[Page]
-    elements: list[Element]
-    load_bands: list[LoadBand]
-    views: int | None
-    subjects: int | None
-
-
-class DimensionValue(msgspec.Struct):
-    """Sessions of a value of a dimension: null where they give none; `value_other`: those with fewer than k subjects."""
-
-    dimension: Literal["scene", "os", "app_version", "dwell_band", "depth_band"]
-    value: str | None
-    value_other: bool
-    sessions: int | None
-    subjects: int | None
-    closed: bool
-    status: dict[str, StatusOfCell]
-
-
-class DistributionsAnswered(Answered, kw_only=True):
-    """Every session lies in one value of each dimension; sessions and subjects of all beside them."""
-
-    data: list[DimensionValue]
-    sessions: int | None
-    subjects: int | None
-
-
-class Answers(msgspec.Struct, kw_only=True):
-    """Events by what became of them; the refused ones by code too."""
-
-    accepted: int | None
-    late: int | None
-    duplicate: int | None
-    refused: int | None
-    consent_missing: int | None
-    consent_refused: int | None
-    consent_withdrawn: int | None
-    consent_expired: int | None
-    outside_consent: int | None
-    renewal_required: int | None
-    guardian_required: int | None
-    restricted: int | None
-    erasure_pending: int | None
-    unknown_event: int | None
-    undeclared_property: int | None
-    invalid_property: int | None
-    identifier_in_property: int | None
-    too_old: int | None
-    in_the_future: int | None
-    invalid_event: int | None
-    status: dict[str, StatusOfCell]
-
-
-class AnswersOfType(Answers, kw_only=True):
-    """Of an event type in a date, week or month. `event` null: no type of the catalogue, or not to be read."""
-
-    event: str | None
-    closed: bool
-    date: datetime.date | None = None
-    week: datetime.date | None = None
-    month: datetime.date | None = None
-
-
-class QualityAnswered(Answers, kw_only=True):
-    """What became of the events over all intervals and types, and of each in `data`; and what every answer tells."""
-
-    definition: str
-    zone: str
-    as_of: datetime.datetime
-    revision: int
-    privacy: Privacy
-    withdrawn_subjects: int | None
-    data: list[AnswersOfType]
-
-
 ASKED: dict[str, type[ReportAsked]] = {
     "activity": ActivityAsked,
     "distributions": WholeRangeAsked,
@@ -352,13 +149,6 @@ ASKED: dict[str, type[ReportAsked]] = {
     "quality": QualityAsked,
     "retention": RetentionAsked,
     "sessions": SessionsAsked,
-}
-ANSWERED: dict[str, type[msgspec.Struct]] = {
-    "activity": ActivityAnswered,
-    "distributions": DistributionsAnswered,
-    "pages": PagesAnswered,
-    "quality": QualityAnswered,
-    "retention": RetentionAnswered,
-    "sessions": SessionsAnswered,
+    "trends": TrendsAsked,
 }
 """By metric; a test holds them and the registry together."""

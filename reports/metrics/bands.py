@@ -5,12 +5,19 @@ Edges, in seconds or milliseconds: [edge, next edge) is a bin, and what lies bey
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from decimal import Decimal
 
 DWELL_S = (0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200, 1800, 3600, 14_400, 86_401)
 """Dwell: 30:00, the longest gap that is one, lies in [1800, 3600); the last edge is just beyond what a client may send."""
 
 LOAD_MS = (0, 50, 100, 150, 200, 300, 400, 500, 600, 800, 1000, 1250, 1500, 2000, 2500, 3000, 4000, 5000, 7500, 10_000,
            15_000, 30_000, 60_000)  # fmt: skip
+
+_UP = [Decimal(step) * Decimal(10) ** power for power in range(-2, 9)
+       for step in ("1", "1.25", "1.6", "2", "2.5", "3.2", "4", "5", "6.3", "8")]  # fmt: skip
+_POSITIVE = [*_UP, Decimal(10) ** 9]
+NUMBERS = tuple(float(edge) for edge in (*(-edge for edge in reversed(_POSITIVE)), Decimal(0), *_POSITIVE))
+"""Any number: ten bins a decade (the Renard series R10, rounded) from 0.01 to 10⁹, and the same below 0."""
 
 Bands = Sequence[tuple[int, str]]
 """Lower edges, ascending, and names."""

@@ -39,7 +39,7 @@ from reports.metrics.registry import Question, metric
 from reports.metrics.session import NUMBERED
 from reports.metrics.sessions import scan
 from reports.metrics.standing import EVENTS
-from reports.privacy.bins import Filled, quantiles
+from reports.privacy.bins import Filled, filled, quantiles
 from reports.privacy.figures import (
     Count,
     Detail,
@@ -81,13 +81,16 @@ PAGES = f"""
     ),
     {NUMBERED},
     visit AS (
-        SELECT * FROM (
+        SELECT subject_id, session_id, number, corrected_at, event_id, page_id, name, dwell_ms, scroll, load, element,
+               interacted
+        FROM (
             SELECT *, min(place) OVER visit AS began_in, bool_or(name <> ALL(%(passive)s)) OVER visit AS interacted
             FROM numbered WINDOW visit AS (PARTITION BY subject_id, session_id, number)
         ) AS of_visit WHERE began_in BETWEEN 1 AND %(places)s
     ),
     paired AS (
-        SELECT *, count(*) FILTER (WHERE name = 'page_view') OVER (
+        SELECT subject_id, session_id, number, corrected_at, event_id, page_id, name, dwell_ms, scroll, load, interacted,
+               count(*) FILTER (WHERE name = 'page_view') OVER (
                 PARTITION BY subject_id, session_id, number, page_id
                 ORDER BY corrected_at, name <> 'page_view', event_id ROWS UNBOUNDED PRECEDING
             ) AS nth
@@ -295,13 +298,7 @@ def _exits(views: Iterable[Views]) -> Share:
 
 
 def _filled(views: Iterable[Views], name: str) -> Filled:
-    filled: dict[int, tuple[int, BitMap64]] = {}
-    for one in views:
-        place = getattr(one, name)
-        if place is not None:
-            number, subjects = filled.get(place, (0, BitMap64()))
-            filled[place] = number + one.number, subjects | one.subjects
-    return filled
+    return filled((getattr(one, name), one.number, one.subjects) for one in views)
 
 
 def _dwell(views: Iterable[Views]) -> dict[str, Figure]:

@@ -12,7 +12,8 @@ An edge next to empty bins is told only where the bin that it bounds has k subje
 where the one highest value lies.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pyroaring import BitMap64
@@ -78,6 +79,17 @@ def quantiles(edges: Sequence[float], filled: Filled, **wanted: float) -> dict[s
         figures[name] = Quantile(q, edges, filled)
         figures[f"{name}_bin"] = QuantileBin(q, edges, filled)
     return figures
+
+
+def filled(counted: Iterable[tuple[int | None, int, BitMap64]]) -> Filled:
+    """From (bin, how many values, whose) in any number a bin; without a bin there is no value."""
+    numbers: dict[int, int] = defaultdict(int)
+    subjects: dict[int, list[BitMap64]] = defaultdict(list)
+    for place, number, whose in counted:
+        if place is not None:
+            numbers[place] += number
+            subjects[place].append(whose)
+    return {place: (number, BitMap64().union(*subjects[place])) for place, number in numbers.items()}
 
 
 def merged(edges: Sequence[float], filled: Filled, k: int) -> list[Bin]:

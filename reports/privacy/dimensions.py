@@ -22,8 +22,6 @@ what differs between answers of different as-of or of different dimensions.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import reduce
-from operator import add
 from typing import Any
 
 from pyroaring import BitMap64
@@ -66,18 +64,27 @@ class Judged:
 
 def merged_parts(parts: Mapping[Value, Tally], k: int, *, all_closed: bool) -> list[Part]:
     """In the order of values, None first and `other` last. Each has k subjects, but an `other` that is alone."""
-    there = [value for value in parts if parts[value].subjects]
-    large = sorted(there, key=lambda value: (len(parts[value].subjects), *_order(value)))
+    subjects = {value: tally.subjects for value, tally in parts.items()}
+    there = [value for value in parts if subjects[value]]
+    large = sorted(there, key=lambda value: (len(subjects[value]), *_order(value)))
     hidden = len(large)
     if all_closed or k == 1:
-        hidden = sum(len(parts[value].subjects) < k for value in large)
+        hidden = sum(len(subjects[value]) < k for value in large)
     small, large = large[:hidden], large[hidden:]
-    others = BitMap64().union(*(parts[value].subjects for value in small))
+    others = BitMap64().union(*(subjects[value] for value in small))
     while small and large and len(others) < k:
         small.append(large.pop(0))
-        others |= parts[small[-1]].subjects
+        others |= subjects[small[-1]]
     told = [Part(value, False, parts[value]) for value in sorted(large, key=_order)]
-    return [*told, Part(None, True, reduce(add, (parts[value] for value in small)))] if small else told
+    return [*told, Part(None, True, _added([parts[value] for value in small]))] if small else told
+
+
+def _added(tallies: Sequence[Tally]) -> Tally:
+    """By halves, since a tally grows as it is added to."""
+    if len(tallies) == 1:
+        return tallies[0]
+    middle = len(tallies) // 2
+    return _added(tallies[:middle]) + _added(tallies[middle:])
 
 
 def _order(value: Value) -> tuple[bool, str]:
@@ -151,7 +158,7 @@ def _together(dimension: Dimension, rows: Sequence[Judged], k: int, as_of: datet
     asked = [parts[value] for value in dimension.only or () if value in parts]
     told = {row.part.value: row.cells for row in rows if not row.part.other}
     wanted = {value for value in dimension.only or () if value in parts and parts[value].subjects}
-    figures = reduce(add, asked).figures()
+    figures = _added(asked).figures()
     cells = {name: cell_of(figure, dimension.period, k, as_of) for name, figure in figures.items()}
     for name, figure in figures.items():
         held = not wanted <= told.keys() or any(told[value][name].status is Status.SUPPRESSED for value in wanted)

@@ -1,4 +1,4 @@
-"""A real clickstream through the REST API into the report, and a count of the same made from the file itself."""
+"""A real clickstream through the REST API into the reports, and counts of the same made from the file itself."""
 
 import csv
 import gzip
@@ -66,11 +66,23 @@ def rolling(subjects: dict[date, set[str]], day: date, days: int) -> int:
     return len(set().union(*(subjects.get(day - timedelta(days=back), set()) for back in range(days))))
 
 
-def report(server: Server, program: Program, metric: str, first: date, last: date) -> dict[str, Any]:
+def by_page() -> dict[str, tuple[int, int]]:
+    """Path -> views and subjects, over the whole file."""
+    subjects: dict[str, list[str]] = defaultdict(list)
+    with gzip.open(FILE, "rt", encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            _, _, _, *path = row["page"].partition("?")[0].partition("#")[0].split("/", 3)
+            # One of the file's pages has a line end in it.
+            subjects["/" + "".join(path).replace("\n", "%0A")].append(row["subject"])
+    return {path: (len(some), len(set(some))) for path, some in subjects.items()}
+
+
+def report(server: Server, program: Program, metric: str, first: date, last: date, **more: Any) -> dict[str, Any]:
     response = httpx.post(
         f"{server.base_url}/api/v1/reports/{metric}",
-        json={"from": first.isoformat(), "to": last.isoformat()},
+        json={"from": first.isoformat(), "to": last.isoformat()} | more,
         headers={"Authorization": f"Bearer {program.key}"},
+        timeout=60,
         trust_env=False,
     )
     assert response.status_code == 200, response.text
@@ -83,6 +95,23 @@ def received(server: Server, program: Program) -> dict[str, int]:
     day = datetime.now(ZoneInfo(program.zone)).date()
     totals = report(server, program, "quality", day - timedelta(days=1), day)
     return {name: number for name, number in totals.items() if type(number) is int and number and name != "revision"}
+
+
+def compare_further(server: Server, program: Program, subjects: dict[date, set[str]], views: dict[date, int]) -> None:
+    """What the other reports tell of the whole file."""
+    first, last, everybody = min(subjects), max(subjects), set().union(*subjects.values())
+    trends = report(server, program, "trends", first, last, event="page_view", compare="previous")
+    told = {date.fromisoformat(row["date"]): (row["events"], row["subjects"]) for row in trends["data"]}
+    assert told == {day: (views[day], len(subjects[day])) for day in told}
+    assert sum(row["events"] for row in trends["previous"]) == 0
+    pages = report(server, program, "pages", first, last)
+    assert (pages["views"], pages["subjects"]) == (EVENTS, len(everybody))
+    assert {row["page"]: (row["views"], row["subjects"]) for row in pages["data"]} == by_page()
+    spread = report(server, program, "distributions", first, last)
+    assert spread["subjects"] == len(everybody)
+    entries = sum(row["entries"] for row in pages["data"])
+    for dimension in ("scene", "dwell_band", "depth_band"):
+        assert sum(row["sessions"] for row in spread["data"] if row["dimension"] == dimension) == entries
 
 
 def test_a_clickstream_is_replayed_reported_and_replayed_again(
@@ -111,6 +140,7 @@ def test_a_clickstream_is_replayed_reported_and_replayed_again(
             "mau_rolling": rolling(subjects, day, 30),
             "events": views[day],
         }, day
+    compare_further(server, sandbox, subjects, views)
 
     # Late is what happened on days that ended 48 h ago, at the first batch or, over a midnight, at the last.
     late = received(server, sandbox)["late"]

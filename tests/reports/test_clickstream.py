@@ -11,6 +11,7 @@ import pytest
 
 from reports.metrics.calendar import Interval
 from reports.metrics.retention import Retention
+from reports.metrics.trends import Trends
 from tests.reports import (
     oracle_distributions,
     oracle_pages,
@@ -18,6 +19,7 @@ from tests.reports import (
     oracle_sessions,
     test_distributions,
     test_pages,
+    test_trends_oracle,
 )
 from tests.reports.events import History, Seen
 from tests.reports.test_retention import shown
@@ -35,6 +37,8 @@ ASKED = [
     Retention(cohort="recurring", periods=5),
     Retention(mode="on_or_after", clock="rolling_24h", periods=5),
 ]
+
+TRENDS = [Trends(event="page_view", compare=True), Trends(field="page")]
 
 
 def clickstream() -> list[Seen]:
@@ -63,6 +67,8 @@ def test_a_clickstream(history: Callable[..., History], zone: str) -> None:
     by: Any
     for by in get_args(Interval):
         assert reported(there, first, last, by) == oracle_sessions.sessions(seen, zone, first, last, by)
+        for trend in TRENDS:
+            test_trends_oracle.check(there, seen, first, last, by, trend)
         for asked in ASKED:
             found = shown(there, first.isoformat(), last.isoformat(), asked, interval=by)
             assert found == oracle_retention.retention(seen, zone, first, last, by, asked)
