@@ -174,6 +174,17 @@ def test_times_are_the_mini_programs(program: Program, as_worker: Working) -> No
     assert f'<time datetime="{at:%Y-%m-%dT%H:%M:%SZ}">{local}</time>' in page_of(program, filed)
 
 
+@pytest.mark.parametrize("moment", ["9999-12-31T23:30:00Z", "0001-01-01T00:30:00Z"])
+def test_a_moment_at_the_calendars_end_does_not_end_the_page(program: Program, as_worker: Working, moment: str) -> None:
+    """In Shanghai the first would be in the year 10,000."""
+    lively(program)
+    filed = file(program, "access", verification={"method": "sms", "at": moment})
+    carry_out(program, as_worker, filed)
+    text = page_of(program, filed)
+    assert moment in text
+    assert Read(text).open == []
+
+
 def test_a_page_of_many_parts_has_every_event(program: Program, owner: psycopg.Connection, as_worker: Working) -> None:
     alice = subject_of(owner, lively(program))
     _many_events(owner, program, alice, 4000)
