@@ -411,6 +411,20 @@ def test_taking_back_comes_after_the_officer(
     assert code(reviewed, "after") is None
 
 
+@pytest.mark.parametrize("rejected", [True, False])
+def test_what_ended_in_review_has_a_time(
+    reviewed: Program, owner: psycopg.Connection, desk: Desk, rejected: bool
+) -> None:
+    """So that the migration that lets runs be without one reverses once nothing is in review."""
+    lively(reviewed)
+    filed = file(reviewed, "erasure")
+    if rejected:
+        reject(desk, filed)
+    else:
+        take_back(reviewed, filed)
+    assert owner.execute("SELECT count(*) FROM holder_run WHERE not_before IS NULL").fetchone() == (0,)
+
+
 def test_a_rejection_comes_after_the_worker(
     reviewed: Program, owner: psycopg.Connection, desk: Desk, second: Desk, as_worker: Working
 ) -> None:
