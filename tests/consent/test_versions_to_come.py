@@ -142,3 +142,18 @@ def test_a_package_tells_of_the_version_that_has_come(
     (state,) = sections(package_of(program, filed))["states"]
     assert (state["notice"], state["state"]) == (later, status(program, "alice")["state"])
     assert state["told"]["en"]["retention_days"] == 30
+
+
+def test_what_was_pending_begins_nothing_where_consent_has_ended(program: Program, owner: psycopg.Connection) -> None:
+    """A process of the release before ends a consent and leaves what is pending, of which it knows nothing."""
+    program.decide("alice")
+    publish(program, material=True)
+    later = publish(program, now() + DAY)
+    program.decide("alice", notice=later)
+    owner.execute(
+        "UPDATE consent_state SET state = 'withdrawn', barrier_at = now(), record_from = NULL, grant_from = NULL,"
+        " grant_until = NULL"
+    )
+    takes_effect(owner, later)
+    assert code(program, "e1") == "consent_withdrawn"
+    assert status(program, "alice")["state"] == "withdrawn"
