@@ -113,12 +113,15 @@ class Sum(Figure):
 
 
 class Share(Figure):
-    """part / whole, to four places. `inside`: the subjects with something in the part; `outside`: in the rest."""
+    """part / whole, to four places. `inside`: the subjects with something in the part; `outside`: in the rest.
+
+    `further`: those with what another told count less the part would tell.
+    """
 
     __slots__ = ()
 
-    def __init__(self, part: int, whole: int, *, inside: Subjects, outside: Subjects) -> None:
-        super().__init__(round(part / whole, 4) if whole else None, inside, outside)
+    def __init__(self, part: int, whole: int, *further: Subjects, inside: Subjects, outside: Subjects) -> None:
+        super().__init__(round(part / whole, 4) if whole else None, inside, outside, *further)
 
 
 class Mean(Figure):
