@@ -73,7 +73,7 @@ def test_numbers_below_zero_and_beyond_the_bins(history: Histories) -> None:
     asked = Trends(event="payment", property="amount")
     assert rows(told(shanghai, asked=asked).tables["data"], "p90_bin") == {DAY: [(0, 0.01)]}
     shanghai.add(*(paid("ann", 10**12) for _ in range(40)))
-    assert rows(told(shanghai, asked=asked).tables["data"], "p90_bin") == {DAY: [(8e8, 1e9)]}
+    assert rows(told(shanghai, asked=asked).tables["data"], "p90_bin") == {DAY: [(8e8, None)]}
 
 
 @pytest.mark.parametrize(
