@@ -67,6 +67,17 @@ def test_a_number_of_an_event(history: Histories) -> None:
     }
 
 
+def test_a_sum_beyond_all_numbers_is_not_told_as_one(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add(*(paid("ann", 1.7e308) for _ in range(2)))
+    (row,) = told(shanghai, asked=Trends(event="payment", property="amount")).tables["data"]
+    assert [(row.cells[name].value, str(row.cells[name].status)) for name in ("known", "sum", "mean")] == [
+        (2, "ok"),
+        (None, "not_observable"),
+        (None, "not_observable"),
+    ]
+
+
 def test_numbers_below_zero_and_beyond_the_bins(history: Histories) -> None:
     shanghai = history()
     shanghai.add(*(paid("ann", amount) for amount in (-(10**12), -3, -0.001, 0)))
