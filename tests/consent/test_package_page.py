@@ -18,10 +18,10 @@ from consent.rights.models import Package
 from consent.rights.packages import PackageExpired
 from consent.rights.review import set_review
 from tests.cast import Program, event, now
+from tests.consent.deciding import reject
 from tests.consent.desk import DECIDES, officer
 from tests.consent.rights import Working, carry_out, file, lively, package_of, subject_of
 from tests.consent.test_packages import _many_events
-from tests.consent.test_review import reject
 
 HOSTILE = '<script>alert(\'x\')</script>" onload="x" <img src=x onerror=y> &amp; </td></table></style>-->'
 EVIDENCE = {"a.b=c": HOSTILE, HOSTILE: {"deep": [1.5, True, {"deeper": HOSTILE}, [], None]}}

@@ -52,6 +52,21 @@ def test_every_table_of_a_tenant_has_a_policy_for_all_commands(owner: psycopg.Co
     assert not missing, f"add tenant_policy(…) in a migration for: {', '.join(sorted(missing))}"
 
 
+def test_every_policy_of_a_tenant_reads_and_writes_by_the_setting_alone(owner: psycopg.Connection) -> None:
+    """So that a row of another tenant can be neither seen nor written, in any table."""
+    said = owner.execute(
+        "SELECT DISTINCT pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)"
+        " FROM pg_policy WHERE polname = 'tenant'"
+    ).fetchall()
+    ((sees, writes),) = said
+    assert sees == writes
+    assert "program_id = " in sees and "current_setting('zq.program'::text, true)" in sees and " OR " not in sees
+    others = owner.execute(
+        "SELECT polcmd, polroles::regrole[]::text FROM pg_policy WHERE polname <> 'tenant'"
+    ).fetchall()
+    assert set(others) == {("r", "{zq_ops}")}
+
+
 def test_another_tenants_rows_are_not_there(program: Program, other: Program, owner: psycopg.Connection) -> None:
     filled(program)
     for table in tenant_tables(owner):
