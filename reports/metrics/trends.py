@@ -47,9 +47,9 @@ FIELDS = {"event": "t.name", "scene": "e.scene", "page": "e.page_id::text"} | {
 
 DEFINITION = (
     "Events by the local day, week (from Monday) or month of their corrected_at; weeks and months touched count whole. "
-    "subjects: distinct, never summed. known: events that have the property as a number; sum, mean, p90: over these. p90 "
-    "is interpolated within fixed bins that hold k subjects each; p90_bin are the bin's edges, between which the true "
-    "value lies (null: open). Values with fewer than k subjects in an interval are one row, value_other; a filter tells "
+    "subjects: distinct, never summed. known: events that have the property as a number; sum, mean, p90: over these. p90: "
+    "the middle of a fixed bin that holds k subjects; p90_bin are its edges, between which the true value lies (null: "
+    "open, the lower one is told). Values with fewer than k subjects in an interval are one row, value_other; a filter tells "
     "what the breakdown's rows tell. previous: the same number of intervals before. Only subjects whose consent and data "
     "stand at as_of are counted: who withdrew (withdrawn_subjects), was erased or is restricted is missing. closed "
     "false: not over for 48 h, all values are one row, and figures may still change."

@@ -5,10 +5,11 @@ first or last bin. The edges are part of a metric's definition and known to ever
 Where fewer than k subjects are in a bin, it is merged with its neighbours below it until k are (`merged`), so that
 every bin a figure is made from rests on k subjects.
 
-What is told is the point of the merged bin that the rank q·n falls on, as if the bin's values were spread evenly, and
-beside it the bin's edges. The true quantile lies between these; so the error is their distance at most. The last bin, and
-the uppermost where it had to be merged, is open above (None): its lower edge is told, and the true quantile is no less.
-An edge next to empty bins is told only where the bin that it bounds has k subjects by itself: otherwise it would say
+What is told is the middle of the merged bin that the rank q·n falls in, and beside it the bin's edges. The true quantile
+lies between these; so the error is half their distance at most. How far the rank lies within the bin is not told: beside
+counts of parts of the values (pages by load time) it would tell how many are in a bin, and of few people. The last bin,
+and the uppermost where it had to be merged, is open above (None): its lower edge is told, and the true quantile is no
+less. An edge next to empty bins is told only where the bin that it bounds has k subjects by itself: otherwise it would say
 where the one highest value lies.
 """
 
@@ -49,15 +50,14 @@ class Quantile(Figure):
         found = self._bin(k)
         if found is None:
             return None
-        (low, high, number, _), rank = found
-        return round(low if high is None else low + (high - low) * rank / number, 3)
+        return round(found.low if found.high is None else (found.low + found.high) / 2, 3)
 
-    def _bin(self, k: int) -> tuple[Bin, float] | None:
-        """The merged bin with the quantile, and its rank within it."""
+    def _bin(self, k: int) -> Bin | None:
+        """The merged bin with the quantile."""
         rank = self._q * sum(number for number, _ in self._filled.values())
         for one in merged(self._edges, self._filled, k):
             if rank <= one.number:
-                return one, rank
+                return one
             rank -= one.number
         return None
 
@@ -69,7 +69,7 @@ class QuantileBin(Quantile):
 
     def _told(self, k: int) -> Told:
         found = self._bin(k)
-        return None if found is None else (found[0].low, found[0].high)
+        return None if found is None else (found.low, found.high)
 
 
 def quantiles(edges: Sequence[float], filled: Filled, **wanted: float) -> dict[str, Figure]:

@@ -40,9 +40,9 @@ def quantile(values: list[tuple[int, float]], q: float, k: int) -> tuple[Any, An
 
 def test_a_quantile_by_hand() -> None:
     values = [(n, n + 0.5) for n in range(10)]  # bins: 0-1, 1-2, 2-3 one each, 3-5 two, 5-10 five
-    assert quantile(values, 0.5, 1) == (5, (3, 5)), "the fifth of ten is the last of its bin"
-    assert quantile(values, 0.9, 1) == (9, (5, 10)), "four fifths of the way from 5 to 10"
-    assert quantile(values, 0.5, 5) == (5, (0, 5))
+    assert quantile(values, 0.5, 1) == (4, (3, 5)), "the fifth of ten is the last of its bin"
+    assert quantile(values, 0.9, 1) == (7.5, (5, 10)), "the middle, wherever in the bin the ninth is"
+    assert quantile(values, 0.5, 5) == (2.5, (0, 5))
     assert quantile(values, 0.9, 7) == (0, (0, None)), "seven are in 3 and above, and the three below join them"
     assert quantile(values, 0.5, 11) == (None, None)
     assert quantile([], 0.5, 1) == (None, None)
@@ -51,7 +51,7 @@ def test_a_quantile_by_hand() -> None:
 def test_the_highest_value_is_not_told() -> None:
     values = [(n, 2.5) for n in range(20)] + [(99, 60.0)]
     assert quantile(values, 0.9, 10) == (2, (2, None))
-    assert quantile(values, 0.9, 1) == (2.945, (2, 3))
+    assert quantile(values, 0.9, 1) == (2.5, (2, 3))
 
 
 def test_the_last_bin_is_open() -> None:
