@@ -223,7 +223,11 @@ def test_a_filter_tells_what_the_breakdown_tells(history: Histories) -> None:
 
     assert events("a") == 20
     assert events("b") is None, "with c it is the row other, and c would be the difference"
-    assert (events("c"), events("a", "c"), events("nobody"), events("a", "nobody")) == (None, None, 0, 20)
+    assert (events("c"), events("nobody")) == (None, None), "which of the two somebody has is not told"
+    assert (events("a", "c"), events("a", "nobody")) == (None, None)
+
+    later = told(shanghai, "2025-10-06", "2025-10-06", Trends(field="scene", only=frozenset("a")), k=10, as_of=NOON)
+    assert {str(cell.status) for cell in later.tables["data"][0].cells.values()} == {"not_observable"}, "no day yet"
 
 
 def test_a_number_that_few_do_not_have(history: Histories) -> None:
@@ -286,6 +290,14 @@ def test_the_answer_over_http(history: Histories) -> None:
     }
     assert [(row["date"], row["value"], row["events"]) for row in answer["previous"]] == [("2025-10-04", "a", 12)]
     msgspec.json.decode(response.content, type=TrendsAnswered, strict=True)
+    whole = shanghai.program.post("reports/trends", body, Accept="text/csv")
+    problem = whole.json()
+    assert (whole.status_code, problem["code"], problem["errors"][0]["pointer"]) == (
+        422,
+        "compare_unavailable",
+        "/compare",
+    )
+    del body["compare"]
     written = shanghai.program.post("reports/trends", body, Accept="text/csv")
     first, _ = csv.DictReader(io.StringIO(written.content.decode(), newline=""))
     assert [first[name] for name in ("date", "value", "events", "p90_bin")] == [DAY, "a", "12", "5.0-6.3"]
