@@ -19,7 +19,7 @@ A filter is answered from the breakdown's rows. The p90: reports.privacy.bins, f
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -33,6 +33,7 @@ from reports.metrics.bands import NUMBERS, bin_of, number_of
 from reports.metrics.calendar import DAY, KEYS, Interval, day_start, intervals, period, utc_days
 from reports.metrics.registry import Question, metric
 from reports.metrics.standing import EVENTS
+from reports.metrics.tallies import whose
 from reports.privacy.bins import filled, quantiles
 from reports.privacy.figures import Count, Dimension, Distinct, Figure, Figures, Known, PerSubject, Row, Value
 from tracking.ingest.parse import MAX_SKEW
@@ -101,7 +102,7 @@ class Happened:
 
     @property
     def subjects(self) -> BitMap64:
-        return _who(self.alike)
+        return whose(self.alike)
 
     def __add__(self, other: Self) -> "Happened":
         return Happened(self.alike + other.alike, self.measured)
@@ -117,7 +118,7 @@ class Happened:
 
     def _of_property(self) -> dict[str, Figure]:
         having = [one for one in self.alike if one.bin is not None]
-        rests = _who(having), _who(one for one in self.alike if one.bin is None)
+        rests = whose(having), whose(one for one in self.alike if one.bin is None)
         known, total = sum(one.events for one in having), float(sum(one.total for one in having))
         return {
             "known": Known(known, *rests),
@@ -213,7 +214,3 @@ def _type(program_id: int, asked: Trends) -> int | None:
             detail = f"fields are {', '.join(sorted(FIELDS))}, and {PROPERTY}NAME for a boolean or enum of the event"
             raise invalid("unknown_field", detail, "/breakdown" if asked.only is None else "/filters/0/field")
     return type_id
-
-
-def _who(alike: Iterable[Alike]) -> BitMap64:
-    return BitMap64().union(*(one.subjects for one in alike))
