@@ -31,7 +31,7 @@ class ReportAsked(msgspec.Struct, forbid_unknown_fields=True):
     privacy: Literal["threshold", "dp"] = "threshold"
 
     def refuse_unavailable(self, *, csv: bool) -> None:
-        """Raises Invalid: nothing that was asked for is left out in silence."""
+        """Raises Invalid: nothing that was asked for is left out in silence. `csv`: only the rows of `data` are answered."""
         faults = [
             Fault(f"{name}_unavailable", _UNAVAILABLE[name], f"/{name}")
             for name, wanted in self._unavailable().items()

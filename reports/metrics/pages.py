@@ -41,7 +41,7 @@ from reports.metrics.session import NUMBERED
 from reports.metrics.sessions import scan
 from reports.metrics.standing import EVENTS
 from reports.metrics.tallies import Tallied, whose
-from reports.privacy.bins import Filled, filled, quantiles
+from reports.privacy.bins import Filled, quantiles, summed
 from reports.privacy.figures import (
     Count,
     Detail,
@@ -57,6 +57,8 @@ from reports.privacy.figures import (
 )
 
 LONGEST_GAP_S = 1800
+WALLS = tuple(edge for edge, _ in LOAD_BANDS)
+"""Between the load bands, whose views are told beside the quantiles."""
 
 DEFINITION = (
     "Sessions that began in the range (client session_id, otherwise cut at pauses over 30:00, 24 h at most), with all "
@@ -207,7 +209,7 @@ class Heat:
                 float(sum(one.scroll for one in scrolled)), _number(scrolled), subjects=whose(scrolled)
             ),
             "interactions_per_view": Mean(sum(one.number for _, one in self.touches), views, subjects=touched),
-            **quantiles(LOAD_MS, _filled(self.views, "load_bin"), load_p50_ms=0.5, load_p90_ms=0.9),
+            **quantiles(LOAD_MS, _filled(self.views, "load_bin"), {"load_p50_ms": 0.5, "load_p90_ms": 0.9}, WALLS),
         }
 
 
@@ -286,7 +288,7 @@ def _exits(views: Iterable[Views]) -> Share:
 
 
 def _filled(views: Iterable[Views], name: str) -> Filled:
-    return filled((getattr(one, name), one.number, one.subjects) for one in views)
+    return summed((getattr(one, name), one.number, one.subjects) for one in views)
 
 
 def _dwell(views: Iterable[Views]) -> dict[str, Figure]:
@@ -300,5 +302,5 @@ def _dwell(views: Iterable[Views]) -> dict[str, Figure]:
         some, of = by_source[name], f"dwell_{name}"
         figures[f"{of}_known"] = Known(_number(some), *rests)
         figures[f"{of}_mean_s"] = Mean(float(sum(one.dwell for one in some)), _number(some), subjects=whose(some))
-        figures |= quantiles(DWELL_S, _filled(some, "dwell_bin"), **{f"{of}_median_s": 0.5, f"{of}_p90_s": 0.9})
+        figures |= quantiles(DWELL_S, _filled(some, "dwell_bin"), {f"{of}_median_s": 0.5, f"{of}_p90_s": 0.9})
     return figures

@@ -34,7 +34,7 @@ from reports.metrics.calendar import DAY, KEYS, Interval, day_start, intervals, 
 from reports.metrics.registry import Question, metric
 from reports.metrics.standing import EVENTS
 from reports.metrics.tallies import whose
-from reports.privacy.bins import filled, quantiles
+from reports.privacy.bins import quantiles, summed
 from reports.privacy.figures import Count, Dimension, Distinct, Figure, Figures, Known, PerSubject, Row, Value
 from tracking.ingest.parse import MAX_SKEW
 from tracking.ingest.screen import CONTEXT
@@ -124,7 +124,7 @@ class Happened:
             "known": Known(known, *rests),
             "sum": Known(total, *rests),
             "mean": Known(total / known if known else None, *rests),
-            **quantiles(NUMBERS, filled((one.bin, one.events, one.subjects) for one in having), p90=0.9),
+            **quantiles(NUMBERS, summed((one.bin, one.events, one.subjects) for one in having), {"p90": 0.9}),
         }
 
 
