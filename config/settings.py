@@ -194,7 +194,10 @@ ZHIQING_LATE = timedelta(
 ZHIQING_HISTORICAL = timedelta(
     days=env.integer("ZHIQING_HISTORICAL_DAYS", 400, minimum=1, maximum=4000, about="The same for historical events")
 )
-ZHIQING_K = env.integer("ZHIQING_K", 10, minimum=2, about="No released cell rests on fewer subjects")
+# 128: tracking.ingest.counting.MAX_SUBJECTS, all that are remembered behind a figure of `quality`.
+ZHIQING_K = env.integer(
+    "ZHIQING_K", 10, minimum=2, maximum=128, about="No released cell rests on fewer subjects; 128 at most"
+)
 ZHIQING_PACKAGE_KEPT = timedelta(
     days=env.integer("ZHIQING_PACKAGE_DAYS", 7, minimum=1, about="Days an access package can be fetched")
 )

@@ -23,7 +23,11 @@ _BODY = {JSONRenderer.media_type: {"anyOf": [schema(shape) for shape in ASKED.va
 _ANSWER = OpenApiResponse(
     response={"anyOf": [schema(shape) for shape in ANSWERED.values()]}, description="The metric's figures"
 )
-_CSV = OpenApiResponse(response=str, description="The rows of data; the rest as JSON in the header Zhiqing-Report")
+_CSV = OpenApiResponse(
+    response=str,
+    description="The rows of data alone: not weeks, months, elements, load_bands or previous, which JSON has. What is no "
+    "table, as JSON in the header Zhiqing-Report",
+)
 _RESPONSES: dict[Any, Any] = {
     (200, JSONRenderer.media_type): _ANSWER,
     (200, CSVRenderer.media_type): _CSV,
@@ -45,7 +49,8 @@ class Reports(APIView):
         """Answer a metric over a range of local days. No cell rests on fewer than k subjects."""
         known(metric)
         asked = body(request, ASKED[metric])
-        asked.refuse_unavailable()
+        csv = request.accepted_renderer.format == CSVRenderer.format
+        asked.refuse_unavailable(csv=csv)
         backend, now = caller(request), edge.now()
         question = Question(
             backend.program_id,
@@ -57,7 +62,6 @@ class Reports(APIView):
             asked.options(),
         )
         told = rendered(answer(metric, question, k=k_of(backend)), zone=backend.zone, as_of=now)
-        csv = request.accepted_renderer.format == CSVRenderer.format
         return Response(told, headers={"Zhiqing-Report": about(told)} if csv else None)
 
 

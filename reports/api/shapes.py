@@ -30,8 +30,8 @@ class ReportAsked(msgspec.Struct, forbid_unknown_fields=True):
     breakdown: Field | None = None
     privacy: Literal["threshold", "dp"] = "threshold"
 
-    def refuse_unavailable(self) -> None:
-        """Raises Invalid: nothing that was asked for is left out in silence."""
+    def refuse_unavailable(self, *, csv: bool) -> None:
+        """Raises Invalid: nothing that was asked for is left out in silence. `csv`: only the rows of `data` are answered."""
         faults = [
             Fault(f"{name}_unavailable", _UNAVAILABLE[name], f"/{name}")
             for name, wanted in self._unavailable().items()
@@ -96,15 +96,17 @@ class TrendsAsked(ReportAsked):
     """Events by `interval`; `event` left out means any. One filter (`eq`, `in`) or one breakdown at most.
 
     Fields: event, scene, page, os, app_version, device_level, network, channel, and properties.NAME for a boolean or enum
-    of the event. `compare`: as many intervals before, in `previous`.
+    of the event. `compare`: as many intervals before, in `previous`; not in CSV, which has the rows of `data` only.
     """
 
     event: Field | None = None
     property: Field | None = None
     compare: Literal["previous"] | None = None
 
-    def refuse_unavailable(self) -> None:
-        super().refuse_unavailable()
+    def refuse_unavailable(self, *, csv: bool) -> None:
+        super().refuse_unavailable(csv=csv)
+        if csv and self.compare is not None:
+            raise invalid("compare_unavailable", "a CSV answer has the rows of data only; ask for JSON", "/compare")
         filters = self.filters or []
         if len(filters) + (self.breakdown is not None) > 1:
             detail = "threshold mode takes one filter or one breakdown, not more"

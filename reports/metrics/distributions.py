@@ -13,8 +13,6 @@ one row, `value_other`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Self
 
 from django.db import connection
 from pyroaring import BitMap64
@@ -25,7 +23,8 @@ from reports.metrics.registry import Question, metric
 from reports.metrics.session import NUMBERED
 from reports.metrics.sessions import scan
 from reports.metrics.standing import EVENTS
-from reports.privacy.figures import Count, Dimension, Distinct, Figure, Figures, Value
+from reports.metrics.tallies import Tallied
+from reports.privacy.figures import Dimension, Figures, Value
 
 DIMENSIONS = ("scene", "os", "app_version", "dwell_band", "depth_band")
 
@@ -67,23 +66,7 @@ DISTRIBUTIONS = f"""
     GROUP BY said.dimension, said.value
 """
 _BANDS = {"dwell_band": STAY_BANDS, "depth_band": DEPTH_BANDS}
-
-
-@dataclass(frozen=True, slots=True)
-class Visits:
-    """Sessions of some values, and who had them."""
-
-    sessions: int
-    subjects: BitMap64
-
-    def __add__(self, other: Self) -> "Visits":
-        return Visits(self.sessions + other.sessions, self.subjects | other.subjects)
-
-    def figures(self) -> dict[str, Figure]:
-        return {"sessions": Count(self.sessions, subjects=self.subjects), "subjects": Distinct(self.subjects)}
-
-
-NO_VISITS = Visits(0, BitMap64())
+NONE = Tallied("sessions", 0, BitMap64())
 
 
 @metric("distributions", definition=DEFINITION)
@@ -91,18 +74,18 @@ def distributions(question: Question) -> Figures:
     """Under the tenant's transaction."""
     found = _visits(question)
     asked = period(question.first, question.last, question.zone)
-    total = sum(found["depth_band"].values(), start=NO_VISITS).figures()
+    total = sum(found["depth_band"].values(), start=NONE).figures()
     tables = [Dimension(asked, "value", found[name], keys={"dimension": name}) for name in DIMENSIONS]
     return Figures({"data": tables}, {name: (asked, figure) for name, figure in total.items()}, summed="data")
 
 
-def _visits(question: Question) -> Mapping[str, Mapping[Value, Visits]]:
+def _visits(question: Question) -> Mapping[str, Mapping[Value, Tallied]]:
     """Dimension -> value -> its sessions."""
-    found: dict[str, dict[Value, Visits]] = {name: {} for name in DIMENSIONS}
+    found: dict[str, dict[Value, Tallied]] = {name: {} for name in DIMENSIONS}
     with connection.cursor() as cursor:
         cursor.execute(DISTRIBUTIONS, scan(question))
         for dimension, said, sessions, subjects in cursor.fetchall():
             value = band(_BANDS[dimension], int(said)) if dimension in _BANDS else said
-            of_value = found[dimension].get(value, NO_VISITS)
-            found[dimension][value] = of_value + Visits(sessions, BitMap64(subjects))
+            of_value = found[dimension].get(value, NONE)
+            found[dimension][value] = of_value + Tallied("sessions", sessions, BitMap64(subjects))
     return found

@@ -40,7 +40,8 @@ from reports.metrics.registry import Question, metric
 from reports.metrics.session import NUMBERED
 from reports.metrics.sessions import scan
 from reports.metrics.standing import EVENTS
-from reports.privacy.bins import Filled, filled, quantiles
+from reports.metrics.tallies import Tallied, whose
+from reports.privacy.bins import Filled, quantiles, summed
 from reports.privacy.figures import (
     Count,
     Detail,
@@ -56,14 +57,18 @@ from reports.privacy.figures import (
 )
 
 LONGEST_GAP_S = 1800
+WALLS = tuple(edge for edge, _ in LOAD_BANDS)
+"""Between the load bands, whose views are told beside the quantiles."""
 
 DEFINITION = (
     "Sessions that began in the range (client session_id, otherwise cut at pauses over 30:00, 24 h at most), with all "
     "their events, by corrected_at. A view is a page_view. share: of all views. exits / views: exit_rate. bounce_rate: "
     "sessions whose only view is this page and without an interaction / sessions that entered here; sessions without a "
     "view left out. dwell_client: the client's dwell_ms; dwell_gap: for the other views, the gap to the session's next "
-    "one, unknown for the last and over 30:00; never mixed, known of views. Medians and p90 are interpolated within "
-    "fixed bins that hold k subjects each; *_bin are the bin's edges, between which the true value lies (null: open). "
+    "one, unknown for the last and over 30:00; never mixed, known of views. Medians and p90: the middle of "
+    "a fixed bin that holds k subjects; *_bin are its edges, between which the true value lies (null: open, the lower "
+    "one is told). elements: all interactions with a page, tap or not, by tapped element; load_bands: its views by load "
+    "time in ms; null: none. "
     "Pages with fewer than k subjects are one row, page_other. Only subjects whose consent and data stand at as_of are "
     "counted: who withdrew (withdrawn_subjects), was erased or is restricted is missing. closed false: the range is not "
     "over for 48 h, all pages are one row, and figures may still change."
@@ -152,20 +157,6 @@ class Views(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Touches:
-    """Interactions with an element."""
-
-    number: int
-    subjects: BitMap64
-
-    def __add__(self, other: Self) -> "Touches":
-        return Touches(self.number + other.number, self.subjects | other.subjects)
-
-    def figures(self) -> dict[str, Figure]:
-        return {"interactions": Count(self.number, subjects=self.subjects), "subjects": Distinct(self.subjects)}
-
-
-@dataclass(frozen=True, slots=True)
 class Band:
     """Views of a load-time band."""
 
@@ -173,7 +164,7 @@ class Band:
 
     @property
     def subjects(self) -> BitMap64:
-        return _who(self.views)
+        return whose(self.views)
 
     def __add__(self, other: Self) -> "Band":
         return Band(self.views + other.views)
@@ -187,43 +178,43 @@ class Heat:
     """Everything about some pages; `of`: how many views all pages have."""
 
     views: tuple[Views, ...]
-    touches: tuple[tuple[Value, Touches], ...]
+    touches: tuple[tuple[Value, Tallied], ...]
     of: int
 
     @property
     def subjects(self) -> BitMap64:
-        return _who(self.views).union(*(touched.subjects for _, touched in self.touches))
+        return whose(self.views) | whose(touched for _, touched in self.touches)
 
     def __add__(self, other: Self) -> "Heat":
         return Heat(self.views + other.views, self.touches + other.touches, self.of)
 
     def figures(self) -> dict[str, Figure]:
-        views, viewers = _number(self.views), _who(self.views)
+        views, viewers = _number(self.views), whose(self.views)
         entries, exits = _sides(self.views, "entry"), _sides(self.views, "exit")
         bounced = _sides(entries[0], "bounced")
         # Without an entry everybody is such a block: that no rate is defined would tell of a suppressed 0.
-        told_less = _who(one for one in (exits[0] if entries[0] else self.views) if not one.bounced)
+        told_less = whose(one for one in (exits[0] if entries[0] else self.views) if not one.bounced)
         scrolled = [one for one in self.views if one.scrolled]
-        touched = BitMap64().union(*(touched.subjects for _, touched in self.touches))
+        touched = whose(touched for _, touched in self.touches)
         return {
             "views": Count(views, subjects=viewers),
             "subjects": Distinct(viewers),
             "share": Figure(round(views / self.of, 4) if self.of else None, viewers),
-            "entries": PartCount(_number(entries[0]), inside=_who(entries[0]), outside=_who(entries[1])),
-            "exits": PartCount(_number(exits[0]), inside=_who(exits[0]), outside=_who(exits[1])),
+            "entries": PartCount(_number(entries[0]), inside=whose(entries[0]), outside=whose(entries[1])),
+            "exits": PartCount(_number(exits[0]), inside=whose(exits[0]), outside=whose(exits[1])),
             "exit_rate": _exits(self.views),
             "bounce_rate": _rate(*bounced, told_less),
             **_dwell(self.views),
             "scroll_depth_mean": Mean(
-                float(sum(one.scroll for one in scrolled)), _number(scrolled), subjects=_who(scrolled)
+                float(sum(one.scroll for one in scrolled)), _number(scrolled), subjects=whose(scrolled)
             ),
             "interactions_per_view": Mean(sum(one.number for _, one in self.touches), views, subjects=touched),
-            **quantiles(LOAD_MS, _filled(self.views, "load_bin"), load_p50_ms=0.5, load_p90_ms=0.9),
+            **quantiles(LOAD_MS, _filled(self.views, "load_bin"), {"load_p50_ms": 0.5, "load_p90_ms": 0.9}, WALLS),
         }
 
 
-def elements(heat: Heat) -> Mapping[Value, Touches]:
-    found: dict[Value, Touches] = {}
+def elements(heat: Heat) -> Mapping[Value, Tallied]:
+    found: dict[Value, Tallied] = {}
     for element, touched in heat.touches:
         found[element] = found[element] + touched if element in found else touched
     return found
@@ -247,7 +238,7 @@ def pages(question: Question) -> Figures:
     """Under the tenant's transaction."""
     found = _heat(question)
     asked = period(question.first, question.last, question.zone)
-    viewers = BitMap64().union(*(_who(heat.views) for heat in found.values()))
+    viewers = whose(one for heat in found.values() for one in heat.views)
     totals: dict[str, Figure] = {
         "views": Count(sum(_number(heat.views) for heat in found.values()), subjects=viewers),
         "subjects": Distinct(viewers),
@@ -262,20 +253,16 @@ def pages(question: Question) -> Figures:
 def _heat(question: Question) -> Mapping[Value, Heat]:
     """By path."""
     views: dict[Value, list[Views]] = defaultdict(list)
-    touches: dict[Value, list[tuple[Value, Touches]]] = defaultdict(list)
+    touches: dict[Value, list[tuple[Value, Tallied]]] = defaultdict(list)
     with connection.cursor() as cursor:
         cursor.execute(PAGES, {**scan(question), "dwell_s": list(DWELL_S), "load_ms": list(LOAD_MS)})
         for kind, path, *alike, subjects, element in cursor.fetchall():
             if kind == "view":
                 views[path].append(Views._make([*alike, BitMap64(subjects)]))
             else:
-                touches[path].append((element, Touches(alike[7], BitMap64(subjects))))
+                touches[path].append((element, Tallied("interactions", alike[7], BitMap64(subjects))))
     of = sum(_number(some) for some in views.values())
     return {path: Heat(tuple(views[path]), tuple(touches[path]), of) for path in {*views, *touches}}
-
-
-def _who(views: Iterable[Views]) -> BitMap64:
-    return BitMap64().union(*(one.subjects for one in views))
 
 
 def _number(views: Iterable[Views]) -> int:
@@ -293,7 +280,7 @@ def _sides(views: Iterable[Views], flag: str) -> tuple[list[Views], list[Views]]
 
 def _rate(inside: list[Views], outside: list[Views], *further: BitMap64) -> Share:
     part = _number(inside)
-    return Share(part, part + _number(outside), *further, inside=_who(inside), outside=_who(outside))
+    return Share(part, part + _number(outside), *further, inside=whose(inside), outside=whose(outside))
 
 
 def _exits(views: Iterable[Views]) -> Share:
@@ -301,7 +288,7 @@ def _exits(views: Iterable[Views]) -> Share:
 
 
 def _filled(views: Iterable[Views], name: str) -> Filled:
-    return filled((getattr(one, name), one.number, one.subjects) for one in views)
+    return summed((getattr(one, name), one.number, one.subjects) for one in views)
 
 
 def _dwell(views: Iterable[Views]) -> dict[str, Figure]:
@@ -309,11 +296,11 @@ def _dwell(views: Iterable[Views]) -> dict[str, Figure]:
     for one in views:
         by_source[one.source].append(one)
     # Exits are told too, and those that are unknown are among them: what is unknown and no exit is a block by itself.
-    rests = [_who(part) for some in by_source.values() for part in _sides(some, "exit")]
+    rests = [whose(part) for some in by_source.values() for part in _sides(some, "exit")]
     figures: dict[str, Figure] = {}
     for name in ("client", "gap"):
         some, of = by_source[name], f"dwell_{name}"
         figures[f"{of}_known"] = Known(_number(some), *rests)
-        figures[f"{of}_mean_s"] = Mean(float(sum(one.dwell for one in some)), _number(some), subjects=_who(some))
-        figures |= quantiles(DWELL_S, _filled(some, "dwell_bin"), **{f"{of}_median_s": 0.5, f"{of}_p90_s": 0.9})
+        figures[f"{of}_mean_s"] = Mean(float(sum(one.dwell for one in some)), _number(some), subjects=whose(some))
+        figures |= quantiles(DWELL_S, _filled(some, "dwell_bin"), {f"{of}_median_s": 0.5, f"{of}_p90_s": 0.9})
     return figures

@@ -19,7 +19,7 @@ A filter is answered from the breakdown's rows. The p90: reports.privacy.bins, f
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -33,7 +33,8 @@ from reports.metrics.bands import NUMBERS, bin_of, number_of
 from reports.metrics.calendar import DAY, KEYS, Interval, day_start, intervals, period, utc_days
 from reports.metrics.registry import Question, metric
 from reports.metrics.standing import EVENTS
-from reports.privacy.bins import filled, quantiles
+from reports.metrics.tallies import whose
+from reports.privacy.bins import quantiles, summed
 from reports.privacy.figures import Count, Dimension, Distinct, Figure, Figures, Known, PerSubject, Row, Value
 from tracking.ingest.parse import MAX_SKEW
 from tracking.ingest.screen import CONTEXT
@@ -47,9 +48,9 @@ FIELDS = {"event": "t.name", "scene": "e.scene", "page": "e.page_id::text"} | {
 
 DEFINITION = (
     "Events by the local day, week (from Monday) or month of their corrected_at; weeks and months touched count whole. "
-    "subjects: distinct, never summed. known: events that have the property as a number; sum, mean, p90: over these. p90 "
-    "is interpolated within fixed bins that hold k subjects each; p90_bin are the bin's edges, between which the true "
-    "value lies (null: open). Values with fewer than k subjects in an interval are one row, value_other; a filter tells "
+    "subjects: distinct, never summed. known: events that have the property as a number; sum, mean, p90: over these. p90: "
+    "the middle of a fixed bin that holds k subjects; p90_bin are its edges, between which the true value lies (null: "
+    "open, the lower one is told). Values with fewer than k subjects in an interval are one row, value_other; a filter tells "
     "what the breakdown's rows tell. previous: the same number of intervals before. Only subjects whose consent and data "
     "stand at as_of are counted: who withdrew (withdrawn_subjects), was erased or is restricted is missing. closed "
     "false: not over for 48 h, all values are one row, and figures may still change."
@@ -101,7 +102,7 @@ class Happened:
 
     @property
     def subjects(self) -> BitMap64:
-        return _who(self.alike)
+        return whose(self.alike)
 
     def __add__(self, other: Self) -> "Happened":
         return Happened(self.alike + other.alike, self.measured)
@@ -117,13 +118,13 @@ class Happened:
 
     def _of_property(self) -> dict[str, Figure]:
         having = [one for one in self.alike if one.bin is not None]
-        rests = _who(having), _who(one for one in self.alike if one.bin is None)
+        rests = whose(having), whose(one for one in self.alike if one.bin is None)
         known, total = sum(one.events for one in having), float(sum(one.total for one in having))
         return {
             "known": Known(known, *rests),
             "sum": Known(total, *rests),
             "mean": Known(total / known if known else None, *rests),
-            **quantiles(NUMBERS, filled((one.bin, one.events, one.subjects) for one in having), p90=0.9),
+            **quantiles(NUMBERS, summed((one.bin, one.events, one.subjects) for one in having), {"p90": 0.9}),
         }
 
 
@@ -213,7 +214,3 @@ def _type(program_id: int, asked: Trends) -> int | None:
             detail = f"fields are {', '.join(sorted(FIELDS))}, and {PROPERTY}NAME for a boolean or enum of the event"
             raise invalid("unknown_field", detail, "/breakdown" if asked.only is None else "/filters/0/field")
     return type_id
-
-
-def _who(alike: Iterable[Alike]) -> BitMap64:
-    return BitMap64().union(*(one.subjects for one in alike))

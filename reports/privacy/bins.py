@@ -5,13 +5,20 @@ first or last bin. The edges are part of a metric's definition and known to ever
 Where fewer than k subjects are in a bin, it is merged with its neighbours below it until k are (`merged`), so that
 every bin a figure is made from rests on k subjects.
 
-What is told is the point of the merged bin that the rank q·n falls on, as if the bin's values were spread evenly, and
-beside it the bin's edges. The true quantile lies between these; so the error is their distance at most. The last bin, and
-the uppermost where it had to be merged, is open above (None): its lower edge is told, and the true quantile is no less.
-An edge next to empty bins is told only where the bin that it bounds has k subjects by itself: otherwise it would say
-where the one highest value lies.
+What is told is the middle of the merged bin that the rank q·n falls in, and beside it the bin's edges. The true quantile
+lies between these; so the error is half their distance at most. How far the rank lies within the bin is not told: beside
+counts of parts of the values (pages by load time) it would tell how many are in a bin, and of few people. The last bin,
+and the uppermost where it had to be merged, is open above (None): its lower edge is told, and the true quantile is no
+less. An edge next to empty bins is told only where the bin, or band (below), that it bounds has k subjects by itself:
+otherwise it would say where the one highest value lies.
+
+Where counts of the same values by band are told beside it, the bands' edges are *walls*: no bin lies in two bands, unless
+it is made of whole ones. A bin across a wall would tell, since it holds k, how many at most are on its other side. What
+remains: a band too small for a row merges with its neighbours here and with the other small ones there; where these
+hardly hold k, the two may bound how many are in it.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -36,28 +43,28 @@ class Bin(NamedTuple):
 class Quantile(Figure):
     """The q-quantile (0 < q < 1) of values in bins with these edges; None where there is no value."""
 
-    __slots__ = ("_edges", "_filled", "_q")
+    __slots__ = ("_edges", "_filled", "_q", "_walls")
     additive = False
 
-    def __init__(self, q: float, edges: Sequence[float], filled: Filled) -> None:
+    def __init__(self, q: float, edges: Sequence[float], filled: Filled, walls: Sequence[float] = ()) -> None:
         super().__init__(None, BitMap64().union(*(subjects for _, subjects in filled.values())))
         self._q = q
         self._edges = edges
         self._filled = filled
+        self._walls = walls or edges[:1]
 
     def _told(self, k: int) -> Told:
         found = self._bin(k)
         if found is None:
             return None
-        (low, high, number, _), rank = found
-        return round(low if high is None else low + (high - low) * rank / number, 3)
+        return round(found.low if found.high is None else (found.low + found.high) / 2, 3)
 
-    def _bin(self, k: int) -> tuple[Bin, float] | None:
-        """The merged bin with the quantile, and its rank within it."""
+    def _bin(self, k: int) -> Bin | None:
+        """The merged bin with the quantile."""
         rank = self._q * sum(number for number, _ in self._filled.values())
-        for one in merged(self._edges, self._filled, k):
+        for one in walled(self._edges, self._walls, self._filled, k):
             if rank <= one.number:
-                return one, rank
+                return one
             rank -= one.number
         return None
 
@@ -69,19 +76,21 @@ class QuantileBin(Quantile):
 
     def _told(self, k: int) -> Told:
         found = self._bin(k)
-        return None if found is None else (found[0].low, found[0].high)
+        return None if found is None else (found.low, found.high)
 
 
-def quantiles(edges: Sequence[float], filled: Filled, **wanted: float) -> dict[str, Figure]:
-    """Name -> the figure, and name_bin -> its bin, for each wanted quantile."""
+def quantiles(
+    edges: Sequence[float], filled: Filled, wanted: Mapping[str, float], walls: Sequence[float] = ()
+) -> dict[str, Figure]:
+    """Name -> the figure, and name_bin -> its bin, for each wanted quantile. `walls`: some of the edges, the first too."""
     figures: dict[str, Figure] = {}
     for name, q in wanted.items():
-        figures[name] = Quantile(q, edges, filled)
-        figures[f"{name}_bin"] = QuantileBin(q, edges, filled)
+        figures[name] = Quantile(q, edges, filled, walls)
+        figures[f"{name}_bin"] = QuantileBin(q, edges, filled, walls)
     return figures
 
 
-def filled(counted: Iterable[tuple[int | None, int, BitMap64]]) -> Filled:
+def summed(counted: Iterable[tuple[int | None, int, BitMap64]]) -> Filled:
     """From (bin, how many values, whose) in any number a bin; without a bin there is no value."""
     numbers: dict[int, int] = defaultdict(int)
     subjects: dict[int, list[BitMap64]] = defaultdict(list)
@@ -90,6 +99,23 @@ def filled(counted: Iterable[tuple[int | None, int, BitMap64]]) -> Filled:
             numbers[place] += number
             subjects[place].append(whose)
     return {place: (number, BitMap64().union(*subjects[place])) for place, number in numbers.items()}
+
+
+def walled(edges: Sequence[float], walls: Sequence[float], filled: Filled, k: int) -> list[Bin]:
+    """As `merged`, first the bands between walls; a band with k subjects by itself is then told by its bins."""
+    bands = summed((bisect_right(walls, edges[place - 1]), *of) for place, of in filled.items())
+    places = [*(edges.index(wall) for wall in walls), len(edges) - 1]
+    bins: list[Bin] = []
+    for band in merged([edges[place] for place in places], bands, k):
+        n = walls.index(band.low)
+        below, last = places[n], places[n + 1]
+        if band.high != (edges[last] if n + 1 < len(walls) else None):
+            bins.append(band)
+            continue
+        inside = {place - below: of for place, of in filled.items() if below < place <= last}
+        for one in merged(edges[below : last + 1], inside, k):
+            bins.append(one if one.high is not None else one._replace(high=band.high))
+    return bins
 
 
 def merged(edges: Sequence[float], filled: Filled, k: int) -> list[Bin]:

@@ -9,14 +9,16 @@
    the smallest first, until they rest on k.
 3. Details (a page's elements) are such tables themselves, of one row each, told where the cells they add up to are.
 4. `only` (a filter) is answered from the rows that the whole breakdown would tell, added up. Where one of its values has
-   no row, nothing is: otherwise the two answers would differ by the small value.
+   no row, nothing is: otherwise the two answers would differ by the small value. A value that nobody has is such a value
+   too: a 0 would say that nobody has it, and a suppression that a few do.
 
-Guaranteed at one as-of, whoever knows a column's total (it is told here, or by a second question):
+Guaranteed at one as-of, whoever knows an additive column's total (it is told here, or by a second question):
 - every told cell rests on k subjects in each of its blocks, or on nobody;
 - an additive column's total less any of its told cells rests on k subjects, or on nobody;
-- a total of distinct subjects is told only where each told row leaves out k of them, or nobody.
+- a total of distinct subjects told beside the rows is told only where each told row leaves out k of them, or nobody.
 Not guaranteed: that nothing can be bounded (a cell of an overlapping row says how many at least are elsewhere), and
-what differs between answers of different as-of or of different dimensions.
+what differs between answers of different as-of or of different dimensions, or between the distinct subjects of rows and
+of a question without a dimension.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -153,13 +155,16 @@ def _enough(figures: Sequence[Figure], k: int, *, all_closed: bool) -> bool:
 
 
 def _together(dimension: Dimension, rows: Sequence[Judged], k: int, as_of: datetime) -> dict[str, Cell]:
-    """One row's cells for the values of `only`; a value that nobody has adds nothing."""
-    parts = parted(dimension)
-    asked = [parts[value] for value in dimension.only or () if value in parts]
+    """One row's cells for the values of `only`, each of which is among the parts. With k = 1 nobody adds nothing."""
+    parts, wanted = parted(dimension), dimension.only or frozenset()
+    asked = [parts[value] for value in wanted]
     told = {row.part.value: row.cells for row in rows if not row.part.other}
-    wanted = {value for value in dimension.only or () if value in parts and parts[value].subjects}
+    if k == 1:
+        wanted &= told.keys()
     figures = _added(asked).figures()
     cells = {name: cell_of(figure, dimension.period, k, as_of) for name, figure in figures.items()}
+    if dimension.period.begins > as_of:
+        return cells
     for name, figure in figures.items():
         held = not wanted <= told.keys() or any(told[value][name].status is Status.SUPPRESSED for value in wanted)
         if held or (figure.distinct and not _each_adds_enough([one.subjects for one in asked], k)):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap64
 
-from reports.privacy.bins import Filled, merged, quantiles
+from reports.privacy.bins import Filled, merged, quantiles, walled
 from reports.privacy.figures import (
     Figures,
     Period,
@@ -32,7 +32,7 @@ def filled(values: list[tuple[int, float]]) -> Filled:
 
 
 def quantile(values: list[tuple[int, float]], q: float, k: int) -> tuple[Any, Any]:
-    counts = quantiles(EDGES, filled(values), value=q)
+    counts = quantiles(EDGES, filled(values), {"value": q})
     row = Row(DAY, {}, counts)
     (cells,) = [row.cells for row in release(Figures({"data": [row]}), k=k, as_of=CLOSED).tables["data"]]
     return cells["value"].value, cells["value_bin"].value
@@ -40,9 +40,9 @@ def quantile(values: list[tuple[int, float]], q: float, k: int) -> tuple[Any, An
 
 def test_a_quantile_by_hand() -> None:
     values = [(n, n + 0.5) for n in range(10)]  # bins: 0-1, 1-2, 2-3 one each, 3-5 two, 5-10 five
-    assert quantile(values, 0.5, 1) == (5, (3, 5)), "the fifth of ten is the last of its bin"
-    assert quantile(values, 0.9, 1) == (9, (5, 10)), "four fifths of the way from 5 to 10"
-    assert quantile(values, 0.5, 5) == (5, (0, 5))
+    assert quantile(values, 0.5, 1) == (4, (3, 5)), "the fifth of ten is the last of its bin"
+    assert quantile(values, 0.9, 1) == (7.5, (5, 10)), "the middle, wherever in the bin the ninth is"
+    assert quantile(values, 0.5, 5) == (2.5, (0, 5))
     assert quantile(values, 0.9, 7) == (0, (0, None)), "seven are in 3 and above, and the three below join them"
     assert quantile(values, 0.5, 11) == (None, None)
     assert quantile([], 0.5, 1) == (None, None)
@@ -51,7 +51,7 @@ def test_a_quantile_by_hand() -> None:
 def test_the_highest_value_is_not_told() -> None:
     values = [(n, 2.5) for n in range(20)] + [(99, 60.0)]
     assert quantile(values, 0.9, 10) == (2, (2, None))
-    assert quantile(values, 0.9, 1) == (2.945, (2, 3))
+    assert quantile(values, 0.9, 1) == (2.5, (2, 3))
 
 
 def test_the_last_bin_is_open() -> None:
@@ -74,6 +74,28 @@ def test_every_bin_has_k_and_nothing_is_lost(values: list[tuple[int, float]], k:
         above = math.inf if one.high is None else one.high
 
 
+def test_no_bin_across_a_wall_tells_of_one_person() -> None:
+    """10 below 3, one in 3-5, 10 above: the bin 1-5 has the median, so one at least of the 11 above 3 is in it; and
+    since 5 and above hold 10, one at most."""
+    values = [(n, 1.5) for n in range(10)] + [(10, 4.0)] + [(n, 7.0) for n in range(11, 21)]
+    assert [one[:3] for one in merged(EDGES, filled(values), 10)] == [(1, 5, 11), (5, 10, 10)]
+    assert [one[:3] for one in walled(EDGES, [0, 3], filled(values), 10)] == [(1, 2, 10), (3, 10, 11)]
+
+
+@ANY
+@given(VALUES, st.integers(2, 12), st.sampled_from([[0], [0, 3], [0, 2, 5, 20], [0, 1, 10, 50]]))
+def test_what_a_bin_and_a_band_share_is_a_whole_band_or_holds_k(
+    values: list[tuple[int, float]], k: int, walls: list[float]
+) -> None:
+    bins = walled(EDGES, walls, filled(values), k)
+    assert sum(one.number for one in bins) == (len(values) if len({subject for subject, _ in values}) >= k else 0)
+    for low, high in zip(walls, [*walls[1:], math.inf], strict=True):
+        of_band = [(subject, value) for subject, value in values if low <= value < high]
+        for one in bins:
+            shared = [(s, value) for s, value in of_band if one.low <= value < (one.high or math.inf)]
+            assert shared in ([], of_band) or len({subject for subject, _ in shared}) >= k
+
+
 @ANY
 @given(VALUES, st.integers(1, 12), st.sampled_from([0.1, 0.5, 0.9]))
 def test_the_true_quantile_lies_in_the_bin_that_is_told(values: list[tuple[int, float]], k: int, q: float) -> None:
@@ -84,4 +106,4 @@ def test_the_true_quantile_lies_in_the_bin_that_is_told(values: list[tuple[int, 
     true = sorted(value for _, value in values)[math.ceil(round(q * len(values), 9)) - 1]
     low, high = told_bin
     assert low <= true < (math.inf if high is None else high)
-    assert low <= told_value <= (low if high is None else high)
+    assert told_value == (low if high is None else (low + high) / 2), "not the rank within the bin"

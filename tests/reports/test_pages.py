@@ -93,7 +93,7 @@ def test_dwell_is_the_clients_or_the_gap_and_never_both(history: Histories) -> N
         "item": [3, 0, None, 0, None],
     }  # fmt: skip
     quantiles = rows(told(shanghai), "dwell_client_median_s", "dwell_client_median_s_bin", "dwell_gap_p90_s_bin")
-    assert quantiles["home"] == [3, (2, 3), (1800, 3600)]
+    assert quantiles["home"] == [2.5, (2, 3), (1800, 3600)]
 
 
 def test_a_page_leave_belongs_to_the_last_view_of_its_page(history: Histories) -> None:

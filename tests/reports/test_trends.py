@@ -61,7 +61,7 @@ def test_a_number_of_an_event(history: Histories) -> None:
     shanghai.add(paid("ann", 10), paid("ann", 0.1), paid("bob", 0.2), paid("bob", "much"), seen("cem", "payment"))
     asked = Trends(event="payment", property="amount")
     names = ("events", "known", "sum", "mean", "p90", "p90_bin")
-    assert rows(told(shanghai, asked=asked).tables["data"], *names) == {DAY: [5, 3, 10.3, 3.433, 11.75, (10, 12.5)]}
+    assert rows(told(shanghai, asked=asked).tables["data"], *names) == {DAY: [5, 3, 10.3, 3.433, 11.25, (10, 12.5)]}
     assert rows(told(shanghai, "2025-10-06", "2025-10-06", asked).tables["data"], *names) == {
         "2025-10-06": [0, 0, 0, None, None, None]
     }
@@ -223,7 +223,11 @@ def test_a_filter_tells_what_the_breakdown_tells(history: Histories) -> None:
 
     assert events("a") == 20
     assert events("b") is None, "with c it is the row other, and c would be the difference"
-    assert (events("c"), events("a", "c"), events("nobody"), events("a", "nobody")) == (None, None, 0, 20)
+    assert (events("c"), events("nobody")) == (None, None), "which of the two somebody has is not told"
+    assert (events("a", "c"), events("a", "nobody")) == (None, None)
+
+    later = told(shanghai, "2025-10-06", "2025-10-06", Trends(field="scene", only=frozenset("a")), k=10, as_of=NOON)
+    assert {str(cell.status) for cell in later.tables["data"][0].cells.values()} == {"not_observable"}, "no day yet"
 
 
 def test_a_number_that_few_do_not_have(history: Histories) -> None:
@@ -233,7 +237,7 @@ def test_a_number_that_few_do_not_have(history: Histories) -> None:
     assert rows(told(shanghai, asked=asked, k=10).tables["data"], "known", "sum", "mean") == {DAY: [30, 150, 5]}
     shanghai.add_all([seen(f"t{n}", "payment") for n in range(9)])
     released = told(shanghai, asked=asked, k=10)
-    assert rows(released.tables["data"], "events", "known", "sum", "mean", "p90") == {DAY: [39, None, None, None, 6.17]}
+    assert rows(released.tables["data"], "events", "known", "sum", "mean", "p90") == {DAY: [39, None, None, None, 5.65]}
 
 
 def test_a_filter_of_values_that_overlap_tells_subjects_only_where_each_adds_k(history: Histories) -> None:
@@ -279,13 +283,21 @@ def test_the_answer_over_http(history: Histories) -> None:
         "known": 12,
         "sum": 60,
         "mean": 5,
-        "p90": 6.17,
+        "p90": 5.65,
         "p90_bin": [5, 6.3],
         "closed": True,
         "status": None,
     }
     assert [(row["date"], row["value"], row["events"]) for row in answer["previous"]] == [("2025-10-04", "a", 12)]
     msgspec.json.decode(response.content, type=TrendsAnswered, strict=True)
+    whole = shanghai.program.post("reports/trends", body, Accept="text/csv")
+    problem = whole.json()
+    assert (whole.status_code, problem["code"], problem["errors"][0]["pointer"]) == (
+        422,
+        "compare_unavailable",
+        "/compare",
+    )
+    del body["compare"]
     written = shanghai.program.post("reports/trends", body, Accept="text/csv")
     first, _ = csv.DictReader(io.StringIO(written.content.decode(), newline=""))
     assert [first[name] for name in ("date", "value", "events", "p90_bin")] == [DAY, "a", "12", "5.0-6.3"]
