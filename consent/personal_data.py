@@ -192,6 +192,7 @@ classify(
             "record_from": _EVIDENCE,
             "grant_from": _EVIDENCE,
             "grant_until": _EVIDENCE,
+            "pending": _PSEUDONYM,
             "barrier_at": _EVIDENCE,
             "asked_at": _EVIDENCE,
             "restricted": _STATE,

@@ -13,10 +13,10 @@ from consent.notices.models import NoticePurpose, Purpose
 from consent.programs.idempotency import IdempotencyKey, claim, used
 from consent.programs.tenancy import tenant
 from consent.records import projection
-from consent.records.grants import CLOCK_TOLERANCE
+from consent.records.grants import CLOCK_TOLERANCE, of_state
 from consent.records.intents import announce, retract
 from consent.records.models import ConsentRecord, ConsentState, State, WithdrawalIntent
-from consent.records.queries import coverage, db_now
+from consent.records.queries import coverage, db_now, pending_records
 from consent.vault import identities
 from consent.vault.envelope import Cell
 from consent.vault.identities import SubjectTaken, Vault
@@ -257,21 +257,18 @@ def _record(
         raise Conflict("erasure_pending", "the subject asked to be erased; take the request back first")
     before = moment.before
     _advance(subject, act, moment)
-    covered = coverage(subject.program_id) if before else {}
-    states, records = [], []
+    waiting = pending_records(map(of_state, before.values()))
+    known = projection.Standing(moment.received_at, coverage(subject.program_id), waiting)
+    records = []
     for item in told:
         held = before.get(item.purpose.id)
-        lapses = covered.get((item.purpose.id, held.notice_id)) if held and held.notice_id else None
-        allows = projection.authorises(subject, held, item.version, item.decided, moment.corrected_at)
+        allows = projection.authorises(subject, held, item.version, item.decided, moment.corrected_at, known)
         record = _new_record(vault, subject, item, act, moment, allows)
         record.client_id, record.idempotency = client_id, idempotency.key_hash if idempotency else None
         records.append(record)
-        states.append((held, lapses, item, record))
     _insert(subject, records)
-    after = [
-        projection.project(subject, held, lapses, record, act.guardian is not None, moment.received_at)
-        for held, lapses, item, record in states
-    ]
+    guardian = act.guardian is not None
+    after = [projection.project(subject, before.get(record.purpose_id), record, guardian, known) for record in records]
     projection.write(after)
     if before:
         WithdrawalIntent.objects.filter(subject=subject, purpose_id__in=[item.purpose.id for item in told]).delete()

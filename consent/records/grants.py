@@ -1,6 +1,7 @@
 """What a consent state allows at an instant: the predicate's part (b) and (c), in one place for the gate and the status call."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from consent.records.models import AUTHORISING, ConsentState, State
@@ -21,6 +22,29 @@ class Coverage:
     categories: frozenset[str]
     lapses_at: datetime | None
 
+    def lapsed(self, now: datetime) -> bool:
+        return self.lapses_at is not None and self.lapses_at <= now
+
+
+Covered = Mapping[tuple[int, int], Coverage]
+"""(purpose id, notice id) -> Coverage."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorisingRecord:
+    """A record that authorises since ≤ t < until (None: until withdrawn)."""
+
+    subject_id: int
+    purpose_id: int
+    record_id: int
+    notice_id: int
+    since: datetime
+    until: datetime | None
+
+
+Waiting = Mapping[int, AuthorisingRecord]
+"""The records that grants hold as pending, by id."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -34,6 +58,8 @@ class Grant:
     record_from: datetime | None
     grant_from: datetime | None
     grant_until: datetime | None
+    pending: Sequence[int]
+    barrier_at: datetime | None
     restricted: bool
     erasure_pending: bool
     guardian_pending: bool
@@ -49,11 +75,11 @@ class Grant:
             return _CODES.get(State(self.state), "consent_missing")
         if self.guardian_pending:
             return "guardian_required"
-        if self.renewal_required or coverage is None or (coverage.lapses_at and coverage.lapses_at <= now):
+        if self.renewal_required or coverage is None or coverage.lapsed(now):
             return "renewal_required"
         if self.grant_until is not None and now >= self.grant_until:
             return "consent_expired"
-        return None
+        return None if self.grant_from <= now else "outside_consent"
 
     def covers(self, occurred_at: datetime, corrected_at: datetime, now: datetime) -> bool:
         """Whether an event lies in the current unbroken grant; neither clock may reach back before it."""
@@ -62,6 +88,52 @@ class Grant:
             and self.grant_from <= min(occurred_at, corrected_at)
             and corrected_at <= now + CLOCK_TOLERANCE
         )
+
+    def told(self, covered: Covered) -> Coverage | None:
+        return covered.get((self.purpose_id, self.notice_id)) if self.notice_id is not None else None
+
+    @property
+    def record(self) -> AuthorisingRecord:
+        """The record in force, or the first to come: of a state that is given or renewed."""
+        assert self.notice_id is not None and self.record_from is not None
+        return AuthorisingRecord(
+            self.subject_id, self.purpose_id, self.record_id, self.notice_id, self.record_from, self.grant_until
+        )
+
+    def at(self, moment: datetime, waiting: Waiting, covered: Covered) -> "Grant":
+        """The grant once the pending records whose time has come by a moment are in force, one after the other."""
+        grant = self
+        for place, record_id in enumerate(self.pending):
+            record = waiting[record_id]
+            if record.since > moment:
+                return replace(grant, pending=self.pending[place:])
+            # A version published since may have superseded the record's before it took effect.
+            if not covered[record.purpose_id, record.notice_id].lapsed(record.since):
+                grant = grant.followed_by(record, covered, record.since)
+        return replace(grant, pending=[])
+
+    def followed_by(self, record: AuthorisingRecord, covered: Covered, moment: datetime) -> "Grant":
+        """The grant with a record that comes into force at a moment: unbroken if it stands then, else begun anew."""
+        anew = self.begun_by(record)
+        return replace(anew, state=State.RENEWED, grant_from=self.grant_from) if self._stands(covered, moment) else anew
+
+    def begun_by(self, record: AuthorisingRecord) -> "Grant":
+        """A grant that begins with a record, and reaches back over no barrier."""
+        return replace(
+            self,
+            state=State.GIVEN,
+            record_id=record.record_id,
+            notice_id=record.notice_id,
+            record_from=record.since,
+            grant_from=max(record.since, self.barrier_at or record.since),
+            grant_until=record.until,
+        )
+
+    def _stands(self, covered: Covered, moment: datetime) -> bool:
+        """Whether neither its expiry nor a material version ended the grant before a moment."""
+        told = self.told(covered)
+        lapsed = told is None or (told.lapses_at is not None and told.lapses_at < moment)
+        return not lapsed and (self.grant_until is None or self.grant_until >= moment)
 
 
 FIELDS = tuple(Grant.__dataclass_fields__)

@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -74,8 +75,9 @@ class ConsentState(models.Model):
     """What a subject's records about a purpose come to: the row the gate locks and a withdrawal updates.
 
     `grant_from`/`grant_until`: the current unbroken grant; `record_from`: since when `record_id` is the record in
-    force (before it, an earlier record of the same grant). `barrier_at`: server time of the newest refusal,
-    withdrawal, lifted restriction or erasure taken back; no later grant reaches back over it.
+    force (before it, an earlier record of the same grant). `pending`: the ids of the authorising records that come
+    into force later than that, in this order. `barrier_at`: server time of the newest refusal, withdrawal, lifted
+    restriction or erasure taken back; no later grant reaches back over it.
     `restricted` and `erasure_pending` repeat the subject's, because the gate locks nothing else; `guardian_pending`: the
     subject is under 14 and this grant has no guardian's record.
     """
@@ -90,6 +92,7 @@ class ConsentState(models.Model):
     record_from = models.DateTimeField(null=True)
     grant_from = models.DateTimeField(null=True)
     grant_until = models.DateTimeField(null=True)
+    pending = ArrayField(models.BigIntegerField(), default=list, db_default=[])
     barrier_at = models.DateTimeField(null=True)
     asked_at = models.DateTimeField()
     restricted = models.BooleanField(default=False)

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from consent.errors import Fault, Invalid
 from consent.notices.models import NoticePurpose
 from consent.programs.tenancy import tenant
-from consent.records.grants import of_state
 from consent.records.models import ConsentState, ProfileAttribute
-from consent.records.queries import coverage, db_now
+from consent.records.queries import coverage, db_now, standing
 from consent.vault import identities
 from consent.vault.envelope import Cell, open_cell, seal
 from consent.vault.identities import Vault
@@ -78,9 +77,9 @@ def cell(subject: Subject, name: str) -> Cell:
 
 def _purposes(subject: Subject, attributes: Mapping[str, str | None]) -> dict[str, int]:
     """Attribute -> the consented purpose whose notice declares it. A share lock keeps a withdrawal from passing by."""
-    states = ConsentState.objects.select_for_update().filter(subject=subject).order_by("purpose_id")
-    grants = {state.purpose_id: of_state(state) for state in states}
+    states = list(ConsentState.objects.select_for_update().filter(subject=subject).order_by("purpose_id"))
     now, covered = db_now(), coverage(subject.program_id)
+    grants = standing(states, covered, now)
     found: dict[str, int] = {}
     faults: dict[str, str] = dict.fromkeys(attributes, "undeclared_attribute")
     told = NoticePurpose.objects.filter(program_id=subject.program_id, attributes__overlap=list(attributes))

@@ -1,13 +1,25 @@
-"""From a decision and the state before it to the state after it: pure rules, and one write."""
+"""From a decision and the grant before it to the state after it: pure rules, and one write."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
 from consent.notices.models import NoticePurpose
-from consent.records.grants import Coverage
+from consent.records.grants import AuthorisingRecord, Covered, Grant, Waiting, of_state
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State
 from consent.vault.models import Subject
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known before a decision: the clock under the locks, what notices say, the grants' pending records."""
+
+    now: datetime
+    covered: Covered
+    waiting: Waiting
+
+    def of(self, held: ConsentState | None) -> Grant | None:
+        return None if held is None else of_state(held).at(self.now, self.waiting, self.covered)
 
 
 @dataclass(frozen=True)
@@ -24,25 +36,37 @@ def authorises(
     version: NoticePurpose | None,
     decided: State,
     corrected_at: datetime,
+    known: Standing,
 ) -> Allowed | None:
-    """What a decision allows: nothing unless given; nothing where it is dated before the newest refusal or the like.
+    """What a decision allows: nothing unless given; nothing where it is dated before the newest refusal or the like,
+    where it would begin before the record in force, or where it ends before it begins.
 
     from = max(corrected consent time, the notice's effective time); the barriers' times cannot exceed it (checked
-    first). until = min(expiry, the 14th birthday).
+    first). until = min(expiry, the 14th birthday, the next material version's effective time); the last is not kept
+    with the record, since later versions move it.
     """
     if decided != State.GIVEN or version is None:
         return None
     barriers = [subject.barrier_at, held.barrier_at if held else None]
     if any(barrier is not None and corrected_at <= barrier for barrier in barriers):
         return None
-    if held is not None and held.state in AUTHORISING and held.record_from and corrected_at < held.record_from:
+    since, grant = max(corrected_at, version.notice.effective_at), known.of(held)
+    if (
+        grant is not None
+        and grant.state in AUTHORISING
+        and grant.record_from
+        and since < grant.record_from <= known.now
+    ):
         return None
     ends = []
     if version.validity_days is not None:
         ends.append(corrected_at + timedelta(days=version.validity_days))
     if subject.turns_14_on is not None and (birthday := begins(subject.turns_14_on)) > corrected_at:
         ends.append(birthday)
-    return Allowed(max(corrected_at, version.notice.effective_at), min(ends, default=None))
+    until = min(ends, default=None)
+    if (until is not None and until <= since) or known.covered[version.purpose_id, version.notice_id].lapsed(since):
+        return None
+    return Allowed(since, until)
 
 
 def begins(day: date) -> datetime:
@@ -51,67 +75,71 @@ def begins(day: date) -> datetime:
 
 
 def project(
-    subject: Subject,
-    held: ConsentState | None,
-    lapses: Coverage | None,
-    record: ConsentRecord,
-    guardian: bool,
-    now: datetime,
+    subject: Subject, held: ConsentState | None, record: ConsentRecord, guardian: bool, known: Standing
 ) -> ConsentState:
-    """The state after a record. `lapses`: what the catalogue says of the state's own notice; `guardian`: one stands by it."""
+    """The state after a record. `guardian`: one stands by it."""
     state = held or ConsentState(
         subject=subject,
         purpose=record.purpose,
         program_id=subject.program_id,
         state=State.UNKNOWN,
         record_id=record.id,
-        asked_at=now,
+        asked_at=known.now,
         restricted=subject.restricted,
         erasure_pending=subject.erasure_pending,
     )
     state.version += 1
-    state.asked_at = now
+    state.asked_at = known.now
     if record.authorises_from is not None:
-        _grant(state, lapses, record, now)
-        state.guardian_pending = subject.under_14 and not guardian
+        _grant(state, record, known)
+        state.guardian_pending, state.renewal_required = subject.under_14 and not guardian, False
     elif record.state in (State.REFUSED, State.WITHDRAWN):
-        _end(state, record, now)
+        _end(state, record, known.now)
     elif record.state == State.REQUESTED and state.state == State.UNKNOWN:
         state.state, state.record_id, state.notice_id = State.REQUESTED, record.id, record.notice_id
     return state
 
 
-def _grant(state: ConsentState, lapses: Coverage | None, record: ConsentRecord, now: datetime) -> None:
-    assert record.authorises_from is not None
-    if _unbroken(state, lapses, record.authorises_from, now):
-        state.state = State.RENEWED
-    else:
-        state.state, state.grant_from = State.GIVEN, record.authorises_from
-    state.record_id, state.notice_id = record.id, record.notice_id
-    state.record_from, state.grant_until = record.authorises_from, record.authorises_until
-    state.renewal_required = False
+def _grant(state: ConsentState, record: ConsentRecord, known: Standing) -> None:
+    """Hold the record that is in force (or comes into force first), and those to come as pending.
 
-
-def _unbroken(state: ConsentState, lapses: Coverage | None, since: datetime, now: datetime) -> bool:
-    """Whether the grant before still stands when the new one begins: no expiry, no material version, no guardian missing."""
-    if state.state not in AUTHORISING or state.renewal_required or state.guardian_pending:
-        return False
-    begins = max(since, now)
-    expired = state.grant_until is not None and state.grant_until < begins
-    lapsed = lapses is None or (lapses.lapses_at is not None and lapses.lapses_at < begins)
-    return not expired and not lapsed
+    Of two that come into force at once the later decision counts. What was given before a guardian's consent was known
+    to be missing counts no more, and neither does what had to be renewed.
+    """
+    assert record.authorises_from is not None and record.notice_id is not None
+    given = AuthorisingRecord(
+        state.subject_id,
+        state.purpose_id,
+        record.id,
+        record.notice_id,
+        record.authorises_from,
+        record.authorises_until,
+    )
+    grant, queue = of_state(state), [given]
+    if grant.state in AUTHORISING and not (grant.guardian_pending or grant.renewal_required):
+        grant = grant.at(known.now, known.waiting, known.covered)
+        queue += [grant.record, *(known.waiting[record_id] for record_id in grant.pending)]
+        queue.sort(key=lambda item: (item.since, item.record_id))
+    first, *rest = queue
+    if first is given:
+        grant = grant.begun_by(given)
+    elif given.since <= known.now:
+        grant = grant.followed_by(given, known.covered, known.now)
+    pending = {item.since: item.record_id for item in rest if item.since > known.now}
+    grant = replace(grant, pending=list(pending.values()))
+    for name in _GRANT:
+        setattr(state, name, getattr(grant, name))
 
 
 def _end(state: ConsentState, record: ConsentRecord, now: datetime) -> None:
     state.state, state.record_id, state.barrier_at = record.state, record.id, now
     state.notice_id = record.notice_id or state.notice_id
     state.record_from = state.grant_from = state.grant_until = None
+    state.pending = []
 
 
-_WRITTEN = (
-    "state", "record_id", "notice_id", "record_from", "grant_from", "grant_until", "barrier_at", "asked_at",
-    "guardian_pending", "renewal_required", "version",
-)  # fmt: skip
+_GRANT = ("state", "record_id", "notice_id", "record_from", "grant_from", "grant_until", "pending")
+_WRITTEN = (*_GRANT, "barrier_at", "asked_at", "guardian_pending", "renewal_required", "version")
 
 
 def write(states: Iterable[ConsentState]) -> None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connection
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
 from consent.errors import invalid
-from consent.notices.models import Purpose
-from consent.records.grants import FIELDS, Coverage, Grant, of_state
+from consent.notices.models import Notice, Purpose
+from consent.records.grants import FIELDS, AuthorisingRecord, Coverage, Covered, Grant, Waiting, of_state
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State
 
 _LOCK = (
@@ -62,15 +62,13 @@ def lock_grants(
     return grants, {(s, p) for s in leaving for p in purpose_ids}
 
 
-@dataclass(frozen=True, slots=True)
-class AuthorisingRecord:
-    """A record of a grant and since when it was in force."""
-
-    subject_id: int
-    purpose_id: int
-    record_id: int
-    notice_id: int
-    since: datetime
+def pending_records(grants: Iterable[Grant]) -> Waiting:
+    """The records that the grants hold as pending. Few do: nothing is asked where none does."""
+    pending = {record_id: grant.subject_id for grant in grants for record_id in grant.pending}
+    if not pending:
+        return {}
+    rows = ConsentRecord.objects.filter(id__in=list(pending), subject_id__in=set(pending.values()))
+    return {record.record_id: record for record in _authorising(rows)}
 
 
 def earlier_records(pairs: Iterable[tuple[int, int]]) -> list[AuthorisingRecord]:
@@ -88,8 +86,14 @@ def earlier_records(pairs: Iterable[tuple[int, int]]) -> list[AuthorisingRecord]
     rows = ConsentRecord.objects.filter(
         ~Exists(ended), subject_id__in=subjects, purpose_id__in=purposes, authorises_from__isnull=False
     ).order_by("subject_id", "purpose_id", "-authorises_from", "-version")
+    return _authorising(rows)
+
+
+def _authorising(rows: QuerySet[ConsentRecord]) -> list[AuthorisingRecord]:
     return [
-        AuthorisingRecord(row.subject_id, row.purpose_id, row.id, row.notice_id, row.authorises_from)
+        AuthorisingRecord(
+            row.subject_id, row.purpose_id, row.id, row.notice_id, row.authorises_from, row.authorises_until
+        )
         for row in rows
         if row.notice_id is not None and row.authorises_from is not None
     ]
@@ -123,19 +127,29 @@ def status(
         if code not in known:
             raise invalid("unknown_purpose", "no notice of this mini-program names this purpose", f"/purposes/{place}")
     held = ConsentState.objects.none() if subject_id is None else ConsentState.objects.filter(subject_id=subject_id)
-    states = {state.purpose_id: state for state in held.select_related("notice").defer("notice__body")}
     covered = coverage(program_id)
-    return [_status(purpose, states.get(purpose.id), covered, now, prompt_cooldown) for purpose in rows]
+    grants = standing(held, covered, now)
+    told = Notice.objects.filter(id__in={grant.notice_id for grant in grants.values()})
+    sha256 = dict(told.values_list("id", "sha256"))
+    return [_status(purpose, grants.get(purpose.id), covered, sha256, now, prompt_cooldown) for purpose in rows]
+
+
+def standing(states: Iterable[ConsentState], covered: Covered, now: datetime) -> dict[int, Grant]:
+    """One subject's grants as they stand now, by purpose id."""
+    grants = [of_state(state) for state in states]
+    waiting = pending_records(grants)
+    return {grant.purpose_id: grant.at(now, waiting, covered) for grant in grants}
 
 
 def _status(
     purpose: Purpose,
-    state: ConsentState | None,
-    covered: dict[tuple[int, int], Coverage],
+    grant: Grant | None,
+    covered: Covered,
+    sha256: dict[int, str],
     now: datetime,
     prompt_cooldown: timedelta,
 ) -> PurposeStatus:
-    if state is None:
+    if grant is None:
         return PurposeStatus(
             purpose=purpose.code,
             state=State.UNKNOWN,
@@ -146,21 +160,21 @@ def _status(
             expires_at=None,
             notice=None,
         )
-    told = covered.get((purpose.id, state.notice_id)) if state.notice_id else None
-    refusal = of_state(state).refusal(now, told)
-    # A grant that is not yet in force (its notice takes effect later) authorises nothing now.
-    allowed = refusal is None and state.grant_from is not None and state.grant_from <= now
-    lapsed = told is not None and told.lapses_at is not None and told.lapses_at <= now
-    renewal = refusal == "renewal_required" or (lapsed and state.state in AUTHORISING)
-    refused = state.state in (State.REFUSED, State.WITHDRAWN)
-    cooling = refused and state.barrier_at is not None and now < state.barrier_at + prompt_cooldown and not lapsed
+    told = grant.told(covered)
+    refusal = grant.refusal(now, told)
+    lapsed = told is not None and told.lapsed(now)
+    renewal = refusal == "renewal_required" or (lapsed and grant.state in AUTHORISING)
+    refused = grant.state in (State.REFUSED, State.WITHDRAWN)
+    cooling = refused and grant.barrier_at is not None and now < grant.barrier_at + prompt_cooldown and not lapsed
+    # A grant that is not yet in force (its notice takes effect later) allows nothing now, and need not be asked for.
+    wanting = refusal not in (None, "outside_consent")
     return PurposeStatus(
         purpose=purpose.code,
-        state=State.EXPIRED if refusal == "consent_expired" else state.state,
-        allowed=allowed,
-        service_allowed=allowed or not purpose.necessary,
-        may_prompt=not cooling and not state.erasure_pending and (refusal is not None),
+        state=State.EXPIRED if refusal == "consent_expired" else grant.state,
+        allowed=refusal is None,
+        service_allowed=refusal is None or not purpose.necessary,
+        may_prompt=not cooling and not grant.erasure_pending and wanting,
         renewal_required=renewal,
-        expires_at=state.grant_until,
-        notice=state.notice.sha256 if state.notice else None,
+        expires_at=grant.grant_until,
+        notice=sha256[grant.notice_id] if grant.notice_id is not None else None,
     )

@@ -1,14 +1,12 @@
 """The predicate in plain Python, written from its text alone: a history of acts, and what it authorises at an instant.
 
 The model keeps the acts as they came and works everything out anew for each event; it holds no projected state. Where the
-text leaves two readings, an event is UNSURE: the service may store it or refuse it, but must name the right record.
+text names one of an event's two times and does not say which, the event is UNSURE: it may be stored or refused.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
-
-from hypothesis import strategies as st
 
 TOLERANCE = timedelta(seconds=60)
 MAX_SKEW = timedelta(hours=24)
@@ -35,13 +33,17 @@ class Version:
 
 @dataclass(frozen=True)
 class Consent:
-    """A given: `at` its corrected time, `received_at` by the service's clock. `order` counts the acts."""
+    """A given: `at` its corrected time, `received_at` by the service's clock. `order` counts the acts.
+
+    `birthday`: the earliest instant of the subject's 14th, if one after the consent is known.
+    """
 
     record: str
     version: Version
     at: datetime
     received_at: datetime
     order: int
+    birthday: datetime | None = None
 
     @property
     def starts(self) -> datetime:
@@ -50,10 +52,14 @@ class Consent:
 
 @dataclass
 class Held:
-    """A purpose of a subject. `barrier`: the service's time of the newest refusal, withdrawal or erasure taken back."""
+    """A purpose of a subject. `barrier`: the service's time of the newest refusal, withdrawal or erasure taken back.
+
+    `unguarded`: what was given waits for a guardian.
+    """
 
     ended: str | None = None
     barrier: datetime | None = None
+    unguarded: bool = False
     consents: list[Consent] = field(default_factory=list)
 
 
@@ -74,6 +80,15 @@ class Sent:
         return self.occurred_at + self.skew
 
 
+@dataclass(frozen=True)
+class Age:
+    """What an act tells of the subject's age, and whether a guardian stands by it."""
+
+    under_14: bool = False
+    guardian: bool = False
+    birthday: datetime | None = None
+
+
 class Answer(Enum):
     STORE = "store"
     REFUSE = "refuse"
@@ -82,11 +97,11 @@ class Answer(Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """`codes`: those that a refusal may carry; `records`: those of which one is to be named if it is stored."""
+    """`codes`: those that a refusal may carry; `record`: the one to be named if it is stored."""
 
     answer: Answer
     codes: frozenset[str] = frozenset()
-    records: frozenset[str] = frozenset()
+    record: str | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +116,12 @@ class Segment:
         return self.since <= at and (self.until is None or at < self.until)
 
 
+def _until_14(consent: Consent, birthday: datetime | None) -> Consent:
+    if birthday is None or birthday <= consent.at:
+        return consent
+    return replace(consent, birthday=min(birthday, consent.birthday or birthday))
+
+
 class Model:
     """Notices, subjects and what they decided."""
 
@@ -109,21 +130,48 @@ class Model:
         self.subjects: dict[str, dict[str, Held]] = {}
         self.pending: set[str] = set()
         self.reopened: dict[str, datetime] = {}
-        self._acts = 0
+        self.minors: set[str] = set()
 
     # What happens
 
-    def decided(
-        self, subject: str, purpose: str, decision: str, version: Version, record: str, at: datetime, now: datetime
-    ) -> None:
-        """A decision recorded at `now`. A given dated before the barrier is evidence and authorises nothing."""
-        self._acts += 1
-        held = self.subjects.setdefault(subject, {}).setdefault(purpose, Held(barrier=self.reopened.get(subject)))
+    def told_age(self, subject: str, age: Age, now: datetime) -> None:
+        """An act says how old its subject is: what a child gave so far waits for a guardian, and ends at the birthday."""
+        turned = age.birthday is not None and age.birthday <= now
+        under_14 = age.under_14 or (subject in self.minors and not turned)
+        for held in self.subjects.setdefault(subject, {}).values():
+            held.unguarded |= under_14 and subject not in self.minors
+            held.consents = [_until_14(consent, age.birthday) for consent in held.consents]
+        (self.minors.add if under_14 else self.minors.discard)(subject)
+
+    def decided(self, subject: str, purpose: str, decision: str, consent: Consent, age: Age) -> None:
+        """A decision recorded; `consent` is what it comes to if it is a given that counts."""
+        held = self.subjects[subject].setdefault(purpose, Held(barrier=self.reopened.get(subject)))
         if decision in ("refused", "withdrawn"):
-            held.ended, held.barrier, held.consents = decision, now, []
-        elif decision == "given" and (held.barrier is None or at > held.barrier):
+            held.ended, held.barrier, held.consents = decision, consent.received_at, []
+        elif decision == "given" and self._counts(held, purpose, consent := _until_14(consent, age.birthday)):
             held.ended = None
-            held.consents.append(Consent(record, version, min(at, now), now, self._acts))
+            held.consents = [consent] if held.unguarded else [*held.consents, consent]
+            held.unguarded = subject in self.minors and not age.guardian
+
+    def _counts(self, held: Held, purpose: str, consent: Consent) -> bool:
+        """Whether a given is more than evidence.
+
+        Not if dated before the barrier, not if it ends before it starts, and not if it comes late: it would start before
+        the record that is in force when it comes.
+        """
+        if held.barrier is not None and consent.at <= held.barrier:
+            return False
+        begun = [known.starts for known in self._valid(held, purpose) if known.starts <= consent.received_at]
+        return self._lives(consent, purpose) and not (begun and consent.starts < max(begun))
+
+    def _lives(self, consent: Consent, purpose: str) -> bool:
+        end = self.ends(consent, purpose)
+        return end is None or consent.starts < end
+
+    def _valid(self, held: Held, purpose: str) -> list[Consent]:
+        """The consents in the order in which they come into force; a later version may have ended one before its start."""
+        living = [consent for consent in held.consents if self._lives(consent, purpose)]
+        return sorted(living, key=lambda consent: (consent.starts, consent.order))
 
     def taken_back(self, subject: str, now: datetime) -> None:
         """From now on: for purposes on which nothing has been decided yet, too."""
@@ -135,6 +183,7 @@ class Model:
     def erased(self, subject: str) -> None:
         self.pending.discard(subject)
         self.reopened.pop(subject, None)
+        self.minors.discard(subject)
         self.subjects.pop(subject, None)
 
     def act_refusals(
@@ -171,8 +220,8 @@ class Model:
         return None if validity is None else consent.at + validity
 
     def ends(self, consent: Consent, purpose: str) -> datetime | None:
-        found = [end for end in (self.expires(consent, purpose), self.lapses(consent, purpose)) if end is not None]
-        return min(found, default=None)
+        ends = (self.expires(consent, purpose), self.lapses(consent, purpose), consent.birthday)
+        return min((end for end in ends if end is not None), default=None)
 
     def boundaries(self, subject: str) -> list[datetime]:
         """Every instant at which the answer may change."""
@@ -180,7 +229,7 @@ class Model:
         for purpose, held in self.subjects.get(subject, {}).items():
             found += [held.barrier] if held.barrier else []
             for consent in held.consents:
-                ends = (self.expires(consent, purpose), self.lapses(consent, purpose))
+                ends = (self.expires(consent, purpose), self.lapses(consent, purpose), consent.birthday)
                 found += [consent.at, consent.received_at, *(end for end in ends if end is not None)]
         return found
 
@@ -192,12 +241,21 @@ class Model:
         if held is None or not held.consents:
             codes.add(f"consent_{held.ended}" if held is not None and held.ended else "consent_missing")
             return Verdict(Answer.REFUSE, frozenset(codes | perhaps))
-        readings = [self._in_grant(held, event, now, generous=generous) for generous in (False, True)]
-        refusals = frozenset(codes | perhaps).union(*(reading.codes for reading in readings))
-        records = frozenset().union(*(reading.records for reading in readings))
-        if codes or not records:
-            return Verdict(Answer.REFUSE, refusals)
-        return Verdict(Answer.UNSURE if refusals else Answer.STORE, refusals, records)
+        if held.unguarded:
+            codes.add("guardian_required")
+        named = self._named(held, event, now)
+        if isinstance(named, frozenset):
+            return Verdict(Answer.REFUSE, named | codes | perhaps)
+        if codes:
+            return Verdict(Answer.REFUSE, frozenset(codes | perhaps))
+        return Verdict(Answer.UNSURE if perhaps else Answer.STORE, frozenset(perhaps), named)
+
+    def allowed(self, subject: str, purpose: str, now: datetime) -> bool:
+        """Whether an event of now would be stored."""
+        held = self.subjects.get(subject, {}).get(purpose)
+        if held is None or held.unguarded or subject in self.pending:
+            return False
+        return any(segment.holds(now) for segment in self._segments(held, purpose))
 
     def _codes_of_its_own(self, event: Sent, now: datetime) -> tuple[set[str], set[str]]:
         """The codes for the event's times that are sure, and those for which one of its two times alone would do."""
@@ -215,40 +273,28 @@ class Model:
             perhaps.add("too_old")
         return codes, perhaps
 
-    def _in_grant(self, held: Held, event: Sent, now: datetime, *, generous: bool) -> Verdict:
-        segments = self._segments(held, event.purpose, generous=generous)
+    def _named(self, held: Held, event: Sent, now: datetime) -> str | frozenset[str]:
+        """The record that authorises an event, or the codes of why none does."""
+        segments = self._segments(held, event.purpose)
         place = next((n for n, segment in enumerate(segments) if segment.holds(now)), None)
         if place is None:
-            return Verdict(Answer.REFUSE, self._codes_outside(held, event.purpose, now))
-        since = place
-        while since and self._joined(segments[since - 1], segments[since], event.purpose, generous=generous):
+            return self._codes_outside(held, event.purpose, now)
+        since = until = place
+        while since and self._joined(segments[since - 1], segments[since], event.purpose):
             since -= 1
+        while until + 1 < len(segments) and self._joined(segments[until], segments[until + 1], event.purpose):
+            until += 1
         begins = segments[since].since if held.barrier is None else max(segments[since].since, held.barrier)
         if min(event.occurred_at, event.corrected_at) < begins:
-            return Verdict(Answer.REFUSE, frozenset({"outside_consent"}))
+            return frozenset({"outside_consent"})
         # The true time is the corrected one; one a little ahead of the service's clock may lie in the next segment.
-        named = [segment for segment in segments[since:] if segment.since <= event.corrected_at][-1].consent
-        if not event.categories <= named.version.told[event.purpose].categories:
-            return Verdict(Answer.REFUSE, frozenset({"outside_consent"}))
-        return Verdict(Answer.STORE, records=frozenset({named.record}))
+        named = [segment for segment in segments[since : until + 1] if segment.since <= event.corrected_at][-1].consent
+        covered = event.categories <= named.version.told[event.purpose].categories
+        return named.record if covered else frozenset({"outside_consent"})
 
-    def _segments(self, held: Held, purpose: str, *, generous: bool) -> list[Segment]:
-        """The records in the order in which they are in force, each until its own end or the next one's start.
-
-        A consent to a version already superseded ends before it starts: it authorises nothing and ends nothing. One
-        that comes late, dated before the start of the newest record, adds nothing, or (generous) what its own times say.
-        The service compares its date, not its own start, with that start, which may be a notice's effective time after
-        the consent: it then passes over a consent that the text takes. Both answers are let pass until it does.
-        """
-        valid: list[Consent] = []
-        for consent in held.consents:
-            end = self.ends(consent, purpose)
-            if end is not None and end <= consent.starts:
-                continue
-            if not generous and valid and consent.at < valid[-1].starts:
-                continue
-            valid.append(consent)
-        valid.sort(key=lambda consent: (consent.starts, consent.order))
+    def _segments(self, held: Held, purpose: str) -> list[Segment]:
+        """The records in the order in which they come into force, each until its own end or the next one's start."""
+        valid = self._valid(held, purpose)
         segments = []
         for consent, following in zip(valid, [*valid[1:], None], strict=False):
             ends = [end for end in (self.ends(consent, purpose), following.starts if following else None) if end]
@@ -257,11 +303,10 @@ class Model:
                 segments.append(segment)
         return segments
 
-    def _joined(self, before: Segment, after: Segment, purpose: str, *, generous: bool) -> bool:
-        """Whether the grant is unbroken between two records: by the times of consent, or (surely) by those of receipt."""
+    def _joined(self, before: Segment, after: Segment, purpose: str) -> bool:
+        """Whether the grant is unbroken between two records: the gate was open until the second was there and in force."""
         end = self.ends(before.consent, purpose)
-        begins = after.since if generous else max(after.since, after.consent.received_at)
-        return end is None or end >= begins
+        return end is None or end >= max(after.since, after.consent.received_at)
 
     def _codes_outside(self, held: Held, purpose: str, now: datetime) -> frozenset[str]:
         codes = set()
@@ -269,63 +314,9 @@ class Model:
             lapses, expires = self.lapses(consent, purpose), self.expires(consent, purpose)
             if lapses is not None and lapses <= now:
                 codes.add("renewal_required")
-            if expires is not None and expires <= now:
+            ends = [end for end in (expires, consent.birthday) if end is not None]
+            if ends and min(ends) <= now:
                 codes.add("consent_expired")
             if consent.starts > now:
                 codes.add("outside_consent")
         return frozenset(codes)
-
-
-# What the test draws from
-
-SUBJECTS = ("ann", "bob")
-PURPOSES = ("analytics", "personalisation")
-TYPES = {
-    "view": ("analytics", frozenset({"behaviour"})),
-    "device_seen": ("analytics", frozenset({"behaviour", "device"})),
-    "like": ("personalisation", frozenset({"behaviour"})),
-}
-
-gaps = st.sampled_from(
-    [timedelta(seconds=s) for s in 3 * (20, 90, 600, 3600, 4 * 3600, 20 * 3600)]
-    + [timedelta(days=d) for d in (3, 8, 31)]
-)
-skews = st.sampled_from([timedelta(seconds=s) for s in (*20 * (0,), 40, -40, 200, -200, 7200, -7200, 80_000, -90_000)])
-near = st.sampled_from([timedelta(seconds=s) for s in (-4000, -300, -40, -5, 5, 40, 300, 4000)])
-
-
-@dataclass(frozen=True)
-class Place:
-    """A time for an event or an act: so far from now, or from one of the instants at which answers change."""
-
-    away: timedelta
-    boundary: int | None = None
-
-
-NOW = Place(timedelta(0))
-agos = [Place(timedelta(seconds=-s)) for s in (0, 0, 0, 5, 5, 60, 600, 7200, 79_200)]
-days_ago = [Place(timedelta(days=-d)) for d in (2, 2, 6, 8, 40, 300, 399, 402)]
-ahead = [Place(timedelta(seconds=s)) for s in (30, 90, 90_000)]
-beside = st.builds(Place, near, st.integers(0, 60))
-event_places = st.one_of(st.sampled_from(agos), st.sampled_from(agos + days_ago + ahead), beside, beside)
-act_places = st.one_of(
-    st.just(NOW),
-    st.just(NOW),
-    st.sampled_from([NOW, *(Place(timedelta(seconds=s)) for s in (30, 90, -60, -600, -7200, -80_000, -90_000))]),
-    st.sampled_from([NOW, NOW, *(Place(timedelta(days=-d)) for d in (3, 20, 60, 300))]),
-    beside,
-)
-decisions = st.sampled_from([*8 * ["given"], "refused", "withdrawn", "deferred"])
-events = st.tuples(st.sampled_from(sorted(TYPES)), event_places, skews)
-tellings = st.fixed_dictionaries(
-    {},
-    optional={
-        purpose: st.builds(
-            Told,
-            st.sampled_from([frozenset({"behaviour"}), frozenset({"behaviour", "device"})]),
-            st.sampled_from([None, timedelta(days=2), timedelta(days=30)]),
-            st.sampled_from([False, False, True]),
-        )
-        for purpose in PURPOSES
-    },
-).filter(bool)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from consent.records.grants import CLOCK_TOLERANCE, Coverage, Grant
-from consent.records.queries import AuthorisingRecord, coverage, db_now, earlier_records, lock_grants
+from consent.records.grants import CLOCK_TOLERANCE, AuthorisingRecord, Coverage, Covered, Grant, Waiting
+from consent.records.queries import coverage, db_now, earlier_records, lock_grants, pending_records
 from tracking.ingest.parse import Candidate, Refusal
 from tracking.ingest.screen import Compiled, active_categories
 
@@ -40,7 +40,7 @@ def gate(program_id: int, screened: list[Screened]) -> tuple[list[Authorised], d
     now = db_now()
     # What the screening knew of the types may be out of date: part (a) of the predicate is decided here as well.
     types = active_categories({item.event_type.id for item in screened})
-    decision = _Decision(grants, leaving, coverage(program_id), types, now)
+    decision = _Decision(grants, leaving, pending_records(grants.values()), coverage(program_id), types, now)
     authorised: list[Authorised] = []
     refused: dict[int, Refusal] = {}
     early: list[Screened] = []
@@ -63,12 +63,16 @@ class _Decision:
         self,
         grants: dict[Pair, Grant],
         leaving: set[Pair],
-        covered: dict[Pair, Coverage],
+        waiting: Waiting,
+        covered: Covered,
         types: dict[int, frozenset[str]],
         now: datetime,
     ) -> None:
         self.grants = grants
+        if waiting:
+            self.grants = {pair: grant.at(now, waiting, covered) for pair, grant in grants.items()}
         self.leaving = leaving
+        self.waiting = waiting
         self.covered = covered
         self.types = types
         self.now = now
@@ -84,8 +88,7 @@ class _Decision:
         grant = self.grants.get(pair)
         if grant is None:
             return Refusal("consent_missing")
-        told = self.covered.get((grant.purpose_id, grant.notice_id)) if grant.notice_id else None
-        code = grant.refusal(self.now, told)
+        code = grant.refusal(self.now, grant.told(self.covered))
         if code is not None:
             return Refusal(code)
         if candidate.corrected_at > self.now + CLOCK_TOLERANCE:
@@ -95,7 +98,11 @@ class _Decision:
         assert grant.record_from is not None
         if candidate.corrected_at < grant.record_from:
             return None
-        return self.authorised(item, grant.record_id, told)
+        if grant.pending:
+            # A clock a little ahead may say a time at which the grant goes on under its next record.
+            ahead = grant.at(candidate.corrected_at, self.waiting, self.covered)
+            grant = ahead if ahead.grant_from == grant.grant_from else grant
+        return self.authorised(item, grant.record_id, grant.told(self.covered))
 
     def authorised(self, item: Screened, record_id: int, told: Coverage | None) -> Authorised | Refusal:
         if told is None or not self.types[item.event_type.id] <= told.categories:
