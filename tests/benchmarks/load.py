@@ -60,7 +60,9 @@ def requests(key: str, subjects: int, batch: int, name: str) -> Iterator[bytes]:
     while True:
         for request in ready:
             number += 1
-            yield request.replace(TOKEN, b"%b%b" % (name.encode().rjust(6, b"-"), f"{number:08x}".translate(LETTERS).encode()))
+            yield request.replace(
+                TOKEN, b"%b%b" % (name.encode().rjust(6, b"-"), f"{number:08x}".translate(LETTERS).encode())
+            )
 
 
 def call(address: tuple[str, int], request: bytes) -> bytes:

@@ -13,7 +13,9 @@ PATIENCE_S = 30.0
 
 
 @contextlib.contextmanager
-def web(environment: Mapping[str, str], log: Path, *, workers: int = 4, application: str = "config.wsgi:application") -> Iterator[tuple[str, int]]:
+def web(
+    environment: Mapping[str, str], log: Path, *, workers: int = 4, application: str = "config.wsgi:application"
+) -> Iterator[tuple[str, int]]:
     """Its address; stopped at the end of the block. `log` takes what it says."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     command = ["-m", "gunicorn", "--config=python:config.gunicorn", application, f"--bind=fd://{listener.fileno()}"]
