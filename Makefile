@@ -22,7 +22,7 @@ INSTALL := $(PY) -m pip install --quiet --no-input --disable-pip-version-check -
 LOCK := uv pip compile pyproject.toml --universal --fork-strategy fewest --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --quiet --extra embedded
 # Checks that read the settings need neither a stack nor its secrets.
-STATIC := VAR=var/none ZHIQING_ROLE=application ZHIQING_SECRET_KEY=for-static-checks-only \
+STATIC := VAR=var/none ZHIQING_ROLE=application ZHIQING_SECRET_KEY=for-static-checks-only-never-a-secret-of-any-server \
 	DATABASE_URL='postgresql://none@/none?host=/nonexistent'
 
 .PHONY: help demo test serve check test-long lock clean
@@ -45,7 +45,7 @@ check: .venv/.dev ## lint, types, import contracts, Django's checks, missing mig
 	$(PY) -m ruff format --check .
 	$(STATIC) $(PY) -m mypy .
 	$(PY) .venv/bin/lint-imports --no-logo
-	$(STATIC) $(PY) manage.py check
+	$(STATIC) $(PY) manage.py check --deploy --fail-level WARNING
 	$(STATIC) $(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	$(PY) -m pytest -m "not long" $(ARGS)
 

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from config import simulation
 from config.embedded import EmbeddedError
-from config.serve import ROOT, ServeError, Stack, interruptible, running
+from config.serve import LOOPBACK, ROOT, ServeError, Stack, interruptible, running
 from config.simulation import Event, Person, Plan, number_of
 from tracking.client import Client, ClientError
 from tracking.management.progress import Report, progress
@@ -328,7 +328,7 @@ def main() -> int:
     try:
         with interruptible():
             screen.step(f"Starting PostgreSQL, Redis, web server, worker and beat under {var}")
-            settings = {"ZHIQING_ERASURE_UNDO_SECONDS": "0", "ZHIQING_SWEEP_SECONDS": "1"}
+            settings = {**LOOPBACK, "ZHIQING_ERASURE_UNDO_SECONDS": "0", "ZHIQING_SWEEP_SECONDS": "1"}
             with running(var, port=0, settings=settings, say=screen.say) as stack:
                 screen.say(f"serving {stack.base_url}")
                 story = play(stack, screen, arguments)

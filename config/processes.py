@@ -95,6 +95,12 @@ def tethered(command: Sequence[str | Path], *, death: signal.Signals, account: A
     return [str(part) for part in (*prefix, *command)]
 
 
+def end_with_parent(death: int) -> None:
+    """Has the kernel send this process the signal when the thread that started it is gone; on Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, death, 0, 0, 0)
+
+
 def tether(parent: int, death: int, uid: int, gid: int, command: list[str]) -> None:
     """Runs inside the child, in a fresh interpreter, since code between fork and exec is unsafe beside threads."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell starts background jobs with SIGINT ignored
@@ -102,10 +108,9 @@ def tether(parent: int, death: int, uid: int, gid: int, command: list[str]) -> N
         os.setgroups([])
         os.setgid(gid)
         os.setuid(uid)
-    if sys.platform == "linux":  # after setuid, which clears it
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, death, 0, 0, 0)
-        if os.getppid() != parent:
-            sys.exit("the supervisor is gone")
+    end_with_parent(death)  # after setuid, which clears it
+    if sys.platform == "linux" and os.getppid() != parent:
+        sys.exit("the supervisor is gone")
     os.execv(command[0], command)  # noqa: S606  no shell is what is wanted
 
 

@@ -28,7 +28,10 @@ from config import embedded, postgres, processes
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 SERVERS = (*postgres.LOGINS, "REDIS_URL")
+# What is answered on 127.0.0.1 only has no TLS, unless the environment says that a proxy ends it.
+LOOPBACK = {"ZHIQING_TLS": "0"}
 PREPARATION = (("create_roles",), ("create_keyring",), ("migrate", "--no-input"))
+PORT_SECONDS = 3
 READY_SECONDS = 90
 STOP_SECONDS = 12
 SETTLED_SECONDS = 30
@@ -221,7 +224,7 @@ def running(
             services, folder = None, embedded.prepare(var)
             stack.enter_context(processes.locked(folder / "lock", folder))
             embedded.write_stack_file(folder, {})
-        environment = {**os.environ, "VAR": str(folder), "PYTHONUNBUFFERED": "1", **(settings or {})}
+        environment = {**LOOPBACK, **os.environ, "VAR": str(folder), "PYTHONUNBUFFERED": "1", **(settings or {})}
         for step in PREPARATION:
             manage(step, {**environment, "ZHIQING_ROLE": "owner"})
         supervisor = Supervisor(programs(folder, environment, listener.fileno()), services, listener, say)
@@ -243,7 +246,21 @@ def external(environment: Mapping[str, str]) -> bool:
 
 
 def listen(port: int) -> socket.socket:
-    """The web server's socket. The supervisor holds it, so that callers wait, not fail, while a new server starts."""
+    """The web server's socket. The supervisor holds it, so that callers wait, not fail, while a new server starts.
+
+    A port that is taken may be let go at once: the workers of a server that was killed are answering their last calls.
+    """
+    deadline = time.monotonic() + PORT_SECONDS
+    while True:
+        try:
+            return _bound(port)
+        except PortTaken:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(TICK)
+
+
+def _bound(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

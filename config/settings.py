@@ -19,19 +19,20 @@ ALLOWED_HOSTS = list(
 CSRF_TRUSTED_ORIGINS = list(
     env.items("ZHIQING_TRUSTED_ORIGINS", (), about="https:// origins whose forms are accepted behind a proxy")
 )
-TLS = env.boolean(
-    "ZHIQING_TLS", False, about="Served over TLS (by a proxy that sets X-Forwarded-Proto): secure cookies, HSTS"
+TLS = env.boolean("ZHIQING_TLS", True, about="Served over TLS only: redirect, secure cookies, HSTS; 0 on one machine")
+TLS_PROXY = env.boolean(
+    "ZHIQING_TLS_PROXY", False, about="A proxy ends TLS and sets X-Forwarded-Proto itself, whatever the caller sent"
 )
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TLS else None
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TLS_PROXY else None
 SECURE_SSL_REDIRECT = TLS
 # Asked on the machine itself, past the proxy: probes, and officers until they have a second factor.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^admin/"]
 SECURE_HSTS_SECONDS = 31_536_000 if TLS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = TLS
 SECURE_REFERRER_POLICY = "no-referrer"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = TLS
-SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = "Strict"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = TLS
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = LANGUAGE_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = LANGUAGE_COOKIE_SAMESITE = "Strict"
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 X_FRAME_OPTIONS = "DENY"
@@ -161,6 +162,11 @@ CELERY_BEAT_SCHEDULE = {
     },
     "make partitions ahead": {
         "task": "tracking.tasks.make_partitions",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
+    "forget old ingest counters": {
+        "task": "tracking.tasks.forget_old_counters",
         "schedule": 3600.0,
         "options": {"expires": 600},
     },

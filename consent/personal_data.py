@@ -13,7 +13,7 @@ from consent.programs.models import (
 from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, WithdrawalIntent
 from consent.rights.classification import Classified, Kind, classify
 from consent.rights.holders import register
-from consent.rights.models import HolderRun, Package, PackagePart, RequestSubject, SubjectRequest
+from consent.rights.models import HolderRun, Package, PackagePart, RequestSubject, ReviewRule, SubjectRequest
 from consent.rights.own_holders import ConsentHolder, ProfileHolder, RequestHolder, SubjectHolder
 from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
 
@@ -225,6 +225,10 @@ classify(
             "received_at": _REQUEST,
             "due_at": _REQUEST,
             "undo_until": _REQUEST,
+            "reviewed": _REQUEST,
+            "extended_from": _REQUEST,
+            "extension": _REQUEST,
+            "rejection": _REQUEST,
             "closed_at": _REQUEST,
             "idempotency": _PSEUDONYM,
         },
@@ -236,6 +240,12 @@ classify(
             "scope": _REQUEST,
             "open": _REQUEST,
             "sealed": _SEALED_REQUEST,
+            "rejection": _SEALED_REQUEST,
+        },
+        ReviewRule: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "kind": _OPERATIONAL,
         },
         HolderRun: {
             "id": _OPERATIONAL,

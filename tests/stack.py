@@ -67,6 +67,7 @@ def _start() -> None:
     os.environ["VAR"] = str(private)
     os.environ["ZHIQING_SECRET_KEY"] = secrets.token_urlsafe(50)
     os.environ["ZHIQING_KEYRING_FILE"] = str(private / "keyring.json")
+    os.environ["ZHIQING_TLS"] = "0"
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     keyring.create(private / "keyring.json")
     _fresh_database()

@@ -7,6 +7,11 @@ from django.utils.translation import gettext_lazy as _
 
 from consent.notices.models import Purpose
 from consent.programs.models import MiniProgram
+from tracking.codes import REFUSED
+
+UNKNOWN_TYPE = 0
+"""In place of an event type's id: the catalogue has no such name, or the event could not be read."""
+SLOTS = 32
 
 
 class EventStatus(models.TextChoices):
@@ -111,3 +116,48 @@ class SubjectDay(models.Model):
         db_table = "subject_day"
         verbose_name = _("active day")
         verbose_name_plural = _("active days")
+
+
+class Answer(models.TextChoices):
+    """What became of an event. A late one is accepted too: it came when its day's figures were closed."""
+
+    ACCEPTED = "accepted"
+    LATE = "late"
+    DUPLICATE = "duplicate"
+    REFUSED = "refused"
+
+
+class IngestCount(models.Model):
+    """How many events of a type were answered how in an hour of the mini-program's zone, named by its first instant.
+
+    Nothing of an event and nobody's: no name as sent, no value, no identifier, no subject. `code`: why it was refused,
+    otherwise empty. `slot`: processes write rows of their own, so that batches do not queue for one; a figure sums them.
+    `day_subjects`: of how many distinct subjects one process knows, at least, in this cell since the local day began;
+    of a day, and of all slots, the largest is a lower bound. Not of an hour: it counts those of the hours before too.
+    """
+
+    pk = models.CompositePrimaryKey("program_id", "hour", "type_id", "answer", "code", "slot")
+    program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
+    hour = models.DateTimeField()
+    type_id = models.BigIntegerField()
+    answer = models.TextField(choices=Answer.choices, db_collation="C")
+    code = models.TextField(db_collation="C")
+    slot = models.SmallIntegerField()
+    events = models.BigIntegerField()
+    day_subjects = models.IntegerField()
+
+    class Meta:
+        db_table = "ingest_count"
+        verbose_name = _("ingest counter")
+        verbose_name_plural = _("ingest counters")
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(answer="refused", code__in=REFUSED)
+                | models.Q(answer__in=["accepted", "late", "duplicate"], code=""),
+                name="ingest_count_answer",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(events__gt=0, day_subjects__gte=0, slot__gte=0, slot__lt=SLOTS),
+                name="ingest_count_numbers",
+            ),
+        ]

@@ -5,6 +5,8 @@ An officer is a staff account (`is_staff`) with an OfficerAssignment for each mi
 permissions, best given through a group:
 
     consent.view_subjectrequest   requests, with the progress of each holder of personal data
+    consent.change_subjectrequest approve, reject and extend them; nothing else of them can be changed
+    consent.view_reviewrule       which kinds go to review; consent.add_reviewrule, consent.delete_reviewrule: set it
     consent.view_package          download the package of an access request
     consent.view_consentrecord    consent records
     consent.view_notice, consent.view_purpose, tracking.view_eventtype
@@ -14,6 +16,6 @@ permissions, best given through a group:
 Controllers, mini-programs, accounts, groups and assignments are a superuser's, whatever permissions others hold.
 """
 
-from consent.admin import ledger, notices, people, programs, records, requests
+from consent.admin import ledger, notices, people, programs, records, requests, review
 
-__all__ = ["ledger", "notices", "people", "programs", "records", "requests"]
+__all__ = ["ledger", "notices", "people", "programs", "records", "requests", "review"]

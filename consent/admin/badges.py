@@ -13,6 +13,7 @@ REQUEST_STATES = {
     "completed": "success",
     "partially_completed": "warning",
     "completed_no_data": "success",
+    "rejected": "danger",
     "failed": "danger",
 }
 STANDINGS = {"overdue": "danger", "soon": "warning", "open": "success"}

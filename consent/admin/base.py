@@ -14,6 +14,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import get_language
 
 from consent.programs.models import MiniProgram
+from consent.rights import languages
 
 # Unfold carries no types; Django's classes, which it extends, stand in for it in the type checker.
 if TYPE_CHECKING:
@@ -44,8 +45,7 @@ def officer(request: HttpRequest) -> str:
 
 def localised(texts: dict[str, str]) -> str:
     """The text in the reader's language, of one that a notice gives in several."""
-    wanted = "en" if (get_language() or "").startswith("en") else "zh-Hans"
-    return texts.get(wanted) or next(iter(texts.values()), "")
+    return languages.localised(texts, get_language() or "")
 
 
 def at(field: str, description: Any) -> Callable[[Any], str]:

@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from consent.errors import Conflict, NotFound
 from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
-from consent.rights import packages
+from consent.rights import packages, page
 from consent.rights.models import Package, RequestSubject
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
@@ -29,8 +29,17 @@ class Reason(models.TextChoices):
     AUTHORITY = "authority", _("an authority asks for it by law")
 
 
+class Form(models.TextChoices):
+    """What the package is taken as."""
+
+    PAGE = "page", _("a page to read (HTML)")
+    DOCUMENT = "json", _("machine-readable (JSON)")
+
+
 class ReleaseForm(forms.Form):
-    """The officer's reason."""
+    """The package's form, and the officer's reason."""
+
+    form = forms.ChoiceField(label=_("Form"), choices=Form.choices, initial=Form.PAGE, widget=UnfoldAdminSelectWidget)
 
     reason = forms.ChoiceField(
         label=_("Reason"), choices=[("", _("Select value")), *Reason.choices], widget=UnfoldAdminSelectWidget
@@ -55,7 +64,9 @@ def status_of(program_id: int, request_id: uuid.UUID, *, now: datetime) -> Packa
     return PackageStatus("ready" if package.expires_at > now else "expired", package.expires_at)
 
 
-def release(*, program_id: int, request_id: uuid.UUID, by: str, reason: Reason, vault: Vault) -> Iterator[bytes]:
+def release(
+    *, program_id: int, request_id: uuid.UUID, form: Form, by: str, reason: Reason, vault: Vault
+) -> Iterator[bytes]:
     """The package's pieces, and its audit entry, committed before the first piece is read.
 
     Raises NotFound where there is none (any more), Conflict while it is being made or its subject being erased.
@@ -66,13 +77,13 @@ def release(*, program_id: int, request_id: uuid.UUID, by: str, reason: Reason, 
             raise NotFound("not_found", "this request has no package")
         if Subject.objects.filter(program_id=program_id, id=package.subject_id, erasure_pending=True).exists():
             raise Conflict("erasure_pending", "the subject has asked for erasure, which closes their data to reading")
-        pieces = packages.stream(vault, package)
+        pieces = page.stream(vault, package) if form == Form.PAGE else packages.stream(vault, package)
         audit(
             program_id=program_id,
             actor=by,
             action="package.downloaded",
             target=f"request:{request_id}",
-            details={"reason": reason.value},
+            details={"reason": reason.value, "form": form.value},
         )
     return pieces
 

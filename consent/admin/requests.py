@@ -15,10 +15,12 @@ from django.utils.translation import gettext_lazy as _
 
 from consent import edge
 from consent.admin.badges import REQUEST_STATES, RUN_STATUSES, STANDINGS, badge, word
-from consent.admin.base import Owned, OwnedInline, at, officer
-from consent.admin.packages import PACKAGE_PERMISSION, Reason, ReleaseForm, release, status_of
+from consent.admin.base import OwnedInline, at, officer
+from consent.admin.decisions import DECIDE_PERMISSION, Decided, offered
+from consent.admin.packages import PACKAGE_PERMISSION, Form, Reason, ReleaseForm, release, status_of
 from consent.admin.standing import StandingFilter, standing
 from consent.errors import Conflict, NotFound
+from consent.rights import rejections
 from consent.rights.holders import UnknownHolder, holder_of
 from consent.rights.models import HolderRun, RunStatus, SubjectRequest
 
@@ -47,7 +49,7 @@ class HolderRuns(OwnedInline):
 
 
 @admin.register(SubjectRequest)
-class SubjectRequests(Owned):
+class SubjectRequests(Decided):
     """The open ones first, by deadline."""
 
     icon, rank = "assignment_ind", 10
@@ -59,8 +61,18 @@ class SubjectRequests(Owned):
         (None, {"fields": ["shown_id", ("kind", "shown_requester"), ("shown_state", "shown_standing"), "locale"]}),
         (_("Dates"), {"fields": [("received_at", "due_at"), ("undo_until", "closed_at")]}),
     ]
-    readonly_fields = ["shown_id", "shown_state", "shown_standing", "shown_requester"]
+    readonly_fields = ["shown_id", "shown_state", "shown_standing", "shown_requester", "shown_rejection"]
+    change_form_outer_before_template = "consent/admin/request_decisions.html"
     change_form_outer_after_template = "consent/admin/request_package.html"
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What most requests have none of is shown only where there is some."""
+        more: list[Any] = []
+        if obj is not None and obj.extended_from is not None:
+            more.append((_("Extension"), {"fields": [("extended_from", "extension")]}))
+        if obj is not None and obj.rejection is not None:
+            more.append((_("Rejection"), {"fields": ["shown_rejection"]}))
+        return [*self.fieldsets, *more]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SubjectRequest]:
         runs = HolderRun.objects.only("request_id", "status")
@@ -87,6 +99,12 @@ class SubjectRequests(Owned):
     def shown_requester(self, request: SubjectRequest) -> str:
         return word(request.requester)
 
+    @admin.display(description=_("reason of the rejection"))
+    def shown_rejection(self, request: SubjectRequest) -> str:
+        told = rejections.described(request, None)
+        article = gettext("PIPL Art. %(article)s") % {"article": told.article}
+        return f"{request.get_rejection_display()} ({article})"
+
     @admin.display(description=_("holders done"))
     def progress(self, request: Any) -> SafeString | str:
         statuses = [run.status for run in request.progressing]
@@ -101,7 +119,12 @@ class SubjectRequests(Owned):
         asked = self.get_object(request, object_id)
         shown = asked is not None and asked.kind in PACKAGED
         package = status_of(asked.program_id, asked.pk, now=edge.now()) if asked and shown else None
-        context = {"package": package, "may_download": request.user.has_perm(PACKAGE_PERMISSION)}
+        may_decide = asked is not None and request.user.has_perm(DECIDE_PERMISSION)
+        context = {
+            "package": package,
+            "may_download": request.user.has_perm(PACKAGE_PERMISSION),
+            "decisions": _linked(asked) if asked and may_decide else [],
+        }
         return super().change_view(request, object_id, form_url, (extra_context or {}) | context)
 
     def get_urls(self) -> list[URLPattern]:
@@ -120,7 +143,8 @@ class SubjectRequests(Owned):
             raise Http404
         form = ReleaseForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
-            return self._download(request, asked, Reason(form.cleaned_data["reason"]))
+            given = form.cleaned_data
+            return self._download(request, asked, Form(given["form"]), Reason(given["reason"]))
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("Download the package"),
@@ -131,11 +155,12 @@ class SubjectRequests(Owned):
         }
         return TemplateResponse(request, "consent/admin/package.html", context)
 
-    def _download(self, request: HttpRequest, asked: SubjectRequest, reason: Reason) -> HttpResponseBase:
+    def _download(self, request: HttpRequest, asked: SubjectRequest, form: Form, reason: Reason) -> HttpResponseBase:
         try:
             pieces = release(
                 program_id=asked.program_id,
                 request_id=asked.pk,
+                form=form,
                 by=officer(request),
                 reason=reason,
                 vault=edge.vault(),
@@ -143,8 +168,23 @@ class SubjectRequests(Owned):
         except (NotFound, Conflict):
             messages.warning(request, gettext("There is no package to download: it is not ready, or has expired."))
             return redirect(reverse("admin:consent_subjectrequest_change", args=[asked.pk]))
-        response = StreamingHttpResponse(pieces, content_type="application/json")
-        response["Content-Disposition"] = f'attachment; filename="package-{asked.pk}.json"'
+        kind, ending = ("text/html; charset=utf-8", "html") if form == Form.PAGE else ("application/json", "json")
+        response = StreamingHttpResponse(pieces, content_type=kind)
+        # An attachment, so that a page with what others sent is never opened under this origin.
+        response["Content-Disposition"] = f'attachment; filename="package-{asked.pk}.{ending}"'
         response["Cache-Control"] = "no-store"
         response["X-Content-Type-Options"] = "nosniff"
         return response
+
+
+def _linked(asked: SubjectRequest) -> list[dict[str, Any]]:
+    """The decisions that may be taken now, each with its page's address."""
+    return [
+        {
+            "title": decision.title,
+            "icon": decision.icon,
+            "variant": decision.variant,
+            "href": reverse(f"admin:consent_subjectrequest_{decision.name}", args=[asked.pk]),
+        }
+        for decision in offered(asked, now=edge.now())
+    ]

@@ -4,15 +4,19 @@ import logging
 import uuid
 from typing import Any
 
+import psycopg
 from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponseBase, JsonResponse
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
-from consent.errors import Problem
+from consent.errors import Problem, Unavailable
 
 logger = logging.getLogger("zhiqing.errors")
 CONTENT_TYPE = "application/problem+json"
+# A connection lost or refused, a server that ends or starts, a lock waited for too long. COPY raises psycopg's own.
+AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 
 _CODES = {
     400: ("malformed", "Malformed request", "the request cannot be read"),
@@ -70,8 +74,11 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
 
 
 def internal_error(error: BaseException) -> JsonResponse:
-    """500 with an incident number that the log has too."""
+    """500 with an incident number that the log has too; 503 where PostgreSQL is away, since the same may succeed soon."""
     incident = str(uuid.uuid4())
+    if isinstance(error, AWAY):
+        logger.warning("database away", exc_info=error, extra={"fields": {"incident": incident}})
+        return of_problem(Unavailable("database_away", "send the same again later", retry_after=1))
     logger.error("unhandled", exc_info=error, extra={"fields": {"incident": incident}})
     code, title, detail = _CODES[500]
     return problem(500, code, title, detail, incident=incident)

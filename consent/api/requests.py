@@ -18,12 +18,12 @@ from consent.api.bodies import body
 from consent.api.idempotency import idempotency_key
 from consent.api.profile import AttributeName, AttributeText
 from consent.api.shapes import IdentifierText, Moment, SubjectNamed, Text, request_body, responses
-from consent.errors import Fault, Invalid
+from consent.errors import invalid
 from consent.programs.authentication import caller
 from consent.programs.tenancy import tenant
-from consent.rights import actions, queries, tasks
+from consent.rights import actions, queries, rejections, tasks
 from consent.rights.holders import Changes
-from consent.rights.models import HolderRun, SubjectRequest
+from consent.rights.models import SubjectRequest
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 500
 
@@ -97,10 +97,28 @@ class RequestFiled(msgspec.Struct):
     claim_url: str | None
 
 
+class Extension(msgspec.Struct):
+    """The deadline was moved; `first_due_at` is what it was."""
+
+    due_at: datetime
+    first_due_at: datetime
+    reason: str
+
+
 class RequestShown(RequestFiled):
     """A request as it stands now."""
 
     closed_at: datetime | None
+    extended: Extension | None
+
+
+class Rejection(msgspec.Struct):
+    """Why the request was rejected, by which article of PIPL. `text` is to be handed to the data subject as it is."""
+
+    code: str
+    article: str
+    detail: str
+    text: str | None
 
 
 class HolderShown(msgspec.Struct):
@@ -115,6 +133,7 @@ class HolderShown(msgspec.Struct):
 class RequestInFull(RequestShown):
     """A request with the progress of every holder."""
 
+    rejection: Rejection | None
     holders: list[HolderShown]
 
 
@@ -132,7 +151,7 @@ class Requests(APIView):
         operation_id="file_request", request=request_body(RequestAsked), responses=responses(s202=RequestFiled)
     )
     def post(self, request: Request) -> Response:
-        """File a data-subject request; an erasure closes the gate with this answer."""
+        """File a data-subject request; an erasure closes the gate with this answer, also one that is `in_review` first."""
         asked = body(request, RequestAsked)
         filed = actions.file_request(
             vault=edge.vault(),
@@ -183,8 +202,7 @@ class OneRequest(APIView):
     @extend_schema(operation_id="get_request", responses=responses(s200=RequestInFull))
     def get(self, request: Request, request_id: uuid.UUID) -> Response:
         """A request and how far each holder has come with it."""
-        with tenant(caller(request).program_id):
-            return Response(_in_full(*queries.request_of(caller(request).program_id, request_id)))
+        return Response(_in_full(caller(request).program_id, request_id))
 
 
 class TakeBack(APIView):
@@ -195,8 +213,7 @@ class TakeBack(APIView):
         """Take back a request of which nothing was done, or a failed erasure, whose gate then opens from now on."""
         program_id = caller(request).program_id
         actions.take_back(program_id=program_id, request_id=request_id, by=_by(request))
-        with tenant(program_id):
-            return Response(_in_full(*queries.request_of(program_id, request_id)))
+        return Response(_in_full(program_id, request_id))
 
 
 def _asked(asked: RequestAsked) -> actions.Asked:
@@ -204,9 +221,9 @@ def _asked(asked: RequestAsked) -> actions.Asked:
     taken = {"changes": asked.kind == "rectification", "recipient": asked.kind == "portability"}
     for name, takes in taken.items():
         if getattr(asked, name) is not None and not takes:
-            raise _invalid("not_taken", f"a request of this kind takes no {name}", f"/{name}")
+            raise invalid("not_taken", f"a request of this kind takes no {name}", f"/{name}")
     if asked.scope is not None:
-        raise _invalid(
+        raise invalid(
             "scope_not_available", "requests are about all purposes for now; withdraw the consent to end one", "/scope"
         )
     changes = None
@@ -225,12 +242,17 @@ def _asked(asked: RequestAsked) -> actions.Asked:
 def _shown(row: SubjectRequest) -> dict[str, Any]:
     times = ("received_at", "due_at", "undo_until", "closed_at")
     shown = {name: getattr(row, name) for name in ("kind", "state", *times)}
-    return {"request_id": row.id, "claim_url": None, **shown}
+    extended = Extension(row.due_at, row.extended_from, row.extension) if row.extended_from and row.extension else None
+    return {"request_id": row.id, "claim_url": None, "extended": extended, **shown}
 
 
-def _in_full(row: SubjectRequest, runs: list[HolderRun]) -> RequestInFull:
+def _in_full(program_id: int, request_id: uuid.UUID) -> RequestInFull:
+    with tenant(program_id):
+        row, runs = queries.request_of(program_id, request_id)
+        told = rejections.told(edge.vault(), row)
     holders = [HolderShown(run.holder, run.status, run.affected, run.error or None) for run in runs]
-    return RequestInFull(**_shown(row), holders=holders)
+    rejection = Rejection(told.code, told.article, told.detail, told.text) if told else None
+    return RequestInFull(**_shown(row), rejection=rejection, holders=holders)
 
 
 def _by(request: Request) -> str:
@@ -241,7 +263,7 @@ def _limit(given: str | None) -> int:
     if given is None:
         return DEFAULT_LIMIT
     if not re.fullmatch("[1-9][0-9]{0,2}", given) or int(given) > MAX_LIMIT:
-        raise _invalid("invalid", f"limit is 1 to {MAX_LIMIT}", "")
+        raise invalid("invalid", f"limit is 1 to {MAX_LIMIT}", "")
     return int(given)
 
 
@@ -259,8 +281,4 @@ def _position(cursor: str | None) -> queries.Position | None:
             raise ValueError
         return moment.astimezone(UTC), uuid.UUID(request_id)
     except (ValueError, OverflowError):
-        raise _invalid("invalid_cursor", "send next_cursor as it was answered", "") from None
-
-
-def _invalid(code: str, detail: str, pointer: str) -> Invalid:
-    return Invalid(code, detail, [Fault(code, detail, pointer)])
+        raise invalid("invalid_cursor", "send next_cursor as it was answered", "") from None

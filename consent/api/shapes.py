@@ -69,6 +69,9 @@ def responses(**by_status: Any) -> dict[Any, Any]:
     answers["4XX", "application/problem+json"] = OpenApiResponse(
         response=schema(ProblemShape), description="A problem (RFC 9457)"
     )
+    answers[503, "application/problem+json"] = OpenApiResponse(
+        response=schema(ProblemShape), description="The database is away: send the same again after Retry-After"
+    )
     return answers
 
 

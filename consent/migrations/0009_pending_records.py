@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0004_grants")]
+    dependencies = [("consent", "0008_review_constraints_hold")]
 
     operations = [
         migrations.AddField(

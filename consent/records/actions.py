@@ -13,9 +13,9 @@ from consent.notices.models import NoticePurpose, Purpose
 from consent.programs.idempotency import IdempotencyKey, claim, used
 from consent.programs.tenancy import tenant
 from consent.records import projection
-from consent.records.grants import CLOCK_TOLERANCE, of_state
+from consent.records.grants import CLOCK_TOLERANCE, begins, of_state, until_14
 from consent.records.intents import announce, retract
-from consent.records.models import ConsentRecord, ConsentState, State, WithdrawalIntent
+from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State, WithdrawalIntent
 from consent.records.queries import coverage, db_now, pending_records
 from consent.vault import identities
 from consent.vault.envelope import Cell
@@ -286,7 +286,7 @@ def _advance(subject: Subject, act: Act, moment: Moment) -> None:
     """
     subject.version += 1
     subject.turns_14_on = act.turns_14_on or subject.turns_14_on
-    turned = subject.turns_14_on is not None and projection.begins(subject.turns_14_on) <= moment.received_at
+    turned = subject.turns_14_on is not None and begins(subject.turns_14_on) <= moment.received_at
     under_14 = act.age_band == "under_14" or (subject.under_14 and act.age_band == "unknown" and not turned)
     if under_14 and not subject.under_14:
         ConsentState.objects.filter(subject=subject).update(guardian_pending=True)
@@ -294,6 +294,17 @@ def _advance(subject: Subject, act: Act, moment: Moment) -> None:
             state.guardian_pending = True
     subject.under_14 = under_14
     subject.save(update_fields=["version", "turns_14_on", "under_14"])
+    if act.turns_14_on is not None:
+        _end_at_14(subject, [state for state in moment.before.values() if state.state in AUTHORISING])
+
+
+def _end_at_14(subject: Subject, given: list[ConsentState]) -> None:
+    """A birthday that is told later ends what was given before it, too."""
+    records = ConsentRecord.objects.filter(subject=subject, id__in=[state.record_id for state in given])
+    times = dict(records.values_list("id", "corrected_at"))
+    for state in given:
+        state.grant_until = until_14(state.grant_until, times[state.record_id], subject.turns_14_on)
+        state.save(update_fields=["grant_until"])
 
 
 def _new_record(

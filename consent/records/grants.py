@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 from consent.records.models import AUTHORISING, ConsentState, State
@@ -133,6 +133,18 @@ class Grant(NamedTuple):
         told = self.told(covered)
         lapsed = told is None or (told.lapses_at is not None and told.lapses_at < moment)
         return not lapsed and (self.grant_until is None or self.grant_until >= moment)
+
+
+def begins(day: date) -> datetime:
+    """The earliest instant of a day anywhere on earth: 14 hours before its midnight in UTC."""
+    return datetime.combine(day, time.min, tzinfo=UTC) - timedelta(hours=14)
+
+
+def until_14(until: datetime | None, consented_at: datetime, turns_14_on: date | None) -> datetime | None:
+    """When a consent ends: at the subject's 14th birthday at the latest, if it was given before that."""
+    if turns_14_on is None or (birthday := begins(turns_14_on)) <= consented_at:
+        return until
+    return birthday if until is None else min(until, birthday)
 
 
 FIELDS = Grant._fields

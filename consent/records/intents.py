@@ -23,10 +23,11 @@ def announce(subject_id: int, *, purposes: Sequence[str] | None = None) -> None:
         )
 
 
-def retract(program_id: int, subject_id: int, *, purposes: Sequence[str]) -> None:
-    """Take the intents of an act that was refused back. Another act's that is under way only loses its place in front."""
+def retract(program_id: int, subject_id: int, *, purposes: Sequence[str] | None = None) -> None:
+    """Take intents (of all purposes by default) back. Another act's that is under way only loses its place in front."""
     with tenant(program_id):
-        WithdrawalIntent.objects.filter(subject_id=subject_id, purpose__code__in=purposes).delete()
+        intents = WithdrawalIntent.objects.filter(subject_id=subject_id)
+        (intents if purposes is None else intents.filter(purpose__code__in=purposes)).delete()
 
 
 def sweep_intents(program_id: int, *, older_than: timedelta) -> int:

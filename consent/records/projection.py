@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 
 from consent.notices.models import NoticePurpose
-from consent.records.grants import AuthorisingRecord, Covered, Grant, Waiting, of_state
+from consent.records.grants import AuthorisingRecord, Covered, Grant, Waiting, of_state, until_14
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State
 from consent.vault.models import Subject
 
@@ -58,20 +58,11 @@ def authorises(
         and since < grant.record_from <= known.now
     ):
         return None
-    ends = []
-    if version.validity_days is not None:
-        ends.append(corrected_at + timedelta(days=version.validity_days))
-    if subject.turns_14_on is not None and (birthday := begins(subject.turns_14_on)) > corrected_at:
-        ends.append(birthday)
-    until = min(ends, default=None)
+    expiry = None if version.validity_days is None else corrected_at + timedelta(days=version.validity_days)
+    until = until_14(expiry, corrected_at, subject.turns_14_on)
     if (until is not None and until <= since) or known.covered[version.purpose_id, version.notice_id].lapsed(since):
         return None
     return Allowed(since, until)
-
-
-def begins(day: date) -> datetime:
-    """The earliest instant of a day anywhere on earth: 14 hours before its midnight in UTC."""
-    return datetime.combine(day, time.min, tzinfo=UTC) - timedelta(hours=14)
 
 
 def project(

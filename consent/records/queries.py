@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from consent.errors import invalid
 from consent.notices.models import Notice, Purpose
-from consent.records.grants import FIELDS, AuthorisingRecord, Coverage, Covered, Grant, Waiting, of_state
+from consent.records.grants import FIELDS, AuthorisingRecord, Coverage, Covered, Grant, Waiting, of_state, until_14
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State
 from consent.statements import Answer, ask
 
@@ -116,9 +116,14 @@ def earlier_records(pairs: Iterable[tuple[int, int]]) -> list[AuthorisingRecord]
 def _authorising(rows: QuerySet[ConsentRecord]) -> list[AuthorisingRecord]:
     return [
         AuthorisingRecord(
-            row.subject_id, row.purpose_id, row.id, row.notice_id, row.authorises_from, row.authorises_until
+            row.subject_id,
+            row.purpose_id,
+            row.id,
+            row.notice_id,
+            row.authorises_from,
+            until_14(row.authorises_until, row.corrected_at, row.subject.turns_14_on),
         )
-        for row in rows
+        for row in rows.select_related("subject")
         if row.notice_id is not None and row.authorises_from is not None
     ]
 

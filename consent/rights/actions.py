@@ -19,7 +19,15 @@ from consent.rights import content, gate, rectification, runs
 from consent.rights.content import Content
 from consent.rights.deadlines import Deadlines, due_at
 from consent.rights.holders import Changes, holders
-from consent.rights.models import HolderRun, RequestKind, RequestState, RequestSubject, RunStatus, SubjectRequest
+from consent.rights.models import (
+    HolderRun,
+    RequestKind,
+    RequestState,
+    RequestSubject,
+    ReviewRule,
+    RunStatus,
+    SubjectRequest,
+)
 from consent.vault import identities
 from consent.vault.identities import Vault
 from consent.vault.lookup import Identifiers
@@ -55,7 +63,7 @@ class Filed:
     received_at: datetime
     due_at: datetime
     undo_until: datetime | None
-    state: str = RequestState.APPROVED.value
+    state: str
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ def file_request(
     on_filed: Callable[[uuid.UUID], object],
     idempotency: IdempotencyKey | None = None,
 ) -> Filed:
-    """File a request; from its commit on it is carried out, and an erasure has closed the gate.
+    """File a request; from its commit on it is carried out or in review, and an erasure has closed the gate.
 
     `on_filed` is called after the commit with a request that is due at once: a hint, whose loss costs a sweep's time.
     Raises Invalid `kind_not_available`, or what is wrong with the changes; Conflict `request_open` (with the open one's
@@ -102,7 +110,7 @@ def file_request(
         if subject is not None:
             _concern(vault, request, subject, asked)
         _audit_filed(request, by)
-        if request.undo_until is None or request.undo_until <= request.received_at:
+        if not request.reviewed and (request.undo_until is None or request.undo_until <= request.received_at):
             transaction.on_commit(partial(on_filed, request.id), robust=True)
         return _filed(request)
 
@@ -175,12 +183,14 @@ def _check_open(subject_id: int, asked: Asked) -> None:
 def _stub(program_id: int, asked: Asked, terms: Terms, idempotency: IdempotencyKey | None) -> SubjectRequest:
     """The request with a run for every holder, alike whether we know the subject or not: it names none."""
     program, now = MiniProgram.objects.get(id=program_id), db_now()
+    reviewed = ReviewRule.objects.filter(program=program, kind=asked.kind).exists()
     undo_until = now + terms.undo if asked.kind == RequestKind.ERASURE else None
     request = SubjectRequest.objects.create(
         id=uuid.uuid4(),
         program=program,
         kind=asked.kind,
-        state=RequestState.APPROVED,
+        state=RequestState.IN_REVIEW if reviewed else RequestState.APPROVED,
+        reviewed=reviewed,
         requester=asked.requester,
         locale=asked.locale,
         received_at=now,
@@ -194,7 +204,7 @@ def _stub(program_id: int, asked: Asked, terms: Terms, idempotency: IdempotencyK
             program=program,
             holder=holder.identifier,
             stage=holder.stage,
-            not_before=undo_until or now,
+            not_before=None if reviewed else undo_until or now,
         )
         for holder in holders()
     )
@@ -221,6 +231,11 @@ def take_back(*, program_id: int, request_id: uuid.UUID, by: str) -> SubjectRequ
     An erasure that has failed may be taken back too, whatever of it was done: its gate would stay closed for ever.
     Once taken back it stays so: a second call answers the same. Raises NotFound, Conflict `not_undoable`.
     """
+    with gate.reopening(program_id, request_id):
+        return _take_back(program_id, request_id, by)
+
+
+def _take_back(program_id: int, request_id: uuid.UUID, by: str) -> SubjectRequest:
     with tenant(program_id):
         subject = runs.locked_subject(program_id, request_id)
         request = (
@@ -245,6 +260,8 @@ def _undoable(request: SubjectRequest) -> bool:
     held = list(HolderRun.objects.select_for_update(no_key=True).filter(request=request).order_by("id"))
     begun = any(run.status != RunStatus.PENDING or run.attempts for run in held)
     late = request.undo_until is not None and db_now() >= request.undo_until
+    if request.state == RequestState.IN_REVIEW:
+        late = False  # nothing is done before an officer approves
     return request.closed_at is None and not begun and not late
 
 
@@ -256,7 +273,7 @@ def _given_up(request: SubjectRequest, subject: Subject | None) -> bool:
     later = SubjectRequest.objects.filter(
         id__in=list(erasures.values_list("request_id", flat=True)), received_at__gt=request.received_at
     )
-    return not later.exclude(state=RequestState.WITHDRAWN).exists()
+    return not later.exclude(state__in=(RequestState.WITHDRAWN, RequestState.REJECTED)).exists()
 
 
 def _with_changes(asked: Asked, changes: Changes) -> Asked:
@@ -268,4 +285,7 @@ def _audit_filed(request: SubjectRequest, by: str) -> None:
 
 
 def _filed(request: SubjectRequest) -> Filed:
-    return Filed(request.id, request.kind, request.received_at, request.due_at, request.undo_until)
+    """The answer of the first call, whatever became of the request since."""
+    state = RequestState.IN_REVIEW if request.reviewed else RequestState.APPROVED
+    due = request.extended_from or request.due_at
+    return Filed(request.id, request.kind, request.received_at, due, request.undo_until, state.value)

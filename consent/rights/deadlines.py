@@ -22,8 +22,18 @@ def due_at(received_at: datetime, deadlines: Deadlines, *, zone: str) -> datetim
     holiday this is earlier than the law asks.
     """
     local = received_at.astimezone(ZoneInfo(zone))
-    day, left = local, deadlines.working_days
+    day = _after(local, deadlines.working_days)
+    return min(day, local + timedelta(days=deadlines.days)).astimezone(received_at.tzinfo)
+
+
+def extended(due: datetime, working_days: int, *, zone: str) -> datetime:
+    """A deadline put off by a number of working days, in the mini-program's zone."""
+    return _after(due.astimezone(ZoneInfo(zone)), working_days).astimezone(due.tzinfo)
+
+
+def _after(day: datetime, working_days: int) -> datetime:
+    left = working_days
     while left > 0:
         day += timedelta(days=1)
         left -= day.weekday() < SATURDAY
-    return min(day, local + timedelta(days=deadlines.days)).astimezone(received_at.tzinfo)
+    return day

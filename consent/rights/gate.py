@@ -3,12 +3,18 @@
 The states' rows are locked in purpose order before they are updated, so that every batch in flight comes before (I2).
 """
 
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from django.db.models import F, QuerySet
 
+from consent.programs.tenancy import tenant
+from consent.records.intents import announce, retract
 from consent.records.models import ConsentState, WithdrawalIntent
 from consent.records.queries import db_now
+from consent.rights.models import RequestKind, RequestSubject
 from consent.vault.models import Subject
 
 
@@ -32,6 +38,25 @@ def reopen_after_erasure(subject: Subject) -> None:
     _states(subject).update(erasure_pending=False, version=F("version") + 1)
     _begin_anew(subject, now)
     Subject.objects.filter(id=subject.id).update(erasure_pending=False)
+
+
+@contextmanager
+def reopening(program_id: int, request_id: uuid.UUID) -> Iterator[None]:
+    """Announce, before the block waits for locks, that an erasure's gate opens again: refused batches starve it else.
+
+    The intents are gone after the block, whatever came of it.
+    """
+    with tenant(program_id):
+        about = RequestSubject.objects.filter(request_id=request_id, program_id=program_id, kind=RequestKind.ERASURE)
+        pending = Subject.objects.filter(id__in=about.values("subject_id"), erasure_pending=True)
+        subject_id = pending.values_list("id", flat=True).first()
+        if subject_id is not None:
+            announce(subject_id)
+    try:
+        yield
+    finally:
+        if subject_id is not None:
+            retract(program_id, subject_id)
 
 
 def restrict(subject: Subject, *, restricted: bool) -> int:

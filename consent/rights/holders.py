@@ -13,13 +13,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
+
+    Word = _StrPromise | str
 
 LAST_STAGE = 100
 """The stage of the subject itself: erased in the transaction that completes the erasure, after every other holder."""
@@ -53,9 +55,17 @@ class PersonalDataHolder(ABC):
     """
 
     identifier: str
-    title: "_StrPromise | str"
-    description: "_StrPromise | str"
+    title: "Word"
+    description: "Word"
     stage: int
+    columns: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    cards: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Sections as people read them: tables with these columns, or cards that begin with these fields; the rest is beside."""
+
+    def words(self, *, program_id: int) -> Mapping[str, "Word"]:
+        """What people read, in the active language, for the names in a row: a section's and a field's by its name (one
+        within another as `outer.inner`), a coded value's as `field=value`. What has no word is shown as it is."""
+        return {}
 
     @abstractmethod
     def export(self, *, vault: Vault, subject: Subject) -> Iterator[Row]:

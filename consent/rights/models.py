@@ -45,10 +45,29 @@ TERMINAL = (
 )
 
 
+class RejectionReason(models.TextChoices):
+    """Why a request is refused; consent.rights.rejections says by which article and in which words."""
+
+    IDENTITY = "identity_not_verified", _("identity not verified")
+    SOMEBODY_ELSE = "not_data_subject", _("not the data subject, and without authority to act for them")
+    RETENTION = "retention_required", _("a law requires keeping the data")
+    INFEASIBLE = "technically_infeasible", _("erasure is technically hard to realise")
+
+
+class ExtensionReason(models.TextChoices):
+    """Why a request takes longer: a code, because it stays with the stub, and free words would come to name people."""
+
+    COMPLEX = "complex", _("the request is complex")
+    NUMEROUS = "numerous", _("many requests came at once")
+    VERIFICATION = "verification", _("identity is still being verified")
+    OTHERS = "others", _("others who hold the data must be asked")
+
+
 class SubjectRequest(models.Model):
     """The stub of a request: it names no subject and stays when the subject is gone.
 
-    `due_at`: the legal deadline; `undo_until`: an erasure may be taken back before it and runs after it.
+    `due_at`: the legal deadline, and `extended_from` what it was before an officer moved it; `undo_until`: an erasure
+    may be taken back before it and runs after it; `reviewed`: it was filed into review.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
@@ -60,6 +79,10 @@ class SubjectRequest(models.Model):
     received_at = models.DateTimeField(_("received at"))
     due_at = models.DateTimeField(_("due at"))
     undo_until = models.DateTimeField(_("may be taken back until"), null=True)
+    reviewed = models.BooleanField(_("sent to review"), default=False, db_default=False)
+    extended_from = models.DateTimeField(_("first due at"), null=True)
+    extension = models.TextField(_("reason of the extension"), choices=ExtensionReason.choices, null=True)
+    rejection = models.TextField(_("reason of the rejection"), choices=RejectionReason.choices, null=True)
     closed_at = models.DateTimeField(_("closed at"), null=True)
     idempotency = models.BinaryField(null=True)
 
@@ -75,6 +98,24 @@ class SubjectRequest(models.Model):
                 | (~models.Q(state__in=[s.value for s in TERMINAL]) & models.Q(closed_at__isnull=True)),
                 name="subject_request_closed",
             ),
+            # IS NOT NULL by itself: a CHECK passes what it cannot decide.
+            models.CheckConstraint(
+                condition=models.Q(
+                    state=RequestState.REJECTED, rejection__isnull=False, rejection__in=RejectionReason.values
+                )
+                | (~models.Q(state=RequestState.REJECTED) & models.Q(rejection__isnull=True)),
+                name="subject_request_rejection",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    extension__isnull=False,
+                    extension__in=ExtensionReason.values,
+                    extended_from__isnull=False,
+                    extended_from__lte=models.F("due_at"),
+                )
+                | models.Q(extension__isnull=True, extended_from__isnull=True),
+                name="subject_request_extension",
+            ),
         ]
         indexes = [
             models.Index(fields=["due_at"], name="subject_request_open", condition=models.Q(closed_at__isnull=True)),
@@ -84,8 +125,27 @@ class SubjectRequest(models.Model):
         return str(self.id)
 
 
+class ReviewRule(models.Model):
+    """An officer decides on requests of this kind before they are carried out."""
+
+    program = models.ForeignKey(MiniProgram, models.PROTECT, verbose_name=_("mini-program"))
+    kind = models.TextField(_("kind"), choices=RequestKind.choices)
+
+    class Meta:
+        db_table = "review_rule"
+        verbose_name = _("review rule")
+        verbose_name_plural = _("review rules")
+        constraints = [
+            models.UniqueConstraint(fields=["program", "kind"], name="review_rule_once"),
+            models.CheckConstraint(condition=models.Q(kind__in=RequestKind.values), name="review_rule_kind"),
+        ]
+
+    def __str__(self) -> str:
+        return self.get_kind_display()
+
+
 class RequestSubject(models.Model):
-    """Whom a request is about, and what it asks, sealed. Goes at erasure; the stub stays.
+    """Whom a request is about, what it asks and why it was rejected, sealed. Goes at erasure; the stub stays.
 
     `scope` is a fingerprint of the purposes asked about, so that one open request of a kind and scope is a constraint.
     """
@@ -98,6 +158,7 @@ class RequestSubject(models.Model):
     scope = models.TextField(default="")
     open = models.BooleanField(default=True)
     sealed = models.BinaryField(null=True)
+    rejection = models.BinaryField(null=True)
 
     class Meta:
         db_table = "request_subject"
@@ -119,7 +180,8 @@ class RunStatus(models.TextChoices):
 class HolderRun(models.Model):
     """One holder's part of one request: claimed with a lease, idempotent, done in transactions of its own.
 
-    `stage` orders the holders of a request: a run may start when all runs of lower stages are done.
+    `stage` orders the holders of a request: a run may start when all runs of lower stages are done. `not_before` is None
+    while the request is in review: what has no time is never due.
     """
 
     request = models.ForeignKey(SubjectRequest, models.PROTECT, related_name="runs", verbose_name=_("request"))
@@ -127,7 +189,7 @@ class HolderRun(models.Model):
     holder = models.TextField(_("holder"))
     stage = models.SmallIntegerField(_("stage"))
     status = models.TextField(_("status"), choices=RunStatus.choices, default=RunStatus.PENDING)
-    not_before = models.DateTimeField(_("not before"))
+    not_before = models.DateTimeField(_("not before"), null=True)
     attempts = models.IntegerField(_("attempts"), default=0)
     lease_until = models.DateTimeField(_("lease until"), null=True)
     lease_token = models.UUIDField(null=True)

@@ -1,22 +1,27 @@
 """What consent itself holds of a person: profile, consents, requests with their packages, and the subject with its key."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
+from consent.notices.document import LOCALES
 from consent.programs.tenancy import role
 from consent.records import profile
 from consent.records.actions import evidence_cell
 from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, WithdrawalIntent
-from consent.rights import content, gate, packages, rectification
+from consent.rights import content, gate, own_words, packages, rectification, rejections
 from consent.rights.holders import LAST_STAGE, Changes, Erased, PersonalDataHolder, Row
 from consent.rights.models import Package, PackagePart, RequestSubject, SubjectRequest
 from consent.vault import identities
 from consent.vault.identities import Vault
 from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
+
+if TYPE_CHECKING:
+    from consent.rights.holders import Word
 
 PAGE = 500
 
@@ -26,6 +31,10 @@ class ProfileHolder(PersonalDataHolder):
     title = _("Profile")
     description = _("Attributes you gave, as declared in the notice.")
     stage = 30
+    columns: ClassVar = {"attributes": ("name", "value", "purpose", "updated_at")}
+
+    def words(self, *, program_id: int) -> Mapping[str, "Word"]:
+        return {**own_words.PROFILE, **own_words.purposes(program_id)}
 
     def export(self, *, vault: Vault, subject: Subject) -> Iterator[Row]:
         told = {
@@ -54,6 +63,11 @@ class ConsentHolder(PersonalDataHolder):
     title = _("Consents")
     description = _("What you decided about each purpose, when and how, and what that comes to now.")
     stage = 40
+    cards: ClassVar = {"states": ("purpose", "state", "grant_from", "grant_until", "told")}
+    columns: ClassVar = {"records": ("occurred_at", "purpose", "state", "method")}
+
+    def words(self, *, program_id: int) -> Mapping[str, "Word"]:
+        return own_words.consents(program_id)
 
     def export(self, *, vault: Vault, subject: Subject) -> Iterator[Row]:
         for state in ConsentState.objects.filter(subject=subject).select_related("purpose", "notice"):
@@ -97,12 +111,18 @@ class RequestHolder(PersonalDataHolder):
     title = _("Requests")
     description = _("Requests you made about your data, what they asked, and the packages made for you.")
     stage = 50
+    cards: ClassVar = {"requests": ("kind", "state", "received_at", "due_at", "closed_at", "rejection")}
+    columns: ClassVar = {"packages": ("created_at", "expires_at")}
+
+    def words(self, *, program_id: int) -> Mapping[str, "Word"]:
+        return own_words.requests()
 
     def export(self, *, vault: Vault, subject: Subject) -> Iterator[Row]:
         data_key = vault.data_key(subject.program_id, subject.id)
         about = {row.request_id: row for row in RequestSubject.objects.filter(subject=subject)}
         for request in SubjectRequest.objects.filter(id__in=list(about)).order_by("received_at"):
-            yield "requests", _request(request, content.opened(about[request.id], data_key))
+            row = about[request.id]
+            yield "requests", _request(request, content.opened(row, data_key), rejections.opened(vault, request, row))
         for package in Package.objects.filter(subject=subject).order_by("created_at"):
             yield (
                 "packages",
@@ -133,6 +153,11 @@ class SubjectHolder(PersonalDataHolder):
     title = _("Who you are here")
     description = _("The identifiers we know you by, and the pseudonym under which your data are kept.")
     stage = LAST_STAGE
+    cards: ClassVar = {"subject": ("created_at", "subject_id")}
+    columns: ClassVar = {"identifiers": ("kind", "value", "since")}
+
+    def words(self, *, program_id: int) -> Mapping[str, "Word"]:
+        return own_words.SUBJECT
 
     def export(self, *, vault: Vault, subject: Subject) -> Iterator[Row]:
         yield (
@@ -182,11 +207,35 @@ def _state(state: ConsentState) -> dict[str, Any]:
         "purpose": state.purpose.code,
         "state": state.state,
         "notice": state.notice.sha256 if state.notice else None,
+        "told": {locale: _told(state, locale) for locale in LOCALES} if state.notice else None,
         **_fields(
             state, "grant_from", "grant_until", "barrier_at", "asked_at", "restricted", "erasure_pending",
             "guardian_pending", "renewal_required",
         ),
     }  # fmt: skip
+
+
+def _told(state: ConsentState, locale: str) -> dict[str, Any] | None:
+    """What the notice told of the purpose in one language: why, what, how long, and who else gets it (PIPL 17, 23)."""
+    purposes = state.notice.body["purposes"] if state.notice else []
+    told = next((purpose for purpose in purposes if purpose["code"] == state.purpose.code), None)
+    if told is None:
+        return None
+    others = [
+        {**other, "purpose": other["purpose"].get(locale), "method": other["method"].get(locale)}
+        for other in told.get("recipients", [])
+    ]
+    texts = {name: told[name].get(locale) for name in ("title", "description", "after_retention")}
+    return {
+        "title": texts["title"],
+        "description": texts["description"],
+        "methods": told["methods"],
+        "categories": told["categories"],
+        "attributes": told.get("attributes", []),
+        "retention_days": told["retention_days"],
+        "after_retention": texts["after_retention"],
+        "recipients": others,
+    }
 
 
 def _record(record: ConsentRecord, data_key: bytes) -> dict[str, Any]:
@@ -205,12 +254,13 @@ def _record(record: ConsentRecord, data_key: bytes) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _request(request: SubjectRequest, asked: dict[str, Any]) -> dict[str, Any]:
+def _request(request: SubjectRequest, asked: dict[str, Any], text: str | None) -> dict[str, Any]:
     times = ("received_at", "due_at", "undo_until", "closed_at")
     return {
         "request_id": request.id,
-        **_fields(request, "kind", "state", "requester", "locale", *times),
+        **_fields(request, "kind", "state", "requester", "locale", *times, "extended_from", "extension", "reviewed"),
         "asked": asked,
+        "rejection": asdict(rejections.described(request, text)) if request.rejection else None,
     }
 
 

@@ -15,6 +15,7 @@ from consent.errors import Conflict, NotFound
 from consent.programs.tenancy import role, tenant
 from consent.records.queries import db_now
 from consent.rights.holders import PersonalDataHolder, Row
+from consent.rights.languages import language
 from consent.rights.models import Package, PackagePart, SubjectRequest
 from consent.vault.envelope import Cell, open_cell, seal
 from consent.vault.identities import Vault
@@ -45,14 +46,18 @@ class PackageIncomplete(Conflict):
         )
 
 
-def stream(vault: Vault, package: Package) -> Iterator[bytes]:
+def stream(vault: Vault, package: Package, *, last_first: bool = False) -> Iterator[bytes]:
     """The document in pieces of about 256 KiB, each read in a transaction of its own under the package's tenant.
 
+    `last_first`: the holders' texts in the opposite order, each whole, between the head and the tail: for a reader who
+    goes by lines, because the commas are no longer where JSON wants them.
     Raises PackageExpired, PackageIncomplete, DoesNotOpen: before the first piece where it can be known by then.
     """
     with tenant(package.program_id):
         numbers = _readable(package)
         data_key = vault.data_key(package.program_id, package.subject_id)
+    if last_first:
+        numbers.sort(key=lambda number: (number != HEAD, number == TAIL, -((number - 1) // PARTS_A_RUN), number))
     return _pieces(package, data_key, numbers)
 
 
@@ -113,29 +118,28 @@ def complete(vault: Vault, request: SubjectRequest, subject: Subject, *, kept: t
         "subject_id": subject.pseudonym,
     }
     put(package, data_key, HEAD, _json.encode(about)[:-1] + b',"holders":[')
-    put(package, data_key, TAIL, b"]}\n")
+    put(package, data_key, TAIL, b"\n]}\n")
     Package.objects.filter(subject=subject, id=package.id).update(complete=True, expires_at=now + kept)
 
 
 def fragments(holder: PersonalDataHolder, rows: Iterable[Row], *, first: bool, locale: str) -> Iterator[bytes]:
-    """The holder's object within the document, as text: its description in the requester's language, then its rows."""
-    with translation.override(_language(locale)):
+    """The holder's object within the document, as text: its description in the requester's language, then its rows.
+
+    Each holder, section and row begins a line of its own, with the comma that parts it from the one before: JSON's texts
+    hold no line breaks, so whoever reads it may go line by line.
+    """
+    with translation.override(language(locale)):
         told = {"holder": holder.identifier, "title": str(holder.title), "description": str(holder.description)}
-    yield (b"" if first else b",") + _json.encode(told)[:-1] + b',"sections":{'
+    yield (b"\n" if first else b"\n,") + _json.encode(told)[:-1] + b',"sections":{'
     current = None
     for section, row in rows:
         if section == current:
-            yield b","
+            yield b"\n,"
         else:
-            yield (b"" if current is None else b"],") + _json.encode(section) + b":["
+            yield (b"\n" if current is None else b"\n],") + _json.encode(section) + b":[\n"
             current = section
         yield _json.encode(row)
-    yield b"}}" if current is None else b"]}}"
-
-
-def _language(locale: str) -> str:
-    """One we have texts in: every other that is activated would stay in the process's memory."""
-    return "zh-hans" if locale.lower().partition("-")[0] == "zh" else "en"
+    yield b"\n}}" if current is None else b"\n]}}"
 
 
 def gathered(pieces: Iterable[bytes], size: int = PART_BYTES) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from django.db import transaction
 
-from consent.errors import Conflict, Fault, Invalid
+from consent.errors import Conflict, Fault, Invalid, invalid
 from consent.notices.models import NoticePurpose
 from consent.records import profile
 from consent.records.models import ProfileAttribute
@@ -23,9 +23,9 @@ def checked(changes: Changes | None, program_id: int) -> Changes:
     Raises Invalid `changes_missing`, `undeclared_attribute`, `invalid_identifier`.
     """
     if changes is None or not (changes.attributes or changes.identifiers):
-        raise _invalid("changes_missing", "say what to change: attributes, identifiers or both", "/changes")
+        raise invalid("changes_missing", "say what to change: attributes, identifiers or both", "/changes")
     if PSEUDONYM in changes.identifiers:
-        raise _invalid("invalid_identifier", "Zhiqing alone gives out subject_id", "/changes/identifiers/subject_id")
+        raise invalid("invalid_identifier", "Zhiqing alone gives out subject_id", "/changes/identifiers/subject_id")
     told = NoticePurpose.objects.filter(program_id=program_id, attributes__overlap=list(changes.attributes))
     declared = {name for names in told.values_list("attributes", flat=True) for name in names}
     faults = [
@@ -97,7 +97,3 @@ def identifiers(vault: Vault, subject: Subject, changed: Mapping[str, str]) -> i
         return identities.replace(vault, subject, changed)
     except SubjectTaken:
         raise Conflict("identity_conflict", "one of these identifiers belongs to another subject") from None
-
-
-def _invalid(code: str, detail: str, pointer: str) -> Invalid:
-    return Invalid(code, detail, [Fault(code, detail, pointer)])

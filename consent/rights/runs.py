@@ -219,24 +219,32 @@ def wait(request: SubjectRequest) -> timedelta:
     return min(max(due_for / 4, SHORTEST_WAIT), LONGEST_WAIT)
 
 
-def close(request: SubjectRequest, state: RequestState, *, by: str = ACTOR, day_only: bool = False) -> None:
+def close(
+    request: SubjectRequest,
+    state: RequestState,
+    *,
+    by: str = ACTOR,
+    day_only: bool = False,
+    rejection: str | None = None,
+) -> None:
     """The terminal state, with its audit entry. The caller holds the subject's row and the request's.
 
     `day_only`: the entry outlives a subject whom its time would point to, as it would for every erasure.
     """
-    SubjectRequest.objects.filter(id=request.id).update(state=state, closed_at=db_now())
+    SubjectRequest.objects.filter(id=request.id).update(state=state, closed_at=db_now(), rejection=rejection)
     RequestSubject.objects.filter(request_id=request.id).update(open=False)
-    audited(request, state.value, by=by, day_only=day_only or request.kind == RequestKind.ERASURE)
+    told = {} if rejection is None else {"rejection": rejection}
+    audited(request, state.value, by=by, day_only=day_only or request.kind == RequestKind.ERASURE, **told)
 
 
-def audited(request: SubjectRequest, what: str, *, by: str, day_only: bool) -> None:
-    """`what` happened to the request, now or on this day (UTC)."""
+def audited(request: SubjectRequest, what: str, *, by: str, day_only: bool, **details: str) -> None:
+    """`what` happened to the request, now or on this day (UTC); `details` are codes and numbers."""
     audit(
         program_id=request.program_id,
         actor=by,
         action=f"request.{what}",
         target=f"request:{request.id}",
-        details={"kind": request.kind},
+        details={"kind": request.kind, **details},
         at=db_now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) if day_only else None,
     )
 

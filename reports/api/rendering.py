@@ -12,12 +12,15 @@ from rest_framework.renderers import BaseRenderer
 from reports.metrics.registry import Answer
 from reports.privacy.cells import Cell
 from reports.privacy.cohorts import ReleasedCohort
-from reports.privacy.threshold import MODE, ReleasedRow
+from reports.privacy.dimensions import ReleasedRow
+from reports.privacy.threshold import MODE
 
 REVISION = 1
 """Figures are not frozen yet: every answer is the first of its kind."""
 
-TABLES = ("data", "weeks", "months")
+TABLES = ("data", "weeks", "months", "elements", "load_bands", "previous")
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def rendered(answer: Answer, *, zone: str, as_of: datetime) -> dict[str, Any]:
@@ -65,7 +68,7 @@ def about(answered: Mapping[str, Any]) -> str:
 class CSVRenderer(BaseRenderer):
     """The rows of `data` (RFC 4180): each cell, empty where it is not told, and its status in `<name>_status`.
 
-    Only numbers, dates and words of ours: nothing a spreadsheet would take for a formula.
+    A text that a spreadsheet would take for a formula (a sender may name a page `=…`) begins with an apostrophe.
     """
 
     media_type = "text/csv"
@@ -88,4 +91,14 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
         plain |= {f"period_{n}": value for n, value in enumerate(row["values"])}
         statuses = {f"period_{n}": status for n, status in enumerate(row["status"])}
     statuses = {f"{name}_status": status for name, status in statuses.items()}
-    return {**plain, "closed": str(row["closed"]).lower(), **statuses}
+    return {**{name: _text(value) for name, value in plain.items()}, "closed": _text(row["closed"]), **statuses}
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return "-".join("" if edge is None else str(edge) for edge in value)
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return value

@@ -13,8 +13,9 @@ from consent import edge
 from consent.api.bodies import JSONRenderer, body
 from consent.api.shapes import responses, schema
 from consent.programs.authentication import Caller, caller
+from reports.api.answers import ANSWERED
 from reports.api.rendering import CSVRenderer, about, rendered
-from reports.api.shapes import ANSWERED, ASKED
+from reports.api.shapes import ASKED
 from reports.metrics.registry import Question, answer, known, names
 
 _METRIC = OpenApiParameter("metric", str, OpenApiParameter.PATH, enum=names(), description="The metric's name")

@@ -1,16 +1,17 @@
-"""Bodies of the reports call: what is asked, and what is answered."""
+"""What a reports call asks, by metric. What it is answered: reports.api.answers."""
 
 import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from consent.errors import Fault, Invalid
+from consent.errors import Fault, Invalid, invalid
 from reports.metrics.calendar import Interval
 from reports.metrics.retention import Retention
+from reports.metrics.trends import Trends
 
 Field = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-StatusOfCell = Literal["ok", "suppressed", "not_observable"]
+MAX_VALUES = 20
 
 
 class Filter(msgspec.Struct, forbid_unknown_fields=True):
@@ -20,7 +21,7 @@ class Filter(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ReportAsked(msgspec.Struct, forbid_unknown_fields=True):
-    """Inclusive local dates of the mini-program's zone, 400 days at most. Filters, breakdowns and `dp` are to come."""
+    """Inclusive local dates of the mini-program's zone, 400 days at most. Filters and breakdowns: trends; `dp` is to come."""
 
     from_: datetime.date = msgspec.field(name="from")
     to: datetime.date
@@ -62,6 +63,17 @@ class SessionsAsked(ReportAsked):
     """Sessions by day, week or month; weeks and months touched count whole."""
 
 
+class QualityAsked(ReportAsked):
+    """What became of the events sent, by day, week or month of their receipt; weeks and months touched count whole."""
+
+
+class WholeRangeAsked(ReportAsked):
+    """One answer over the whole range."""
+
+    def _unavailable(self) -> dict[str, bool]:
+        return {"interval": self.interval is not None, **super()._unavailable()}
+
+
 class RetentionAsked(ReportAsked):
     """Cohorts by `interval`; `periods` cells each, period 0 the first. Events left out mean any event."""
 
@@ -80,132 +92,63 @@ class RetentionAsked(ReportAsked):
         return {"brackets": self.brackets is not None, **super()._unavailable()}
 
 
+class TrendsAsked(ReportAsked):
+    """Events by `interval`; `event` left out means any. One filter (`eq`, `in`) or one breakdown at most.
+
+    Fields: event, scene, page, os, app_version, device_level, network, channel, and properties.NAME for a boolean or enum
+    of the event. `compare`: as many intervals before, in `previous`.
+    """
+
+    event: Field | None = None
+    property: Field | None = None
+    compare: Literal["previous"] | None = None
+
+    def refuse_unavailable(self) -> None:
+        super().refuse_unavailable()
+        filters = self.filters or []
+        if len(filters) + (self.breakdown is not None) > 1:
+            detail = "threshold mode takes one filter or one breakdown, not more"
+            raise invalid("too_many_dimensions", detail, "/breakdown" if self.breakdown is not None else "/filters/1")
+        for one in filters:
+            if one.op not in ("eq", "in"):
+                raise invalid("operator_unavailable", "threshold mode filters by eq and in", "/filters/0/op")
+            _values(one)
+
+    def options(self) -> Trends:
+        only = _values(self.filters[0]) if self.filters else None
+        field = self.filters[0].field if self.filters else self.breakdown
+        return Trends(self.event, self.property, field, only, self.compare is not None)
+
+    def _unavailable(self) -> dict[str, bool]:
+        return {"privacy": self.privacy == "dp"}
+
+
+def _values(asked: Filter) -> frozenset[str]:
+    """As the events' JSON has them, in text. Raises Invalid."""
+    values = asked.value if asked.op == "in" else [asked.value]
+    if not isinstance(values, list) or not 0 < len(values) <= MAX_VALUES:
+        raise invalid("invalid_filter", f"in takes a list of 1 to {MAX_VALUES} values", "/filters/0/value")
+    if not all(isinstance(value, str | int) for value in values):
+        raise invalid("invalid_filter", "a value is a text, a whole number or a boolean", "/filters/0/value")
+    return frozenset(str(value).lower() if isinstance(value, bool) else str(value) for value in values)
+
+
 _UNAVAILABLE = {
     "brackets": "custom windows are refused in threshold mode; ask for periods",
-    "interval": "this metric answers by day; weeks and months come beside it",
+    "interval": "this metric does not answer by that interval; leave it out",
     "filters": "this metric takes no filters yet; leave them out",
     "breakdown": "this metric takes no breakdown yet; leave it out",
     "privacy": "this metric has no dp mode yet; ask for threshold",
 }
 
 
-class Privacy(msgspec.Struct):
-    """How the figures were made safe: no cell rests on fewer than `k` subjects."""
-
-    mode: str
-    k: int
-    suppressed_cells: int
-
-
-class Date(msgspec.Struct):
-    """A cell that is not `ok` in `status` is null. `closed`: 48 h have passed since; otherwise it may still change."""
-
-    date: datetime.date
-    dau: int | None
-    wau_rolling: int | None
-    mau_rolling: int | None
-    events: int | None
-    sessions: int | None
-    closed: bool
-    status: dict[str, StatusOfCell]
-
-
-class Week(msgspec.Struct):
-    """Named by its Monday."""
-
-    week: datetime.date
-    wau: int | None
-    closed: bool
-    status: dict[str, StatusOfCell]
-
-
-class Month(msgspec.Struct):
-    """Named by its first day."""
-
-    month: datetime.date
-    mau: int | None
-    closed: bool
-    status: dict[str, StatusOfCell]
-
-
-class ActivityAnswered(msgspec.Struct):
-    """Activity by day, and of the whole weeks and months touched. `revision` grows when a figure told before changes."""
-
-    definition: str
-    zone: str
-    as_of: datetime.datetime
-    revision: int
-    privacy: Privacy
-    data: list[Date]
-    weeks: list[Week]
-    months: list[Month]
-    withdrawn_subjects: int | None
-    status: dict[str, StatusOfCell]
-
-
-class Visits(msgspec.Struct):
-    """Sessions of a date, a week (its Monday) or a month (its first day), whichever was asked."""
-
-    sessions: int | None
-    bounce_rate: float | None
-    mean_depth: float | None
-    mean_duration_s: float | None
-    closed: bool
-    status: dict[str, StatusOfCell]
-    date: datetime.date | None = None
-    week: datetime.date | None = None
-    month: datetime.date | None = None
-
-
-class SessionsAnswered(msgspec.Struct):
-    """Sessions over all intervals asked, and of each in `data`."""
-
-    definition: str
-    zone: str
-    as_of: datetime.datetime
-    revision: int
-    privacy: Privacy
-    data: list[Visits]
-    sessions: int | None
-    bounce_rate: float | None
-    mean_depth: float | None
-    mean_duration_s: float | None
-    withdrawn_subjects: int | None
-    status: dict[str, StatusOfCell]
-
-
-class CohortAnswered(msgspec.Struct):
-    """A cohort, named by its first day. `values` and their `status` from period 0 on."""
-
-    cohort: datetime.date
-    size: int | None
-    size_status: StatusOfCell
-    values: list[int | None]
-    status: list[StatusOfCell]
-    closed: bool
-
-
-class RetentionAnswered(msgspec.Struct):
-    """Retention by cohort. Who withdrew is missing, so it is biased upwards."""
-
-    definition: str
-    zone: str
-    as_of: datetime.datetime
-    revision: int
-    privacy: Privacy
-    data: list[CohortAnswered]
-    withdrawn_subjects: int | None
-    status: dict[str, StatusOfCell]
-
-
 ASKED: dict[str, type[ReportAsked]] = {
     "activity": ActivityAsked,
+    "distributions": WholeRangeAsked,
+    "pages": WholeRangeAsked,
+    "quality": QualityAsked,
     "retention": RetentionAsked,
     "sessions": SessionsAsked,
-}
-ANSWERED: dict[str, type[msgspec.Struct]] = {
-    "activity": ActivityAnswered,
-    "retention": RetentionAnswered,
-    "sessions": SessionsAnswered,
+    "trends": TrendsAsked,
 }
 """By metric; a test holds them and the registry together."""

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
+from typing import Any
+
+from pyroaring import BitMap64
 
 from reports.privacy.figures import Figure, Period, Subjects, opened
-
-CLOSES_AFTER = timedelta(hours=48)
+from tracking.ingest.counting import CLOSES_AFTER
 
 
 class Status(StrEnum):
@@ -18,9 +20,9 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What is told of a figure; the value is None unless the status is ok."""
+    """What is told of a figure: a number, or the two edges of a bin; None unless the status is ok."""
 
-    value: float | None
+    value: Any
     status: Status
 
 
@@ -28,14 +30,16 @@ def cell_of(figure: Figure, period: Period, k: int, as_of: datetime) -> Cell:
     """A figure on its own."""
     if period.begins > as_of:
         return Cell(None, Status.NOT_OBSERVABLE)
-    number, blocks = opened(figure)
-    if not tellable(blocks, k, all_closed=closed(period, as_of)):
+    number, blocks = opened(figure, k)
+    if not tellable(blocks, k, all_closed=closed(period, as_of), apart=figure.apart):
         return Cell(None, Status.SUPPRESSED)
     return Cell(number, Status.OK if number is not None else Status.NOT_OBSERVABLE)
 
 
-def tellable(blocks: Sequence[Subjects], k: int, *, all_closed: bool) -> bool:
-    """Whether each block has k subjects, or nobody is in any and nobody will be."""
+def tellable(blocks: Sequence[Subjects], k: int, *, all_closed: bool, apart: bool = False) -> bool:
+    """Whether each block has k subjects, or nobody is in any and nobody will be. `apart`: judged one by one."""
+    if apart:
+        return all(tellable([block], k, all_closed=all_closed) for block in blocks)
     sizes = [size(block) for block in blocks]
     return k == 1 or min(sizes) >= k or (not any(sizes) and all_closed)
 
@@ -46,3 +50,13 @@ def size(block: Subjects) -> int:
 
 def closed(period: Period, as_of: datetime) -> bool:
     return period.ends + CLOSES_AFTER <= as_of
+
+
+def joined(sets: Sequence[Subjects]) -> BitMap64:
+    """Raises TypeError where a figure of a summed table has numbers for blocks: nobody could tell their overlap."""
+    whole = BitMap64()
+    for one in sets:
+        if isinstance(one, int):
+            raise TypeError("the blocks of a summed table are sets of subjects")
+        whole |= one
+    return whole

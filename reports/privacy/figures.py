@@ -6,33 +6,64 @@ may be told. So a metric that somebody forgot to gate fails loudly instead of si
 
 A figure rests on *blocks* of subjects: the sets that it tells apart. A count has one; a share has two, those in it and
 those not, because 0 % and 100 % tell of everybody.
+
+A table whose rows are values of a dimension (pages, scenes) comes as a `Dimension` of tallies: rows have to be merged
+before figures are made of them, because a rate, a mean or a quantile cannot be put together from others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, NoReturn
+from typing import Any, ClassVar, NamedTuple, NoReturn, Protocol, Self
 
 from pyroaring import BitMap64
 
-Subjects = int | BitMap64
-"""How many distinct subjects, or which ones: the latter where a table has a total (Figures.summed)."""
+
+class AtLeast(int):
+    """A lower bound of how many distinct subjects, where nobody may be remembered. Of a union the largest is sure."""
 
 
-class Figure:
-    """A number, or None where it is not defined (a mean of nothing), and its blocks."""
+Subjects = int | AtLeast | BitMap64
+"""How many distinct subjects, or which ones: where a table has a total (Figures.summed), the latter or a lower bound."""
 
-    __slots__ = ("_blocks", "_number")
 
-    def __init__(self, number: float | None, *blocks: Subjects) -> None:
-        self._number = number
-        self._blocks = blocks
+Value = str | None
+"""A value of a dimension; None where the event says none."""
+Told = float | tuple[float, float | None] | None
+"""What a cell shows: a number, or the edges of a bin."""
+
+
+class Closed:
+    """Shows nothing of itself and leaves the process in no form."""
+
+    __slots__ = ()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(closed)"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a figure leaves this process through reports.privacy only")
+
+
+class Figure(Closed):
+    """A number, or None where it is not defined (a mean of nothing), and its blocks.
+
+    `additive`: a table's rows and their total could be taken from each other. `apart`: each block is judged by itself,
+    since nobody's being in one of them tells nothing of those in another. `distinct`: it tells how many subjects there
+    are, and rows that overlap do not add up.
+    """
+
+    __slots__ = ("_blocks", "_number")
+    additive: ClassVar[bool] = True
+    apart: ClassVar[bool] = False
+    distinct: ClassVar[bool] = False
+
+    def __init__(self, number: float | None, *blocks: Subjects) -> None:
+        self._number = number
+        self._blocks = blocks
+
+    def _told(self, k: int) -> Told:
+        return self._number
 
 
 class Count(Figure):
@@ -42,6 +73,43 @@ class Count(Figure):
 
     def __init__(self, number: int, subjects: Subjects | None = None) -> None:
         super().__init__(number, number if subjects is None else subjects)
+
+
+class Distinct(Count):
+    """Distinct subjects of a row that may overlap with others."""
+
+    __slots__ = ()
+    additive = False
+    distinct = True
+
+    def __init__(self, subjects: BitMap64) -> None:
+        super().__init__(len(subjects), subjects)
+
+
+class PartCount(Figure):
+    """A part of a count that is told beside it: the blocks of the Share of the two, which could be computed."""
+
+    __slots__ = ()
+
+    def __init__(self, number: int, *, inside: Subjects, outside: Subjects) -> None:
+        super().__init__(number, inside, outside)
+
+
+class Known(Figure):
+    """A number about those parts of a told count that have a value; `rests`: the subjects of each part of the count."""
+
+    __slots__ = ()
+    apart = True
+
+    def __init__(self, number: float | None, *rests: Subjects) -> None:
+        super().__init__(None if number is None else round(number, 3), *rests)
+
+
+class Sum(Figure):
+    """A number beside which its parts are told or could be worked out: a block for each of them."""
+
+    __slots__ = ()
+    apart = True
 
 
 class Share(Figure):
@@ -62,6 +130,17 @@ class Mean(Figure):
         super().__init__(round(total / number, 3) if number else None, subjects)
 
 
+class PerSubject(Figure):
+    """total / distinct subjects, to three places: told beside the total it tells the subjects."""
+
+    __slots__ = ()
+    additive = False
+    distinct = True
+
+    def __init__(self, total: int, subjects: BitMap64) -> None:
+        super().__init__(round(total / len(subjects), 3) if subjects else None, subjects)
+
+
 class Period(NamedTuple):
     """[begins, ends), as instants."""
 
@@ -74,8 +153,58 @@ class Row:
     """A line of a table: `keys` say what it is about (`{"date": "2026-10-05"}`), and all its counts end with `period`."""
 
     period: Period
-    keys: Mapping[str, str]
+    keys: Mapping[str, str | None]
     counts: Mapping[str, Figure]
+
+
+class Tally(Protocol):
+    """What the events of some values of a dimension come to. Adding loses nothing; figures are made at the very end."""
+
+    @property
+    def subjects(self) -> BitMap64: ...
+
+    def __add__(self, other: Self) -> Self: ...
+
+    def figures(self) -> Mapping[str, Figure]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """A further table about each row of a dimension: `split` parts the row's tally by the values of `name`.
+
+    `needs`: the cells of the row that the parts add up to. Where one of them is not told, neither are the parts.
+    """
+
+    table: str
+    name: str
+    needs: Sequence[str]
+    split: Callable[[Any], Mapping[Value, Tally]]
+
+
+class Dimension(Closed):
+    """Lines of a table, one for each value of `name`; `keys` say what they are about beside it.
+
+    `parts`: every event counts in one of them. `only`: one line for these values together, and none for others.
+    """
+
+    __slots__ = ("_parts", "details", "keys", "name", "only", "period")
+
+    def __init__(
+        self,
+        period: Period,
+        name: str,
+        parts: Mapping[Value, Tally],
+        *,
+        keys: Mapping[str, str] | None = None,
+        details: Sequence[Detail] = (),
+        only: frozenset[str] | None = None,
+    ) -> None:
+        self.period = period
+        self.name = name
+        self._parts = parts
+        self.keys = keys or {}
+        self.details = details
+        self.only = only
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +228,16 @@ class Figures:
     `summed`: the table whose rows the totals of the same names are made of; its blocks are sets.
     """
 
-    tables: Mapping[str, Sequence[Row | Cohort]]
+    tables: Mapping[str, Sequence[Row | Cohort | Dimension]]
     totals: Mapping[str, tuple[Period, Figure]] = field(default_factory=dict)
     summed: str | None = None
 
 
-def opened(figure: Figure) -> tuple[float | None, tuple[Subjects, ...]]:
-    """(number, blocks). For reports.privacy alone; a test keeps others from importing it."""
-    return figure._number, figure._blocks
+def opened(figure: Figure, k: int = 1) -> tuple[Told, tuple[Subjects, ...]]:
+    """(what it shows, blocks). For reports.privacy alone; a test keeps others from importing it."""
+    return figure._told(k), figure._blocks
+
+
+def parted(dimension: Dimension) -> Mapping[Value, Tally]:
+    """For reports.privacy alone, as `opened`."""
+    return dimension._parts

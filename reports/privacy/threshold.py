@@ -9,7 +9,8 @@ What is told of a figure, at as-of, by its period:
   because a 0 that turns into a suppression while one watches tells when somebody came.
 - where nobody is, a mean or a share is not defined: `not_observable`.
 A total over the rows of a table is told only where what the told rows leave over rests on k subjects, or on nobody:
-otherwise it less the rows would tell the cell that was suppressed. Cohorts: reports.privacy.cohorts.
+otherwise it less the rows would tell the cell that was suppressed. Cohorts: reports.privacy.cohorts. Tables by the
+values of a dimension: reports.privacy.dimensions. Medians and other quantiles: reports.privacy.bins.
 With k = 1 (sandbox programs, which hold synthetic data only) nobody is to be hidden, and every period that has begun
 is told. A row says whether it is `closed`; what is not may still change.
 
@@ -22,20 +23,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pyroaring import BitMap64
-
-from reports.privacy.cells import Cell, Status, cell_of, closed, tellable
+from reports.privacy.cells import Cell, Status, cell_of, closed, joined, tellable
 from reports.privacy.cohorts import ReleasedCohort, released_cohort
-from reports.privacy.figures import Cohort, Figure, Figures, Period, Row, Subjects, opened
+from reports.privacy.dimensions import Judged, ReleasedRow, judged, leaves_enough, released_dimension
+from reports.privacy.figures import AtLeast, Cohort, Dimension, Figure, Figures, Period, Row, Subjects, opened
 
 MODE = "threshold"
-
-
-@dataclass(frozen=True, slots=True)
-class ReleasedRow:
-    keys: Mapping[str, str]
-    cells: Mapping[str, Cell]
-    closed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +58,39 @@ def release(figures: Figures, *, k: int, as_of: datetime) -> Released:
     """Everything that may be told of `figures` at `as_of`."""
     if k < 1:
         raise ValueError("k is 1 or more")
-    rows = {name: [one for one in table if isinstance(one, Row)] for name, table in figures.tables.items()}
-    cohorts = {name: [one for one in table if isinstance(one, Cohort)] for name, table in figures.tables.items()}
-    parts = rows[figures.summed] if figures.summed else []
-    return Released(
-        k=k,
-        tables={name: [_row(row, k, as_of) for row in some] for name, some in rows.items() if not cohorts[name]},
-        cohorts={name: [released_cohort(one, k, as_of) for one in some] for name, some in cohorts.items() if some},
-        totals={
-            name: _total(
-                figure, period, [(row.period, row.counts[name]) for row in parts if name in row.counts], k, as_of
-            )
-            for name, (period, figure) in figures.totals.items()
-        },
-    )
+    tables: dict[str, list[ReleasedRow]] = {}
+    cohorts: dict[str, list[ReleasedCohort]] = {}
+    summed: list[Judged] = []
+    for name, lines in figures.tables.items():
+        if not any(isinstance(line, Cohort) for line in lines):
+            tables.setdefault(name, [])
+        for line in lines:
+            if isinstance(line, Cohort):
+                cohorts.setdefault(name, []).append(released_cohort(line, k, as_of))
+            elif isinstance(line, Dimension):
+                rows = judged(line, k, as_of)
+                summed += rows if name == figures.summed else ()
+                for table, row in released_dimension(name, line, rows, k, as_of):
+                    tables.setdefault(table, []).append(row)
+            else:
+                tables[name].append(_row(line, k, as_of))
+    return Released(k=k, tables=tables, totals=_totals(figures, summed, k, as_of), cohorts=cohorts)
 
 
 def _row(row: Row, k: int, as_of: datetime) -> ReleasedRow:
     cells = {name: cell_of(figure, row.period, k, as_of) for name, figure in row.counts.items()}
     return ReleasedRow(row.keys, cells, closed(row.period, as_of))
+
+
+def _totals(figures: Figures, judged_rows: Sequence[Judged], k: int, as_of: datetime) -> dict[str, Cell]:
+    lines = figures.tables[figures.summed] if figures.summed else ()
+    told = {}
+    for name, (period, figure) in figures.totals.items():
+        parts = [(row.period, row.counts[name]) for row in lines if isinstance(row, Row) and name in row.counts]
+        told[name] = _total(figure, period, parts, k, as_of)
+        if figure.distinct and not leaves_enough(figure, name, judged_rows, k):
+            told[name] = Cell(None, Status.SUPPRESSED)
+    return told
 
 
 def _total(figure: Figure, period: Period, parts: list[tuple[Period, Figure]], k: int, as_of: datetime) -> Cell:
@@ -92,16 +99,12 @@ def _total(figure: Figure, period: Period, parts: list[tuple[Period, Figure]], k
     held = [part for part in parts if cell_of(part[1], part[0], k, as_of).status is Status.SUPPRESSED]
     if cell.status is not Status.OK or not held:
         return cell
-    blocks = [_joined(sets) for sets in zip(*(opened(part)[1] for _, part in held), strict=True)]
-    told = tellable(blocks, k, all_closed=all(closed(of, as_of) for of, _ in held))
+    blocks = [_united(sets) for sets in zip(*(opened(part)[1] for _, part in held), strict=True)]
+    told = tellable(blocks, k, all_closed=all(closed(of, as_of) for of, _ in held), apart=figure.apart)
     return cell if told else Cell(None, Status.SUPPRESSED)
 
 
-def _joined(sets: Sequence[Subjects]) -> BitMap64:
-    """Raises TypeError where a figure of a summed table has numbers for blocks: nobody could tell their overlap."""
-    whole = BitMap64()
-    for one in sets:
-        if isinstance(one, int):
-            raise TypeError("the blocks of a summed table are sets of subjects")
-        whole |= one
-    return whole
+def _united(sets: Sequence[Subjects]) -> Subjects:
+    """All of them, or of lower bounds the largest: nothing more is sure."""
+    bounds = [one for one in sets if isinstance(one, AtLeast)]
+    return max(bounds) if len(bounds) == len(sets) else joined(sets)

@@ -41,7 +41,7 @@ class EventSerializer(serializers.Serializer[Any]):
     page = serializers.CharField(max_length=512, required=False)
     dwell_ms = serializers.IntegerField(min_value=0, required=False)
     scene = serializers.CharField(max_length=32, required=False)
-    context = serializers.DictField(required=False)
+    context = serializers.DictField(required=False)  # type: ignore[assignment]  # the name is taken by Field
     properties = serializers.DictField(required=False)
 
 
@@ -76,6 +76,7 @@ class Events(APIView):
                     scene=event.get("scene"), context=event.get("context"), properties=event.get("properties"),
                 )
                 for event, subject_id in zip(events, subjects, strict=True)
+                if subject_id is not None
             ]  # fmt: skip
             Event.objects.bulk_create(rows, ignore_conflicts=True)
         results = [{"event_id": event["event_id"], "result": "stored"} for event in events]

@@ -28,6 +28,7 @@ SEEN = (
     "apikey",
     "auditentry",
 )
+DECIDES = ("change_subjectrequest", "view_reviewrule", "add_reviewrule", "delete_reviewrule")
 LISTS = (
     "consent/subjectrequest",
     "consent/consentrecord",
@@ -71,10 +72,10 @@ class Desk:
         return self
 
 
-def officer(name: str, *programs: Program, may_see: tuple[str, ...] = SEEN) -> Desk:
-    """Staff with the permissions of an officer, assigned to the mini-programs."""
+def officer(name: str, *programs: Program, may_see: tuple[str, ...] = SEEN, may: tuple[str, ...] = ()) -> Desk:
+    """Staff with the permissions of an officer, assigned to the mini-programs; `may`: codenames of more."""
     user = User.objects.create_user(name, password=PASSWORD, is_staff=True)
-    codenames = [f"view_{model}" for model in may_see]
+    codenames = [*(f"view_{model}" for model in may_see), *may]
     user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
     for program in programs:
         OfficerAssignment.objects.create(user=user, program_id=program.id)

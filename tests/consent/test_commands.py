@@ -15,7 +15,16 @@ from tests.cast import EXAMPLES, Program, example_notice, now
 from tests.stack import manage
 
 PROGRAM = {"name": "Shop", "controller": "Example Retail Ltd", "platform": "wechat", "app_id": "wx0123456789abcdef"}
-NAMES = ("create_program", "create_client", "rotate_client", "revoke_client", "publish_notice", "catalogue", "replay")
+NAMES = (
+    "create_program",
+    "create_client",
+    "rotate_client",
+    "revoke_client",
+    "publish_notice",
+    "catalogue",
+    "replay",
+    "review",
+)
 
 
 def run(name: str, *arguments: Any) -> tuple[str, str]:
@@ -114,6 +123,7 @@ def test_clients_of_another_program_are_out_of_reach(program: Program, other: Pr
         ("revoke_client", "--client=1"),
         ("publish_notice", str(EXAMPLES / "notice.yaml")),
         ("catalogue", "export", "-"),
+        ("review", "on", "--kind=erasure"),
     ],
     ids=lambda arguments: arguments[0],
 )
@@ -135,6 +145,21 @@ def test_a_first_notice_may_be_dated_back_and_a_second_not(database: None) -> No
     out, err = run("publish_notice", "--program", made["id"], EXAMPLES / "notice.yaml")
     assert len(out.strip()) == 64
     assert "version 2" in err
+
+
+def test_review_is_switched_on_and_off(program: Program, owner: psycopg.Connection) -> None:
+    named = ("--program", program.id)
+    assert as_json("review", "show", *named) == {"program": program.id, "kinds": [], "changed": False}
+    on = ("review", "on", *named, "--kind=erasure")
+    assert as_json(*on) == {"program": program.id, "kinds": ["erasure"], "changed": True}
+    assert as_json(*on)["changed"] is False
+    assert run("review", "show", *named)[0] == "erasure\n"
+    assert as_json("review", "off", *named, "--kind=erasure")["kinds"] == []
+    kept = owner.execute("SELECT actor, action FROM audit_entry WHERE action LIKE 'review.%' ORDER BY id").fetchall()
+    assert kept == [("operator", "review.switched_on"), ("operator", "review.switched_off")]
+    for wrong in (("on",), ("show", "--kind=erasure"), ("on", "--kind=access")):
+        with pytest.raises(CommandError):
+            run("review", *wrong, *named)
 
 
 @pytest.mark.parametrize("written", ["yesterday", "2026-10-01", "2026-10-01T00:00:00", "2026-13-01T00:00:00Z"])

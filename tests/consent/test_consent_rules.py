@@ -148,6 +148,17 @@ def test_turning_fourteen_ends_the_grant_and_a_later_act_does_not_forget_it(
     assert code(program, "e1") is None
 
 
+def test_a_birthday_told_later_ends_what_was_given_before(program: Program) -> None:
+    birthday = (now() + timedelta(days=5)).date()
+    program.decide("alice", age_band="under_14", guardian=GUARDIAN)
+    later = publish_notice(
+        program_id=program.id, text=example_notice(), effective_at=now() + timedelta(days=1), by="test", now=now()
+    )
+    program.decide("alice", notice=later.sha256, age_band="under_14", guardian=GUARDIAN)
+    program.decide("alice", "refused", "personalisation", turns_14_on=birthday.isoformat())
+    assert status(program, "alice")["expires_at"] < (now() + timedelta(days=6)).isoformat()
+
+
 def test_a_grant_begins_no_sooner_than_its_notice(program: Program) -> None:
     program.decide("alice")
     later = now() + timedelta(days=1)

@@ -1,4 +1,4 @@
-"""A real clickstream through the REST API into the report, and a count of the same made from the file itself."""
+"""A real clickstream through the REST API into the reports, and counts of the same made from the file itself."""
 
 import csv
 import gzip
@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -66,28 +66,66 @@ def rolling(subjects: dict[date, set[str]], day: date, days: int) -> int:
     return len(set().union(*(subjects.get(day - timedelta(days=back), set()) for back in range(days))))
 
 
-def activity(server: Server, program: Program, first: date, last: date) -> list[dict[str, Any]]:
+def by_page() -> dict[str, tuple[int, int]]:
+    """Path -> views and subjects, over the whole file."""
+    subjects: dict[str, list[str]] = defaultdict(list)
+    with gzip.open(FILE, "rt", encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            _, _, _, *path = row["page"].partition("?")[0].partition("#")[0].split("/", 3)
+            # One of the file's pages has a line end in it.
+            subjects["/" + "".join(path).replace("\n", "%0A")].append(row["subject"])
+    return {path: (len(some), len(set(some))) for path, some in subjects.items()}
+
+
+def report(server: Server, program: Program, metric: str, first: date, last: date, **more: Any) -> dict[str, Any]:
     response = httpx.post(
-        f"{server.base_url}/api/v1/reports/activity",
-        json={"from": first.isoformat(), "to": last.isoformat()},
+        f"{server.base_url}/api/v1/reports/{metric}",
+        json={"from": first.isoformat(), "to": last.isoformat()} | more,
         headers={"Authorization": f"Bearer {program.key}"},
+        timeout=60,
         trust_env=False,
     )
     assert response.status_code == 200, response.text
-    rows: list[dict[str, Any]] = response.json()["data"]
-    return rows
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def received(server: Server, program: Program) -> dict[str, int]:
+    """What became of everything sent until now."""
+    day = datetime.now(ZoneInfo(program.zone)).date()
+    totals = report(server, program, "quality", day - timedelta(days=1), day)
+    return {name: number for name, number in totals.items() if type(number) is int and number and name != "revision"}
+
+
+def compare_further(server: Server, program: Program, subjects: dict[date, set[str]], views: dict[date, int]) -> None:
+    """What the other reports tell of the whole file."""
+    first, last, everybody = min(subjects), max(subjects), set().union(*subjects.values())
+    trends = report(server, program, "trends", first, last, event="page_view", compare="previous")
+    told = {date.fromisoformat(row["date"]): (row["events"], row["subjects"]) for row in trends["data"]}
+    assert told == {day: (views[day], len(subjects[day])) for day in told}
+    assert sum(row["events"] for row in trends["previous"]) == 0
+    pages = report(server, program, "pages", first, last)
+    assert (pages["views"], pages["subjects"]) == (EVENTS, len(everybody))
+    assert {row["page"]: (row["views"], row["subjects"]) for row in pages["data"]} == by_page()
+    spread = report(server, program, "distributions", first, last)
+    assert spread["subjects"] == len(everybody)
+    entries = sum(row["entries"] for row in pages["data"])
+    for dimension in ("scene", "dwell_band", "depth_band"):
+        assert sum(row["sessions"] for row in spread["data"] if row["dimension"] == dimension) == entries
 
 
 def test_a_clickstream_is_replayed_reported_and_replayed_again(
     server: Server, sandbox: Program, owner: psycopg.Connection
 ) -> None:
+    began = datetime.now(UTC)
     first = replay(server, sandbox, "--shift-to-yesterday")
     assert (first["subjects"], first["consents"], first["refused"]) == (SUBJECTS, SUBJECTS, {})
     assert (first["events"], first["stored"], first["duplicate"]) == (EVENTS, EVENTS, 0)
 
+    zone = ZoneInfo(sandbox.zone)
     subjects, views = counted(timedelta(days=first["shift_days"]), sandbox.zone)
     assert sum(views.values()) == EVENTS
-    rows = activity(server, sandbox, min(subjects), max(subjects))
+    rows = report(server, sandbox, "activity", min(subjects), max(subjects))["data"]
     assert [row["date"] for row in rows] == [
         (min(subjects) + timedelta(days=n)).isoformat() for n in range((max(subjects) - min(subjects)).days + 1)
     ]
@@ -102,9 +140,20 @@ def test_a_clickstream_is_replayed_reported_and_replayed_again(
             "mau_rolling": rolling(subjects, day, 30),
             "events": views[day],
         }, day
+    compare_further(server, sandbox, subjects, views)
+
+    # Late is what happened on days that ended 48 h ago, at the first batch or, over a midnight, at the last.
+    late = received(server, sandbox)["late"]
+    assert late in {
+        sum(number for day, number in views.items() if day < (at - timedelta(hours=48)).astimezone(zone).date())
+        for at in (began, datetime.now(UTC))
+    }
+    assert late > EVENTS / 2
+    assert received(server, sandbox) == {"accepted": EVENTS, "late": late}
 
     again = replay(server, sandbox, f"--shift-days={first['shift_days']}")
     assert (again["stored"], again["duplicate"], again["refused"]) == (0, EVENTS, {})
     assert (again["consents"], again["consents_kept"]) == (0, SUBJECTS)
+    assert received(server, sandbox) == {"accepted": EVENTS, "late": late, "duplicate": EVENTS}
     assert owner.execute("SELECT count(*) FROM consent_record").fetchone() == (SUBJECTS,)
     assert owner.execute("SELECT count(*) FROM event").fetchone() == (EVENTS,)

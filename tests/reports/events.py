@@ -6,9 +6,11 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from reports.metrics.calendar import Interval
 from reports.metrics.registry import Question, answer
@@ -29,6 +31,13 @@ class Seen:
     purpose: str = "analytics"
     name: str | None = None
     """The event type; any of its purpose, where it does not matter."""
+    page: str | None = None
+    dwell_ms: int | None = None
+    scene: str | None = None
+    context: dict[str, str] | None = None
+    properties: dict[str, Any] | None = None
+    event_id: str | None = None
+    """Events at one instant are in the order of their ids; one is made up, where it does not matter."""
 
 
 def local(text: str, zone: str = "Asia/Shanghai", fold: int = 0) -> datetime:
@@ -52,10 +61,10 @@ class History:
         found = list(seen)
         self._know({one.subject for one in found})
         self._make_days({(one.at + one.skew).astimezone(UTC).date() for one in found})
-        types = self._types()
+        types, pages = self._types(), self._pages({one.page for one in found if one.page})
         copy = (
             "COPY event (subject_id, consent_record_id, type_id, program_id, occurred_at, corrected_at, received_at, day,"
-            " event_id, session_id) FROM STDIN"
+            " event_id, session_id, page_id, dwell_ms, scene, context, properties) FROM STDIN"
         )
         self._note_days({(one.subject, (one.at + one.skew).astimezone(UTC).date()) for one in found})
         with self.owner.cursor() as cursor, cursor.copy(copy) as copied:
@@ -71,8 +80,13 @@ class History:
                         one.at,
                         one.at,
                         occurred.astimezone(UTC).date(),
-                        f"e{next(_numbers)}",
+                        one.event_id or f"e{next(_numbers)}",
                         one.session,
+                        pages.get(one.page or ""),
+                        one.dwell_ms,
+                        one.scene,
+                        Jsonb(one.context) if one.context else None,
+                        Jsonb(one.properties) if one.properties else None,
                     )
                 )
 
@@ -151,6 +165,14 @@ class History:
             " SELECT s, d, %s FROM unnest(%s::bigint[], %s::date[]) AS u(s, d) ON CONFLICT DO NOTHING",
             [self.program.id, [subject for subject, _ in known], [day for _, day in known]],
         )
+
+    def _pages(self, paths: set[str]) -> dict[str, int]:
+        self.owner.execute(
+            "INSERT INTO page (program_id, path) SELECT %s, unnest(%s::text[]) ON CONFLICT DO NOTHING",
+            [self.program.id, sorted(paths)],
+        )
+        rows = self.owner.execute("SELECT path, id FROM page WHERE program_id = %s", [self.program.id]).fetchall()
+        return {str(path): int(page_id) for path, page_id in rows}
 
     def _types(self) -> dict[str, int]:
         """Purpose -> an event type for it, made where the catalogue has none."""

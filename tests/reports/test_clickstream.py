@@ -1,4 +1,4 @@
-"""sessions and retention of a real clickstream, put into the table by its owner, equal the slow count of the same."""
+"""The reports of a real clickstream, put into the table by its owner, equal the slow counts of the same."""
 
 import csv
 import gzip
@@ -11,7 +11,16 @@ import pytest
 
 from reports.metrics.calendar import Interval
 from reports.metrics.retention import Retention
-from tests.reports import oracle_retention, oracle_sessions
+from reports.metrics.trends import Trends
+from tests.reports import (
+    oracle_distributions,
+    oracle_pages,
+    oracle_retention,
+    oracle_sessions,
+    test_distributions,
+    test_pages,
+    test_trends_oracle,
+)
 from tests.reports.events import History, Seen
 from tests.reports.test_retention import shown
 from tests.reports.test_visits import reported
@@ -29,6 +38,8 @@ ASKED = [
     Retention(mode="on_or_after", clock="rolling_24h", periods=5),
 ]
 
+TRENDS = [Trends(event="page_view", compare=True), Trends(field="page")]
+
 
 def clickstream() -> list[Seen]:
     with gzip.open(FILE, "rt", encoding="utf-8", newline="") as file:
@@ -37,8 +48,10 @@ def clickstream() -> list[Seen]:
                 row["subject"],
                 datetime.fromisoformat(row["occurred_at"].replace("Z", "+00:00")) + SHIFT,
                 name="page_view",
+                page=row["page"],
+                event_id=f"e{n:06}",
             )
-            for row in csv.DictReader(file)
+            for n, row in enumerate(csv.DictReader(file))
         ]
 
 
@@ -48,9 +61,14 @@ def test_a_clickstream(history: Callable[..., History], zone: str) -> None:
     there.add_all(seen)
     days = sorted(one.at.astimezone(seen[0].at.tzinfo).date() for one in seen)
     first, last = days[0], days[-1]
+    test_pages.compare(test_pages.reported(there, first, last), oracle_pages.pages(seen, zone, first, last))
+    spread = test_distributions.reported(there, first, last)
+    assert spread == oracle_distributions.distributions(seen, zone, first, last)
     by: Any
     for by in get_args(Interval):
         assert reported(there, first, last, by) == oracle_sessions.sessions(seen, zone, first, last, by)
+        for trend in TRENDS:
+            test_trends_oracle.check(there, seen, first, last, by, trend)
         for asked in ASKED:
             found = shown(there, first.isoformat(), last.isoformat(), asked, interval=by)
             assert found == oracle_retention.retention(seen, zone, first, last, by, asked)

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
 from django.db import connection
 
 from consent.programs.tenancy import tenant
@@ -41,6 +42,42 @@ def test_only_the_days_needed_are_opened(history: Callable[..., History]) -> Non
     days = [date(2025, 9, 14) + timedelta(days=n) for n in range(49)]
     assert days[-1] == date(2025, 11, 1)
     assert opened == {f"event_{day:%Y%m%d}" for day in days}
+
+
+@pytest.mark.parametrize(
+    ("metric", "first", "last"),
+    [
+        # Sessions: 72 h before and 24 h after the local day, and 24 h of clock error.
+        ("sessions", "2025-10-10", "2025-10-17"),
+        ("pages", "2025-10-10", "2025-10-17"),
+        ("distributions", "2025-10-10", "2025-10-17"),
+        ("trends", "2025-10-13", "2025-10-16"),
+    ],
+)
+def test_a_metric_reads_its_events_once_and_opens_only_the_days_needed(
+    history: Callable[..., History], metric: str, first: str, last: str
+) -> None:
+    shanghai = history()
+    shanghai.owner.execute(
+        "SELECT ensure_event_days(ARRAY(SELECT d::date FROM generate_series(date '2025-10-01', date '2025-10-31', interval '1 day') d))"
+    )
+    asked: list[tuple[str, Any]] = []
+
+    def noting(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:
+        if "event e" in sql:
+            asked.append((sql, parameters))
+        return execute(sql, parameters, many, context)
+
+    with connection.execute_wrapper(noting):
+        shanghai.ask("2025-10-15", "2025-10-15", metric=metric)
+    ((sql, parameters),) = asked
+    assert sql.count("event e\n") == 1, "one scan"
+    with tenant(shanghai.program.id), connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", parameters)
+        plan = cursor.fetchone()[0]
+    opened = {name for name in named(json.loads(plan) if isinstance(plan, str) else plan) if name.startswith("event_2")}
+    begins, ends = date.fromisoformat(first), date.fromisoformat(last)
+    assert opened == {f"event_{begins + timedelta(days=n):%Y%m%d}" for n in range((ends - begins).days + 1)}
 
 
 def test_the_utc_days_of_a_local_day_are_at_most_two_more_on_either_side() -> None:

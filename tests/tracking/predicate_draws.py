@@ -16,16 +16,19 @@ TYPES = {
 }
 
 gaps = st.sampled_from(
-    [timedelta(seconds=s) for s in 3 * (20, 90, 600, 3600, 4 * 3600, 20 * 3600)]
+    [timedelta(seconds=s) for s in (*4 * (20, 90, 600, 3600), *2 * (4 * 3600, 20 * 3600))]
     + [timedelta(days=d) for d in (3, 8, 31)]
 )
 skews = st.sampled_from([timedelta(seconds=s) for s in (*20 * (0,), 40, -40, 200, -200, 7200, -7200, 80_000, -90_000)])
-near = st.sampled_from([timedelta(seconds=s) for s in (-4000, -300, -40, -5, 0, 0, 0, 5, 40, 300, 4000)])
+near = st.sampled_from([timedelta(seconds=s) for s in (-4000, -300, -40, -5, -5, 0, 0, 0, 5, 5, 40, 300, 4000)])
 
 
 @dataclass(frozen=True)
 class Place:
-    """A time for an event, an act or a version: so far from now, or from one of the instants at which answers change."""
+    """A time for an event, an act or a version: so far from now, or from an instant at which answers change.
+
+    `boundary`: which of these, counted from the nearest to now.
+    """
 
     away: timedelta
     boundary: int | None = None
@@ -35,11 +38,11 @@ NOW = Place(timedelta(0))
 agos = [Place(timedelta(seconds=-s)) for s in (0, 0, 0, 5, 5, 60, 600, 7200, 79_200)]
 days_ago = [Place(timedelta(days=-d)) for d in (2, 2, 6, 8, 40, 300, 399, 402)]
 ahead = [Place(timedelta(seconds=s)) for s in (30, 90, 90_000)]
-beside = st.builds(Place, near, st.integers(0, 60))
-event_places = st.one_of(st.sampled_from(agos), st.sampled_from(agos + days_ago + ahead), beside, beside)
+beside = st.builds(Place, near, st.sampled_from([0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 9, 12]))
+event_places = st.one_of(st.sampled_from(agos), st.sampled_from(agos + days_ago + ahead), beside, beside, beside)
 act_places = st.one_of(
     st.just(NOW),
-    st.just(NOW),
+    beside,
     st.sampled_from([NOW, *(Place(timedelta(seconds=s)) for s in (30, 90, -60, -600, -7200, -80_000, -90_000))]),
     st.sampled_from([NOW, NOW, *(Place(timedelta(days=-d)) for d in (3, 20, 60, 300))]),
     beside,
@@ -47,8 +50,7 @@ act_places = st.one_of(
 effectives = st.sampled_from(
     [
         None,
-        None,
-        *(Place(timedelta(seconds=s)) for s in (30, 7200, 172_800, 1_728_000)),
+        *(Place(timedelta(seconds=s)) for s in (30, 7200, 7200, 72_000, 172_800, 1_728_000)),
         *(Place(timedelta(0), n) for n in (0, 1, 2)),
     ]
 )
@@ -74,7 +76,7 @@ ages = st.sampled_from(
         ToldAge(birthday_in=timedelta(days=5)),
     ]
 )
-decisions = st.sampled_from([*8 * ["given"], "refused", "withdrawn", "deferred"])
+decisions = st.sampled_from([*8 * ["given"], "refused", *2 * ["withdrawn"], "deferred"])
 events = st.tuples(st.sampled_from(sorted(TYPES)), event_places, skews)
 tellings = st.fixed_dictionaries(
     {},

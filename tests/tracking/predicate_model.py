@@ -223,6 +223,11 @@ class Model:
         ends = (self.expires(consent, purpose), self.lapses(consent, purpose), consent.birthday)
         return min((end for end in ends if end is not None), default=None)
 
+    def waits(self, subject: str, now: datetime) -> bool:
+        """Whether something given is not yet in force."""
+        held = self.subjects.get(subject, {}).values()
+        return any(consent.starts > now for purpose in held for consent in purpose.consents)
+
     def boundaries(self, subject: str) -> list[datetime]:
         """Every instant at which the answer may change."""
         found = [version.effective_at for version in self.versions]

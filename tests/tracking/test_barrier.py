@@ -81,3 +81,20 @@ def test_a_batch_waits_for_the_withdrawal_in_flight(program: Program, owner: psy
     assert withdrawal.result()["records"][0]["state"] == "withdrawn"
     assert batch.result()["results"][0]["code"] == "consent_withdrawn"
     assert stored(owner) == []
+
+
+def test_taking_an_erasure_back_waits_for_the_batch_in_flight_and_for_no_later_one(
+    program: Program, owner: psycopg.Connection
+) -> None:
+    program.decide("alice")
+    filed = program.post("requests", {"subject": {"openid": "alice"}, "kind": "erasure", "locale": "en"}).json()
+    undo = f"requests/{filed['request_id']}/withdraw"
+    with owner.transaction():
+        owner.execute("SELECT FROM consent_state FOR SHARE")
+        taking_back = Caller(lambda: program.post(undo, {}))
+        wait_for_waiters(owner, 1)
+        assert program.send(event("alice", "e1"))["results"][0]["code"] == "consent_changing"
+    assert taking_back.result().json()["state"] == "withdrawn"
+    assert program.send(event("alice", "e2"))["stored"] == 1
+    assert program.post(undo, {}).status_code == 200
+    assert program.send(event("alice", "e3"))["stored"] == 1

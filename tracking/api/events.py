@@ -1,6 +1,7 @@
 """POST /events: the hot path. The view is an APIView for the schema's sake; its dispatch goes straight to the work."""
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 from django.conf import settings
@@ -16,7 +17,8 @@ from consent.api.problems import internal_error, of_problem, of_status
 from consent.api.shapes import Moment, request_body, responses
 from consent.errors import Forbidden, Problem
 from consent.programs.authentication import authenticate
-from tracking.ingest.actions import Limits, Outcome, ingest
+from tracking.ingest.actions import Limits, ingest
+from tracking.ingest.outcome import Outcome
 from tracking.ingest.parse import MAX_EVENTS, SentEvent
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -80,6 +82,7 @@ def _recorded(request: HttpRequest) -> Outcome:
     return ingest(
         vault=edge.vault(),
         program_id=caller.program_id,
+        zone=ZoneInfo(caller.zone),
         body=raw_body(request.META, request, limit=MAX_BODY_BYTES),
         limits=Limits(settings.ZHIQING_LATE, settings.ZHIQING_HISTORICAL),
         may_import="import" in caller.scopes,

@@ -1,25 +1,26 @@
 """Recording a batch of events: read, screen, lock, write. One transaction holds the lock and the write (I1, I2, I5)."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from django.db import DatabaseError, transaction
 from psycopg import errors as pg
 
 from consent.errors import Forbidden
-from consent.programs.tenancy import set_tenant
+from consent.programs.tenancy import set_tenant, tenant
 from consent.records.queries import ask_clock
 from consent.statements import ask, together
 from consent.vault.identities import AskedSubjects, Vault
 from tracking.ingest import screen, write
+from tracking.ingest.counting import Counting
 from tracking.ingest.gate import Authorised, Candidate, gate
+from tracking.ingest.outcome import Outcome
 from tracking.ingest.parse import Batch, Read, Refusal, Times, parse_batch
 from tracking.ingest.screen import Compiled
 from tracking.partitions import ensure_days, forget_days, known_days
 
-RETRY_CODES = frozenset({"consent_changing", "busy"})
 LOCK_TIMEOUT = "3s"
 ATTEMPTS = 4
 """Once, and again because a partition was to be made, was gone, or an event was there already; in any order."""
@@ -37,35 +38,18 @@ class Limits:
     historical: timedelta
 
 
-@dataclass
-class Outcome:
-    """Per place either a refusal or whether it was stored now (True) or before (False)."""
-
-    event_ids: list[str | None]
-    refused: dict[int, Refusal]
-    stored: dict[int, bool] = field(default_factory=dict)
-
-    def counts(self) -> Counter[str]:
-        """API.md's four counters."""
-        return Counter(self.result(place) for place in range(len(self.event_ids)))
-
-    def result(self, place: int) -> str:
-        if (refusal := self.refused.get(place)) is not None:
-            return "retry" if refusal.code in RETRY_CODES else "refused"
-        return "stored" if self.stored[place] else "duplicate"
-
-
-def ingest(*, vault: Vault, program_id: int, body: bytes, limits: Limits, may_import: bool) -> Outcome:
+def ingest(*, vault: Vault, program_id: int, zone: ZoneInfo, body: bytes, limits: Limits, may_import: bool) -> Outcome:
     """Store what is authorised. Every event gets an answer; an answer of stored is given after the commit.
 
-    Raises Malformed, Invalid (the body as a whole), Forbidden (historical without the scope import).
+    `zone`: the mini-program's, by whose hours and days the answers are counted. Raises Malformed, Invalid (the body as
+    a whole), Forbidden (historical without the scope import).
     """
     batch = parse_batch(body)
     if batch.historical and not may_import:
         raise Forbidden("insufficient_scope", "historical events need a key with the scope import")
     again = False
     for attempt in range(1, ATTEMPTS + 1):
-        attempted = _Attempt(vault, program_id, batch, limits)
+        attempted = _Attempt(vault, program_id, zone, batch, limits)
         try:
             return attempted.run(again=again)
         except DayMissing as missing:
@@ -75,7 +59,7 @@ def ingest(*, vault: Vault, program_id: int, body: bytes, limits: Limits, may_im
             cause = error if isinstance(error, pg.Error) else error.__cause__
             if isinstance(cause, pg.LockNotAvailable | pg.DeadlockDetected):
                 # Locks held too long by others, or a deadlock resolved against us: nothing was written.
-                return attempted.busy()
+                break
             if attempt == ATTEMPTS or not isinstance(cause, pg.UniqueViolation | pg.CheckViolation):
                 raise
             if isinstance(cause, pg.UniqueViolation):
@@ -95,52 +79,65 @@ class DayMissing(Exception):
 
 
 class _Attempt:
-    """One transaction: read what the screening needs, lock, decide, write."""
+    """One transaction: read what the screening needs, lock, decide, write, count."""
 
-    def __init__(self, vault: Vault, program_id: int, batch: Batch, limits: Limits) -> None:
+    def __init__(self, vault: Vault, program_id: int, zone: ZoneInfo, batch: Batch, limits: Limits) -> None:
         self._vault = vault
         self._program_id = program_id
+        self._zone = zone
         self._batch = batch
         self._limits = limits
         self._candidates: list[Candidate] = []
         self._outcome = Outcome(batch.event_ids, dict(batch.refused))
+        self._counting: Counting | None = None
 
     def run(self, *, again: bool) -> Outcome:
         """`again`: an event was there already, so that rows are inserted one by one."""
         with transaction.atomic(savepoint=False):
-            received_at = self._screen()
+            counting, received_at = self._screen()
             if missing := {item.day for item in self._candidates} - known_days():
                 raise DayMissing(missing)
             pages = self._write(received_at, again=again) if self._candidates else {}
+            # Last: a counter is locked for the commit only, and whoever has it waits for nothing any more.
+            counted = counting.write(self._outcome)
         write.remember_pages(self._program_id, pages)
+        counting.remember(counted)
         return self._outcome
 
     def busy(self) -> Outcome:
-        """Nothing was written: whoever passed the screening may send the same again."""
+        """Nothing was written: whoever passed the screening may send the same again. The others are counted."""
         self._outcome.stored.clear()
         self._outcome.refused |= {item.place: Refusal("busy") for item in self._candidates}
+        if self._counting is not None:
+            with tenant(self._program_id):
+                counted = self._counting.write(self._outcome)
+            self._counting.remember(counted)
         return self._outcome
 
-    def _screen(self) -> datetime:
-        """Finds the candidates; answers the time of receipt."""
-        names = list({read.named for read in self._batch.read})
+    def _screen(self) -> tuple[Counting, datetime]:
+        """Finds the candidates; answers the time of receipt too."""
+        names = list({read.named for read in self._batch.read if read is not None})
         with together():
             set_tenant(self._program_id)
             ask("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
             clock = ask_clock()
             types = screen.ask_catalogue(self._program_id)
             subjects = AskedSubjects(self._vault, self._program_id, names)
-        received_at = clock.rows()[0][0]
+        received_at: datetime = clock.rows()[0][0]
         catalogue, found = screen.catalogue(types), dict(zip(names, subjects.found(), strict=True))
         old = self._limits.historical if self._batch.historical else self._limits.late
         times = Times(received_at, self._batch.sent_at, received_at - old)
         for read in self._batch.read:
+            if read is None:
+                continue
             screened = _screened(read, catalogue.get(read.sent.name), found[read.named], times)
             if isinstance(screened, Refusal):
                 self._outcome.refused[read.place] = screened
             else:
                 self._candidates.append(screened)
-        return received_at
+        counting = Counting(self._program_id, self._zone, received_at, self._batch, catalogue, self._candidates)
+        self._counting = counting
+        return counting, received_at
 
     def _write(self, received_at: datetime, *, again: bool) -> dict[str, int]:
         """Answers the pages' ids that may be kept beyond this transaction."""

@@ -73,10 +73,10 @@ class Read:
 
 @dataclass(slots=True)
 class Batch:
-    """`event_ids` by place, None where not even the id can be read; either an event read or a refusal at each place."""
+    """Either an event read or a refusal at each place. `event_ids`, `read` by place: None where that cannot be read."""
 
     event_ids: list[str | None]
-    read: list[Read]
+    read: list[Read | None]
     refused: dict[int, Refusal]
     sent_at: datetime | None
     historical: bool
@@ -98,6 +98,7 @@ def parse_batch(data: bytes) -> Batch:
         read = _event(place, raw)
         if isinstance(read, Refusal):
             batch.event_ids.append(_event_id(raw))
+            batch.read.append(None)
             batch.refused[place] = read
             names += raw.count(_NAME)
         else:
@@ -138,16 +139,14 @@ def _read_again(data: bytes, envelope: Envelope, raws: list[bytes], batch: Batch
         names = names_of_objects(data)[-1]
         if len(set(names)) != len(names):
             raise Malformed("malformed", "the body repeats a name in an object")
-    kept = []
-    for read in batch.read:
+    for place, read in enumerate(batch.read):
+        if read is None or not (suspect or raws[place].count(_NAME) != _names(read.sent)):
+            continue
         try:
-            if suspect or raws[read.place].count(_NAME) != _names(read.sent):
-                checked_json(raws[read.place], read)
-            kept.append(read)
+            checked_json(raws[place], read)
         except Problem as error:
             pointer = error.errors[0].pointer if error.errors else ""
-            batch.refused[read.place] = Refusal("invalid_event", f"/events/{read.place}{pointer}")
-    batch.read = kept
+            batch.read[place], batch.refused[place] = None, Refusal("invalid_event", f"/events/{place}{pointer}")
 
 
 def _named(subject: SubjectNamed) -> Named:

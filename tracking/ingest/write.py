@@ -9,6 +9,7 @@ from functools import lru_cache
 import msgspec
 from django.db import connection
 
+from consent.programs.tenancy import role
 from consent.statements import Answer, ask
 from tracking.ingest.gate import Authorised
 from tracking.models import Page
@@ -46,13 +47,11 @@ class Rows:
 def copy(rows: Rows) -> None:
     """COPY as `zq_ingest`, which may insert past row-level security and do nothing else. The tenant is a column default.
 
-    The last statement of its transaction: the role ends with it. Raises psycopg's own errors (Django does not wrap those
-    of a COPY): UniqueViolation where an event is there already.
+    Raises psycopg's own errors (Django does not wrap those of a COPY): UniqueViolation where an event is there already.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL ROLE zq_ingest")
-        with cursor.copy(_COPY) as stream:
-            stream.write(_packed(rows))
+    data = _packed(rows)
+    with role("zq_ingest"), connection.cursor() as cursor, cursor.copy(_COPY) as stream:
+        stream.write(data)
 
 
 _INSERT = f"""

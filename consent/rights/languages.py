@@ -1,0 +1,14 @@
+"""In which of our two languages a person is answered."""
+
+from collections.abc import Mapping
+
+
+def language(locale: str) -> str:
+    """Django's name of one we have texts in: every other that is activated would stay in the process's memory."""
+    return "zh-hans" if locale.lower().partition("-")[0] == "zh" else "en"
+
+
+def localised(texts: Mapping[str, str], locale: str) -> str:
+    """The text for this locale, of one that a notice gives in several."""
+    wanted = "zh-Hans" if language(locale) == "zh-hans" else "en"
+    return texts.get(wanted) or next(iter(texts.values()), "")

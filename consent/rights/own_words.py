@@ -1,0 +1,159 @@
+"""What people read for the names in consent's own rows: sections, fields by their path, and coded values as `field=value`."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from django.db.models import Choices
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
+
+from consent.notices.models import Purpose
+from consent.records.models import State
+from consent.rights.languages import localised
+from consent.rights.models import ExtensionReason, RequestKind, RequestState
+
+if TYPE_CHECKING:
+    from consent.rights.holders import Word
+
+SUBJECT: "Mapping[str, Word]" = {
+    "subject": _("Your number here"),
+    "subject_id": _("pseudonym"),
+    "created_at": _("known since"),
+    "restricted": _("stored only, used no further"),
+    "erasure_pending": _("erasure asked for"),
+    "under_14": _("under 14"),
+    "turns_14_on": _("turns 14 on"),
+    "identifiers": _("Identifiers"),
+    "kind": _("kind"),
+    "value": _("value"),
+    "since": _("known since"),
+    "kind=openid": "OpenID",
+    "kind=unionid": "UnionID",
+    "kind=external_id": _("account number"),
+}
+
+REQUESTS = {
+    "requests": _("Your requests"),
+    "request_id": _("request"),
+    "kind": _("kind"),
+    "state": _("state"),
+    "requester": _("asked by"),
+    "requester=self": _("yourself"),
+    "requester=guardian": _("guardian"),
+    "requester=next_of_kin": _("next of kin"),
+    "requester=agent": _("agent"),
+    "locale": _("language"),
+    "received_at": _("received at"),
+    "due_at": _("due at"),
+    "undo_until": _("may be taken back until"),
+    "closed_at": _("closed at"),
+    "extended_from": _("first due at"),
+    "extension": _("reason of the extension"),
+    "reviewed": _("sent to review"),
+    "asked": _("what was asked"),
+    "asked.changes": _("to be put right"),
+    "asked.changes.attributes": _("Profile attributes"),
+    "asked.changes.identifiers": _("Identifiers"),
+    "asked.verification": _("how it was made sure who asks"),
+    "asked.verification.method": _("method"),
+    "asked.verification.at": _("time"),
+    "asked.verification.evidence": _("evidence"),
+    "rejection": _("Rejection"),
+    "rejection.code": _("code"),
+    "rejection.article": _("article of PIPL"),
+    "rejection.detail": _("reason"),
+    "rejection.text": _("What the person is told"),
+    "packages": _("Packages made for you"),
+    "created_at": _("made at"),
+    "expires_at": _("expires at"),
+}
+
+CONSENTS = {
+    "states": _("What it is used for, and what you decided"),
+    "purpose": _("purpose"),
+    "state": _("your decision"),
+    "told": _("what the notice says"),
+    "told.title": _("title"),
+    "told.description": _("why"),
+    "told.methods": _("Methods"),
+    "told.categories": _("what"),
+    "told.methods=collection": _("collection"),
+    "told.methods=storage": _("storage"),
+    "told.methods=use": _("use"),
+    "told.methods=aggregation": _("aggregation"),
+    "told.categories=behaviour": _("behaviour"),
+    "told.categories=device": _("device"),
+    "told.categories=profile": _("profile"),
+    "told.categories=location": _("location"),
+    "told.attributes": _("Profile attributes"),
+    "told.retention_days": _("kept for (days from collection)"),
+    "told.after_retention": _("and then"),
+    "told.recipients": _("shared with"),
+    "told.recipients.name": _("name"),
+    "told.recipients.contact": _("contact"),
+    "told.recipients.purpose": _("why"),
+    "told.recipients.method": _("method"),
+    "told.recipients.categories": _("what"),
+    "notice": _("notice (SHA-256)"),
+    "grant_from": _("recorded since"),
+    "grant_until": _("consent valid until"),
+    "barrier_at": _("nothing recorded before"),
+    "asked_at": _("last asked at"),
+    "restricted": _("stored only, used no further"),
+    "erasure_pending": _("erasure asked for"),
+    "guardian_pending": _("waits for a guardian"),
+    "renewal_required": _("to be asked again"),
+    "records": _("Every decision, as it was recorded"),
+    "record_id": _("record"),
+    "version": _("version"),
+    "act": _("act"),
+    "act=single": _("an act of its own"),
+    "act=bundled": _("with others"),
+    "method": _("method"),
+    "method=dialog": _("dialog"),
+    "method=settings": _("settings page"),
+    "method=portal": _("self-service pages"),
+    "method=offline": _("offline"),
+    "method=import": _("imported"),
+    "locale": _("language"),
+    "age_band": _("age band"),
+    "age_band=under_14": _("under 14"),
+    "age_band=14_17": _("14 to 17"),
+    "age_band=adult": _("adult"),
+    "age_band=unknown": _("unknown"),
+    "turns_14_on": _("turns 14 on"),
+    "occurred_at": _("decided at"),
+    "corrected_at": _("decided at, by our clock"),
+    "received_at": _("received at"),
+    "authorises_from": _("authorises from"),
+    "authorises_until": _("authorises until"),
+    "evidence": _("evidence"),
+}
+
+PROFILE = {
+    "attributes": _("Profile attributes"),
+    "name": _("name"),
+    "value": _("value"),
+    "purpose": _("purpose"),
+    "updated_at": _("as of"),
+}
+
+
+def choices(field: str, of: type[Choices]) -> dict[str, str]:
+    """The labels of a field's coded values."""
+    return {f"{field}={value}": str(label) for value, label in of.choices}
+
+
+def purposes(program_id: int) -> dict[str, str]:
+    """The titles of a mini-program's purposes, in the active language."""
+    rows = Purpose.objects.filter(program_id=program_id).values_list("code", "title")
+    return {f"purpose={code}": localised(title, get_language() or "") for code, title in rows}
+
+
+def requests() -> "Mapping[str, Word]":
+    coded = {**choices("kind", RequestKind), **choices("state", RequestState)}
+    return {**REQUESTS, **coded, **choices("extension", ExtensionReason)}
+
+
+def consents(program_id: int) -> "Mapping[str, Word]":
+    return {**CONSENTS, **choices("state", State), **purposes(program_id)}

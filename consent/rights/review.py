@@ -1,0 +1,173 @@
+"""Requests that an officer decides on: which go to review, and approving, rejecting and extending them.
+
+A request in review is open: its gate is closed and its deadline runs, but its runs have no time and so are never due.
+Each action locks the subject, then the request, so of two at once the first wins and the other is told what it was.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from django.db import transaction
+
+from consent.errors import Conflict, Invalid, NotFound, invalid
+from consent.ledger.audit import audit
+from consent.programs.models import MiniProgram
+from consent.programs.tenancy import tenant
+from consent.records.queries import db_now
+from consent.rights import gate, rejections, runs
+from consent.rights.deadlines import extended
+from consent.rights.holders import holders
+from consent.rights.models import (
+    ExtensionReason,
+    HolderRun,
+    RejectionReason,
+    RequestKind,
+    RequestState,
+    RequestSubject,
+    ReviewRule,
+    RunStatus,
+    SubjectRequest,
+)
+from consent.vault.identities import Vault
+from consent.vault.models import Subject
+
+REVIEWABLE = (RequestKind.ERASURE,)
+MOST_WORKING_DAYS = 15
+"""An extension is no longer than the deadline itself, and is given once."""
+LONGEST_TEXT = 2_000
+
+_DECIDED = {
+    RequestState.APPROVED: ("already_approved", "the request has been approved meanwhile"),
+    RequestState.IN_PROGRESS: ("already_approved", "the request has been approved meanwhile"),
+    RequestState.REJECTED: ("already_rejected", "the request has been rejected meanwhile"),
+    RequestState.WITHDRAWN: ("taken_back", "the data subject has taken the request back meanwhile"),
+}
+
+
+def set_review(*, program_id: int, kind: str, on: bool, by: str) -> bool:
+    """Have an officer decide on requests of this kind filed from now on, or no longer; answers whether that changed.
+
+    What is in review stays there. Raises Invalid `kind_not_reviewable`.
+    """
+    if kind not in REVIEWABLE:
+        raise Invalid("kind_not_reviewable", f"only these can be reviewed for now: {', '.join(REVIEWABLE)}")
+    with tenant(program_id):
+        if on:
+            _, changed = ReviewRule.objects.get_or_create(program_id=program_id, kind=kind)
+        else:
+            changed = ReviewRule.objects.filter(program_id=program_id, kind=kind).delete()[0] > 0
+        if changed:
+            audit(
+                program_id=program_id,
+                actor=by,
+                action="review.switched_on" if on else "review.switched_off",
+                target=f"program:{program_id}",
+                details={"kind": kind},
+            )
+    return changed
+
+
+def reviewed_kinds(program_id: int) -> list[str]:
+    """The kinds that go to review. Within the mini-program's tenant."""
+    return list(ReviewRule.objects.filter(program_id=program_id).order_by("kind").values_list("kind", flat=True))
+
+
+def approve(*, program_id: int, request_id: uuid.UUID, by: str, on_approved: Callable[[uuid.UUID], object]) -> None:
+    """Have the request carried out: now, or once it may no longer be taken back.
+
+    `on_approved` is called after the commit with a request that is due at once. Raises NotFound; Conflict
+    `already_approved`, `already_rejected`, `taken_back`, `not_in_review`.
+    """
+    with _deciding(program_id, request_id) as (request, _subject):
+        now = db_now()
+        due = max(request.undo_until or now, now)
+        HolderRun.objects.filter(request=request, status=RunStatus.PENDING).update(not_before=due)
+        SubjectRequest.objects.filter(id=request.id).update(state=RequestState.APPROVED)
+        runs.audited(request, "approved", by=by, day_only=request.kind == RequestKind.ERASURE)
+        if due == now:
+            transaction.on_commit(partial(on_approved, request.id), robust=True)
+
+
+def reject(
+    *, vault: Vault, program_id: int, request_id: uuid.UUID, reason: RejectionReason, text: str, by: str
+) -> None:
+    """Refuse the request with a reason and words for the person, and open an erasure's gate again from now on.
+
+    Data that a law keeps, or that cannot be erased, become restricted instead (PIPL 47). Raises Invalid
+    `text_missing`, `text_too_long`; NotFound; Conflict as `approve`, and `nobody_known`.
+    """
+    written = _checked(text)
+    with gate.reopening(program_id, request_id), _deciding(program_id, request_id) as (request, subject):
+        if subject is None:
+            raise Conflict("nobody_known", "nothing is held about this person: approve the request, and it completes")
+        sealed = rejections.seal_text(vault, request, subject, written)
+        RequestSubject.objects.filter(subject=subject, request_id=request.id).update(rejection=sealed)
+        runs.end_runs(request, RunStatus.CANCELLED)
+        if rejections.GROUNDS[reason].restricts:
+            for holder in holders():
+                holder.restrict(subject=subject, restricted=True, now=db_now())
+        if subject.erasure_pending and request.kind == RequestKind.ERASURE:
+            gate.reopen_after_erasure(subject)
+        runs.close(request, RequestState.REJECTED, by=by, rejection=reason.value)
+
+
+def extend(*, program_id: int, request_id: uuid.UUID, working_days: int, reason: ExtensionReason, by: str) -> None:
+    """Put the deadline off, once and before it is over.
+
+    Raises Invalid `extension_out_of_bounds`; NotFound; Conflict `request_closed`, `already_extended`, `overdue`.
+    """
+    if not 1 <= working_days <= MOST_WORKING_DAYS:
+        raise invalid(
+            "extension_out_of_bounds", f"a deadline moves by 1 to {MOST_WORKING_DAYS} working days", "/working_days"
+        )
+    with tenant(program_id):
+        request, _subject = _locked(program_id, request_id)
+        if request.closed_at is not None:
+            raise Conflict("request_closed", "the request is closed: its deadline is met or over")
+        if request.extended_from is not None:
+            raise Conflict("already_extended", "the deadline was moved before; it moves once")
+        if db_now() >= request.due_at:
+            raise Conflict("overdue", "the deadline is over: it could have been moved before")
+        zone = MiniProgram.objects.get(id=program_id).zone
+        SubjectRequest.objects.filter(id=request.id).update(
+            due_at=extended(request.due_at, working_days, zone=zone),
+            extended_from=request.due_at,
+            extension=reason,
+        )
+        day_only = request.kind == RequestKind.ERASURE
+        runs.audited(
+            request, "extended", by=by, day_only=day_only, extension=reason.value, working_days=str(working_days)
+        )
+
+
+@contextmanager
+def _deciding(program_id: int, request_id: uuid.UUID) -> Iterator[tuple[SubjectRequest, Subject | None]]:
+    """One transaction on a request in review and its subject, both locked. Raises what `approve` does."""
+    with tenant(program_id):
+        request, subject = _locked(program_id, request_id)
+        if request.state != RequestState.IN_REVIEW:
+            code, detail = _DECIDED.get(
+                RequestState(request.state), ("not_in_review", "the request is not in review, or no longer")
+            )
+            raise Conflict(code, detail)
+        yield request, subject
+
+
+def _locked(program_id: int, request_id: uuid.UUID) -> tuple[SubjectRequest, Subject | None]:
+    subject = runs.locked_subject(program_id, request_id)
+    rows = SubjectRequest.objects.select_for_update(no_key=True)
+    request = rows.filter(id=request_id, program_id=program_id).first()
+    if request is None:
+        raise NotFound("not_found", "this mini-program has no request with this id")
+    return request, subject
+
+
+def _checked(text: str) -> str:
+    written = text.strip()
+    if not written:
+        raise invalid("text_missing", "say to the person why the request is rejected", "/text")
+    if len(written) > LONGEST_TEXT:
+        raise invalid("text_too_long", f"the text has {LONGEST_TEXT} characters at most", "/text")
+    return written

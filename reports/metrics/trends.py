@@ -1,0 +1,219 @@
+"""trends: how often something happened, by how many subjects, and how much of it, interval by interval.
+
+Asked: `from`, `to`, `interval` (day, week, month; weeks and months touched count whole), and
+- `event`: a name of the catalogue; left out, any event. `property`: one of its numbers.
+- a breakdown by one field, or a filter on one; never both, nor two, in threshold mode: `event`, `scene`, `page`, a field
+  of the common context (os, app_version, device_level, network, channel), or `properties.NAME`, a boolean property of the
+  event or one with an enum.
+- `compare`: `previous`, the same number of intervals before, in the table `previous`.
+An event lies in the interval of its `corrected_at`. Whose events: reports.metrics.standing.
+
+Per interval, and per value of the breakdown (None where the event has none):
+- `events`, distinct `subjects`, `events_per_subject`. Subjects are never summed over intervals or values.
+- of a property: `known`, events that have it as a number; `sum`, `mean`, `p90` over these.
+Without a breakdown every interval is there, also where nothing happened; with one, the values that occur.
+
+For the gate a cell rests on the interval's, or the value's, subjects; those of a property on the subjects who have it and
+apart on those with events that do not have it. Values with fewer than k subjects in an interval are `value_other` there.
+A filter is answered from the breakdown's rows. The p90: reports.privacy.bins, from NUMBERS.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, NamedTuple, Self
+
+from django.db import connection
+from pyroaring import BitMap64
+
+from consent.errors import invalid
+from reports.metrics.bands import NUMBERS, bin_of, number_of
+from reports.metrics.calendar import DAY, KEYS, Interval, day_start, intervals, period, utc_days
+from reports.metrics.registry import Question, metric
+from reports.metrics.standing import EVENTS
+from reports.privacy.bins import filled, quantiles
+from reports.privacy.figures import Count, Dimension, Distinct, Figure, Figures, Known, PerSubject, Row, Value
+from tracking.ingest.parse import MAX_SKEW
+from tracking.ingest.screen import CONTEXT
+from tracking.models import EventType
+
+PROPERTY = "properties."
+FIELDS = {"event": "t.name", "scene": "e.scene", "page": "e.page_id::text"} | {
+    name: f"e.context ->> '{name}'" for name in CONTEXT
+}
+"""Field -> SQL of its value; of a page, its id."""
+
+DEFINITION = (
+    "Events by the local day, week (from Monday) or month of their corrected_at; weeks and months touched count whole. "
+    "subjects: distinct, never summed. known: events that have the property as a number; sum, mean, p90: over these. p90 "
+    "is interpolated within fixed bins that hold k subjects each; p90_bin are the bin's edges, between which the true "
+    "value lies (null: open). Values with fewer than k subjects in an interval are one row, value_other; a filter tells "
+    "what the breakdown's rows tell. previous: the same number of intervals before. Only subjects whose consent and data "
+    "stand at as_of are counted: who withdrew (withdrawn_subjects), was erased or is restricted is missing. closed "
+    "false: not over for 48 h, all values are one row, and figures may still change."
+)
+
+# A subject's events of an interval, value and bin are counted first, so that each shard counts its own.
+TRENDS = """
+    WITH counted AS (
+        SELECT e.subject_id, {value} AS value, {number} AS number,
+               width_bucket(e.corrected_at, %(edges)s::timestamptz[]) AS place
+        FROM {events} AND e.corrected_at >= %(begins)s AND e.corrected_at < %(ends)s
+         AND (%(type)s::bigint IS NULL OR e.type_id = %(type)s::bigint)
+    ),
+    of_subject AS (
+        SELECT place, value, {bin} AS bin, subject_id, count(*) AS events, sum(number) AS total
+        FROM counted GROUP BY 1, 2, 3, 4
+    )
+    SELECT place, {shown}, bin, sum(events)::bigint, coalesce(sum(total), 0), array_agg(o.subject_id)
+    FROM of_subject o {named} GROUP BY 1, 2, 3
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Trends:
+    """What is asked beside dates and interval. `only`: the values that a filter on `field` lets through."""
+
+    event: str | None = None
+    property: str | None = None
+    field: str | None = None
+    only: frozenset[str] | None = None
+    compare: bool = False
+
+
+class Alike(NamedTuple):
+    """Events whose property lies in one bin (None: they do not have it); `total` is its sum."""
+
+    bin: int | None
+    events: int
+    total: Decimal
+    subjects: BitMap64
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """Events of an interval and some values."""
+
+    alike: tuple[Alike, ...]
+    measured: bool
+
+    @property
+    def subjects(self) -> BitMap64:
+        return _who(self.alike)
+
+    def __add__(self, other: Self) -> "Happened":
+        return Happened(self.alike + other.alike, self.measured)
+
+    def figures(self) -> dict[str, Figure]:
+        subjects, events = self.subjects, sum(one.events for one in self.alike)
+        figures: dict[str, Figure] = {
+            "events": Count(events, subjects=subjects),
+            "subjects": Distinct(subjects),
+            "events_per_subject": PerSubject(events, subjects),
+        }
+        return figures | self._of_property() if self.measured else figures
+
+    def _of_property(self) -> dict[str, Figure]:
+        having = [one for one in self.alike if one.bin is not None]
+        rests = _who(having), _who(one for one in self.alike if one.bin is None)
+        known, total = sum(one.events for one in having), float(sum(one.total for one in having))
+        return {
+            "known": Known(known, *rests),
+            "sum": Known(total, *rests),
+            "mean": Known(total / known if known else None, *rests),
+            **quantiles(NUMBERS, filled((one.bin, one.events, one.subjects) for one in having), p90=0.9),
+        }
+
+
+@metric("trends", definition=DEFINITION)
+def trends(question: Question) -> Figures:
+    """Under the tenant's transaction. Raises Invalid `unknown_event`, `unknown_property`, `unknown_field`."""
+    asked = question.options if isinstance(question.options, Trends) else Trends()
+    parts = intervals(question.first, question.last, question.interval)
+    earlier = _before(parts, question.interval) if asked.compare else []
+    found = _counted(question, asked, earlier + parts)
+    lines = [_line(question, asked, part, found[n]) for n, part in enumerate(earlier + parts, start=1)]
+    tables = {"data": lines[len(earlier) :]}
+    return Figures(tables | {"previous": lines[: len(earlier)]} if asked.compare else tables)
+
+
+def _line(
+    question: Question, asked: Trends, part: tuple[date, date], found: Mapping[Value, list[Alike]]
+) -> Row | Dimension:
+    of = period(*part, question.zone)
+    keys = {KEYS[question.interval]: part[0].isoformat()}
+    measured = asked.property is not None
+    if asked.field is None:
+        return Row(of, keys, Happened(tuple(found.get(None, ())), measured).figures())
+    values = {*found, *(asked.only or ())}
+    tallies = {value: Happened(tuple(found.get(value, ())), measured) for value in values}
+    return Dimension(of, "value", tallies, keys=keys, only=asked.only)
+
+
+def _before(parts: list[tuple[date, date]], by: Interval) -> list[tuple[date, date]]:
+    """As many intervals, ending where these begin."""
+    earlier: list[tuple[date, date]] = []
+    for _ in parts:
+        last = (earlier or parts)[0][0] - DAY
+        earlier = intervals(last, last, by) + earlier
+    return earlier
+
+
+def _counted(
+    question: Question, asked: Trends, parts: list[tuple[date, date]]
+) -> Mapping[int, Mapping[Value, list[Alike]]]:
+    """Place of the interval, from 1 -> value -> its events."""
+    type_id = _type(question.program_id, asked)
+    whole = period(parts[0][0], parts[-1][1], question.zone)
+    pages = asked.field == "page"
+    statement = TRENDS.format(
+        events=EVENTS,
+        value=FIELDS.get(asked.field or "", "e.properties ->> %(field)s::text" if asked.field else "NULL::text"),
+        number=number_of("%(property)s::text") if asked.property else "NULL::numeric",
+        bin=bin_of("number", "numbers"),
+        shown="p.path" if pages else "value",
+        named="LEFT JOIN page p ON p.id = value::bigint" if pages else "",
+    )
+    parameters: dict[str, Any] = {
+        "program": question.program_id,
+        "edges": [day_start(day, question.zone) for day in (*(first for first, _ in parts), parts[-1][1] + DAY)],
+        "begins": whole.begins,
+        "ends": whole.ends,
+        "days": utc_days(whole, skew=MAX_SKEW),
+        "type": type_id,
+        "field": (asked.field or "").removeprefix(PROPERTY),
+        "property": asked.property,
+        "numbers": list(NUMBERS),
+    }
+    found: dict[int, dict[Value, list[Alike]]] = defaultdict(lambda: defaultdict(list))
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        for place, value, place_of_bin, events, total, subjects in cursor.fetchall():
+            found[place][value].append(Alike(place_of_bin, events, total, BitMap64(subjects)))
+    return found
+
+
+def _type(program_id: int, asked: Trends) -> int | None:
+    """The event type's id, None for any; the property and the field are declared."""
+    declared: Mapping[str, Mapping[str, Any]] = {}
+    type_id = None
+    if asked.event is not None:
+        row = EventType.objects.filter(program_id=program_id, name=asked.event).first()
+        if row is None:
+            raise invalid("unknown_event", "name an event of the catalogue, or leave it out for any", "/event")
+        type_id, declared = row.pk, row.properties
+    if asked.property is not None and declared.get(asked.property, {}).get("type") not in ("integer", "number"):
+        detail = "name a property of the event that is declared as an integer or a number"
+        raise invalid("unknown_property", detail, "/property")
+    if asked.field is not None and asked.field not in FIELDS:
+        found = declared.get(asked.field.removeprefix(PROPERTY), {}) if asked.field.startswith(PROPERTY) else {}
+        if found.get("type") != "boolean" and not found.get("enum"):
+            detail = f"fields are {', '.join(sorted(FIELDS))}, and {PROPERTY}NAME for a boolean or enum of the event"
+            raise invalid("unknown_field", detail, "/breakdown" if asked.only is None else "/filters/0/field")
+    return type_id
+
+
+def _who(alike: Iterable[Alike]) -> BitMap64:
+    return BitMap64().union(*(one.subjects for one in alike))

@@ -1,0 +1,343 @@
+"""The report `pages`, worked out by hand and compared with the slow count; and what the gate makes of it."""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reports.api.answers import PagesAnswered
+from reports.metrics.bands import DWELL_S, LOAD_BANDS, LOAD_MS
+from reports.privacy.threshold import Released
+from tests.reports import oracle_pages
+from tests.reports.events import History, Seen, local
+from tests.reports.test_activity_oracle import AUTUMN, SHAPES, ZONES, histories
+
+Histories = Callable[..., History]
+NOON = local("2025-10-05 12:00:00")
+DAY = "2025-10-05"
+
+
+def view(subject: str, page: str | None, after: float, name: str = "page_view", **more: Any) -> Seen:
+    """`after` so many seconds from noon, unless `at` is given."""
+    at = more.pop("at", NOON) + timedelta(seconds=after)
+    return Seen(subject, at, name=name, page=page, **more)
+
+
+def leave(subject: str, page: str, after: float, **properties: Any) -> Seen:
+    return view(subject, page, after, "page_leave", properties=properties)
+
+
+def tap(subject: str, page: str, after: float, element: str = "buy") -> Seen:
+    return view(subject, page, after, "tap", properties={"element": element})
+
+
+def told(history: History, first: str = DAY, last: str = DAY, **asked: Any) -> Released:
+    return history.ask(first, last, metric="pages", **asked)
+
+
+def rows(released: Released, *names: str, table: str = "data") -> dict[Any, list[Any]]:
+    """Row's page, or page and value in a table of details -> some cells."""
+    return {_key(row.keys): [row.cells[name].value for name in names] for row in released.tables[table]}
+
+
+def _key(keys: Mapping[str, Any]) -> Any:
+    found = tuple("other" if keys[f"{name}_other"] else keys[name] for name in keys if not name.endswith("_other"))
+    return found if len(found) > 1 else found[0]
+
+
+def test_views_entries_exits_and_bounces(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add(view("ann", "home", 0), view("ann", "item", 10), view("ann", "home", 40))
+    shanghai.add(view("bob", "item", 0))  # bounced
+    shanghai.add(view("cem", "item", 0), tap("cem", "item", 5))  # one view, but did something
+    shanghai.add(view("dee", None, 0), view("dee", "home", 1))
+    shanghai.add(view("eve", "home", 0, "launch"))  # no view
+    released = told(shanghai)
+    assert rows(released, "views", "subjects", "share", "entries", "exits", "exit_rate", "bounce_rate") == {
+        None: [1, 1, round(1 / 7, 4), 1, 0, 0, 0],
+        "home": [3, 2, round(3 / 7, 4), 1, 2, round(2 / 3, 4), 0],
+        "item": [3, 3, round(3 / 7, 4), 2, 2, round(2 / 3, 4), 0.5],
+    }
+    assert {name: cell.value for name, cell in released.totals.items()} == {
+        "views": 7,
+        "subjects": 4,
+        "withdrawn_subjects": 0,
+    }
+
+
+def test_a_page_without_an_entry_has_no_bounce_rate(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add(view("ann", "home", 0), view("ann", "item", 10))
+    cells = {row.keys["page"]: row.cells["bounce_rate"] for row in told(shanghai).tables["data"]}
+    assert [(cells[page].value, str(cells[page].status)) for page in ("home", "item")] == [
+        (0, "ok"),
+        (None, "not_observable"),
+    ]
+
+
+def test_dwell_is_the_clients_or_the_gap_and_never_both(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add(view("ann", "home", 0, dwell_ms=4000), view("ann", "home", 10), view("ann", "item", 34))
+    shanghai.add(view("bob", "home", 0, session="s"), view("bob", "item", 1800, session="s"))  # 30:00 is a gap
+    shanghai.add(view("cem", "home", 0, session="s"), view("cem", "item", 1800.000001, session="s"))  # and this unknown
+    shanghai.add(view("dee", "home", 0), view("dee", "home", 3, "page_leave", dwell_ms=2000))
+    assert rows(told(shanghai), "views", "dwell_client_known", "dwell_client_mean_s", "dwell_gap_known", "dwell_gap_mean_s") == {
+        "home": [5, 2, 3, 2, 912],
+        "item": [3, 0, None, 0, None],
+    }  # fmt: skip
+    quantiles = rows(told(shanghai), "dwell_client_median_s", "dwell_client_median_s_bin", "dwell_gap_p90_s_bin")
+    assert quantiles["home"] == [3, (2, 3), (1800, 3600)]
+
+
+def test_a_page_leave_belongs_to_the_last_view_of_its_page(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add(
+        leave("ann", "home", -1, scroll_depth=99, load_ms=99),  # before any view of it
+        view("ann", "home", 0),
+        view("ann", "item", 5),
+        leave("ann", "home", 5, scroll_depth=0.5, load_ms=400),  # the view is shown before the page below is left
+        leave("ann", "home", 6, scroll_depth=0.25),  # the largest counts
+        view("ann", "home", 20),
+        leave("ann", "home", 20, scroll_depth=1, load_ms=1000),
+        leave("ann", "item", 21, scroll_depth="deep", load_ms=True),  # no number
+    )
+    released = told(shanghai)
+    assert rows(released, "scroll_depth_mean", "load_p50_ms_bin", "load_p90_ms_bin") == {
+        "home": [0.75, (400, 500), (1000, 1250)],
+        "item": [None, None, None],
+    }
+    assert rows(released, "views", "exit_rate", table="load_bands") == {
+        ("home", "0-500"): [1, 0],
+        ("home", "1000-2000"): [1, 1],
+        ("item", None): [1, 0],
+    }
+
+
+def test_taps_by_element(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add(view("ann", "item", 0), tap("ann", "item", 1), tap("ann", "item", 2), tap("ann", "item", 3, "like"))
+    shanghai.add(view("bob", "item", 0), tap("bob", "item", 1), view("bob", "item", 2, "order"))
+    shanghai.add(tap("bob", "other page", 2))
+    released = told(shanghai)
+    assert rows(released, "interactions_per_view") == {"item": [2.5], "other page": [None]}
+    assert rows(released, "interactions", "subjects", table="elements") == {
+        ("item", None): [1, 1],
+        ("item", "buy"): [3, 2],
+        ("item", "like"): [1, 1],
+    }
+
+
+@pytest.mark.parametrize(
+    ("zone", "midnight"),
+    [
+        ("Asia/Shanghai", "2025-10-04 16:00:00"),
+        ("Asia/Tehran", "2025-10-04 20:30:00"),
+        ("America/New_York", "2025-10-05 04:00:00"),  # EDT
+    ],
+)
+def test_a_session_over_midnight_is_whole_on_its_first_day(history: Histories, zone: str, midnight: str) -> None:
+    there = history(zone)
+    at = local(midnight, "UTC")
+    there.add(view("ann", "home", -1, at=at), view("ann", "item", 600, at=at), view("bob", "item", 0, at=at))
+    assert rows(told(there, "2025-10-04", "2025-10-04"), "views", "entries", "exits") == {
+        "home": [1, 1, 0],
+        "item": [1, 0, 1],
+    }
+    assert rows(told(there), "views", "entries", "bounce_rate") == {"item": [1, 1, 1]}
+
+
+@pytest.mark.parametrize(("day", "hours"), [("2025-03-09", 23), ("2025-11-02", 25)])
+def test_the_days_on_which_clocks_change(history: Histories, day: str, hours: int) -> None:
+    york = history("America/New_York")
+    midnight = local(f"{day} 00:00:00", "America/New_York").astimezone(UTC)
+    ends = midnight + timedelta(hours=hours)
+    york.add(view("ann", "p", -1, at=midnight), view("bob", "p", 0, at=midnight))
+    york.add(view("cem", "p", -1, at=ends), view("dee", "p", 0, at=ends))
+    assert rows(told(york, day, day), "views") == {"p": [2]}
+
+
+def test_a_late_event_counts_where_it_happened_and_a_future_range_is_not_observable(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add(view("ann", "home", 0), view("ann", "item", 60))
+    shanghai.owner.execute("UPDATE event SET received_at = received_at + interval '6 days'")
+    assert rows(told(shanghai), "views") == {"home": [1], "item": [1]}
+    early = told(shanghai, as_of=local("2025-10-04 12:00:00"))
+    assert str(early.totals["views"].status) == "not_observable"
+    assert {str(cell.status) for row in early.tables["data"] for cell in row.cells.values()} == {"not_observable"}
+
+
+def test_bands_end_where_bins_do() -> None:
+    assert {edge for edge, _ in LOAD_BANDS} <= set(LOAD_MS)
+
+
+# --- the gate ---
+
+
+def crowd(first: int, last: int, page: str, *after: Callable[[str], Seen]) -> list[Seen]:
+    return [one for n in range(first, last) for one in (view(f"s{n}", page, 0), *(make(f"s{n}") for make in after))]
+
+
+def on_to(page: str) -> Callable[[str], Seen]:
+    return lambda subject: view(subject, page, 60)
+
+
+def test_small_pages_are_told_together(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add_all(crowd(0, 20, "home") + crowd(20, 40, "home", on_to("item")))
+    shanghai.add_all(crowd(40, 46, "diary/of-ann") + crowd(46, 52, "diary/of-bob"))
+    released = told(shanghai, k=10)
+    assert rows(released, "views", "subjects") == {"home": [40, 40], "item": [20, 20], "other": [12, 12]}
+    assert rows(released, "exits", "exit_rate") == {"home": [None] * 2, "item": [None] * 2, "other": [None] * 2}
+    assert [released.totals[name].value for name in ("views", "subjects")] == [72, 52]
+    assert rows(told(shanghai, k=10, as_of=local("2025-10-07 23:59:59")), "views") == {"other": [72]}, "not closed"
+
+
+def test_dwell_known_of_few_is_not_told(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add_all(crowd(0, 20, "home", on_to("item")) + crowd(20, 40, "home"))
+    shanghai.add_all([view("s40", "home", 0, dwell_ms=3000)])
+    names = ("dwell_client_known", "dwell_client_mean_s", "dwell_gap_known", "dwell_gap_median_s_bin")
+    assert rows(told(shanghai, k=10), *names)["home"] == [None, None, None, (60, 90)]
+    shanghai.add_all([view(f"s{n}", "home", 0, dwell_ms=3000) for n in range(41, 50)])
+    assert rows(told(shanghai, k=10), *names)["home"] == [10, 3, 20, (60, 90)]
+
+
+# --- over HTTP ---
+
+
+def test_the_answer_over_http(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add_all(crowd(0, 12, "=home", on_to("item")) + crowd(12, 24, "=home"))
+    shanghai.add_all([tap(f"s{n}", "=home", 1) for n in range(12, 24)])
+    body = {"from": DAY, "to": DAY}
+    response = shanghai.program.post("reports/pages", body)
+    assert response.status_code == 200, response.content
+    answer = response.json()
+    assert [answer["views"], answer["subjects"]] == [36, 24]
+    assert [(row["page"], row["page_other"], row["views"]) for row in answer["data"]] == [
+        ("=home", False, 24),
+        ("item", False, 12),
+    ]
+    assert answer["data"][0]["dwell_gap_median_s_bin"] == [60, 90]
+    assert answer["elements"][0] | {"status": None} == {
+        "page": "=home",
+        "page_other": False,
+        "element": "buy",
+        "element_other": False,
+        "interactions": 12,
+        "subjects": 12,
+        "closed": True,
+        "status": None,
+    }
+    msgspec.json.decode(response.content, type=PagesAnswered, strict=True)
+    assert set(answer) == set(PagesAnswered.__struct_fields__)
+    written = shanghai.program.post("reports/pages", body, Accept="text/csv")
+    first, second = csv.DictReader(io.StringIO(written.content.decode(), newline=""))
+    assert [first[name] for name in ("page", "page_other", "views", "views_status", "dwell_gap_median_s_bin")] == [
+        "'=home",
+        "false",
+        "24",
+        "ok",
+        "60-90",
+    ]
+    assert (second["page"], second["closed"]) == ("item", "true")
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ({"interval": "day"}, "interval_unavailable"),
+        ({"filters": [{"field": "os", "op": "eq", "value": "x"}]}, "filters_unavailable"),
+        ({"breakdown": "os"}, "breakdown_unavailable"),
+        ({"privacy": "dp"}, "privacy_unavailable"),
+    ],
+)
+def test_what_is_not_there_is_refused(history: Histories, more: dict[str, Any], code: str) -> None:
+    response = history().program.post("reports/pages", {"from": DAY, "to": DAY} | more)
+    assert (response.status_code, response.json()["code"]) == (422, code)
+
+
+# --- the slow count ---
+
+QUANTILES = {
+    "dwell_client": (DWELL_S, "dwell_client_median_s", "dwell_client_p90_s"),
+    "dwell_gap": (DWELL_S, "dwell_gap_median_s", "dwell_gap_p90_s"),
+    "load": (LOAD_MS, "load_p50_ms", "load_p90_ms"),
+}
+
+
+def reported(history: History, first: date, last: date) -> dict[Any, dict[str, Any]]:
+    released = told(history, first.isoformat(), last.isoformat())
+    found = {
+        row.keys["page"]: {name: cell.value for name, cell in row.cells.items()} for row in released.tables["data"]
+    }
+    for row in found.values():
+        row |= {"elements": {}, "load_bands": {}}
+    for table, names in (("elements", ("interactions", "subjects")), ("load_bands", ("views", "exit_rate"))):
+        for (page, value), cells in rows(released, *names, table=table).items():
+            found[page][table][value] = tuple(cells)
+    return found
+
+
+def compare(found: dict[Any, dict[str, Any]], slow: dict[Any, dict[str, Any]]) -> None:
+    """All equal, and each exact quantile in the bin that is told."""
+    assert found.keys() == slow.keys()
+    for page, row in slow.items():
+        own = found[page]
+        for source, (edges, *names) in QUANTILES.items():
+            values = row.pop(source)
+            for name, q in zip(names, (0.5, 0.9), strict=True):
+                value, edge = own.pop(name), own.pop(f"{name}_bin")
+                if not values:
+                    assert (value, edge) == (None, None)
+                    continue
+                exact = min(max(values[math.ceil(round(q * len(values), 9)) - 1], edges[0]), edges[-1] - 0.001)
+                assert edge[0] <= exact < edge[1] and edge[0] <= value <= edge[1]
+        assert own == row, page
+
+
+DETAILS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "page": st.sampled_from(["home", "item"]),
+        "dwell_ms": st.sampled_from([0, 999, 1000, 86_400_000]),
+        "properties": st.fixed_dictionaries(
+            {},
+            optional={
+                "scroll_depth": st.sampled_from([0, 0.5, 1]),
+                "load_ms": st.sampled_from([-1, 0, 499, 500, 100_000]),
+                "element": st.sampled_from(["buy", "like"]),
+            },
+        ),
+    },
+)
+
+
+@pytest.mark.parametrize(("zone", "around"), [*ZONES.items(), ("America/New_York", AUTUMN)])
+def test_any_history(history: Histories, zone: str, around: datetime) -> None:
+    there = history(zone)
+    types = st.sampled_from(["page_view", "page_view", "page_leave", "launch", "hide", "tap", "order"])
+
+    @settings(SHAPES, max_examples=40)
+    @given(data=st.data())
+    def compared(data: st.DataObject) -> None:
+        bare = data.draw(histories(around))
+        kinds = data.draw(st.lists(st.tuples(types, DETAILS), min_size=5, max_size=12))
+        seen = []
+        for n, one in enumerate(bare):
+            name, more = kinds[n % len(kinds)]
+            seen.append(Seen(one.subject, one.at, one.session, one.skew, name=name, event_id=f"e{n:05}", **more))
+        first = around.date() + timedelta(days=data.draw(st.integers(-5, 3)))
+        last = first + timedelta(days=data.draw(st.integers(0, 9)))
+        there.clear()
+        there.add_all(seen)
+        compare(reported(there, first, last), oracle_pages.pages(seen, zone, first, last))
+
+    compared()

@@ -1,0 +1,192 @@
+"""Counts what became of a batch's events, and on how many subjects that rests: by hour, type and answer, never by whom.
+
+A counter (IngestCount) holds no name, value, identifier or subject. So that a report can tell whether k people are
+behind a figure, each process remembers in memory, until the local day is over, up to MAX_SUBJECTS subjects of each cell
+and writes how many they are. That is a lower bound: other processes have seen others, and a subject that the service
+does not know counts once however many kinds of identifiers it is named by.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+from consent.programs.tenancy import role, tenant
+from consent.statements import ask
+from tracking.codes import RETRY
+from tracking.ingest.gate import Candidate
+from tracking.ingest.outcome import Outcome
+from tracking.ingest.parse import Batch, Read
+from tracking.ingest.screen import Compiled
+from tracking.models import SLOTS, UNKNOWN_TYPE, Answer, IngestCount
+
+CLOSES_AFTER = timedelta(hours=48)
+"""How long after its end a local day's figures are still open: what comes later is late."""
+
+MAX_SUBJECTS = 128
+MAX_CELLS = 5_000
+"""What one process remembers at most: some 100 MB."""
+
+Cell = tuple[int, str, str]
+"""(event type's id, answer, code of a refusal or empty)"""
+Who = tuple[str, int]
+"""A subject: ("", its id), or, unknown to the service, a kind of identifier and a hash that holds in this process."""
+
+_UPSERT = """
+    INSERT INTO ingest_count
+        (program_id, hour, type_id, answer, code, slot, events, day_subjects)
+    SELECT %s, %s, type_id, answer, code, %s, events, day_subjects
+    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::int[])
+        AS counted(type_id, answer, code, events, day_subjects)
+    ORDER BY type_id, answer, code
+    ON CONFLICT (program_id, hour, type_id, answer, code, slot) DO UPDATE
+        SET events = ingest_count.events + excluded.events,
+            day_subjects = greatest(ingest_count.day_subjects, excluded.day_subjects)
+"""
+
+
+@dataclass(slots=True)
+class Tally:
+    events: int = 0
+    subjects: set[Who] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Day:
+    """The local day a mini-program's subjects are remembered for."""
+
+    day: date
+    cells: dict[Cell, set[Who]] = field(default_factory=dict)
+
+
+_days: dict[int, _Day] = {}
+"""By mini-program. In memory only; a process that ends forgets, and the bounds it has written stay true."""
+
+
+class Counting:
+    """One batch, ready to be counted whatever becomes of it. `zone`: the mini-program's."""
+
+    def __init__(
+        self,
+        program_id: int,
+        zone: ZoneInfo,
+        received_at: datetime,
+        batch: Batch,
+        types: Mapping[str, Compiled],
+        candidates: Iterable[Candidate],
+    ) -> None:
+        closed = closed_before(received_at, zone)
+        self._program_id = program_id
+        self._hour = local_hour(received_at, zone)
+        self._day = received_at.astimezone(zone).date()
+        self._types = {name: event_type.id for name, event_type in types.items()}
+        self._read = batch.read
+        self._late = {item.place for item in candidates if item.corrected_at < closed}
+        self._known = {item.place: item.subject_id for item in candidates}
+
+    def write(self, outcome: Outcome) -> dict[Cell, Tally]:
+        """Add to the counters; the last statement of the batch's transaction. `remember` the answer once it has committed.
+
+        Rows go in the order of their keys, so that two batches wait for each other and never deadlock.
+        """
+        tallies = self._tallied(outcome)
+        if tallies:
+            cells = list(tallies)
+            columns = [list(column) for column in zip(*cells, strict=True)]
+            events = [tallies[cell].events for cell in cells]
+            bounds = [self._at_least(cell, tallies[cell].subjects) for cell in cells]
+            ask(_UPSERT, [self._program_id, self._hour, slot(), *columns, events, bounds])
+        return tallies
+
+    def remember(self, tallies: Mapping[Cell, Tally]) -> None:
+        """Only after the commit: who was rolled back with a batch has not been counted."""
+        known = _day(self._program_id, self._day).cells
+        for cell, tally in tallies.items():
+            if cell not in known and sum(len(day.cells) for day in list(_days.values())) >= MAX_CELLS:
+                _days.clear()
+                return
+            subjects = known.setdefault(cell, set())
+            if bound(subjects) < MAX_SUBJECTS:
+                subjects.update(islice(tally.subjects - subjects, MAX_SUBJECTS))
+
+    def _tallied(self, outcome: Outcome) -> dict[Cell, Tally]:
+        tallies: dict[Cell, Tally] = {}
+        for place, answer, code in self._answers(outcome):
+            read = self._read[place]
+            cell = (UNKNOWN_TYPE if read is None else self._types.get(read.sent.name, UNKNOWN_TYPE), answer, code)
+            if (tally := tallies.get(cell)) is None:
+                tally = tallies[cell] = Tally()
+            tally.events += 1
+            if (subject_id := self._known.get(place)) is not None:
+                tally.subjects.add(("", subject_id))
+            elif read is not None:
+                tally.subjects.add(_named(read))
+        return tallies
+
+    def _answers(self, outcome: Outcome) -> Iterator[tuple[int, str, str]]:
+        """Those that are final: what is to be sent again is counted when it comes again."""
+        for place in range(len(self._read)):
+            refusal = outcome.refused.get(place)
+            if refusal is None:
+                stored = Answer.LATE if place in self._late else Answer.ACCEPTED
+                yield place, (stored if outcome.stored[place] else Answer.DUPLICATE).value, ""
+            elif refusal.code not in RETRY:
+                yield place, Answer.REFUSED.value, refusal.code
+
+    def _at_least(self, cell: Cell, subjects: set[Who]) -> int:
+        known = _day(self._program_id, self._day).cells.get(cell, set())
+        found = bound(known)
+        return found if found == MAX_SUBJECTS else bound(known | subjects)
+
+
+def forget_counters(program_id: int, *, before: datetime) -> int:
+    """Delete the counters of hours that began before; answers how many rows. Needs the worker's login."""
+    with tenant(program_id), role("zq_erase"):
+        return IngestCount.objects.filter(program_id=program_id, hour__lt=before).delete()[0]
+
+
+def slot() -> int:
+    """This process's own on a machine, as good as; where two share one, their batches queue for its rows."""
+    return os.getpid() % SLOTS
+
+
+def bound(subjects: Iterable[Who]) -> int:
+    """How many people these are at least: one may be named by several kinds, and no two by the same of one kind."""
+    # A copy, since another thread may be adding to them.
+    kinds = Counter(kind for kind, _ in tuple(subjects))
+    return min(max(kinds.values(), default=0), MAX_SUBJECTS)
+
+
+def local_hour(moment: datetime, zone: ZoneInfo) -> datetime:
+    """The instant at which the zone's clock last showed a full hour.
+
+    So no hour lies in two local days, in zones of half and quarter hours either.
+    """
+    local = moment.astimezone(zone)
+    return moment - timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+
+
+def closed_before(moment: datetime, zone: ZoneInfo) -> datetime:
+    """The midnight before which all local days are closed: they ended CLOSES_AFTER or more before the moment."""
+    open_since = (moment - CLOSES_AFTER).astimezone(zone).date()
+    return datetime.combine(open_since, time.min, tzinfo=zone).astimezone(UTC)
+
+
+def _named(read: Read) -> Who:
+    """By the first of the kinds it is named by. Python's hash is keyed anew in each process and leads back to nothing."""
+    kind, value = read.named[0]
+    return kind, hash(value)
+
+
+def _day(program_id: int, day: date) -> _Day:
+    """What is remembered for the day; at its beginning everybody of days before is forgotten, of all mini-programs."""
+    found = _days.get(program_id)
+    if found is None or found.day != day:
+        # Zones are a day apart at most.
+        for other in [key for key, of in list(_days.items()) if of.day < day - timedelta(days=1)]:
+            _days.pop(other, None)
+        found = _days[program_id] = _Day(day)
+    return found
