@@ -33,8 +33,8 @@ class Answer:
 def ask(statement: str, parameters: Sequence[object] = ()) -> Answer:
     """Send a statement; outside `together` it is answered at once."""
     with connection.wrap_database_errors:
-        cursor = connection.connection.cursor(binary=True)
-        cursor.execute(statement, parameters)
+        cursor = psycopg.Cursor(connection.connection)
+        cursor.execute(statement, parameters, binary=True)
     return Answer(cursor)
 
 

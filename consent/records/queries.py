@@ -40,11 +40,6 @@ def db_now() -> datetime:
     return now
 
 
-def ask_clock() -> Answer:
-    """The same within `together`."""
-    return ask(_CLOCK)
-
-
 def coverage(program_id: int) -> dict[tuple[int, int], Coverage]:
     """(purpose id, notice id) -> Coverage, for every published version."""
     return _covered(ask(_COVERAGE, [program_id]))
@@ -70,7 +65,7 @@ class AskedGrants:
     def __init__(self, program_id: int, subject_ids: list[int], purpose_ids: list[int]) -> None:
         self._grants = ask(_LOCK, [subject_ids, purpose_ids])
         # By a statement of its own, after the lock: inside the locking SELECT it would be early.
-        self._now = ask_clock()
+        self._now = ask(_CLOCK)
         self._coverage = ask(_COVERAGE, [program_id])
 
     def grants(self) -> dict[tuple[int, int], Grant]:

@@ -10,7 +10,6 @@ from psycopg import errors as pg
 
 from consent.errors import Forbidden
 from consent.programs.tenancy import set_tenant, tenant
-from consent.records.queries import ask_clock
 from consent.statements import ask, together
 from consent.vault.identities import AskedSubjects, Vault
 from tracking.ingest import screen, write
@@ -116,20 +115,18 @@ class _Attempt:
 
     def _screen(self) -> tuple[Counting, datetime]:
         """Finds the candidates; answers the time of receipt too."""
-        names = list({read.named for read in self._batch.read if read is not None})
+        reads = [read for read in self._batch.read if read is not None]
+        names = list({read.named for read in reads})
         with together():
             set_tenant(self._program_id)
-            ask("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
-            clock = ask_clock()
-            types = screen.ask_catalogue(self._program_id)
+            clock = ask("SELECT clock_timestamp(), set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
+            types = screen.ask_catalogue(self._program_id, {read.sent.name for read in reads})
             subjects = AskedSubjects(self._vault, self._program_id, names)
         received_at: datetime = clock.rows()[0][0]
         catalogue, found = screen.catalogue(types), dict(zip(names, subjects.found(), strict=True))
         old = self._limits.historical if self._batch.historical else self._limits.late
         times = Times(received_at, self._batch.sent_at, received_at - old)
-        for read in self._batch.read:
-            if read is None:
-                continue
+        for read in reads:
             screened = _screened(read, catalogue.get(read.sent.name), found[read.named], times)
             if isinstance(screened, Refusal):
                 self._outcome.refused[read.place] = screened

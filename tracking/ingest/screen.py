@@ -42,7 +42,7 @@ class Compiled:
 
 _TYPES = """
     SELECT t.name, t.id, t.version, t.status = 'active' AND p.active
-    FROM event_type t JOIN purpose p ON p.id = t.purpose_id WHERE t.program_id = %s
+    FROM event_type t JOIN purpose p ON p.id = t.purpose_id WHERE t.program_id = %s AND t.name = ANY(%s)
 """
 _CATEGORIES = """
     SELECT t.id, t.categories
@@ -51,12 +51,12 @@ _CATEGORIES = """
 """
 
 
-def ask_catalogue(program_id: int) -> Answer:
-    return ask(_TYPES, [program_id])
+def ask_catalogue(program_id: int, names: Collection[str]) -> Answer:
+    return ask(_TYPES, [program_id, list(names)])
 
 
 def catalogue(asked: Answer) -> dict[str, Compiled]:
-    """Name -> type. Types are compiled once per version; their and their purposes' status is read each time."""
+    """Name -> type, of those asked for that are declared. Types are compiled once per version; their and their purposes' status is read each time."""
     return {name: _compiled(type_id, version, active) for name, type_id, version, active in asked.rows()}
 
 

@@ -12,7 +12,6 @@ from django.db import connection
 from consent.programs.tenancy import role
 from consent.statements import Answer, ask
 from tracking.ingest.gate import Authorised
-from tracking.models import Page
 
 _COLUMNS = (
     "subject_id, consent_record_id, type_id, page_id, occurred_at, corrected_at, received_at, day, dwell_ms, event_id,"
@@ -85,6 +84,7 @@ _pages: dict[tuple[int, str], int] = {}
 """Shared pages only: no erasure deletes those, so their ids hold for ever."""
 _MAX_PAGES = 100_000
 
+_KNOWN_PAGES = "SELECT path, id, subject_id FROM page WHERE program_id = %s AND path = ANY(%s)"
 # Waits for whoever creates, shares or erases the same page, and then has a row that nobody deletes before our commit.
 _NAME_PAGES = """
     INSERT INTO page (program_id, path, subject_id)
@@ -109,8 +109,7 @@ def page_ids(program_id: int, events: Sequence[Authorised]) -> tuple[dict[str, i
     found = {path: _pages[program_id, path] for path in visitors if (program_id, path) in _pages}
     unknown = [path for path in visitors if path not in found]
     lasting: dict[str, int] = {}
-    rows = Page.objects.filter(program_id=program_id, path__in=unknown) if unknown else Page.objects.none()
-    for path, page_id, subject_id in rows.values_list("path", "id", "subject_id"):
+    for path, page_id, subject_id in ask(_KNOWN_PAGES, [program_id, unknown]).rows() if unknown else ():
         if subject_id is None:
             lasting[path] = page_id
         elif visitors[path] == {subject_id}:
@@ -118,10 +117,8 @@ def page_ids(program_id: int, events: Sequence[Authorised]) -> tuple[dict[str, i
     # In order of their paths, as with the days.
     if missing := sorted(visitors.keys() - found.keys() - lasting.keys()):
         owners = [next(iter(visitors[path])) if len(visitors[path]) == 1 else None for path in missing]
-        with connection.cursor() as cursor:
-            cursor.execute(_NAME_PAGES, [program_id, missing, owners])
-            for path, page_id, subject_id in cursor.fetchall():
-                (lasting if subject_id is None else found)[path] = page_id
+        for path, page_id, subject_id in ask(_NAME_PAGES, [program_id, missing, owners]).rows():
+            (lasting if subject_id is None else found)[path] = page_id
     return found | lasting, lasting
 
 
