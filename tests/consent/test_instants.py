@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import psycopg
 
 from consent.notices.actions import publish_notice
-from consent.records.grants import Coverage, Grant, of_state
+from consent.records.grants import AuthorisingRecord, Coverage, Grant, of_state
 from consent.records.models import ConsentState
 from tests.cast import Program, example_notice, now
 from tests.consent.acts import code
@@ -81,3 +81,19 @@ def test_a_grant_has_ended_at_the_instant_of_its_end_and_begun_at_that_of_its_be
     assert grant.covers(at, at + 60 * SECOND, at)
     assert not grant.covers(at, at + 61 * SECOND, at)
     assert not grant.covers(at - SECOND, at, at) and not grant.covers(at, at - SECOND, at)
+
+
+def test_a_grant_that_ends_at_the_instant_at_which_the_next_record_begins_is_unbroken() -> None:
+    at, told = now(), Coverage(frozenset(), None)
+    state = ConsentState(subject_id=1, purpose_id=1, state="given", record_id=1, notice_id=1, pending=[2])
+    grant = replace(of_state(state), record_from=at - 9 * SECOND, grant_from=at - 9 * SECOND)
+    waiting = {2: AuthorisingRecord(1, 1, 2, 2, at, None)}
+    for end, lapse in ((at, None), (None, at)):
+        standing = replace(grant, grant_until=end)
+        covered = {(1, 1): Coverage(frozenset(), lapse), (1, 2): told}
+        after = standing.at(at, waiting, covered)
+        assert (after.state, after.grant_from, after.record_id) == ("renewed", grant.grant_from, 2)
+    broken = replace(grant, grant_until=at - SECOND, barrier_at=at + SECOND)
+    after = broken.at(at, waiting, {(1, 1): told, (1, 2): told})
+    assert (after.state, after.grant_from) == ("given", at + SECOND), "nothing reaches back over a barrier"
+    assert broken.at(at - SECOND, waiting, {}).record_id == 1

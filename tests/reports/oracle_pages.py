@@ -6,6 +6,7 @@ Medians and p90 are answered exactly; the report's bins are checked to hold them
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from math import fsum
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -81,12 +82,12 @@ def _row(views: list[View], touches: list[Seen], of: int) -> dict[str, Any]:
         "exit_rate": _ratio(sum(view.exit for view in views), len(views), 4),
         "bounce_rate": _ratio(sum(view.bounced for view in entries), len(entries), 4),
         "dwell_client_known": len(client),
-        "dwell_client_mean_s": _ratio(sum(client), len(client), 3),
+        "dwell_client_mean_s": _ratio(fsum(client), len(client), 3),
         "dwell_client": sorted(client),
         "dwell_gap_known": len(gaps),
-        "dwell_gap_mean_s": _ratio(sum(gaps), len(gaps), 3),
+        "dwell_gap_mean_s": _ratio(fsum(gaps), len(gaps), 3),
         "dwell_gap": sorted(gaps),
-        "scroll_depth_mean": _ratio(sum(scrolls), len(scrolls), 3),
+        "scroll_depth_mean": _ratio(fsum(scrolls), len(scrolls), 3),
         "interactions_per_view": _ratio(len(touches), len(views), 3),
         "load": sorted(max(view.load) for view in views if view.load),
         "elements": _elements(touches) if views else {},

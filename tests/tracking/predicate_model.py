@@ -82,11 +82,15 @@ class Sent:
 
 @dataclass(frozen=True)
 class Age:
-    """What an act tells of the subject's age, and whether a guardian stands by it."""
+    """What an act tells of the subject's age, and whether a guardian stands by it.
+
+    `birthday`: the one known then; `told`: it is known by this act.
+    """
 
     under_14: bool = False
     guardian: bool = False
     birthday: datetime | None = None
+    told: bool = False
 
 
 class Answer(Enum):
@@ -140,7 +144,8 @@ class Model:
         under_14 = age.under_14 or (subject in self.minors and not turned)
         for held in self.subjects.setdefault(subject, {}).values():
             held.unguarded |= under_14 and subject not in self.minors
-            held.consents = [_until_14(consent, age.birthday) for consent in held.consents]
+            if age.told:
+                held.consents = [_until_14(consent, age.birthday) for consent in held.consents]
         (self.minors.add if under_14 else self.minors.discard)(subject)
 
     def decided(self, subject: str, purpose: str, decision: str, consent: Consent, age: Age) -> None:

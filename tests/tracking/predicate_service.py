@@ -111,17 +111,22 @@ class Service:
         assume(now() - began < SLOW)
         return response
 
-    def received(self, record_id: str) -> datetime:
-        return self._time("SELECT received_at FROM consent_record WHERE record_id = %s", record_id)
+    def times(self, record_id: str) -> tuple[datetime, datetime]:
+        """When a record was received, and its corrected time."""
+        received, corrected = self._row(
+            "SELECT received_at, corrected_at FROM consent_record WHERE record_id = %s", record_id
+        )
+        return received + self.ahead, corrected + self.ahead
 
     def reopened(self, pseudonym: str) -> datetime:
-        return self._time("SELECT barrier_at FROM subject WHERE pseudonym = %s", pseudonym)
+        (barrier,) = self._row("SELECT barrier_at FROM subject WHERE pseudonym = %s", pseudonym)
+        reopened: datetime = barrier + self.ahead
+        return reopened
 
-    def _time(self, query: str, of: str) -> datetime:
+    def _row(self, query: str, of: str) -> tuple[Any, ...]:
         row = self.owner.execute(query, [of]).fetchone()
         assert row is not None
-        found: datetime = row[0]
-        return found + self.ahead
+        return row
 
     def record_of(self, event_id: str, day: date) -> str:
         row = self.owner.execute(
