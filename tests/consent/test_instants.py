@@ -89,11 +89,11 @@ def test_a_grant_that_ends_at_the_instant_at_which_the_next_record_begins_is_unb
     grant = replace(of_state(state), record_from=at - 9 * SECOND, grant_from=at - 9 * SECOND)
     waiting = {2: AuthorisingRecord(1, 1, 2, 2, at, None)}
     for end, lapse in ((at, None), (None, at)):
-        standing = replace(grant, grant_until=end)
+        standing = grant._replace(grant_until=end)
         covered = {(1, 1): Coverage(frozenset(), lapse), (1, 2): told}
         after = standing.at(at, waiting, covered)
         assert (after.state, after.grant_from, after.record_id) == ("renewed", grant.grant_from, 2)
-    broken = replace(grant, grant_until=at - SECOND, barrier_at=at + SECOND)
+    broken = grant._replace(grant_until=at - SECOND, barrier_at=at + SECOND)
     after = broken.at(at, waiting, {(1, 1): told, (1, 2): told})
     assert (after.state, after.grant_from) == ("given", at + SECOND), "nothing reaches back over a barrier"
     assert broken.at(at - SECOND, waiting, {}).record_id == 1
