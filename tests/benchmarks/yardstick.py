@@ -84,5 +84,6 @@ class Events(APIView):
 
 
 urlpatterns = [path("api/v1/events", Events.as_view()), path("healthz", lambda request: HttpResponse())]
+settings.MIDDLEWARE = ["django.middleware.security.SecurityMiddleware", "django.middleware.common.CommonMiddleware"]
 settings.ROOT_URLCONF = "tests.benchmarks.yardstick"
 application = get_wsgi_application()

@@ -86,7 +86,7 @@ def test_a_grant_has_ended_at_the_instant_of_its_end_and_begun_at_that_of_its_be
 def test_a_grant_that_ends_at_the_instant_at_which_the_next_record_begins_is_unbroken() -> None:
     at, told = now(), Coverage(frozenset(), None)
     state = ConsentState(subject_id=1, purpose_id=1, state="given", record_id=1, notice_id=1, pending=[2])
-    grant = replace(of_state(state), record_from=at - 9 * SECOND, grant_from=at - 9 * SECOND)
+    grant = of_state(state)._replace(record_from=at - 9 * SECOND, grant_from=at - 9 * SECOND)
     waiting = {2: AuthorisingRecord(1, 1, 2, 2, at, None)}
     for end, lapse in ((at, None), (None, at)):
         standing = grant._replace(grant_until=end)
