@@ -103,6 +103,7 @@ ROLE = env.choice(
     about="Which database login this process works as: the application's, the worker's, or the owner's (to migrate)",
 )
 _POSTGRESQL = ("postgresql", "postgres")
+LOCK_TIMEOUT_MS = 5_000
 DATABASE_URLS = {
     "application": env.url(
         "DATABASE_URL", "postgresql:///zhiqing", schemes=_POSTGRESQL, about="PostgreSQL as the application's login"
@@ -122,6 +123,9 @@ def _connection(role: str) -> dict[str, Any]:
     connection["CONN_HEALTH_CHECKS"] = True
     connection.setdefault("OPTIONS", {})
     connection["OPTIONS"] |= {"connect_timeout": 10, "server_side_binding": True}
+    if role == "owner":
+        # A migration that waits for a lock makes everybody wait behind it: let it fail, to be run again.
+        connection["OPTIONS"].setdefault("options", f"-c lock_timeout={LOCK_TIMEOUT_MS}")
     return connection
 
 

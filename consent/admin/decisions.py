@@ -146,6 +146,7 @@ DECISIONS = (
     ),
 )
 
+_NOT_DONE = _("It could not be done; nothing was changed.")
 _REFUSED = {
     "already_approved": _("It has been approved meanwhile; nothing was changed."),
     "already_rejected": _("It has been rejected meanwhile; nothing was changed."),
@@ -217,7 +218,7 @@ class Decided(Owned):
         try:
             decision.act(request, asked, given)
         except (Conflict, NotFound) as problem:
-            messages.warning(request, str(_REFUSED[problem.code]))
+            messages.warning(request, str(_REFUSED.get(problem.code, _NOT_DONE)))
         else:
             messages.success(request, str(decision.done))
         return redirect(reverse("admin:consent_subjectrequest_change", args=[asked.pk]))

@@ -101,7 +101,12 @@ class Grant(NamedTuple):
         )
 
     def at(self, moment: datetime, waiting: Waiting, covered: Covered) -> "Grant":
-        """The grant once the pending records whose time has come by a moment are in force, one after the other."""
+        """The grant once the pending records whose time has come by a moment are in force, one after the other.
+
+        None of a consent that has ended: while a release is rolled out, a process of the one before leaves them there.
+        """
+        if self.state not in AUTHORISING:
+            return replace(self, pending=[])
         grant = self
         for place, record_id in enumerate(self.pending):
             record = waiting[record_id]

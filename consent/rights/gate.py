@@ -14,8 +14,11 @@ from consent.programs.tenancy import tenant
 from consent.records.intents import announce, retract
 from consent.records.models import ConsentState, WithdrawalIntent
 from consent.records.queries import db_now
-from consent.rights.models import RequestKind, RequestSubject
+from consent.rights.models import RequestKind, RequestState, RequestSubject, SubjectRequest
 from consent.vault.models import Subject
+
+REOPENING = (RequestState.IN_REVIEW, RequestState.APPROVED, RequestState.FAILED)
+"""States from which an erasure may be taken back or rejected."""
 
 
 def lock(subject_id: int) -> datetime:
@@ -44,10 +47,12 @@ def reopen_after_erasure(subject: Subject) -> None:
 def reopening(program_id: int, request_id: uuid.UUID) -> Iterator[None]:
     """Announce, before the block waits for locks, that an erasure's gate opens again: refused batches starve it else.
 
-    The intents are gone after the block, whatever came of it.
+    Not for an erasure that is being carried out or is closed, whose gate stays as it is: its holders would count the
+    intents. They are gone after the block, whatever came of it.
     """
     with tenant(program_id):
-        about = RequestSubject.objects.filter(request_id=request_id, program_id=program_id, kind=RequestKind.ERASURE)
+        request = SubjectRequest.objects.filter(id=request_id, program_id=program_id, state__in=REOPENING)
+        about = RequestSubject.objects.filter(request_id__in=request.values("id"), kind=RequestKind.ERASURE)
         pending = Subject.objects.filter(id__in=about.values("subject_id"), erasure_pending=True)
         subject_id = pending.values_list("id", flat=True).first()
         if subject_id is not None:

@@ -9,10 +9,13 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from consent.notices.document import LOCALES
+from consent.notices.models import Notice
 from consent.programs.tenancy import role
 from consent.records import profile
 from consent.records.actions import evidence_cell
+from consent.records.grants import Grant
 from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, WithdrawalIntent
+from consent.records.queries import coverage, db_now, standing
 from consent.rights import content, gate, own_words, packages, rectification, rejections
 from consent.rights.holders import LAST_STAGE, Changes, Erased, PersonalDataHolder, Row
 from consent.rights.models import Package, PackagePart, RequestSubject, SubjectRequest
@@ -70,8 +73,13 @@ class ConsentHolder(PersonalDataHolder):
         return own_words.consents(program_id)
 
     def export(self, *, vault: Vault, subject: Subject) -> Iterator[Row]:
-        for state in ConsentState.objects.filter(subject=subject).select_related("purpose", "notice"):
-            yield "states", _state(state)
+        states = list(ConsentState.objects.filter(subject=subject).select_related("purpose"))
+        grants = standing(states, coverage(subject.program_id), db_now())
+        notices = Notice.objects.in_bulk({grant.notice_id for grant in grants.values() if grant.notice_id is not None})
+        for state in states:
+            grant = grants[state.purpose_id]
+            notice = notices[grant.notice_id] if grant.notice_id is not None else None
+            yield "states", _state(state, grant, notice)
         data_key, last = vault.data_key(subject.program_id, subject.id), 0
         rows = ConsentRecord.objects.filter(subject=subject).select_related("purpose", "notice").order_by("id")
         while page := list(rows.filter(id__gt=last)[:PAGE]):
@@ -202,23 +210,23 @@ def _deleted(rows: QuerySet[Any]) -> int:
     return rows.delete()[0]
 
 
-def _state(state: ConsentState) -> dict[str, Any]:
+def _state(state: ConsentState, grant: Grant, notice: Notice | None) -> dict[str, Any]:
+    """`grant`: the state as it stands now, once what was pending has come into force; `notice`: the one it rests on."""
+    code = state.purpose.code
     return {
-        "purpose": state.purpose.code,
-        "state": state.state,
-        "notice": state.notice.sha256 if state.notice else None,
-        "told": {locale: _told(state, locale) for locale in LOCALES} if state.notice else None,
-        **_fields(
-            state, "grant_from", "grant_until", "barrier_at", "asked_at", "restricted", "erasure_pending",
-            "guardian_pending", "renewal_required",
-        ),
-    }  # fmt: skip
+        "purpose": code,
+        "state": grant.state,
+        "notice": notice.sha256 if notice else None,
+        "told": {locale: _told(notice, code, locale) for locale in LOCALES} if notice else None,
+        **_fields(grant, "grant_from", "grant_until", "barrier_at"),
+        "asked_at": state.asked_at,
+        **_fields(grant, "restricted", "erasure_pending", "guardian_pending", "renewal_required"),
+    }
 
 
-def _told(state: ConsentState, locale: str) -> dict[str, Any] | None:
+def _told(notice: Notice, code: str, locale: str) -> dict[str, Any] | None:
     """What the notice told of the purpose in one language: why, what, how long, and who else gets it (PIPL 17, 23)."""
-    purposes = state.notice.body["purposes"] if state.notice else []
-    told = next((purpose for purpose in purposes if purpose["code"] == state.purpose.code), None)
+    told = next((purpose for purpose in notice.body["purposes"] if purpose["code"] == code), None)
     if told is None:
         return None
     others = [

@@ -196,12 +196,15 @@ class _Page:
         word = self._words.get(f"{path}={value}")
         if word is not None:
             return f'<data value="{escape(value)}">{escape(word)}</data>'
-        if path.endswith(TIMES) and path in self._words:
-            try:
-                moment = datetime.fromisoformat(value)
-            except ValueError:
-                moment = None
-            if moment is not None and moment.tzinfo is not None:
-                local = f"{moment.astimezone(self._zone):%Y-%m-%d %H:%M:%S}"
-                return f'<time datetime="{escape(value)}">{local}</time>'
+        local = self._local(value) if path.endswith(TIMES) and path in self._words else None
+        if local is not None:
+            return f'<time datetime="{escape(value)}">{local}</time>'
         return f"<bdi>{escape(value)}</bdi>"
+
+    def _local(self, value: str) -> str | None:
+        """The mini-program's time of a moment; None for what is none, or not on the calendar there."""
+        try:
+            moment = datetime.fromisoformat(value)
+            return None if moment.tzinfo is None else f"{moment.astimezone(self._zone):%Y-%m-%d %H:%M:%S}"
+        except (ValueError, OverflowError):
+            return None

@@ -14,7 +14,8 @@ from datetime import UTC, timedelta
 
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, connection
-from django.db.models import F
+from django.db.models import DateTimeField, F
+from django.db.models.functions import Coalesce
 
 from consent.errors import Problem
 from consent.ledger.audit import audit
@@ -256,9 +257,19 @@ def close_without_data(request: SubjectRequest, *, day_only: bool = False) -> No
 
 
 def end_runs(request: SubjectRequest, status: RunStatus) -> None:
-    """What is not finished ends so; a worker on it loses its lease."""
+    """What is not finished ends so; a worker on it loses its lease.
+
+    Only a request in review has runs without a time, so theirs get one: migration 0005 reverses once none is in review.
+    """
+    now = db_now()
     unfinished = HolderRun.objects.filter(request=request, status__in=[RunStatus.PENDING, RunStatus.RUNNING])
-    unfinished.update(status=status, lease_until=None, lease_token=None, finished_at=db_now())
+    unfinished.update(
+        status=status,
+        lease_until=None,
+        lease_token=None,
+        finished_at=now,
+        not_before=Coalesce("not_before", now, output_field=DateTimeField()),
+    )
 
 
 def _close_failed(request: SubjectRequest, run: HolderRun) -> None:

@@ -20,8 +20,9 @@ times of one view the largest counts.
 `elements`: interactions and subjects by tapped element of a page (`element` None: not a tap of an element).
 `load_bands`: views and exit rate by load-time band of a page (`band` None: not known).
 
-For the gate a cell rests on the subjects with what it counts, a part or rate also on those with the rest; `_known` on those
-with a dwell time of either kind and those with an unknown one. Medians and p90: reports.privacy.bins.
+For the gate a cell rests on the subjects with what it counts, a part or rate also on those with the rest; `bounce_rate` on
+those who left here without a bounce too, since exits less bounces are they; `_known` on those with a dwell time of either
+kind and those with an unknown one, each split by whether the view was an exit, for the same reason. Medians and p90: reports.privacy.bins.
 """
 
 from collections import defaultdict
@@ -200,6 +201,8 @@ class Heat:
         views, viewers = _number(self.views), _who(self.views)
         entries, exits = _sides(self.views, "entry"), _sides(self.views, "exit")
         bounced = _sides(entries[0], "bounced")
+        # Without an entry everybody is such a block: that no rate is defined would tell of a suppressed 0.
+        told_less = _who(one for one in (exits[0] if entries[0] else self.views) if not one.bounced)
         scrolled = [one for one in self.views if one.scrolled]
         touched = BitMap64().union(*(touched.subjects for _, touched in self.touches))
         return {
@@ -209,7 +212,7 @@ class Heat:
             "entries": PartCount(_number(entries[0]), inside=_who(entries[0]), outside=_who(entries[1])),
             "exits": PartCount(_number(exits[0]), inside=_who(exits[0]), outside=_who(exits[1])),
             "exit_rate": _exits(self.views),
-            "bounce_rate": _rate(*bounced),
+            "bounce_rate": _rate(*bounced, told_less),
             **_dwell(self.views),
             "scroll_depth_mean": Mean(
                 float(sum(one.scroll for one in scrolled)), _number(scrolled), subjects=_who(scrolled)
@@ -288,9 +291,9 @@ def _sides(views: Iterable[Views], flag: str) -> tuple[list[Views], list[Views]]
     return inside, outside
 
 
-def _rate(inside: list[Views], outside: list[Views]) -> Share:
+def _rate(inside: list[Views], outside: list[Views], *further: BitMap64) -> Share:
     part = _number(inside)
-    return Share(part, part + _number(outside), inside=_who(inside), outside=_who(outside))
+    return Share(part, part + _number(outside), *further, inside=_who(inside), outside=_who(outside))
 
 
 def _exits(views: Iterable[Views]) -> Share:
@@ -305,11 +308,12 @@ def _dwell(views: Iterable[Views]) -> dict[str, Figure]:
     by_source: dict[Any, list[Views]] = {"client": [], "gap": [], None: []}
     for one in views:
         by_source[one.source].append(one)
-    rests = [_who(some) for some in by_source.values()]
+    # Exits are told too, and those that are unknown are among them: what is unknown and no exit is a block by itself.
+    rests = [_who(part) for some in by_source.values() for part in _sides(some, "exit")]
     figures: dict[str, Figure] = {}
-    for name, whose in zip(("client", "gap"), rests[:2], strict=True):
+    for name in ("client", "gap"):
         some, of = by_source[name], f"dwell_{name}"
         figures[f"{of}_known"] = Known(_number(some), *rests)
-        figures[f"{of}_mean_s"] = Mean(float(sum(one.dwell for one in some)), _number(some), subjects=whose)
+        figures[f"{of}_mean_s"] = Mean(float(sum(one.dwell for one in some)), _number(some), subjects=_who(some))
         figures |= quantiles(DWELL_S, _filled(some, "dwell_bin"), **{f"{of}_median_s": 0.5, f"{of}_p90_s": 0.9})
     return figures

@@ -6,8 +6,8 @@ Where fewer than k subjects are in a bin, it is merged with its neighbours below
 every bin a figure is made from rests on k subjects.
 
 What is told is the point of the merged bin that the rank q·n falls on, as if the bin's values were spread evenly, and
-beside it the bin's edges. The true quantile lies between these; so the error is their distance at most. The uppermost
-bin, where it had to be merged, is open above (None): its lower edge is told, and the true quantile is no less than that.
+beside it the bin's edges. The true quantile lies between these; so the error is their distance at most. The last bin, and
+the uppermost where it had to be merged, is open above (None): its lower edge is told, and the true quantile is no less.
 An edge next to empty bins is told only where the bin that it bounds has k subjects by itself: otherwise it would say
 where the one highest value lies.
 """
@@ -101,7 +101,7 @@ def merged(edges: Sequence[float], filled: Filled, k: int) -> list[Bin]:
     high, number, subjects = None, 0, BitMap64()
     for place in range(len(edges) - 1, 0, -1):
         here, whose = filled.get(place, (0, BitMap64()))
-        if not subjects and len(whose) >= k:
+        if not subjects and len(whose) >= k and place < len(edges) - 1:
             high = edges[place]
         number, subjects = number + here, subjects | whose
         if len(subjects) >= k:

@@ -11,6 +11,7 @@ A table whose rows are values of a dimension (pages, scenes) comes as a `Dimensi
 before figures are made of them, because a rate, a mean or a quantile cannot be put together from others.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -102,7 +103,7 @@ class Known(Figure):
     apart = True
 
     def __init__(self, number: float | None, *rests: Subjects) -> None:
-        super().__init__(None if number is None else round(number, 3), *rests)
+        super().__init__(None if number is None else _rounded(number), *rests)
 
 
 class Sum(Figure):
@@ -113,12 +114,15 @@ class Sum(Figure):
 
 
 class Share(Figure):
-    """part / whole, to four places. `inside`: the subjects with something in the part; `outside`: in the rest."""
+    """part / whole, to four places. `inside`: the subjects with something in the part; `outside`: in the rest.
+
+    `further`: those with what another told count less the part would tell.
+    """
 
     __slots__ = ()
 
-    def __init__(self, part: int, whole: int, *, inside: Subjects, outside: Subjects) -> None:
-        super().__init__(round(part / whole, 4) if whole else None, inside, outside)
+    def __init__(self, part: int, whole: int, *further: Subjects, inside: Subjects, outside: Subjects) -> None:
+        super().__init__(round(part / whole, 4) if whole else None, inside, outside, *further)
 
 
 class Mean(Figure):
@@ -127,7 +131,7 @@ class Mean(Figure):
     __slots__ = ()
 
     def __init__(self, total: float, number: int, *, subjects: Subjects) -> None:
-        super().__init__(round(total / number, 3) if number else None, subjects)
+        super().__init__(_rounded(total / number) if number else None, subjects)
 
 
 class PerSubject(Figure):
@@ -139,6 +143,11 @@ class PerSubject(Figure):
 
     def __init__(self, total: int, subjects: BitMap64) -> None:
         super().__init__(round(total / len(subjects), 3) if subjects else None, subjects)
+
+
+def _rounded(number: float) -> float | None:
+    """To three places; None where values a client made up add up to more than a number holds: JSON has no infinity."""
+    return round(number, 3) if math.isfinite(number) else None
 
 
 class Period(NamedTuple):

@@ -24,9 +24,11 @@ import psycopg
 import pytest
 import redis
 
+from consent.rights.review import set_review
 from tests.cast import Program, event, now
 from tests.conformance.search import Search
 from tests.conformance.surface import CALLS
+from tests.consent.desk import DECIDES, officer
 from tests.consent.rights import overdue
 from tests.journeys.server import Server, serving
 from tests.stack import ROOT
@@ -214,8 +216,23 @@ def test_no_canary_is_anywhere(
         changes = {"attributes": {"city": canary("city")}, "identifiers": {"external_id": canary("external")}}
         assert backend.ended(backend.request(openid, "rectification", changes=changes)) == "completed"
         assert search.everywhere() == []
+    rejected(backend, canary, openid)
+    assert search.everywhere() == []
     crashed(backend, canary, owner, server, tmp_path, openid)
     assert search.everywhere() == []
+
+
+def rejected(backend: Backend, canary: Canaries, openid: str) -> None:
+    """An officer's words to the person: refused for their length, then taken, read by the backend and on the page."""
+    program = backend.program
+    desk = officer("grace", program, may=DECIDES).enter(program)
+    set_review(program_id=program.id, kind="erasure", on=True, by="test")
+    request_id = backend.request(openid, "erasure")
+    set_review(program_id=program.id, kind="erasure", on=False, by="test")
+    address, words = f"consent/subjectrequest/{request_id}/reject/", canary("words")
+    assert desk.post(address, reason="retention_required", text=words * 1000).status_code == 200
+    assert desk.post(address, reason="identity_not_verified", text=words).status_code == 302
+    assert words in backend.call("GET", f"requests/{request_id}").json()["rejection"]["text"]
 
 
 def crashed(

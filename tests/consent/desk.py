@@ -39,6 +39,8 @@ LISTS = (
     "consent/auditentry",
     "tracking/eventtype",
 )
+# What officers change, each tested by itself.
+CHANGED_LISTS = ("consent/reviewrule",)
 SUPERUSERS_LISTS = (
     "consent/controller",
     "consent/miniprogram",

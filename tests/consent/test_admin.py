@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -14,7 +15,17 @@ from consent.programs.models import MiniProgram, OfficerAssignment
 from consent.rights.models import HolderRun, RunStatus
 from tests import stack
 from tests.cast import Program, now
-from tests.consent.desk import LISTS, PASSWORD, SUPERUSERS_LISTS, Desk, officer, request_row, subject_of, superuser
+from tests.consent.desk import (
+    CHANGED_LISTS,
+    LISTS,
+    PASSWORD,
+    SUPERUSERS_LISTS,
+    Desk,
+    officer,
+    request_row,
+    subject_of,
+    superuser,
+)
 
 CANARY = "oCanary7Kq2xWv9ZtR4mN8sB3"
 TABLES = {
@@ -62,6 +73,12 @@ def test_every_page_names_the_mini_program_and_marks_a_sandbox(program: Program,
             page = desk.get(path).content.decode()
             assert "Corner &amp; Sons" in page
             assert bool(re.search(r">\s*Sandbox\s*<", page)) == marked, path
+
+
+def test_every_model_of_the_admin_is_in_a_list_of_these_tests() -> None:
+    registered = {f"{model._meta.app_label}/{model._meta.model_name}" for model in admin.site._registry}
+    tested = {*LISTS, *CHANGED_LISTS, *SUPERUSERS_LISTS}
+    assert registered == tested, "add the model to one of the lists in tests/consent/desk.py, and test it"
 
 
 @pytest.mark.parametrize("path", [*LISTS, *SUPERUSERS_LISTS])

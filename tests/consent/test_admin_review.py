@@ -8,9 +8,9 @@ from django.test import Client
 
 from consent.rights.review import LONGEST_TEXT, set_review
 from tests.cast import Program, now
+from tests.consent.deciding import TEXT, extend, page, reject
 from tests.consent.desk import DECIDES, PASSWORD, Desk, officer, superuser
 from tests.consent.rights import file, shown
-from tests.consent.test_review import TEXT, extend, page, reject
 
 PAGES = ("approve", "reject", "extend")
 GIVEN: dict[str, dict[str, Any]] = {
@@ -18,11 +18,6 @@ GIVEN: dict[str, dict[str, Any]] = {
     "reject": {"reason": "identity_not_verified", "text": TEXT},
     "extend": {"working_days": 5, "reason": "complex"},
 }
-
-
-@pytest.fixture
-def desk(program: Program) -> Desk:
-    return officer("grace", program, may=DECIDES).enter(program)
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from consent.rights.models import Package
 from consent.rights.packages import PackageExpired
 from consent.rights.review import set_review
 from tests.cast import Program, event, now
+from tests.consent.deciding import reject
 from tests.consent.desk import DECIDES, officer
 from tests.consent.rights import Working, carry_out, file, lively, package_of, subject_of
 from tests.consent.test_packages import _many_events
-from tests.consent.test_review import reject
 
 HOSTILE = '<script>alert(\'x\')</script>" onload="x" <img src=x onerror=y> &amp; </td></table></style>-->'
 EVIDENCE = {"a.b=c": HOSTILE, HOSTILE: {"deep": [1.5, True, {"deeper": HOSTILE}, [], None]}}
@@ -172,6 +172,17 @@ def test_times_are_the_mini_programs(program: Program, as_worker: Working) -> No
     carry_out(program, as_worker, filed)
     local = f"{at + timedelta(hours=8):%Y-%m-%d %H:%M:%S}"
     assert f'<time datetime="{at:%Y-%m-%dT%H:%M:%SZ}">{local}</time>' in page_of(program, filed)
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:30:00Z", "0001-01-01T00:30:00Z"])
+def test_a_moment_at_the_calendars_end_does_not_end_the_page(program: Program, as_worker: Working, moment: str) -> None:
+    """In Shanghai the first would be in the year 10,000."""
+    lively(program)
+    filed = file(program, "access", verification={"method": "sms", "at": moment})
+    carry_out(program, as_worker, filed)
+    text = page_of(program, filed)
+    assert moment in text
+    assert Read(text).open == []
 
 
 def test_a_page_of_many_parts_has_every_event(program: Program, owner: psycopg.Connection, as_worker: Working) -> None:

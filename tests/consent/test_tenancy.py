@@ -8,10 +8,13 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from consent.programs.tenancy import tenant
+from consent.rights.review import set_review
 from tests.cast import Program, event
 
 # The mini-programs themselves, and who may look at which: no tenant's data, and needed before a tenant is known.
 OUTSIDE = {"program", "officer_assignment"}
+# Filled by a worker or for a moment only.
+EMPTY = {"package", "package_part", "withdrawal_intent"}
 
 
 def tenant_tables(owner: psycopg.Connection) -> set[str]:
@@ -28,6 +31,8 @@ def filled(program: Program) -> None:
     program.decide("alice", "given", "personalisation")
     program.call("PUT", "profile", {"subject": {"openid": "alice"}, "attributes": {"city": "x"}})
     program.send(event("alice", "e1", page="pages/a"))
+    program.post("requests", {"subject": {"openid": "alice"}, "kind": "access", "locale": "en"}, Idempotency_Key="k")
+    set_review(program_id=program.id, kind="erasure", on=True, by="test")
 
 
 def seen(table: str, program_id: int | None) -> int:
@@ -47,11 +52,27 @@ def test_every_table_of_a_tenant_has_a_policy_for_all_commands(owner: psycopg.Co
     assert not missing, f"add tenant_policy(…) in a migration for: {', '.join(sorted(missing))}"
 
 
+def test_every_policy_of_a_tenant_reads_and_writes_by_the_setting_alone(owner: psycopg.Connection) -> None:
+    """So that a row of another tenant can be neither seen nor written, in any table."""
+    said = owner.execute(
+        "SELECT DISTINCT pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)"
+        " FROM pg_policy WHERE polname = 'tenant'"
+    ).fetchall()
+    ((sees, writes),) = said
+    assert sees == writes
+    assert "program_id = " in sees and "current_setting('zq.program'::text, true)" in sees and " OR " not in sees
+    others = owner.execute(
+        "SELECT polcmd, polroles::regrole[]::text FROM pg_policy WHERE polname <> 'tenant'"
+    ).fetchall()
+    assert set(others) == {("r", "{zq_ops}")}
+
+
 def test_another_tenants_rows_are_not_there(program: Program, other: Program, owner: psycopg.Connection) -> None:
     filled(program)
     for table in tenant_tables(owner):
         row = owner.execute(f"SELECT count(*) FROM {table} WHERE program_id = %s", [program.id]).fetchone()
         assert row is not None
+        assert row[0] or table in EMPTY, f"add a row of {table} to filled()"
         assert seen(table, program.id) == row[0]
         assert seen(table, None) == 0, table
         ours = owner.execute(f"SELECT count(*) FROM {table} WHERE program_id = %s", [other.id]).fetchone()

@@ -9,6 +9,7 @@ import psycopg
 from consent.notices.actions import publish_notice
 from tests.cast import Program, event, example_notice, now
 from tests.consent.acts import GUARDIAN, code, status
+from tests.consent.rights import Working, carry_out, file, package_of, sections
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -126,3 +127,33 @@ def test_profile_attributes_wait_for_the_version_too(program: Program, owner: ps
     takes_effect(owner, later)
     owner.execute("UPDATE consent_state SET record_from = now(), grant_from = now()")
     assert program.call("PUT", "profile", body).status_code == 200
+
+
+def test_a_package_tells_of_the_version_that_has_come(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    """Nothing has written the state since: what was pending is in force all the same."""
+    later = publish(program, now() + DAY, retention_days=30)
+    program.decide("alice")
+    program.decide("alice", notice=later)
+    takes_effect(owner, later)
+    filed = file(program, "access")
+    carry_out(program, as_worker, filed)
+    (state,) = sections(package_of(program, filed))["states"]
+    assert (state["notice"], state["state"]) == (later, status(program, "alice")["state"])
+    assert state["told"]["en"]["retention_days"] == 30
+
+
+def test_what_was_pending_begins_nothing_where_consent_has_ended(program: Program, owner: psycopg.Connection) -> None:
+    """A process of the release before ends a consent and leaves what is pending, of which it knows nothing."""
+    program.decide("alice")
+    publish(program, material=True)
+    later = publish(program, now() + DAY)
+    program.decide("alice", notice=later)
+    owner.execute(
+        "UPDATE consent_state SET state = 'withdrawn', barrier_at = now(), record_from = NULL, grant_from = NULL,"
+        " grant_until = NULL"
+    )
+    takes_effect(owner, later)
+    assert code(program, "e1") == "consent_withdrawn"
+    assert status(program, "alice")["state"] == "withdrawn"

@@ -21,13 +21,13 @@ DAY = Period(datetime(2025, 10, 4, 16, tzinfo=UTC), datetime(2025, 10, 5, 16, tz
 CLOSED = DAY.ends + timedelta(hours=48)
 ANY = settings(max_examples=150, deadline=None, database=None)
 EDGES = [0, 1, 2, 3, 5, 10, 20, 50, 100]
-VALUES = st.lists(st.tuples(st.integers(0, 30), st.floats(0, 99.9)), min_size=1, max_size=150)
+VALUES = st.lists(st.tuples(st.integers(0, 30), st.floats(0, 150)), min_size=1, max_size=150)
 
 
 def filled(values: list[tuple[int, float]]) -> Filled:
     bins: dict[int, list[int]] = {}
     for subject, value in values:
-        bins.setdefault(bisect.bisect_right(EDGES, value), []).append(subject)
+        bins.setdefault(min(bisect.bisect_right(EDGES, value), len(EDGES) - 1), []).append(subject)
     return {place: (len(subjects), BitMap64(subjects)) for place, subjects in bins.items()}
 
 
@@ -52,6 +52,10 @@ def test_the_highest_value_is_not_told() -> None:
     values = [(n, 2.5) for n in range(20)] + [(99, 60.0)]
     assert quantile(values, 0.9, 10) == (2, (2, None))
     assert quantile(values, 0.9, 1) == (2.945, (2, 3))
+
+
+def test_the_last_bin_is_open() -> None:
+    assert quantile([(n, 500.0) for n in range(12)], 0.5, 10) == (50, (50, None)), "500 lies beyond the last edge"
 
 
 @ANY

@@ -67,13 +67,24 @@ def test_a_number_of_an_event(history: Histories) -> None:
     }
 
 
+def test_a_sum_beyond_all_numbers_is_not_told_as_one(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add(*(paid("ann", 1.7e308) for _ in range(2)))
+    (row,) = told(shanghai, asked=Trends(event="payment", property="amount")).tables["data"]
+    assert [(row.cells[name].value, str(row.cells[name].status)) for name in ("known", "sum", "mean")] == [
+        (2, "ok"),
+        (None, "not_observable"),
+        (None, "not_observable"),
+    ]
+
+
 def test_numbers_below_zero_and_beyond_the_bins(history: Histories) -> None:
     shanghai = history()
     shanghai.add(*(paid("ann", amount) for amount in (-(10**12), -3, -0.001, 0)))
     asked = Trends(event="payment", property="amount")
     assert rows(told(shanghai, asked=asked).tables["data"], "p90_bin") == {DAY: [(0, 0.01)]}
     shanghai.add(*(paid("ann", 10**12) for _ in range(40)))
-    assert rows(told(shanghai, asked=asked).tables["data"], "p90_bin") == {DAY: [(8e8, 1e9)]}
+    assert rows(told(shanghai, asked=asked).tables["data"], "p90_bin") == {DAY: [(8e8, None)]}
 
 
 @pytest.mark.parametrize(
