@@ -106,7 +106,7 @@ class Grant(NamedTuple):
         None of a consent that has ended: while a release is rolled out, a process of the one before leaves them there.
         """
         if self.state not in AUTHORISING:
-            return replace(self, pending=[])
+            return self._replace(pending=[])
         grant = self
         for place, record_id in enumerate(self.pending):
             record = waiting[record_id]

@@ -87,7 +87,7 @@ def world(var: Path, *, subjects: int, days: int) -> Iterator[World]:
     """A fresh database on servers that write through to the disk. `days`: partitions before today's."""
     with embedded.services(var) as services:
         environment = {**os.environ, **services.environment, "VAR": str(var.resolve())}
-        environment |= {"ZHIQING_SECRET_KEY": secrets.token_urlsafe(50)}
+        environment |= {"ZHIQING_SECRET_KEY": secrets.token_urlsafe(50), "ZHIQING_TLS": "0"}
         environment.pop("ZHIQING_SECRET_KEY_FILE", None)
         environment |= _fresh_database(environment["DATABASE_OWNER_URL"], environment)
         for step in (["create_roles"], ["create_keyring"], ["migrate", "--verbosity=0"]):
