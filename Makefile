@@ -25,7 +25,7 @@ LOCK := uv pip compile pyproject.toml --universal --fork-strategy fewest --pytho
 STATIC := VAR=var/none ZHIQING_ROLE=application ZHIQING_SECRET_KEY=for-static-checks-only-never-a-secret-of-any-server \
 	DATABASE_URL='postgresql://none@/none?host=/nonexistent'
 
-.PHONY: help demo test serve check test-long lock clean
+.PHONY: help demo test serve check test-long bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -51,6 +51,9 @@ check: .venv/.dev ## lint, types, import contracts, Django's checks, missing mig
 
 test-long: .venv/.dev ## run the tests marked long, which make test leaves out
 	@$(PY) -m pytest -m long $(ARGS)
+
+bench: .venv/.dev ## measure ingest beside PostgreSQL alone, on this machine; ARGS=--help tells the options
+	@$(PY) -m tests.benchmarks $(ARGS)
 
 lock: ## renew the lock files with uv; ARGS=--upgrade takes newer releases
 	@command -v uv >/dev/null || { echo "error: make lock needs uv on PATH: python3 -m pip install uv" >&2; exit 1; }

@@ -1,6 +1,6 @@
 """Partitions of the event table: one a day, ahead of time and on demand."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from datetime import date, datetime, timedelta
 
 from django.db import connection, transaction
@@ -21,6 +21,11 @@ def ensure_days(days: Iterable[date]) -> int:
         made = int(cursor.fetchone()[0])
     _known.update(missing)
     return made
+
+
+def known_days() -> Set[date]:
+    """The days for which this process has seen a partition."""
+    return _known
 
 
 def attached_days() -> list[date]:

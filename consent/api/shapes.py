@@ -12,7 +12,7 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
-class SubjectNamed(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+class SubjectNamed(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """Who it is about: one or more kinds of identifier of one person."""
 
     openid: IdentifierText | None = None
@@ -21,6 +21,8 @@ class SubjectNamed(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     subject_id: UUID | None = None
 
     def identifiers(self) -> dict[str, str]:
+        if self.unionid is None and self.external_id is None and self.subject_id is None and self.openid is not None:
+            return {"openid": self.openid}
         return {kind: str(value) for kind in self.__struct_fields__ if (value := getattr(self, kind)) is not None}
 
 

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 from django.db import connection, transaction
 
+from consent.statements import ask
+
 
 @contextmanager
 def tenant(program_id: int) -> Iterator[None]:
@@ -13,6 +15,11 @@ def tenant(program_id: int) -> Iterator[None]:
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('zq.program', %s, true)", [str(program_id)])
         yield
+
+
+def set_tenant(program_id: int) -> None:
+    """The same within a transaction that is open already, as one of its statements."""
+    ask("SELECT set_config('zq.program', %s, true)", [str(program_id)])
 
 
 @contextmanager
@@ -38,3 +45,8 @@ def without_tenant() -> Iterator[None]:
         yield
         with connection.cursor() as cursor:
             cursor.execute("RESET ROLE")
+
+
+def leave_tenant() -> None:
+    """The same for the rest of a transaction that is open already, as one of its statements."""
+    ask("SET LOCAL ROLE zq_ops")

@@ -1,8 +1,9 @@
 """What a consent state allows at an instant: the predicate's part (b) and (c), in one place for the gate and the status call."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
 
 from consent.records.models import AUTHORISING, ConsentState, State
 
@@ -46,9 +47,8 @@ Waiting = Mapping[int, AuthorisingRecord]
 """The records that grants hold as pending, by id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A consent state as read under its lock."""
+class Grant(NamedTuple):
+    """A consent state as read under its lock: a tuple, since a batch reads a thousand."""
 
     subject_id: int
     purpose_id: int
@@ -106,26 +106,25 @@ class Grant:
         None of a consent that has ended: while a release is rolled out, a process of the one before leaves them there.
         """
         if self.state not in AUTHORISING:
-            return replace(self, pending=[])
+            return self._replace(pending=[])
         grant = self
         for place, record_id in enumerate(self.pending):
             record = waiting[record_id]
             if record.since > moment:
-                return replace(grant, pending=self.pending[place:])
+                return grant._replace(pending=self.pending[place:])
             # A version published since may have superseded the record's before it took effect.
             if not covered[record.purpose_id, record.notice_id].lapsed(record.since):
                 grant = grant.followed_by(record, covered, record.since)
-        return replace(grant, pending=[])
+        return grant._replace(pending=[])
 
     def followed_by(self, record: AuthorisingRecord, covered: Covered, moment: datetime) -> "Grant":
         """The grant with a record that comes into force at a moment: unbroken if it stands then, else begun anew."""
         anew = self.begun_by(record)
-        return replace(anew, state=State.RENEWED, grant_from=self.grant_from) if self._stands(covered, moment) else anew
+        return anew._replace(state=State.RENEWED, grant_from=self.grant_from) if self._stands(covered, moment) else anew
 
     def begun_by(self, record: AuthorisingRecord) -> "Grant":
         """A grant that begins with a record, and reaches back over no barrier."""
-        return replace(
-            self,
+        return self._replace(
             state=State.GIVEN,
             record_id=record.record_id,
             notice_id=record.notice_id,
@@ -153,7 +152,7 @@ def until_14(until: datetime | None, consented_at: datetime, turns_14_on: date |
     return birthday if until is None else min(until, birthday)
 
 
-FIELDS = tuple(Grant.__dataclass_fields__)
+FIELDS = Grant._fields
 
 
 def of_state(state: ConsentState) -> Grant:

@@ -1,7 +1,7 @@
 """From a decision and the grant before it to the state after it: pure rules, and one write."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from consent.notices.models import NoticePurpose
@@ -117,7 +117,7 @@ def _grant(state: ConsentState, record: ConsentRecord, known: Standing) -> None:
     elif given.since <= known.now:
         grant = grant.followed_by(given, known.covered, known.now)
     pending = {item.since: item.record_id for item in rest if item.since > known.now}
-    grant = replace(grant, pending=list(pending.values()))
+    grant = grant._replace(pending=list(pending.values()))
     for name in _GRANT:
         setattr(state, name, getattr(grant, name))
 

@@ -11,12 +11,14 @@ from consent.errors import invalid
 from consent.notices.models import Notice, Purpose
 from consent.records.grants import FIELDS, AuthorisingRecord, Coverage, Covered, Grant, Waiting, of_state, until_14
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State
+from consent.statements import Answer, ask
 
 _LOCK = (
     f"SELECT {', '.join(FIELDS)} FROM consent_state"
     " WHERE subject_id = ANY(%s) AND purpose_id = ANY(%s) ORDER BY subject_id, purpose_id FOR SHARE"
 )
-_INTENTS = "SELECT subject_id, purpose_id FROM withdrawal_intent WHERE subject_id = ANY(%s)"
+_CLOCK = "SELECT clock_timestamp()"
+_INTENTS = "SELECT DISTINCT subject_id FROM withdrawal_intent WHERE subject_id = ANY(%s)"
 _COVERAGE = """
     SELECT told.purpose_id, told.notice_id, told.categories, min(later.effective_at)
     FROM notice_purpose told
@@ -32,7 +34,7 @@ _COVERAGE = """
 def db_now() -> datetime:
     """The database's clock: the one clock of all nodes. After a lock it is later than whatever the lock waited for."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
+        cursor.execute(_CLOCK)
         row = cursor.fetchone()
     now: datetime = row[0]
     return now
@@ -40,26 +42,43 @@ def db_now() -> datetime:
 
 def coverage(program_id: int) -> dict[tuple[int, int], Coverage]:
     """(purpose id, notice id) -> Coverage, for every published version."""
-    with connection.cursor() as cursor:
-        cursor.execute(_COVERAGE, [program_id])
-        return {(row[0], row[1]): Coverage(frozenset(row[2]), row[3]) for row in cursor.fetchall()}
+    return _covered(ask(_COVERAGE, [program_id]))
 
 
-def lock_grants(
-    subject_ids: list[int], purpose_ids: list[int]
-) -> tuple[dict[tuple[int, int], Grant], set[tuple[int, int]]]:
-    """Lock the batch's consent states for the rest of the transaction (I2) and read them; and who is about to withdraw.
+def _covered(told: Answer) -> dict[tuple[int, int], Coverage]:
+    return {(row[0], row[1]): Coverage(frozenset(row[2]), row[3]) for row in told.rows()}
 
-    Intents are read first: a batch that begins after an intent was committed takes no lock on that subject, so that
-    readers cannot keep a withdrawal waiting for ever. The states are locked in key order, all at once.
+
+def leaving(subject_ids: list[int]) -> set[int]:
+    """Who is about to withdraw something. Read before the locks: see `AskedGrants`."""
+    return {row[0] for row in ask(_INTENTS, [subject_ids]).rows()}
+
+
+class AskedGrants:
+    """Locks a batch's consent states for the rest of the transaction (I2) and reads them, and what the gate needs beside.
+
+    The states are locked in key order, all at once. Leave out those who are `leaving`: a batch that begins after an
+    intent was committed takes no lock on that subject, so that readers cannot keep a withdrawal waiting for ever.
+    To be made within `together`, and read after it.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_INTENTS, [subject_ids])
-        intents = {(row[0], row[1]) for row in cursor.fetchall()}
-        leaving = {subject_id for subject_id, _ in intents}
-        cursor.execute(_LOCK, [[i for i in subject_ids if i not in leaving], purpose_ids])
-        grants = {(row[0], row[1]): Grant(*row) for row in cursor.fetchall()}
-    return grants, {(s, p) for s in leaving for p in purpose_ids}
+
+    def __init__(self, program_id: int, subject_ids: list[int], purpose_ids: list[int]) -> None:
+        self._grants = ask(_LOCK, [subject_ids, purpose_ids])
+        # By a statement of its own, after the lock: inside the locking SELECT it would be early.
+        self._now = ask(_CLOCK)
+        self._coverage = ask(_COVERAGE, [program_id])
+
+    def grants(self) -> dict[tuple[int, int], Grant]:
+        """(subject id, purpose id) -> Grant."""
+        return {row[:2]: Grant._make(row) for row in self._grants.rows()}
+
+    def now(self) -> datetime:
+        """Later than whatever the locks waited for."""
+        now: datetime = self._now.rows()[0][0]
+        return now
+
+    def covered(self) -> dict[tuple[int, int], Coverage]:
+        return _covered(self._coverage)
 
 
 def pending_records(grants: Iterable[Grant]) -> Waiting:

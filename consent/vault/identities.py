@@ -12,6 +12,7 @@ from typing import Any
 from django.db import connection
 
 from consent.errors import Conflict, Invalid
+from consent.statements import ask
 from consent.vault import envelope, keyring
 from consent.vault.envelope import Cell
 from consent.vault.lookup import KINDS, PSEUDONYM, Identifiers, Lookup, normalise
@@ -66,17 +67,25 @@ def resolve_many(vault: Vault, program_id: int, named: list[dict[str, str]]) -> 
 
 def find(vault: Vault, program_id: int, named: Iterable[Mapping[str, str]]) -> list[set[int]]:
     """For each name the set of subjects it means: empty, one, or (a conflict) more."""
-    versions = vault.lookup.versions
-    index = vault.lookup.index
-    indexes = [
-        [index(program_id, kind, value, version) for kind, value in identifiers.items() for version in versions]
-        for identifiers in named
-    ]
-    wanted = list({item for group in indexes for item in group})
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT index, subject_id FROM subject_lookup WHERE index = ANY(%s)", [wanted])
-        found = {bytes(row[0]): int(row[1]) for row in cursor.fetchall()}
-    return [{found[item] for item in group if item in found} for group in indexes]
+    return AskedSubjects(vault, program_id, [identifiers.items() for identifiers in named]).found()
+
+
+class AskedSubjects:
+    """The same within `together`, made in it and read after it; `named` as (kind, value) pairs."""
+
+    def __init__(self, vault: Vault, program_id: int, named: Iterable[Iterable[tuple[str, str]]]) -> None:
+        versions = vault.lookup.versions
+        index = vault.lookup.index
+        self._indexes = [
+            [index(program_id, kind, value, version) for kind, value in identifiers for version in versions]
+            for identifiers in named
+        ]
+        wanted = list({item for group in self._indexes for item in group})
+        self._asked = ask("SELECT index, subject_id FROM subject_lookup WHERE index = ANY(%b)", [wanted])
+
+    def found(self) -> list[set[int]]:
+        found = dict(self._asked.rows())
+        return [{found[item] for item in group if item in found} for group in self._indexes]
 
 
 def create(vault: Vault, program_id: int, identifiers: Identifiers) -> Subject:

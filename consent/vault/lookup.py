@@ -14,6 +14,8 @@ PSEUDONYM = "subject_id"
 KINDS = ("openid", "unionid", "external_id", PSEUDONYM)
 MAX_IDENTIFIER_CHARS = 128
 
+_LENGTH = struct.Struct(">I")
+
 Identifiers = Mapping[str, str]
 """Kind -> value as sent: `{"openid": …}`, `{"subject_id": …}` and so on; several kinds may name one subject."""
 
@@ -43,10 +45,17 @@ class Lookup:
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
         self._prepared = lru_cache(maxsize=64)(self._prepare)
+        self._begun = lru_cache(maxsize=4096)(self._begin)
 
     def _prepare(self, version: int, kind: str) -> hmac.HMAC:
         key = AES.derive(self._keyring.index.key(version), b"zhiqing lookup " + kind.encode())
         return AES.mac(key)
+
+    def _begin(self, program_id: int, kind: str, version: int) -> hmac.HMAC:
+        """What all values of a mini-program and a kind begin with."""
+        mac = self._prepared(version, kind).copy()
+        mac.update(struct.pack(">II", program_id, len(kind)) + kind.encode())
+        return mac
 
     @property
     def primary(self) -> int:
@@ -59,10 +68,9 @@ class Lookup:
 
     def index(self, program_id: int, kind: str, value: str, version: int) -> bytes:
         """32 bytes for a normalised value."""
-        mac = self._prepared(version, kind).copy()
+        mac = self._begun(program_id, kind, version).copy()
         encoded = value.encode()
-        mac.update(struct.pack(">II", program_id, len(kind)) + kind.encode())
-        mac.update(struct.pack(">I", len(encoded)) + encoded)
+        mac.update(_LENGTH.pack(len(encoded)) + encoded)
         return mac.digest()
 
     def fingerprint(self, purpose: str, message: bytes) -> bytes:

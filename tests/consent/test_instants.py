@@ -1,6 +1,5 @@
 """The predicate where two instants are the same one: which side each of them belongs to."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import psycopg
@@ -76,7 +75,7 @@ def test_a_grant_has_ended_at_the_instant_of_its_end_and_begun_at_that_of_its_be
     state = ConsentState(subject_id=1, purpose_id=1, state="given", record_id=1, notice_id=1, grant_from=at)
     grant: Grant = of_state(state)
     assert (grant.refusal(at, told), grant.refusal(at - SECOND, told)) == (None, "outside_consent")
-    ending = replace(grant, grant_from=at - SECOND, grant_until=at)
+    ending = grant._replace(grant_from=at - SECOND, grant_until=at)
     assert (ending.refusal(at, told), ending.refusal(at - SECOND, told)) == ("consent_expired", None)
     assert ending.refusal(at, Coverage(frozenset(), at)) == "renewal_required"
     assert grant.covers(at, at + 60 * SECOND, at)
@@ -87,14 +86,14 @@ def test_a_grant_has_ended_at_the_instant_of_its_end_and_begun_at_that_of_its_be
 def test_a_grant_that_ends_at_the_instant_at_which_the_next_record_begins_is_unbroken() -> None:
     at, told = now(), Coverage(frozenset(), None)
     state = ConsentState(subject_id=1, purpose_id=1, state="given", record_id=1, notice_id=1, pending=[2])
-    grant = replace(of_state(state), record_from=at - 9 * SECOND, grant_from=at - 9 * SECOND)
+    grant = of_state(state)._replace(record_from=at - 9 * SECOND, grant_from=at - 9 * SECOND)
     waiting = {2: AuthorisingRecord(1, 1, 2, 2, at, None)}
     for end, lapse in ((at, None), (None, at)):
-        standing = replace(grant, grant_until=end)
+        standing = grant._replace(grant_until=end)
         covered = {(1, 1): Coverage(frozenset(), lapse), (1, 2): told}
         after = standing.at(at, waiting, covered)
         assert (after.state, after.grant_from, after.record_id) == ("renewed", grant.grant_from, 2)
-    broken = replace(grant, grant_until=at - SECOND, barrier_at=at + SECOND)
+    broken = grant._replace(grant_until=at - SECOND, barrier_at=at + SECOND)
     after = broken.at(at, waiting, {(1, 1): told, (1, 2): told})
     assert (after.state, after.grant_from) == ("given", at + SECOND), "nothing reaches back over a barrier"
     assert broken.at(at - SECOND, waiting, {}).record_id == 1

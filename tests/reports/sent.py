@@ -18,9 +18,9 @@ from reports.metrics.registry import Question, answer
 from reports.privacy.threshold import Released
 from tests.cast import Program
 from tracking.ingest import counting, screen
-from tracking.ingest.gate import Screened
+from tracking.ingest.gate import Candidate
 from tracking.ingest.outcome import Outcome
-from tracking.ingest.parse import Batch, Candidate, Read, Refusal, SentEvent
+from tracking.ingest.parse import Batch, Read, Refusal, SentEvent
 
 
 @dataclass(frozen=True)
@@ -50,22 +50,21 @@ class Receipts:
     def receive(self, at: datetime, *sent: Sent, process: int = 0) -> None:
         """One batch."""
         with self._in_process(process), tenant(self.program.id):
-            types = screen.catalogue(self.program.id)
-            batch = Batch([None] * len(sent), [], [], {}, False)
-            screened, stored = [], {}
+            types = screen.catalogue(screen.ask_catalogue(self.program.id, {one.name for one in sent}))
+            batch = Batch([None] * len(sent), [], {}, None, False)
+            candidates, stored = [], {}
             for place, one in enumerate(sent):
                 read = _read(place, one, at)
                 batch.read.append(read)
-                if isinstance(read, Candidate):
-                    batch.candidates.append(read)
-                    if one.known and one.name in types:
-                        screened.append(Screened(read, _number(one), types[one.name]))
+                if read is not None and one.known and one.name in types:
+                    when = read.sent.occurred_at
+                    candidates.append(Candidate(place, read.sent, _number(one), types[one.name], when.date(), when))
                 if one.answer in ("accepted", "duplicate"):
                     stored[place] = one.answer == "accepted"
                 else:
                     batch.refused[place] = Refusal(one.answer)
             zone = ZoneInfo(self.program.zone)
-            counted = counting.Counting(self.program.id, zone, at, batch, types, screened)
+            counted = counting.Counting(self.program.id, zone, at, batch, types, candidates)
             counted.remember(counted.write(Outcome(batch.event_ids, batch.refused, stored)))
 
     def ask(
@@ -97,7 +96,7 @@ def _read(place: int, one: Sent, at: datetime) -> Read | None:
     if one.who is None:
         return None
     sent = SentEvent("e", one.name, SubjectNamed(openid=one.who), at - one.age)
-    return Candidate(place, sent, (("openid", one.who),), sent.occurred_at.date(), sent.occurred_at)
+    return Read(place, sent, (("openid", one.who),))
 
 
 def _number(one: Sent) -> int:

@@ -22,7 +22,8 @@ ANOTHERS_EVENT = """
 """
 
 
-@pytest.mark.parametrize("retried", [False, True], ids=["by COPY", "by INSERT"])
+@pytest.mark.usefixtures("written_by")
+@pytest.mark.parametrize("retried", [False, True], ids=["new", "retried"])
 def test_an_event_that_is_being_written_by_another_is_answered_busy(
     program: Program, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, retried: bool
 ) -> None:
@@ -37,6 +38,7 @@ def test_an_event_that_is_being_written_by_another_is_answered_busy(
     assert program.send(*batch)["stored"] == 1
 
 
+@pytest.mark.usefixtures("written_by")
 def test_the_same_events_in_opposite_order_wait_and_do_not_deadlock(
     program: Program, owner: psycopg.Connection
 ) -> None:
@@ -54,31 +56,33 @@ def test_the_same_events_in_opposite_order_wait_and_do_not_deadlock(
 
 
 def test_what_is_written_is_in_one_order_and_answers_in_the_senders(
-    program: Program, monkeypatch: pytest.MonkeyPatch
+    program: Program, monkeypatch: pytest.MonkeyPatch, written_by: str
 ) -> None:
     for person in ("alice", "bob"):
         program.decide(person)
     written: list[Any] = []
-    copy = write.copy
+    way = "copy" if written_by == "copy" else "ask_insert"
+    write_rows = getattr(write, way)
 
-    def noted(rows: Any) -> None:
-        written.extend(rows)
-        copy(rows)
+    def noted(rows: write.Rows) -> Any:
+        written.extend(event.candidate for event in rows.events)
+        return write_rows(rows)
 
-    monkeypatch.setattr(write, "copy", noted)
+    monkeypatch.setattr(write, way, noted)
     sent = [event("bob", "e2"), event("alice", "e3"), event("bob", "e1"), event("alice", "e1")]
     answer = program.send(*sent)
-    keys = [(row.event.candidate.day, row.event.subject_id, row.event.candidate.sent.event_id) for row in written]
+    keys = [(candidate.day, candidate.subject_id, candidate.sent.event_id) for candidate in written]
     assert keys == sorted(keys)
     assert len(keys) == 4
     assert [result["event_id"] for result in answer["results"]] == ["e2", "e3", "e1", "e1"]
 
 
-@pytest.mark.parametrize("retried", [False, True], ids=["by COPY", "by INSERT"])
+@pytest.mark.usefixtures("written_by")
+@pytest.mark.parametrize("retried", [False, True], ids=["new", "retried"])
 def test_a_partition_that_was_dropped_is_made_again(
     program: Program, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, retried: bool
 ) -> None:
-    """By INSERT: the batch meets a copy of its own first, and the partition of its second event is gone."""
+    """Retried: the batch meets a copy of its own first, and the partition of its second event is gone."""
     program.decide("alice", occurred_at="2026-01-01T00:00:00Z", method="import")
     first, second = event("alice", "e1"), event("alice", "e2")
     if retried:

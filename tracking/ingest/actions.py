@@ -1,29 +1,30 @@
 """Recording a batch of events: read, screen, lock, write. One transaction holds the lock and the write (I1, I2, I5)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, transaction
 from psycopg import errors as pg
 
 from consent.errors import Forbidden
-from consent.programs.tenancy import tenant
-from consent.records.queries import db_now
-from consent.vault import identities
-from consent.vault.identities import Vault
+from consent.programs.tenancy import set_tenant, tenant
+from consent.statements import ask, together
+from consent.vault.identities import AskedSubjects, Vault
 from tracking.ingest import screen, write
 from tracking.ingest.counting import Counting
-from tracking.ingest.gate import Authorised, Screened, gate
+from tracking.ingest.gate import Authorised, Candidate, gate
 from tracking.ingest.outcome import Outcome
-from tracking.ingest.parse import Batch, Refusal, parse_batch
+from tracking.ingest.parse import Batch, Read, Refusal, Times, parse_batch
 from tracking.ingest.screen import Compiled
-from tracking.partitions import ensure_days, forget_days
+from tracking.partitions import ensure_days, forget_days, known_days
 
 LOCK_TIMEOUT = "3s"
-ATTEMPTS = 3
-"""A COPY, once more because an event was there already, and once more because a partition was gone; in any order."""
+ATTEMPTS = 4
+"""Once, and again because a partition was to be made, was gone, or an event was there already; in any order."""
+FEW = 30
+"""Rows up to which an INSERT is quicker than a COPY: it shares its round trip."""
 
 Key = tuple[date, int, str]
 
@@ -42,54 +43,16 @@ def ingest(*, vault: Vault, program_id: int, zone: ZoneInfo, body: bytes, limits
     `zone`: the mini-program's, by whose hours and days the answers are counted. Raises Malformed, Invalid (the body as
     a whole), Forbidden (historical without the scope import).
     """
-    with tenant(program_id):
-        received_at = db_now()
-        batch = parse_batch(body, received_at=received_at, late=limits.late, historical=limits.historical)
-        if batch.historical and not may_import:
-            raise Forbidden("insufficient_scope", "historical events need a key with the scope import")
-        types = screen.catalogue(program_id)
-        screened = _screen(vault, program_id, batch, types)
-    counting = Counting(program_id, zone, received_at, batch, types, screened)
-    outcome = Outcome(batch.event_ids, batch.refused)
-    if screened:
-        ensure_days(item.candidate.day for item in screened)
-        _store(program_id, screened, received_at, outcome, counting)
-    else:
-        _count(program_id, outcome, counting)
-    return outcome
-
-
-def _screen(vault: Vault, program_id: int, batch: Batch, types: Mapping[str, Compiled]) -> list[Screened]:
-    passed = []
-    for candidate in batch.candidates:
-        event_type = types.get(candidate.sent.name)
-        refusal = screen.refusal(candidate, event_type)
-        if refusal is not None or event_type is None:
-            batch.refused[candidate.place] = refusal or Refusal("unknown_event")
-        else:
-            passed.append((candidate, event_type))
-    names = list({candidate.named for candidate, _ in passed})
-    found = dict(zip(names, identities.find(vault, program_id, [dict(name) for name in names]), strict=True))
-    screened = []
-    for candidate, event_type in passed:
-        subjects = found[candidate.named]
-        if len(subjects) == 1:
-            screened.append(Screened(candidate, next(iter(subjects)), event_type))
-        else:
-            conflict = Refusal("invalid_event", f"/events/{candidate.place}/subject")
-            batch.refused[candidate.place] = conflict if subjects else Refusal("consent_missing")
-    return screened
-
-
-def _store(
-    program_id: int, screened: list[Screened], received_at: datetime, outcome: Outcome, counting: Counting
-) -> None:
-    """COPY first; where an event is there already, everything again with an INSERT that passes over it."""
+    batch = parse_batch(body)
+    if batch.historical and not may_import:
+        raise Forbidden("insufficient_scope", "historical events need a key with the scope import")
     again = False
     for attempt in range(1, ATTEMPTS + 1):
+        attempted = _Attempt(vault, program_id, zone, batch, limits)
         try:
-            _write(program_id, screened, received_at, outcome, counting, again=again)
-            return
+            return attempted.run(again=again)
+        except DayMissing as missing:
+            ensure_days(missing.days)
         except (DatabaseError, pg.Error) as error:
             # A COPY raises psycopg's own errors, every other statement Django's around them.
             cause = error if isinstance(error, pg.Error) else error.__cause__
@@ -103,39 +66,109 @@ def _store(
             else:
                 # A partition that this process remembered has been dropped since.
                 forget_days()
-                ensure_days(item.candidate.day for item in screened)
-    outcome.refused |= {item.candidate.place: Refusal("busy") for item in screened}
-    _count(program_id, outcome, counting)
+    return attempted.busy()
 
 
-def _write(
-    program_id: int,
-    screened: list[Screened],
-    received_at: datetime,
-    outcome: Outcome,
-    counting: Counting,
-    *,
-    again: bool,
-) -> None:
-    with tenant(program_id):
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
-        authorised, refused = gate(program_id, screened)
-        firsts, stored = _once_each(authorised)
-        pages = _rows(program_id, firsts, received_at, stored, again) if firsts else {}
-        # Last: a counter is locked for the commit only, and whoever has it waits for nothing any more.
-        counted = counting.write(outcome.with_answers(refused, stored))
-    write.remember_pages(program_id, pages)
-    counting.remember(counted)
-    outcome.refused |= refused
-    outcome.stored |= stored
+class DayMissing(Exception):
+    """There may be no partition for some days: to be made before the batch takes its locks."""
+
+    def __init__(self, days: set[date]) -> None:
+        super().__init__()
+        self.days = days
 
 
-def _count(program_id: int, outcome: Outcome, counting: Counting) -> None:
-    """The answers of a batch of which nothing passed to the gate, or nothing through it."""
-    with tenant(program_id):
-        counted = counting.write(outcome)
-    counting.remember(counted)
+class _Attempt:
+    """One transaction: read what the screening needs, lock, decide, write, count."""
+
+    def __init__(self, vault: Vault, program_id: int, zone: ZoneInfo, batch: Batch, limits: Limits) -> None:
+        self._vault = vault
+        self._program_id = program_id
+        self._zone = zone
+        self._batch = batch
+        self._limits = limits
+        self._candidates: list[Candidate] = []
+        self._outcome = Outcome(batch.event_ids, dict(batch.refused))
+        self._counting: Counting | None = None
+
+    def run(self, *, again: bool) -> Outcome:
+        """`again`: an event was there already, so that rows are inserted one by one."""
+        with transaction.atomic(savepoint=False):
+            counting, received_at = self._screen()
+            if missing := {item.day for item in self._candidates} - known_days():
+                raise DayMissing(missing)
+            pages = self._write(received_at, again=again) if self._candidates else {}
+            # Last: a counter is locked for the commit only, and whoever has it waits for nothing any more.
+            counted = counting.write(self._outcome)
+        write.remember_pages(self._program_id, pages)
+        counting.remember(counted)
+        return self._outcome
+
+    def busy(self) -> Outcome:
+        """Nothing was written: whoever passed the screening may send the same again. The others are counted."""
+        self._outcome.stored.clear()
+        self._outcome.refused |= {item.place: Refusal("busy") for item in self._candidates}
+        if self._counting is not None:
+            with tenant(self._program_id):
+                counted = self._counting.write(self._outcome)
+            self._counting.remember(counted)
+        return self._outcome
+
+    def _screen(self) -> tuple[Counting, datetime]:
+        """Finds the candidates; answers the time of receipt too."""
+        reads = [read for read in self._batch.read if read is not None]
+        names = list({read.named for read in reads})
+        with together():
+            set_tenant(self._program_id)
+            clock = ask("SELECT clock_timestamp(), set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
+            types = screen.ask_catalogue(self._program_id, {read.sent.name for read in reads})
+            subjects = AskedSubjects(self._vault, self._program_id, names)
+        received_at: datetime = clock.rows()[0][0]
+        catalogue, found = screen.catalogue(types), dict(zip(names, subjects.found(), strict=True))
+        old = self._limits.historical if self._batch.historical else self._limits.late
+        times = Times(received_at, self._batch.sent_at, received_at - old)
+        for read in reads:
+            screened = _screened(read, catalogue.get(read.sent.name), found[read.named], times)
+            if isinstance(screened, Refusal):
+                self._outcome.refused[read.place] = screened
+            else:
+                self._candidates.append(screened)
+        counting = Counting(self._program_id, self._zone, received_at, self._batch, catalogue, self._candidates)
+        self._counting = counting
+        return counting, received_at
+
+    def _write(self, received_at: datetime, *, again: bool) -> dict[str, int]:
+        """Answers the pages' ids that may be kept beyond this transaction."""
+        authorised, refused = gate(self._program_id, self._candidates)
+        self._outcome.refused |= refused
+        firsts, repeats = _once_each(authorised)
+        self._outcome.stored |= repeats
+        if not firsts:
+            return {}
+        pages, lasting = write.page_ids(self._program_id, firsts)
+        rows = write.Rows(firsts, pages, received_at)
+        with together():
+            write.ask_days(self._program_id, firsts)
+            inserted = write.ask_insert(rows) if again or len(firsts) <= FEW else None
+        if inserted is None:
+            write.copy(rows)
+            self._outcome.stored |= {event.candidate.place: True for event in firsts}
+        else:
+            new = set(inserted.rows())
+            self._outcome.stored |= {event.candidate.place: _key(event) in new for event in firsts}
+        return lasting
+
+
+def _screened(read: Read, event_type: Compiled | None, subjects: set[int], times: Times) -> Candidate | Refusal:
+    timed = times.of(read.place, read.sent)
+    if isinstance(timed, Refusal):
+        return timed
+    refusal = screen.refusal(read.place, read.sent, read.named, event_type)
+    if refusal is not None or event_type is None:
+        return refusal or Refusal("unknown_event")
+    if len(subjects) != 1:
+        conflict = Refusal("invalid_event", f"/events/{read.place}/subject")
+        return conflict if subjects else Refusal("consent_missing")
+    return Candidate(read.place, read.sent, next(iter(subjects)), event_type, *timed)
 
 
 def _once_each(authorised: Sequence[Authorised]) -> tuple[list[Authorised], dict[int, bool]]:
@@ -154,23 +187,4 @@ def _once_each(authorised: Sequence[Authorised]) -> tuple[list[Authorised], dict
 
 
 def _key(event: Authorised) -> Key:
-    return event.candidate.day, event.subject_id, event.candidate.sent.event_id
-
-
-def _rows(
-    program_id: int, firsts: list[Authorised], received_at: datetime, stored: dict[int, bool], again: bool
-) -> dict[str, int]:
-    """Write; puts into `stored` what is new, and answers the pages' ids that may be kept beyond this transaction."""
-    pages, lasting = write.page_ids(program_id, firsts)
-    rows = [
-        write.Row(event, pages[page] if (page := event.candidate.sent.page) is not None else None, received_at)
-        for event in firsts
-    ]
-    write.mark_days(program_id, rows)
-    if again:
-        new = write.insert(rows)
-        stored |= {event.candidate.place: _key(event) in new for event in firsts}
-    else:
-        write.copy(rows)
-        stored |= {event.candidate.place: True for event in firsts}
-    return lasting
+    return event.candidate.day, event.candidate.subject_id, event.candidate.sent.event_id

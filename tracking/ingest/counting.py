@@ -14,11 +14,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
-from django.db import connection
-
 from consent.programs.tenancy import role, tenant
+from consent.statements import ask
 from tracking.codes import RETRY
-from tracking.ingest.gate import Screened
+from tracking.ingest.gate import Candidate
 from tracking.ingest.outcome import Outcome
 from tracking.ingest.parse import Batch, Read
 from tracking.ingest.screen import Compiled
@@ -77,7 +76,7 @@ class Counting:
         received_at: datetime,
         batch: Batch,
         types: Mapping[str, Compiled],
-        screened: Iterable[Screened],
+        candidates: Iterable[Candidate],
     ) -> None:
         closed = closed_before(received_at, zone)
         self._program_id = program_id
@@ -85,8 +84,8 @@ class Counting:
         self._day = received_at.astimezone(zone).date()
         self._types = {name: event_type.id for name, event_type in types.items()}
         self._read = batch.read
-        self._late = {one.place for one in batch.candidates if one.corrected_at < closed}
-        self._known = {item.candidate.place: item.subject_id for item in screened}
+        self._late = {item.place for item in candidates if item.corrected_at < closed}
+        self._known = {item.place: item.subject_id for item in candidates}
 
     def write(self, outcome: Outcome) -> dict[Cell, Tally]:
         """Add to the counters; the last statement of the batch's transaction. `remember` the answer once it has committed.
@@ -99,8 +98,7 @@ class Counting:
             columns = [list(column) for column in zip(*cells, strict=True)]
             events = [tallies[cell].events for cell in cells]
             bounds = [self._at_least(cell, tallies[cell].subjects) for cell in cells]
-            with connection.cursor() as cursor:
-                cursor.execute(_UPSERT, [self._program_id, self._hour, slot(), *columns, events, bounds])
+            ask(_UPSERT, [self._program_id, self._hour, slot(), *columns, events, bounds])
         return tallies
 
     def remember(self, tallies: Mapping[Cell, Tally]) -> None:

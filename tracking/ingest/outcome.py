@@ -23,7 +23,3 @@ class Outcome:
         if (refusal := self.refused.get(place)) is not None:
             return "retry" if refusal.code in RETRY else "refused"
         return "stored" if self.stored[place] else "duplicate"
-
-    def with_answers(self, refused: dict[int, Refusal], stored: dict[int, bool]) -> "Outcome":
-        """As it will be once a transaction that answers these has committed."""
-        return Outcome(self.event_ids, self.refused | refused, self.stored | stored)

@@ -14,6 +14,7 @@ from consent.errors import Fault, Invalid, Malformed, Problem
 from consent.vault.identities import checked
 
 MAX_EVENTS = 2000
+_NO_SKEW = timedelta(0)
 MAX_SKEW = timedelta(hours=24)
 """How far a sender's clock may be off, so that a report knows in which partitions a local day's events can lie."""
 
@@ -29,7 +30,7 @@ class Envelope(msgspec.Struct, forbid_unknown_fields=True):
     historical: bool | None = None
 
 
-class SentEvent(msgspec.Struct, forbid_unknown_fields=True):
+class SentEvent(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """One event as it is sent."""
 
     event_id: Short
@@ -57,58 +58,100 @@ class Refusal:
     pointer: str = ""
 
 
+Named = tuple[tuple[str, str], ...]
+"""(kind, value) of the identifiers that name a subject, normalised."""
+
+
 @dataclass(slots=True)
 class Read:
-    """An event that can be read. `named`: the subject's identifiers, normalised."""
+    """An event that can be read."""
 
     place: int
     sent: SentEvent
-    named: tuple[tuple[str, str], ...]
-
-
-@dataclass(slots=True)
-class Candidate(Read):
-    """One whose times lie within the bounds: its UTC date as sent, and its time corrected for the sender's clock."""
-
-    day: date
-    corrected_at: datetime
+    named: Named
 
 
 @dataclass(slots=True)
 class Batch:
-    """Either a candidate or a refusal at each place. `event_ids`, `read` by place: None where that much cannot be read."""
+    """Either an event read or a refusal at each place. `event_ids`, `read` by place: None where that cannot be read."""
 
     event_ids: list[str | None]
     read: list[Read | None]
-    candidates: list[Candidate]
     refused: dict[int, Refusal]
+    sent_at: datetime | None
     historical: bool
 
 
 _events = msgspec.json.Decoder(SentEvent)
 _ids = msgspec.json.Decoder(_Identified)
-
-
+_NAME = b'":'
 _SPACED_NAME = re.compile(rb'"\s+:')
 
 
-def parse_batch(data: bytes, *, received_at: datetime, late: timedelta, historical: timedelta) -> Batch:
-    """Raises Malformed, Invalid for the envelope as a whole. `late`, `historical`: how old an event may be."""
+def parse_batch(data: bytes) -> Batch:
+    """Raises Malformed, Invalid for the envelope as a whole."""
     envelope = _envelope(data)
-    reader = _Reader(data, envelope, received_at, received_at - (historical if envelope.historical else late))
-    batch = Batch([], [], [], {}, bool(envelope.historical))
-    for place, raw in enumerate(envelope.events):
-        read = reader.event(place, bytes(raw))
-        found = read if isinstance(read, Refusal) else reader.timed(read)
-        batch.read.append(None if isinstance(read, Refusal) else read)
-        if isinstance(found, Refusal):
+    batch = Batch([], [], {}, envelope.sent_at, bool(envelope.historical))
+    raws = [bytes(raw) for raw in envelope.events]
+    names = 1 + (envelope.sent_at is not None) + (envelope.historical is not None)
+    for place, raw in enumerate(raws):
+        read = _event(place, raw)
+        if isinstance(read, Refusal):
             batch.event_ids.append(_event_id(raw))
-            batch.refused[place] = found
+            batch.read.append(None)
+            batch.refused[place] = read
+            names += raw.count(_NAME)
         else:
-            batch.event_ids.append(found.sent.event_id)
-            batch.candidates.append(found)
-    reader.check_envelope()
+            batch.event_ids.append(read.sent.event_id)
+            batch.read.append(read)
+            names += _names(read.sent)
+    if b"\\u0000" in data or _SPACED_NAME.search(data) or names != data.count(_NAME):
+        _read_again(data, envelope, raws, batch)
     return batch
+
+
+def _event(place: int, raw: bytes) -> Read | Refusal:
+    pointer = f"/events/{place}"
+    try:
+        sent = _events.decode(raw)
+        named = _named(sent.subject)
+    except Problem as error:
+        return Refusal("invalid_event", pointer + (error.errors[0].pointer if error.errors else ""))
+    except msgspec.ValidationError as error:
+        return Refusal("invalid_event", pointer + described(error)[1])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Refusal("invalid_event", pointer)
+    if not sent.event_id.isprintable():
+        return Refusal("invalid_event", f"{pointer}/event_id")
+    return Read(place, sent, named)
+
+
+def _read_again(data: bytes, envelope: Envelope, raws: list[bytes], batch: Batch) -> None:
+    """Refuse what msgspec lets pass: NUL and a name given twice. Raises Malformed where the envelope repeats a name.
+
+    A name is followed by `":`, so an object with as many of these as it has names gives none twice. One with more (an
+    escaped quote in a text, a null, a doubled name) is read by a parser that sees every name, and so is everything
+    where the body holds NUL or white space between a name and its colon.
+    """
+    suspect = b"\\u0000" in data or _SPACED_NAME.search(data) is not None
+    own = 1 + (envelope.sent_at is not None) + (envelope.historical is not None)
+    if suspect or data.count(_NAME) - sum(raw.count(_NAME) for raw in raws) != own:
+        names = names_of_objects(data)[-1]
+        if len(set(names)) != len(names):
+            raise Malformed("malformed", "the body repeats a name in an object")
+    for place, read in enumerate(batch.read):
+        if read is None or not (suspect or raws[place].count(_NAME) != _names(read.sent)):
+            continue
+        try:
+            checked_json(raws[place], read)
+        except Problem as error:
+            pointer = error.errors[0].pointer if error.errors else ""
+            batch.read[place], batch.refused[place] = None, Refusal("invalid_event", f"/events/{place}{pointer}")
+
+
+def _named(subject: SubjectNamed) -> Named:
+    """Raises Invalid."""
+    return tuple(checked(subject.identifiers()).items())
 
 
 def _envelope(data: bytes) -> Envelope:
@@ -121,72 +164,31 @@ def _envelope(data: bytes) -> Envelope:
         raise Malformed("malformed", "the body is not JSON in UTF-8") from None
 
 
-class _Reader:
-    """Reads the events of one body.
+@dataclass(slots=True)
+class Times:
+    """Bounds an event's own time, and corrects it for the sender's clock."""
 
-    msgspec lets NUL and names given twice pass. NUL is looked for in the whole body. A name is followed by `":`, so an
-    object with as many of these as it has names gives none twice; one with more (an escaped quote in a text, a null, a
-    doubled name) is read again by a parser that sees every name, and so is everything where white space parts a name
-    from its colon.
-    """
+    received_at: datetime
+    sent_at: datetime | None
+    oldest: datetime
 
-    def __init__(self, data: bytes, envelope: Envelope, received_at: datetime, oldest: datetime) -> None:
-        self._data = data
-        self._envelope = envelope
-        self._received_at = received_at
-        self._oldest = oldest
-        self._suspect = b"\\u0000" in data or _SPACED_NAME.search(data) is not None
-        self._names = 0
-
-    def event(self, place: int, raw: bytes) -> Read | Refusal:
-        pointer = f"/events/{place}"
-        names = raw.count(b'":')
-        self._names += names
+    def of(self, place: int, sent: SentEvent) -> tuple[date, datetime] | Refusal:
+        """(the UTC date as sent, the corrected time)."""
+        clock = sent.sent_at or self.sent_at
+        skew = self.received_at - clock if clock is not None else _NO_SKEW
+        if not -MAX_SKEW <= skew <= MAX_SKEW:
+            return Refusal("invalid_event", f"/events/{place}/sent_at" if sent.sent_at else "/sent_at")
         try:
-            sent = _events.decode(raw)
-            if self._suspect or names != _names(sent):
-                checked_json(raw, sent)
-            named = tuple(checked(sent.subject.identifiers()).items())
-        except Problem as error:
-            return Refusal("invalid_event", pointer + (error.errors[0].pointer if error.errors else ""))
-        except msgspec.ValidationError as error:
-            return Refusal("invalid_event", pointer + described(error)[1])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return Refusal("invalid_event", pointer)
-        if not sent.event_id.isprintable():
-            return Refusal("invalid_event", f"{pointer}/event_id")
-        return Read(place, sent, named)
-
-    def timed(self, read: Read) -> Candidate | Refusal:
-        """The bounds of its own time, and that time corrected for the sender's clock."""
-        try:
-            return self._timed(read)
+            occurred = sent.occurred_at.astimezone(UTC)
+            if occurred > self.received_at + MAX_SKEW:
+                return Refusal("in_the_future", f"/events/{place}/occurred_at")
+            corrected = occurred + skew
         except OverflowError:
             # At either end of the calendar: a time that is none in UTC, or once it is corrected.
-            return Refusal("invalid_event", f"/events/{read.place}/occurred_at")
-
-    def check_envelope(self) -> None:
-        """The same for the envelope's own names. Raises Malformed."""
-        own = 1 + (self._envelope.sent_at is not None) + (self._envelope.historical is not None)
-        if self._suspect or self._data.count(b'":') - self._names != own:
-            names = names_of_objects(self._data)[-1]
-            if len(set(names)) != len(names):
-                raise Malformed("malformed", "the body repeats a name in an object")
-
-    def _timed(self, read: Read) -> Candidate | Refusal:
-        place, sent = read.place, read.sent
-        pointer = f"/events/{place}/occurred_at"
-        clock = sent.sent_at or self._envelope.sent_at
-        occurred = sent.occurred_at.astimezone(UTC)
-        skew = self._received_at - clock if clock is not None else timedelta(0)
-        if abs(skew) > MAX_SKEW:
-            return Refusal("invalid_event", f"/events/{place}/sent_at" if sent.sent_at else "/sent_at")
-        if occurred > self._received_at + MAX_SKEW:
-            return Refusal("in_the_future", pointer)
-        corrected = occurred + skew
-        if min(occurred, corrected) < self._oldest:
-            return Refusal("too_old", pointer)
-        return Candidate(place, sent, read.named, occurred.date(), corrected)
+            return Refusal("invalid_event", f"/events/{place}/occurred_at")
+        if occurred < self.oldest or corrected < self.oldest:
+            return Refusal("too_old", f"/events/{place}/occurred_at")
+        return occurred.date(), corrected
 
 
 def _names(sent: SentEvent) -> int:
@@ -208,7 +210,7 @@ def _names(sent: SentEvent) -> int:
     )
 
 
-def _event_id(raw: msgspec.Raw) -> str | None:
+def _event_id(raw: bytes) -> str | None:
     """The id of an event that cannot be read otherwise, so that its sender knows which it was."""
     try:
         found = _ids.decode(raw).event_id

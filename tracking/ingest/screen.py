@@ -1,7 +1,7 @@
 """What an event may say: the catalogue's properties, the common context, and nothing that looks like an identifier."""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -9,14 +9,17 @@ from typing import Any
 
 import msgspec
 
+from consent.statements import Answer, ask
 from tracking.catalogue import Property
-from tracking.ingest.parse import Candidate, Refusal
-from tracking.models import EventStatus, EventType
+from tracking.ingest.parse import Named, Refusal, SentEvent
+from tracking.models import EventType
 
 CONTEXT = ("os", "app_version", "device_level", "network", "channel")
 MAX_CONTEXT_CHARS = 64
 MAX_SAFE_INTEGER = 2**53
 PRC_MOBILE = re.compile(r"(?<!\d)(?:\+?86[- ]?)?1[3-9]\d[- ]?\d{4}[- ]?\d{4}(?!\d)")
+PRC_MOBILE_DIGITS = re.compile(r"1[3-9]\d[- ]?\d{4}[- ]?\d{4}")
+"""The same without its borders: quick to search, and found wherever that is."""
 HEX_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32,64}", re.IGNORECASE)
 """UUIDs and hashes: some in a thousand hold eleven digits that could be a mobile number, and are none."""
 # Shorter values would be found within ordinary words; the platforms' own ids are 28 characters long.
@@ -37,21 +40,33 @@ class Compiled:
     required: frozenset[str]
 
 
-def catalogue(program_id: int) -> dict[str, Compiled]:
-    """Name -> type. Types are compiled once per version; their and their purposes' status is read each time."""
-    rows = EventType.objects.filter(program_id=program_id).values_list(
-        "id", "version", "name", "status", "purpose_id", "purpose__active"
-    )
-    return {
-        name: _compiled(type_id, version, status == EventStatus.ACTIVE and purpose_active)
-        for type_id, version, name, status, _, purpose_active in rows
-    }
+_TYPES = """
+    SELECT t.name, t.id, t.version, t.status = 'active' AND p.active
+    FROM event_type t JOIN purpose p ON p.id = t.purpose_id WHERE t.program_id = %s AND t.name = ANY(%s)
+"""
+_CATEGORIES = """
+    SELECT t.id, t.categories
+    FROM event_type t JOIN purpose p ON p.id = t.purpose_id
+    WHERE t.id = ANY(%s) AND t.status = 'active' AND p.active
+"""
 
 
-def active_categories(type_ids: Collection[int]) -> dict[int, frozenset[str]]:
+def ask_catalogue(program_id: int, names: Collection[str]) -> Answer:
+    return ask(_TYPES, [program_id, list(names)])
+
+
+def catalogue(asked: Answer) -> dict[str, Compiled]:
+    """Name -> type, of those asked for that are declared. Types are compiled once per version; their and their purposes' status is read each time."""
+    return {name: _compiled(type_id, version, active) for name, type_id, version, active in asked.rows()}
+
+
+def ask_categories(type_ids: Collection[int]) -> Answer:
+    return ask(_CATEGORIES, [list(type_ids)])
+
+
+def active_categories(asked: Answer) -> dict[int, frozenset[str]]:
     """Type id -> what it records of a person, for those of the types that are active now and so are their purposes."""
-    rows = EventType.objects.filter(id__in=type_ids, status=EventStatus.ACTIVE, purpose__active=True)
-    return {type_id: frozenset(categories) for type_id, categories in rows.values_list("id", "categories")}
+    return {type_id: frozenset(categories) for type_id, categories in asked.rows()}
 
 
 @lru_cache(maxsize=4096)
@@ -102,21 +117,21 @@ def _is_date(value: Any) -> bool:
         return False
 
 
-def refusal(candidate: Candidate, event_type: Compiled | None) -> Refusal | None:
+def refusal(place: int, sent: SentEvent, named: Named, event_type: Compiled | None) -> Refusal | None:
     """Why the catalogue does not take the event, or None. Pointers name no undeclared property: its name was sent."""
-    sent, pointer = candidate.sent, f"/events/{candidate.place}"
+    pointer = f"/events/{place}"
     if event_type is None or not event_type.active:
         return Refusal("unknown_event", f"{pointer}/name")
     if sent.page is not None and ("?" in sent.page or "#" in sent.page or not sent.page.isprintable()):
         return Refusal("invalid_event", f"{pointer}/page")
     if sent.session_id is not None and not sent.session_id.isprintable():
         return Refusal("invalid_event", f"{pointer}/session_id")
-    if not str(sent.scene).isprintable():
+    if type(sent.scene) is str and not sent.scene.isprintable():
         return Refusal("invalid_event", f"{pointer}/scene")
     return (
         _properties(sent.properties or {}, event_type, f"{pointer}/properties")
         or (_context(sent.context, f"{pointer}/context") if sent.context else None)
-        or _identifier(candidate, event_type)
+        or _identifier(sent, named, event_type, pointer)
     )
 
 
@@ -140,27 +155,36 @@ def _context(context: dict[str, Any], pointer: str) -> Refusal | None:
     return None
 
 
-def _identifier(candidate: Candidate, event_type: Compiled) -> Refusal | None:
+def _identifier(sent: SentEvent, named: Named, event_type: Compiled, pointer: str) -> Refusal | None:
     """An identifier by which the event names its subject, anywhere; or a PRC mobile number but in an opaque id."""
-    own = [value for _, value in candidate.named if len(value) >= MIN_IDENTIFIER_CHARS]
-    for place, value in _texts(candidate):
+    own = [value for _, value in named if len(value) >= MIN_IDENTIFIER_CHARS]
+    # Most events hold nothing of the kind: one look at all their texts says so.
+    whole = "\n".join(str(value) for _, value in _texts(sent))
+    if PRC_MOBILE_DIGITS.search(whole) is None and not any(value in whole for value in own):
+        return None
+    for place, value in _texts(sent):
         text = str(value)
         if any(identifier in text for identifier in own) or (
             PRC_MOBILE.search(text) and not _opaque(place, text, event_type)
         ):
-            return Refusal("identifier_in_property", f"/events/{candidate.place}/{place}")
+            return Refusal("identifier_in_property", f"{pointer}/{place}")
     return None
 
 
-def _texts(candidate: Candidate) -> Iterator[tuple[str, Any]]:
+def _texts(sent: SentEvent) -> list[tuple[str, Any]]:
     """(pointer below the event, value) of whatever is stored as it was sent."""
-    sent = candidate.sent
-    for place in ("event_id", "page", "session_id", "scene"):
-        if (value := getattr(sent, place)) is not None:
-            yield place, value
-    for within, values in (("properties", sent.properties), ("context", sent.context)):
-        for name, value in (values or {}).items():
-            yield f"{within}/{name}", value
+    texts: list[tuple[str, Any]] = [("event_id", sent.event_id)]
+    if sent.page is not None:
+        texts.append(("page", sent.page))
+    if sent.session_id is not None:
+        texts.append(("session_id", sent.session_id))
+    if sent.scene is not None:
+        texts.append(("scene", sent.scene))
+    if sent.properties:
+        texts += [(f"properties/{name}", value) for name, value in sent.properties.items()]
+    if sent.context:
+        texts += [(f"context/{name}", value) for name, value in sent.context.items()]
+    return texts
 
 
 def _opaque(place: str, text: str, event_type: Compiled) -> bool:

@@ -1,0 +1,142 @@
+"""The world the benchmarks run in: a stack of their own, one mini-program, and many subjects who have consented."""
+
+import contextlib
+import json
+import os
+import secrets
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+
+from config import embedded
+from consent.vault import keyring
+from consent.vault.lookup import Lookup
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "docs" / "examples"
+DATABASE = "bench"
+
+# What a consent leaves for the gate to read, for many subjects at once; sealed values play no part in ingest.
+_SUBJECTS = """
+    INSERT INTO subject (program_id, pseudonym, erasure_handle, version, restricted, erasure_pending, under_14)
+    SELECT %(program)s, gen_random_uuid(), decode(md5(n::text), 'hex'), 1, false, false, false
+    FROM generate_series(1, %(count)s) n
+    RETURNING subject_id
+"""
+_RECORDS = """
+    INSERT INTO consent_record (subject_id, program_id, record_id, purpose_id, notice_id, version, state, age_band,
+        occurred_at, corrected_at, received_at, authorises_from, leaf_id, salt)
+    SELECT s.subject_id, s.program_id, gen_random_uuid(), p.purpose_id, p.notice_id, 1, 'given', 'adult',
+        %(since)s, %(since)s, %(since)s, %(since)s, s.subject_id, decode(md5(s.subject_id::text), 'hex')
+    FROM subject s, notice_purpose p JOIN purpose ON purpose.id = p.purpose_id
+    WHERE s.program_id = %(program)s AND purpose.code = 'analytics'
+"""
+_STATES = """
+    INSERT INTO consent_state (subject_id, purpose_id, program_id, state, record_id, notice_id, record_from, grant_from,
+        asked_at, restricted, erasure_pending, guardian_pending, renewal_required, version)
+    SELECT subject_id, purpose_id, program_id, state, id, notice_id, authorises_from, authorises_from,
+        received_at, false, false, false, false, 1
+    FROM consent_record WHERE program_id = %(program)s
+"""
+
+
+@dataclass(frozen=True)
+class World:
+    """`subjects`: openid n is `subject_name(n)` and has the n-th id."""
+
+    program_id: int
+    key: str
+    notice: str
+    subjects: Sequence[int]
+    environment: dict[str, str]
+
+    def owner(self) -> psycopg.Connection:
+        """A connection past row-level security."""
+        return psycopg.connect(self.environment["DATABASE_OWNER_URL"], autocommit=True)
+
+
+def subject_name(number: int) -> str:
+    """As long as an openid."""
+    return f"o{number:027d}"
+
+
+def manage(environment: dict[str, str], *arguments: str, role: str = "owner") -> str:
+    """One manage.py command; answers what it printed."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), *arguments],
+        env={**environment, "ZHIQING_ROLE": role},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"manage.py {arguments[0]} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout.strip()
+
+
+@contextlib.contextmanager
+def world(var: Path, *, subjects: int, days: int) -> Iterator[World]:
+    """A fresh database on servers that write through to the disk. `days`: partitions before today's."""
+    with embedded.services(var) as services:
+        environment = {**os.environ, **services.environment, "VAR": str(var.resolve())}
+        environment |= {"ZHIQING_SECRET_KEY": secrets.token_urlsafe(50), "ZHIQING_TLS": "0"}
+        environment.pop("ZHIQING_SECRET_KEY_FILE", None)
+        environment |= _fresh_database(environment["DATABASE_OWNER_URL"], environment)
+        for step in (["create_roles"], ["create_keyring"], ["migrate", "--verbosity=0"]):
+            manage(environment, *step)
+        yield _populated(environment, subjects, days)
+
+
+def _fresh_database(owner: str, environment: dict[str, str]) -> dict[str, str]:
+    """The URLs of an empty one."""
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {DATABASE}")
+    names = ("DATABASE_URL", "DATABASE_WORKER_URL", "DATABASE_OWNER_URL")
+    return {name: urlunsplit(urlsplit(environment[name])._replace(path=f"/{DATABASE}")) for name in names}
+
+
+def _populated(environment: dict[str, str], count: int, days: int) -> World:
+    named = ("--name", "Bench", "--controller", "Example Retail Ltd", "--platform", "wechat", "--app-id", "wx0")
+    program = int(manage(environment, "create_program", *named))
+    since = datetime.now(UTC) - timedelta(days=max(days, 10) + 10)
+    effective = ("--effective-at", since.isoformat())
+    told = manage(
+        environment, "publish_notice", "--program", str(program), *effective, "--json", str(EXAMPLES / "notice.yaml")
+    )
+    manage(environment, "catalogue", "import", "--program", str(program), str(EXAMPLES / "catalogue.yaml"))
+    key = manage(environment, "create_client", "--program", str(program), "--scopes", "consents,events,requests,import")
+    with psycopg.connect(environment["DATABASE_OWNER_URL"]) as connection:
+        about = {"program": program, "count": count, "since": since}
+        ids = [row[0] for row in connection.execute(_SUBJECTS, about)]
+        _copy_lookups(connection, program, ids, Path(environment["ZHIQING_KEYRING_FILE"]))
+        connection.execute(_RECORDS, about)
+        connection.execute(_STATES, about)
+        connection.execute(
+            "SELECT ensure_event_days(array_agg(current_date - n)) FROM generate_series(-2, %s) n", [days]
+        )
+    with psycopg.connect(environment["DATABASE_OWNER_URL"], autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")
+    return World(program, key.splitlines()[-1], json.loads(told)["sha256"], ids, environment)
+
+
+def _copy_lookups(connection: psycopg.Connection, program: int, ids: Sequence[int], ring: Path) -> None:
+    lookup = Lookup(keyring.load(ring))
+    copy = "COPY subject_lookup (index, program_id, subject_id, kind, key_version) FROM STDIN (FORMAT BINARY)"
+    head = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
+    with connection.cursor().copy(copy) as stream:
+        stream.write(head)
+        for number, subject_id in enumerate(ids):
+            for version in lookup.versions:
+                index = lookup.index(program, "openid", subject_name(number), version)
+                row = struct.pack(">hi32siiiqi6sii", 5, 32, index, 4, program, 8, subject_id, 6, b"openid", 4, version)
+                stream.write(row)
+        stream.write(struct.pack(">h", -1))
