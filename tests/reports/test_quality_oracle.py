@@ -29,8 +29,8 @@ sent = st.builds(
 
 
 def possible(one: Sent) -> bool:
-    """What cannot be read or is of no type is not accepted."""
-    return (one.who is not None and one.name != "no_such") or one.answer not in ("accepted", "duplicate")
+    """What cannot be read, is of no type or of nobody known is not accepted."""
+    return (one.who is not None and one.name != "no_such" and one.known) or one.answer not in ("accepted", "duplicate")
 
 
 def batches(around: datetime) -> st.SearchStrategy[list[tuple[datetime, int, list[Sent]]]]:
