@@ -122,7 +122,8 @@ def _connection(role: str) -> dict[str, Any]:
     connection["CONN_MAX_AGE"] = 600
     connection["CONN_HEALTH_CHECKS"] = True
     connection.setdefault("OPTIONS", {})
-    connection["OPTIONS"] |= {"connect_timeout": 10, "server_side_binding": True}
+    # Django prepares nothing by default; parsing and planning again was a third of the time of a call with one event.
+    connection["OPTIONS"] |= {"connect_timeout": 10, "server_side_binding": True, "prepare_threshold": 5}
     if role == "owner":
         # A migration that waits for a lock makes everybody wait behind it: let it fail, to be run again.
         connection["OPTIONS"].setdefault("options", f"-c lock_timeout={LOCK_TIMEOUT_MS}")
