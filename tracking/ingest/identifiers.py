@@ -36,9 +36,7 @@ _WECHAT = re.compile(r"o[A-Za-z0-9_-]{27}")
 _ALIPAY = re.compile(r"0[0-9A-Za-z]{46}")
 
 _CLOSED = dict.fromkeys(map(ord, _GAPS))
-_PROVINCES = frozenset(
-    "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65 71 81 82 83".split()
-)
+_PROVINCE = re.compile(r"9?(?:1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[1-3])")
 _WEIGHTS = tuple(pow(2, 17 - place, 11) for place in range(17))
 _ISSUERS = re.compile(
     r"(?:62|81)\d{14,17}"  # UnionPay
@@ -87,7 +85,7 @@ def _read(text: str) -> str:
 def _is_resident_id(found: str) -> bool:
     """17 digits and the check digit: province, county (6), date of birth (8), sequence (3); 9 precedes the province of foreigners."""
     number = found.translate(_CLOSED).upper()
-    if (number[1:3] if number[0] == "9" else number[:2]) not in _PROVINCES or number[6:8] not in ("19", "20"):
+    if _PROVINCE.match(number) is None or number[6:8] not in ("19", "20"):
         return False
     try:
         date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
