@@ -168,6 +168,8 @@ def _hex(count: int) -> Callable[[Random], str]:
     return lambda chance: f"{chance.getrandbits(4 * count):0{count}x}"
 
 
+_WORDS = ("order", "confirm", "goods", "list", "outlet", "item", "detail", "coupon", "share", "home", "search", "cart")
+
 LIKENESSES: dict[str, Callable[[Random], str]] = {
     "UUID": lambda chance: str(uuid.UUID(int=chance.getrandbits(128), version=4)),
     "hex id of 12": _hex(12),
@@ -203,7 +205,6 @@ LIKENESSES: dict[str, Callable[[Random], str]] = {
     "package": lambda chance: f"{_words(chance)}@{chance.randrange(9)}.{chance.randrange(20)}.{chance.randrange(20)}",
     "Chinese": lambda chance: "".join(chr(chance.randrange(0x4E00, 0x9000)) for _ in range(20)) + "@" + str(chance.randrange(100)),
 }  # fmt: skip
-_WORDS = ("order", "confirm", "goods", "list", "outlet", "item", "detail", "coupon", "share", "home", "search", "cart")
 
 
 def _words(chance: Random) -> str:

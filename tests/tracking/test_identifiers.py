@@ -140,6 +140,8 @@ def test_one_wrong_digit_and_the_check_digit_does_not_hold(kind: Kind, seed: int
         ("orderConfirmationDetailPages", None),
         ("order_confirmation_2026_11_25", None),
         ("order-550E8400-E29B-41D4-A716-446655440000", None),
+        ("oid-20261125T123456-ABCDEF123", None),
+        ("o1a2b3c4d5e6f7a8b9c0d1e2f3a4", None),
         ("a@b", None),
     ],
 )
