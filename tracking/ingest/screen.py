@@ -11,17 +11,13 @@ import msgspec
 
 from consent.statements import Answer, ask
 from tracking.catalogue import Property
+from tracking.ingest import identifiers
 from tracking.ingest.parse import Named, Refusal, SentEvent
 from tracking.models import EventType
 
 CONTEXT = ("os", "app_version", "device_level", "network", "channel")
 MAX_CONTEXT_CHARS = 64
 MAX_SAFE_INTEGER = 2**53
-PRC_MOBILE = re.compile(r"(?<!\d)(?:\+?86[- ]?)?1[3-9]\d[- ]?\d{4}[- ]?\d{4}(?!\d)")
-PRC_MOBILE_DIGITS = re.compile(r"1[3-9]\d[- ]?\d{4}[- ]?\d{4}")
-"""The same without its borders: quick to search, and found wherever that is."""
-HEX_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32,64}", re.IGNORECASE)
-"""UUIDs and hashes: some in a thousand hold eleven digits that could be a mobile number, and are none."""
 # Shorter values would be found within ordinary words; the platforms' own ids are 28 characters long.
 MIN_IDENTIFIER_CHARS = 6
 
@@ -156,16 +152,16 @@ def _context(context: dict[str, Any], pointer: str) -> Refusal | None:
 
 
 def _identifier(sent: SentEvent, named: Named, event_type: Compiled, pointer: str) -> Refusal | None:
-    """An identifier by which the event names its subject, anywhere; or a PRC mobile number but in an opaque id."""
+    """An identifier by which the event names its subject, anywhere; or what looks like anybody's, but in an opaque id."""
     own = [value for _, value in named if len(value) >= MIN_IDENTIFIER_CHARS]
     # Most events hold nothing of the kind: one look at all their texts says so.
     whole = "\n".join(str(value) for _, value in _texts(sent))
-    if PRC_MOBILE_DIGITS.search(whole) is None and not any(value in whole for value in own):
+    if not identifiers.may_hold(whole) and not any(value in whole for value in own):
         return None
     for place, value in _texts(sent):
         text = str(value)
         if any(identifier in text for identifier in own) or (
-            PRC_MOBILE.search(text) and not _opaque(place, text, event_type)
+            not _opaque(place, event_type) and identifiers.kind_of(text) is not None
         ):
             return Refusal("identifier_in_property", f"{pointer}/{place}")
     return None
@@ -187,8 +183,5 @@ def _texts(sent: SentEvent) -> list[tuple[str, Any]]:
     return texts
 
 
-def _opaque(place: str, text: str, event_type: Compiled) -> bool:
-    """Digits that mean nothing: within an opaque id, or an id made of random or hashed bits."""
-    if place in ("event_id", "session_id"):
-        return HEX_ID.fullmatch(text) is not None
+def _opaque(place: str, event_type: Compiled) -> bool:
     return place.startswith("properties/") and place.removeprefix("properties/") in event_type.opaque
