@@ -137,7 +137,7 @@ REDIS_URL = env.url(
     "REDIS_URL",
     "redis://127.0.0.1:6379/0",
     schemes=("redis", "rediss"),
-    about="Redis: hints for workers, nothing to lose",
+    about="Redis: hints for workers and rate limits, nothing to lose",
 )
 SWEEP_EVERY = env.seconds(
     "ZHIQING_SWEEP_SECONDS", timedelta(seconds=5), about="How often beat looks for due work; 15 at most"
@@ -197,6 +197,21 @@ ZHIQING_HISTORICAL = timedelta(
 # 128: tracking.ingest.counting.MAX_SUBJECTS, all that are remembered behind a figure of `quality`.
 ZHIQING_K = env.integer(
     "ZHIQING_K", 10, minimum=2, maximum=128, about="No released cell rests on fewer subjects; 128 at most"
+)
+ZHIQING_RATE_CALLS = env.integer(
+    "ZHIQING_RATE_CALLS", 2_000, minimum=1, about="Calls a second that one API client may make"
+)
+ZHIQING_RATE_EVENTS = env.integer(
+    "ZHIQING_RATE_EVENTS", 200_000, minimum=1, about="Events a second that one API client may send"
+)
+ZHIQING_RATE_BURST_S = env.integer(
+    "ZHIQING_RATE_BURST_SECONDS", 5, minimum=1, maximum=3600, about="How many seconds' worth of these it may use at once"
+)
+ZHIQING_WEB_PROCESSES = env.integer(
+    "ZHIQING_WEB_PROCESSES",
+    4,
+    minimum=1,
+    about="Web processes on all machines: what each is left of a limit while Redis is away; gunicorn's own number unless set",
 )
 ZHIQING_PACKAGE_KEPT = timedelta(
     days=env.integer("ZHIQING_PACKAGE_DAYS", 7, minimum=1, about="Days an access package can be fetched")

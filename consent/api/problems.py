@@ -27,7 +27,7 @@ _CODES = {
     406: ("not_acceptable", "Not acceptable", "this call does not answer in the form that Accept asks for"),
     413: ("too_large", "Too large", "the body is larger than this call takes"),
     415: ("unsupported_media_type", "Unsupported media type", "send application/json"),
-    429: ("throttled", "Too many requests", "wait as long as Retry-After says"),
+    429: ("rate_limited", "Too many requests", "wait as long as Retry-After says"),
     500: ("internal_error", "Internal error", "the service failed; the log names this incident"),
 }
 
