@@ -103,7 +103,16 @@ ROLE = env.choice(
     about="Which database login this process works as: the application's, the worker's, or the owner's (to migrate)",
 )
 _POSTGRESQL = ("postgresql", "postgres")
-LOCK_TIMEOUT_MS = 5_000
+# A migration that waits for a lock makes everybody wait behind it: let it fail, to be run again. A web process lets go of
+# what it holds, and tells its caller, before gunicorn ends it with everything (config.gunicorn.timeout).
+SESSIONS = {
+    "owner": {"lock_timeout": 5_000},
+    "application": {
+        "lock_timeout": 10_000,
+        "statement_timeout": 25_000,
+        "idle_in_transaction_session_timeout": 30_000,
+    },
+}
 DATABASE_URLS = {
     "application": env.url(
         "DATABASE_URL", "postgresql:///zhiqing", schemes=_POSTGRESQL, about="PostgreSQL as the application's login"
@@ -123,9 +132,9 @@ def _connection(role: str) -> dict[str, Any]:
     connection["CONN_HEALTH_CHECKS"] = True
     connection.setdefault("OPTIONS", {})
     connection["OPTIONS"] |= {"connect_timeout": 10, "server_side_binding": True}
-    if role == "owner":
-        # A migration that waits for a lock makes everybody wait behind it: let it fail, to be run again.
-        connection["OPTIONS"].setdefault("options", f"-c lock_timeout={LOCK_TIMEOUT_MS}")
+    bounds = [f"-c {name}={milliseconds}" for name, milliseconds in SESSIONS.get(role, {}).items()]
+    # What the URL says of these comes later and holds.
+    connection["OPTIONS"]["options"] = " ".join([*bounds, connection["OPTIONS"].get("options", "")]).strip()
     return connection
 
 
@@ -205,7 +214,11 @@ ZHIQING_RATE_EVENTS = env.integer(
     "ZHIQING_RATE_EVENTS", 200_000, minimum=1, about="Events a second that one API client may send"
 )
 ZHIQING_RATE_BURST_S = env.integer(
-    "ZHIQING_RATE_BURST_SECONDS", 5, minimum=1, maximum=3600, about="How many seconds' worth of these it may use at once"
+    "ZHIQING_RATE_BURST_SECONDS",
+    5,
+    minimum=1,
+    maximum=3600,
+    about="How many seconds' worth of these it may use at once",
 )
 ZHIQING_WEB_PROCESSES = env.integer(
     "ZHIQING_WEB_PROCESSES",
@@ -237,6 +250,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "config.documentation.with_retry_after"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

@@ -5,9 +5,9 @@ call is let in while there is anything left, its events are taken when they are 
 paid back before the next call is let in. So over any time a client has what it may have, and once a burst more.
 
 Each process keeps what it last knew of the bucket and what it has spent since, and settles with Redis ten times a second
-at most, or when it has spent its share of what was left. Where Redis is away or slow nobody waits for it: each process
-goes by its own share of the rates until it is back. A key in Redis names a client by its id, the number of a backend of
-ours and of no person.
+at most, or when it has spent its share of what was left; what all of them let in at one moment beyond a burst is paid
+back. Where Redis is away or slow nobody waits for it: each process goes by its own share of the rates until it is back.
+A key in Redis names a client by its id: the number of a backend, and of no person.
 """
 
 import logging
