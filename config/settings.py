@@ -159,7 +159,9 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 2, "max_retries": 0}
+# A call that leaves a hint does not wait long for a silent Redis: the sweep finds what is due. A worker waits for messages.
+_BROKER_S = 5 if ROLE == "worker" else 1
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": _BROKER_S, "socket_connect_timeout": 1, "max_retries": 0}
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {

@@ -62,13 +62,13 @@ def session() -> Iterator[Callable[..., None]]:
 @contextmanager
 def altered(owner: psycopg.Connection, what: str, name: str, setting: str, reset: str) -> Iterator[None]:
     """`ALTER ROLE name …` for the block, in effect for new connections."""
-    statement = sql.SQL(f"ALTER {what} {{}} {{}}")  # type: ignore[arg-type]
-    owner.execute(statement.format(sql.Identifier(name), sql.SQL(setting)))  # type: ignore[arg-type]
+    statement = sql.SQL(f"ALTER {what} {{}} {{}}")
+    owner.execute(statement.format(sql.Identifier(name), sql.SQL(setting)))
     connection.close()
     try:
         yield
     finally:
-        owner.execute(statement.format(sql.Identifier(name), sql.SQL(reset)))  # type: ignore[arg-type]
+        owner.execute(statement.format(sql.Identifier(name), sql.SQL(reset)))
         connection.close()
 
 
