@@ -16,6 +16,18 @@ _POLICY = (
 )
 
 
+_RETRY_AFTER = {"required": True, "schema": {"type": "integer", "minimum": 1}, "description": "Seconds"}
+
+
+def with_retry_after(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """drf-spectacular's hook: whoever is told to come back is told when."""
+    for path in result["paths"].values():
+        for operation in path.values():
+            for status in {"429", "503"} & operation["responses"].keys():
+                operation["responses"][status]["headers"] = {"Retry-After": _RETRY_AFTER}
+    return result
+
+
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # the library has no types
     """How the document describes the API key; drf-spectacular finds it by being defined."""
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import FrameType
 
 from config import embedded, postgres, processes
+from config.gunicorn import backlog
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
@@ -265,7 +266,7 @@ def _bound(port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, port))
-        listener.listen(1024)
+        listener.listen(backlog)
     except (OSError, OverflowError) as error:
         listener.close()
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:

@@ -103,7 +103,16 @@ ROLE = env.choice(
     about="Which database login this process works as: the application's, the worker's, or the owner's (to migrate)",
 )
 _POSTGRESQL = ("postgresql", "postgres")
-LOCK_TIMEOUT_MS = 5_000
+# A migration that waits for a lock makes everybody wait behind it: let it fail, to be run again. A web process lets go of
+# what it holds, and tells its caller, before gunicorn ends it with everything (config.gunicorn.timeout).
+SESSIONS = {
+    "owner": {"lock_timeout": 5_000},
+    "application": {
+        "lock_timeout": 10_000,
+        "statement_timeout": 25_000,
+        "idle_in_transaction_session_timeout": 30_000,
+    },
+}
 DATABASE_URLS = {
     "application": env.url(
         "DATABASE_URL", "postgresql:///zhiqing", schemes=_POSTGRESQL, about="PostgreSQL as the application's login"
@@ -124,9 +133,9 @@ def _connection(role: str) -> dict[str, Any]:
     connection.setdefault("OPTIONS", {})
     # Django prepares nothing by default; parsing and planning again was a third of the time of a call with one event.
     connection["OPTIONS"] |= {"connect_timeout": 10, "server_side_binding": True, "prepare_threshold": 5}
-    if role == "owner":
-        # A migration that waits for a lock makes everybody wait behind it: let it fail, to be run again.
-        connection["OPTIONS"].setdefault("options", f"-c lock_timeout={LOCK_TIMEOUT_MS}")
+    bounds = [f"-c {name}={milliseconds}" for name, milliseconds in SESSIONS.get(role, {}).items()]
+    # What the URL says of these comes later and holds.
+    connection["OPTIONS"]["options"] = " ".join([*bounds, connection["OPTIONS"].get("options", "")]).strip()
     return connection
 
 
@@ -138,7 +147,7 @@ REDIS_URL = env.url(
     "REDIS_URL",
     "redis://127.0.0.1:6379/0",
     schemes=("redis", "rediss"),
-    about="Redis: hints for workers, nothing to lose",
+    about="Redis: hints for workers and rate limits, nothing to lose",
 )
 SWEEP_EVERY = env.seconds(
     "ZHIQING_SWEEP_SECONDS", timedelta(seconds=5), about="How often beat looks for due work; 15 at most"
@@ -151,7 +160,9 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 2, "max_retries": 0}
+# A call that leaves a hint does not wait long for a silent Redis: the sweep finds what is due. A worker waits for messages.
+_BROKER_S = 5 if ROLE == "worker" else 1
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": _BROKER_S, "socket_connect_timeout": 1, "max_retries": 0}
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
@@ -199,6 +210,25 @@ ZHIQING_HISTORICAL = timedelta(
 ZHIQING_K = env.integer(
     "ZHIQING_K", 10, minimum=2, maximum=128, about="No released cell rests on fewer subjects; 128 at most"
 )
+ZHIQING_RATE_CALLS = env.integer(
+    "ZHIQING_RATE_CALLS", 2_000, minimum=1, about="Calls a second that one API client may make"
+)
+ZHIQING_RATE_EVENTS = env.integer(
+    "ZHIQING_RATE_EVENTS", 200_000, minimum=1, about="Events a second that one API client may send"
+)
+ZHIQING_RATE_BURST_S = env.integer(
+    "ZHIQING_RATE_BURST_SECONDS",
+    5,
+    minimum=1,
+    maximum=3600,
+    about="How many seconds' worth of these it may use at once",
+)
+ZHIQING_WEB_PROCESSES = env.integer(
+    "ZHIQING_WEB_PROCESSES",
+    4,
+    minimum=1,
+    about="Web processes on all machines: what each is left of a limit while Redis is away; gunicorn's own number unless set",
+)
 ZHIQING_PACKAGE_KEPT = timedelta(
     days=env.integer("ZHIQING_PACKAGE_DAYS", 7, minimum=1, about="Days an access package can be fetched")
 )
@@ -223,6 +253,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "config.documentation.with_retry_after"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

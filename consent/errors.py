@@ -91,6 +91,13 @@ def invalid(code: str, detail: str, pointer: str) -> Invalid:
     return Invalid(code, detail, [Fault(code, detail, pointer)])
 
 
+class RateLimited(Problem):
+    """429: more than a client may have."""
+
+    status = 429
+    title = "Too many requests"
+
+
 class Unavailable(Problem):
     """503: try again later."""
 

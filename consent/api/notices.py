@@ -34,7 +34,7 @@ class CurrentNotice(PublicView):
     @extend_schema(
         operation_id="current_notice",
         parameters=[_PROGRAM, _AUDIENCE, _LOCALE],
-        responses=responses(s200=dict[str, Any]),
+        responses=responses(keyed=False, s200=dict[str, Any]),
     )
     def get(self, request: Request) -> Response:
         """The notice in force."""
@@ -49,7 +49,9 @@ class CurrentNotice(PublicView):
 
 
 class NoticeBySha256(PublicView):
-    @extend_schema(operation_id="notice_by_sha256", parameters=[_LOCALE], responses=responses(s200=dict[str, Any]))
+    @extend_schema(
+        operation_id="notice_by_sha256", parameters=[_LOCALE], responses=responses(keyed=False, s200=dict[str, Any])
+    )
     def get(self, request: Request, sha256: str) -> Response:
         """Any version ever published."""
         locale, notice = _locale(request), None

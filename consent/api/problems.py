@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpResponseBase, JsonResponse
+from django.http import Http404, HttpResponseBase, JsonResponse, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
@@ -15,8 +15,27 @@ from consent.errors import Problem, Unavailable
 
 logger = logging.getLogger("zhiqing.errors")
 CONTENT_TYPE = "application/problem+json"
-# A connection lost or refused, a server that ends or starts, a lock waited for too long. COPY raises psycopg's own.
+# A connection lost or refused, a server that ends or starts. COPY raises psycopg's own.
 AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
+_AWAY = ("database_away", "send the same again later", 1)
+_BUSY = ("busy", "others hold what this call needs; send the same again later", 1)
+_LONG = ("busy", "this took longer than a call may; send the same again later, or ask for less", 5)
+_FULL = ("overloaded", "the database has no connection, memory or disk left; send the same again later", 5)
+# By SQLSTATE, since some of these are neither of Django's two; all of them may pass.
+_PASSING = {
+    "55P03": _BUSY,  # lock_timeout
+    "40P01": _BUSY,  # a deadlock
+    "40001": _BUSY,  # a serialisation failure
+    "57014": _LONG,  # statement_timeout
+    "25P03": _LONG,  # idle_in_transaction_session_timeout
+    "25P04": _LONG,  # transaction_timeout
+    "25006": _AWAY,  # read-only: a standby that is to take over, or did not
+    "53000": _FULL,
+    "53100": _FULL,  # the disk
+    "53200": _FULL,  # memory, that of locks included
+    "53300": _FULL,  # connections
+    "53400": _FULL,
+}
 
 _CODES = {
     400: ("malformed", "Malformed request", "the request cannot be read"),
@@ -25,9 +44,10 @@ _CODES = {
     404: ("not_found", "Not found", "there is nothing at this address"),
     405: ("method_not_allowed", "Method not allowed", "this address does not take this method"),
     406: ("not_acceptable", "Not acceptable", "this call does not answer in the form that Accept asks for"),
+    408: ("too_slow", "The body did not arrive", "send the same again, without a pause"),
     413: ("too_large", "Too large", "the body is larger than this call takes"),
     415: ("unsupported_media_type", "Unsupported media type", "send application/json"),
-    429: ("throttled", "Too many requests", "wait as long as Retry-After says"),
+    429: ("rate_limited", "Too many requests", "wait as long as Retry-After says"),
     500: ("internal_error", "Internal error", "the service failed; the log names this incident"),
 }
 
@@ -74,11 +94,21 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
 
 
 def internal_error(error: BaseException) -> JsonResponse:
-    """500 with an incident number that the log has too; 503 where PostgreSQL is away, since the same may succeed soon."""
+    """500 with an incident number that the log has too; 503 where PostgreSQL is away or busy: the same may succeed soon."""
     incident = str(uuid.uuid4())
-    if isinstance(error, AWAY):
-        logger.warning("database away", exc_info=error, extra={"fields": {"incident": incident}})
-        return of_problem(Unavailable("database_away", "send the same again later", retry_after=1))
+    if isinstance(error, UnreadablePostError):
+        return of_status(408)
+    if passing := _passing(error):
+        logger.warning("database away", exc_info=error, extra={"fields": {"incident": incident, "told": passing.code}})
+        return of_problem(passing)
     logger.error("unhandled", exc_info=error, extra={"fields": {"incident": incident}})
     code, title, detail = _CODES[500]
     return problem(500, code, title, detail, incident=incident)
+
+
+def _passing(error: BaseException) -> Unavailable | None:
+    """What to tell of a database error that is nobody's fault."""
+    cause = error if isinstance(error, psycopg.Error) else error.__cause__
+    state = cause.sqlstate if isinstance(cause, psycopg.Error) else None
+    told = _PASSING.get(state or "", _AWAY if isinstance(error, AWAY) else None)
+    return told and Unavailable(told[0], told[1], retry_after=told[2])

@@ -60,8 +60,8 @@ def request_body(shape: Any) -> dict[str, Any]:
     return {"application/json": schema(shape)}
 
 
-def responses(**by_status: Any) -> dict[Any, Any]:
-    """`responses(s201=Shape)`, with the problems every call may answer."""
+def responses(*, keyed: bool = True, **by_status: Any) -> dict[Any, Any]:
+    """`responses(s201=Shape)`, with the problems every call may answer; `keyed`: with an API key, whose calls are limited."""
     answers: dict[Any, Any] = {
         int(status.removeprefix("s")): OpenApiResponse(response=schema(shape), description=_summary(shape))
         for status, shape in by_status.items()
@@ -69,8 +69,13 @@ def responses(**by_status: Any) -> dict[Any, Any]:
     answers["4XX", "application/problem+json"] = OpenApiResponse(
         response=schema(ProblemShape), description="A problem (RFC 9457)"
     )
+    if keyed:
+        answers[429, "application/problem+json"] = OpenApiResponse(
+            response=schema(ProblemShape), description="More than a client may have: send it after Retry-After"
+        )
     answers[503, "application/problem+json"] = OpenApiResponse(
-        response=schema(ProblemShape), description="The database is away: send the same again after Retry-After"
+        response=schema(ProblemShape),
+        description="The service is overloaded or its database away: send the same again after Retry-After",
     )
     return answers
 

@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from consent.errors import Forbidden, Invalid, Unauthenticated
 from consent.programs.models import SCOPES, ApiClient, ApiKey
 from consent.programs.tenancy import leave_tenant, tenant
+from consent.programs.throttling import throttle
 from consent.statements import ask, together
 
 # Every call begins with it: one round trip for all of it.
@@ -41,7 +42,7 @@ class Caller:
 
 
 def authenticate(authorization: str, *, now: datetime) -> Caller:
-    """Raises Unauthenticated, always with the same words, whatever is wrong."""
+    """Counts as a call of the client. Raises Unauthenticated, always with the same words, whatever is wrong; RateLimited."""
     scheme, _, token = authorization.partition(" ")
     parts = token.strip().split("_")
     if (
@@ -57,6 +58,7 @@ def authenticate(authorization: str, *, now: datetime) -> Caller:
         asked = ask(_VALID_KEY, [parts[1], now])
     for secret_hash, client_id, program_id, zone, sandbox, scopes in asked.rows():
         if hmac.compare_digest(secret_hash, hash_secret(parts[2])):
+            throttle().admit(client_id)
             return Caller(client_id, program_id, zone, sandbox, frozenset(scopes))
     raise Unauthenticated("unauthenticated", _HELP)
 

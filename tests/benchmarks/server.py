@@ -14,10 +14,15 @@ PATIENCE_S = 30.0
 
 @contextlib.contextmanager
 def web(
-    environment: Mapping[str, str], log: Path, *, workers: int = 4, application: str = "config.wsgi:application"
+    environment: Mapping[str, str],
+    log: Path,
+    *,
+    workers: int = 4,
+    application: str = "config.wsgi:application",
+    backlog: int = 1024,
 ) -> Iterator[tuple[str, int]]:
     """Its address; stopped at the end of the block. `log` takes what it says."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=backlog)
     command = ["-m", "gunicorn", "--config=python:config.gunicorn", application, f"--bind=fd://{listener.fileno()}"]
     with log.open("ab") as sink:
         process = subprocess.Popen(

@@ -84,6 +84,19 @@ def test_no_call_fails_or_breaks_the_document(asked: Program) -> None:
     assert explore(asked, 15) > 100
 
 
+def test_whoever_may_be_told_to_come_back_is_told_when() -> None:
+    """429: every call with a key. 503: every call."""
+    for path, operations in document()["paths"].items():
+        for method, operation in operations.items():
+            keyed = operation.get("security", [{}]) != [{}]
+            described = operation["responses"]
+            assert ("429" in described) == keyed, f"{method} {path}: see consent.api.shapes.responses"
+            for status in {"429", "503"} & described.keys() if keyed else {"503"}:
+                answer = described[status]
+                assert list(answer["content"]) == ["application/problem+json"]
+                assert answer["headers"]["Retry-After"]["required"] is True
+
+
 @pytest.mark.long
 def test_no_call_fails_or_breaks_the_document_at_length(asked: Program, owner: psycopg.Connection) -> None:
     assert explore(asked, 300) > 1000

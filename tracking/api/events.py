@@ -17,6 +17,7 @@ from consent.api.problems import internal_error, of_problem, of_status
 from consent.api.shapes import Moment, request_body, responses
 from consent.errors import Forbidden, Problem
 from consent.programs.authentication import authenticate
+from consent.programs.throttling import throttle
 from tracking.ingest.actions import Limits, ingest
 from tracking.ingest.outcome import Outcome
 from tracking.ingest.parse import MAX_EVENTS, SentEvent
@@ -79,7 +80,7 @@ def _recorded(request: HttpRequest) -> Outcome:
     caller = authenticate(request.headers.get("Authorization", ""), now=edge.now())
     if Events.scope not in caller.scopes:
         raise Forbidden("insufficient_scope", f"this call needs a key with the scope {Events.scope}")
-    return ingest(
+    outcome = ingest(
         vault=edge.vault(),
         program_id=caller.program_id,
         zone=ZoneInfo(caller.zone),
@@ -87,6 +88,8 @@ def _recorded(request: HttpRequest) -> Outcome:
         limits=Limits(settings.ZHIQING_LATE, settings.ZHIQING_HISTORICAL),
         may_import="import" in caller.scopes,
     )
+    throttle().spend_events(caller.client_id, len(outcome.event_ids))
+    return outcome
 
 
 def _answer(outcome: Outcome) -> EventsAnswered:
