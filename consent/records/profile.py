@@ -2,15 +2,17 @@
 
 import uuid
 from collections.abc import Mapping
+from datetime import datetime
 
-from consent.errors import Fault, Invalid
+from consent.errors import Conflict, Fault, Invalid
 from consent.notices.models import NoticePurpose
 from consent.programs.tenancy import tenant
+from consent.records.grants import Covered, Grant
 from consent.records.models import ConsentState, ProfileAttribute
 from consent.records.queries import coverage, db_now, standing
 from consent.vault import identities
 from consent.vault.envelope import Cell, open_cell, seal
-from consent.vault.identities import Vault
+from consent.vault.identities import SubjectTaken, Vault
 from consent.vault.lookup import Identifiers
 from consent.vault.models import Subject
 
@@ -23,13 +25,51 @@ def put_attributes(
     Raises Invalid: `undeclared_attribute`, or the code of why the purpose may not be processed (`consent_missing`, …).
     """
     with tenant(program_id):
-        subject_id = identities.resolve(vault, program_id, identifiers)
-        subject = None if subject_id is None else held(subject_id)
-        if subject is None:
-            raise Invalid("consent_missing", "nobody asked this subject for consent yet")
+        subject = _known(vault, program_id, identifiers)
         write(vault, subject, attributes)
         kept = ProfileAttribute.objects.filter(subject=subject).order_by("name").values_list("name", flat=True)
         return subject.pseudonym, list(kept)
+
+
+def identify(*, vault: Vault, program_id: int, identifiers: Identifiers, attributes: Mapping[str, str | None]) -> None:
+    """The subject whom one of the identifiers names is found by all of them from now on; its attributes are set. All or nothing.
+
+    That two identifiers are one person's is information about them: while no purpose may be processed, nothing is added.
+    Raises Invalid as `put_attributes`; Conflict `identity_conflict`, or `subject_changing` for the time being.
+    """
+    named = identities.checked(identifiers)
+    try:
+        with tenant(program_id):
+            subject = _known(vault, program_id, named)
+            _require_consent(subject)
+            identities.attach(vault, subject, named)
+            if attributes:
+                write(vault, subject, attributes)
+    except SubjectTaken:
+        raise Conflict(
+            "subject_changing", "another call is adding this identifier; send it again", retry_after=1
+        ) from None
+
+
+def _known(vault: Vault, program_id: int, identifiers: Identifiers) -> Subject:
+    """The subject with its row locked. Raises Invalid `consent_missing`."""
+    subject_id = identities.resolve(vault, program_id, identifiers)
+    subject = None if subject_id is None else held(subject_id)
+    if subject is None:
+        raise Invalid("consent_missing", "nobody asked this subject for consent yet")
+    return subject
+
+
+def _require_consent(subject: Subject) -> None:
+    """Raises Invalid with the code of why no purpose may be processed, the newest decision's."""
+    grants, covered, now = _locked(subject)
+    refusals = [
+        grant.refusal(now, grant.told(covered))
+        for grant in sorted(grants.values(), key=lambda grant: grant.record_id, reverse=True)
+    ]
+    if None not in refusals:
+        code = next((code for code in refusals if code is not None), "consent_missing")
+        raise Invalid(code, "the subject consents to no purpose now")
 
 
 def held(subject_id: int) -> Subject | None:
@@ -76,10 +116,8 @@ def cell(subject: Subject, name: str) -> Cell:
 
 
 def _purposes(subject: Subject, attributes: Mapping[str, str | None]) -> dict[str, int]:
-    """Attribute -> the consented purpose whose notice declares it. A share lock keeps a withdrawal from passing by."""
-    states = list(ConsentState.objects.select_for_update().filter(subject=subject).order_by("purpose_id"))
-    now, covered = db_now(), coverage(subject.program_id)
-    grants = standing(states, covered, now)
+    """Attribute -> the consented purpose whose notice declares it."""
+    grants, covered, now = _locked(subject)
     found: dict[str, int] = {}
     faults: dict[str, str] = dict.fromkeys(attributes, "undeclared_attribute")
     told = NoticePurpose.objects.filter(program_id=subject.program_id, attributes__overlap=list(attributes))
@@ -110,3 +148,10 @@ def _purposes(subject: Subject, attributes: Mapping[str, str | None]) -> dict[st
     if missing:
         raise Invalid(missing[0].code, missing[0].detail, missing)
     return found
+
+
+def _locked(subject: Subject) -> tuple[dict[int, Grant], Covered, datetime]:
+    """The grants by purpose id, with what the notices cover, as they stand. The lock keeps a withdrawal from passing by."""
+    states = list(ConsentState.objects.select_for_update().filter(subject=subject).order_by("purpose_id"))
+    now, covered = db_now(), coverage(subject.program_id)
+    return standing(states, covered, now), covered, now
