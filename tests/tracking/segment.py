@@ -28,7 +28,7 @@ def message(kind: str, **more: Any) -> dict[str, Any]:
         "type": kind,
         "messageId": str(uuid.uuid4()),
         "anonymousId": "alice",
-        "timestamp": now().isoformat(timespec="milliseconds"),
+        "timestamp": now().isoformat(),
         "context": LIBRARY,
         "integrations": {},
         "channel": "server",
