@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 from consent.errors import Conflict, Fault, Invalid
 from consent.notices.models import NoticePurpose
@@ -15,6 +16,14 @@ from consent.vault.envelope import Cell, open_cell, seal
 from consent.vault.identities import SubjectTaken, Vault
 from consent.vault.lookup import Identifiers
 from consent.vault.models import Subject
+
+
+class HeldGrants(NamedTuple):
+    """A subject's grants by purpose id, what the notices cover, and a time at which both were so: under a lock."""
+
+    grants: Mapping[int, Grant]
+    covered: Covered
+    now: datetime
 
 
 def put_attributes(
@@ -41,10 +50,11 @@ def identify(*, vault: Vault, program_id: int, identifiers: Identifiers, attribu
     try:
         with tenant(program_id):
             subject = _known(vault, program_id, named)
-            _require_consent(subject)
+            held_grants = _locked_grants(subject)
+            _require_consent(held_grants)
             identities.attach(vault, subject, named)
             if attributes:
-                write(vault, subject, attributes)
+                _write(vault, subject, attributes, held_grants)
     except SubjectTaken:
         raise Conflict(
             "subject_changing", "another call is adding this identifier; send it again", retry_after=1
@@ -60,16 +70,13 @@ def _known(vault: Vault, program_id: int, identifiers: Identifiers) -> Subject:
     return subject
 
 
-def _require_consent(subject: Subject) -> None:
-    """Raises Invalid with the code of why no purpose may be processed, the newest decision's."""
-    grants, covered, now = _locked(subject)
-    refusals = [
-        grant.refusal(now, grant.told(covered))
-        for grant in sorted(grants.values(), key=lambda grant: grant.record_id, reverse=True)
-    ]
+def _require_consent(held_grants: HeldGrants) -> None:
+    """Raises Invalid with the code of why no purpose may be processed: the newest decision's."""
+    grants, covered, now = held_grants
+    newest = sorted(grants.values(), key=lambda grant: grant.record_id, reverse=True)
+    refusals = [grant.refusal(now, grant.told(covered)) for grant in newest]
     if None not in refusals:
-        code = next((code for code in refusals if code is not None), "consent_missing")
-        raise Invalid(code, "the subject consents to no purpose now")
+        raise Invalid(next(filter(None, refusals), "consent_missing"), "the subject consents to no purpose now")
 
 
 def held(subject_id: int) -> Subject | None:
@@ -79,10 +86,14 @@ def held(subject_id: int) -> Subject | None:
 
 def write(vault: Vault, subject: Subject, attributes: Mapping[str, str | None]) -> int:
     """The same on a subject whose row is held by the caller; answers how many were set or removed."""
-    purposes = _purposes(subject, attributes)
+    return _write(vault, subject, attributes, _locked_grants(subject))
+
+
+def _write(vault: Vault, subject: Subject, attributes: Mapping[str, str | None], held_grants: HeldGrants) -> int:
+    purposes = _purposes(subject, attributes, held_grants)
     removed = [name for name, value in attributes.items() if value is None]
     ProfileAttribute.objects.filter(subject=subject, name__in=removed).delete()
-    data_key, now = vault.data_key(subject.program_id, subject.id), db_now()
+    data_key = vault.data_key(subject.program_id, subject.id)
     rows = [
         ProfileAttribute(
             subject=subject,
@@ -90,7 +101,7 @@ def write(vault: Vault, subject: Subject, attributes: Mapping[str, str | None]) 
             program_id=subject.program_id,
             purpose_id=purposes[name],
             sealed=seal(data_key, value.encode(), cell(subject, name)),
-            updated_at=now,
+            updated_at=held_grants.now,
         )
         for name, value in sorted(attributes.items())
         if value is not None
@@ -115,9 +126,9 @@ def cell(subject: Subject, name: str) -> Cell:
     return Cell(subject.program_id, "profile_attribute", "sealed", name, subject.id)
 
 
-def _purposes(subject: Subject, attributes: Mapping[str, str | None]) -> dict[str, int]:
+def _purposes(subject: Subject, attributes: Mapping[str, str | None], held_grants: HeldGrants) -> dict[str, int]:
     """Attribute -> the consented purpose whose notice declares it."""
-    grants, covered, now = _locked(subject)
+    grants, covered, now = held_grants
     found: dict[str, int] = {}
     faults: dict[str, str] = dict.fromkeys(attributes, "undeclared_attribute")
     told = NoticePurpose.objects.filter(program_id=subject.program_id, attributes__overlap=list(attributes))
@@ -150,8 +161,8 @@ def _purposes(subject: Subject, attributes: Mapping[str, str | None]) -> dict[st
     return found
 
 
-def _locked(subject: Subject) -> tuple[dict[int, Grant], Covered, datetime]:
-    """The grants by purpose id, with what the notices cover, as they stand. The lock keeps a withdrawal from passing by."""
+def _locked_grants(subject: Subject) -> HeldGrants:
+    """A withdrawal waits until the transaction is over."""
     states = list(ConsentState.objects.select_for_update().filter(subject=subject).order_by("purpose_id"))
     now, covered = db_now(), coverage(subject.program_id)
-    return standing(states, covered, now), covered, now
+    return HeldGrants(standing(states, covered, now), covered, now)

@@ -535,6 +535,16 @@ def test_as_many_as_a_batch_may_have(known: Program, owner: psycopg.Connection) 
     assert kept(owner)[0] == wanted.count("stored") == answer["stored"]
 
 
+def test_a_batch_identifies_so_many_times_at_most(known: Program, owner: psycopg.Connection) -> None:
+    before = kept(owner)
+    sent = [message("identify", userId="u-1")] * 501
+    response = post(known, {"batch": [track(), *sent]})
+    assert (response.status_code, response.json()["code"]) == (422, "too_many_identifications")
+    assert kept(owner) == before
+    answer = send(known, track(), *sent[1:])
+    assert answer["stored"] == 501
+
+
 # --- Not now ---------------------------------------------------------------------------------------------------------
 
 

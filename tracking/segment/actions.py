@@ -6,13 +6,13 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from consent.errors import Problem, Unavailable
+from consent.errors import Invalid, Problem, Unavailable
 from consent.records.profile import identify
 from consent.vault.identities import Vault
 from tracking.ingest.actions import Limits, ingest
 from tracking.ingest.outcome import Outcome
 from tracking.ingest.parse import MAX_EVENTS, Refusal
-from tracking.segment.messages import Batch, Identification, Mapped, parse
+from tracking.segment.messages import MAX_IDENTIFICATIONS, Batch, Identification, Mapped, parse
 
 _TOLD = {
     "/event_id": "/messageId",
@@ -46,6 +46,8 @@ def record(
     send all of a batch again or nothing of it, and what was stored of it is then a duplicate.
     """
     batch = parse(body)
+    if len(batch.identifications) > MAX_IDENTIFICATIONS:
+        raise Invalid("too_many_identifications", f"a batch may identify {MAX_IDENTIFICATIONS} times at most")
     results = {place: Result(batch.message_ids[place], "refused", found) for place, found in batch.refused.items()}
     for place, found in batch.identifications.items():
         refusal = (
@@ -86,8 +88,8 @@ def _chunks(batch: Batch) -> Iterator[list[int]]:
 
 
 def _body(batch: Batch, places: list[int]) -> bytes:
-    """As POST /events takes it. Events that cannot be read go along as empty ones: they are refused, and so are counted."""
-    events = [batch.events[place].event if place in batch.events else {} for place in places]
+    """As POST /events takes it. Events that cannot be read go along as nulls: they are refused, and so are counted."""
+    events = [batch.events[place].event if place in batch.events else None for place in places]
     clock = {} if batch.sent_at is None else {"sent_at": batch.sent_at}
     return msgspec.json.encode({"events": events, **clock})
 

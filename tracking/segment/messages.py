@@ -21,6 +21,8 @@ from tracking.ingest.parse import Refusal
 MAX_MESSAGES = 2500
 MAX_MESSAGE_BYTES = 32 * 1024
 """Both are Segment's own bounds."""
+MAX_IDENTIFICATIONS = 500
+"""Each is a transaction of some milliseconds. The libraries put a hundred messages or so into a batch."""
 MAX_MESSAGE_ID_CHARS = 100
 MAX_EVENT_ID_CHARS = 64
 TYPES = frozenset({"track", "page", "screen", "identify"})
