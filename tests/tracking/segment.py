@@ -5,9 +5,13 @@ import json
 import uuid
 from typing import Any
 
+import psycopg
 from django.test import Client
 
 from tests.cast import Program, now
+
+STORED = ("stored", None)
+PERSONALISATION = "personalisation"
 
 LIBRARY: dict[str, Any] = {
     "library": {"name": "analytics-python", "version": "2.4.0"},
@@ -66,3 +70,26 @@ def send(program: Program, *messages: Any, **more: Any) -> Any:
 
 def told(answer: Any) -> list[tuple[str, str | None]]:
     return [(result["result"], result.get("code")) for result in answer["results"]]
+
+
+def rows(owner: psycopg.Connection, columns: str, order: str = "e.received_at, e.event_id") -> list[Any]:
+    query = (
+        f"SELECT {columns} FROM event e JOIN event_type t ON t.id = e.type_id LEFT JOIN page p ON p.id = e.page_id"
+        f" ORDER BY {order}"
+    )
+    return owner.execute(query.encode()).fetchall()
+
+
+def one(owner: psycopg.Connection, columns: str) -> Any:
+    (row,) = rows(owner, columns)
+    return row
+
+
+def kept(owner: psycopg.Connection) -> tuple[int, int, int]:
+    """How many events, attributes and identifiers there are."""
+    counts = [
+        owner.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
+        for table in ("event", "profile_attribute", "subject_identifier")
+    ]
+    events, attributes, identifiers = (row[0] for row in counts if row is not None)
+    return events, attributes, identifiers

@@ -43,7 +43,7 @@ class Backend:
         )  # fmt: skip
 
 
-def known(program: Program) -> None:
+def consenting(program: Program) -> None:
     """Since a minute ago: the client's times are cut to milliseconds, which may reach back before an act of just now."""
     since = (now() - timedelta(minutes=1)).isoformat()
     for openid in ("alice", "bob"):
@@ -75,7 +75,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 def test_every_call_of_the_client_arrives(
     server: Server, program: Program, owner: psycopg.Connection, how: dict[str, Any]
 ) -> None:
-    known(program)
+    consenting(program)
     backend = Backend(server, program.key, **how)
     client = backend.client
     client.identify("u-1", {"city": "杭州"}, anonymous_id="alice")
@@ -99,7 +99,7 @@ def test_every_call_of_the_client_arrives(
 def test_nothing_of_somebody_who_withdrew_is_stored(
     server: Server, program: Program, owner: psycopg.Connection
 ) -> None:
-    known(program)
+    consenting(program)
     for purpose in ("analytics", "personalisation"):
         program.decide("alice", "withdrawn", purpose=purpose)
     before = count(owner, "subject_identifier")
@@ -124,7 +124,7 @@ def test_it_sends_again_what_was_answered_503_and_nothing_is_there_twice(
 ) -> None:
     """While bob's withdrawal is under way the batch is a 503, though alice's events in it are stored."""
     caplog.set_level(logging.DEBUG, "segment")
-    known(program)
+    consenting(program)
     owner.execute(
         "INSERT INTO withdrawal_intent (subject_id, purpose_id, program_id)"
         " SELECT max(subject_id), min(purpose_id), program_id FROM consent_state GROUP BY program_id"
@@ -148,7 +148,7 @@ def test_it_sends_again_what_was_answered_503_and_nothing_is_there_twice(
 def test_a_server_that_comes_back_loses_and_doubles_nothing(
     server: Server, program: Program, owner: psycopg.Connection
 ) -> None:
-    known(program)
+    consenting(program)
     backend = Backend(server, program.key)
     backend.client.track(anonymous_id="alice", event="search")
     backend.client.flush()
@@ -163,7 +163,7 @@ def test_a_server_that_comes_back_loses_and_doubles_nothing(
 
 
 def test_a_wrong_key_is_told_at_once_and_never_repeated(server: Server, program: Program) -> None:
-    known(program)
+    consenting(program)
     key = program.key[:-1] + ("0" if program.key[-1] != "0" else "1")
     backend = Backend(server, key)
     backend.client.track(anonymous_id="alice", event="search")
