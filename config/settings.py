@@ -254,6 +254,11 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "config.documentation.with_retry_after"],
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "writeKey": {"type": "http", "scheme": "basic", "description": "the API key as user name, no password"}
+        }
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

@@ -3,6 +3,7 @@
 from django.urls import include, path
 
 from config import documentation, health
+from tracking.api import batch
 
 urlpatterns = [
     path("healthz", health.healthz),
@@ -13,6 +14,8 @@ urlpatterns = [
     path("api/v1/", include("consent.api.urls")),
     path("api/v1/", include("tracking.api.urls")),
     path("api/v1/", include("reports.api.urls")),
+    # Where Segment's libraries send to below the host they are given.
+    path("v1/batch", batch.Batch.as_view()),
 ]
 
 handler400 = "config.errors.handler400"

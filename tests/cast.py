@@ -37,11 +37,11 @@ class Program:
     notice: str
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """`path` below /api/v1/; the body as JSON."""
+        """`path` below /api/v1/, or from the root; the body as JSON."""
         headers = {"Authorization": f"Bearer {self.key}"} | {k.replace("_", "-"): v for k, v in headers.items()}
         data = b"" if body is None else json.dumps(body).encode()
         return Client(raise_request_exception=False, headers=headers).generic(
-            method, f"/api/v1/{path}", data, content_type="application/json" if body is not None else ""
+            method, from_root(path), data, content_type="application/json" if body is not None else ""
         )
 
     def post(self, path: str, body: Any, **headers: str) -> Any:
@@ -73,6 +73,11 @@ class Program:
     def key_with(self, *scopes: str) -> str:
         issued = create_client(program_id=self.id, scopes=list(scopes), now=now(), valid_for=timedelta(days=1))
         return issued.token
+
+
+def from_root(path: str) -> str:
+    """The path of a call, named below /api/v1/ unless it begins at the root."""
+    return path if path.startswith("/") else f"/api/v1/{path}"
 
 
 def event(

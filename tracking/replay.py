@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,8 +11,8 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
+from tracking.addresses import page_path
 from tracking.client import Client, Refused, Sent
 from tracking.parallel import each
 
@@ -136,14 +135,6 @@ def survey(path: Path) -> Survey:
 def days_to_yesterday(last: datetime, today: date) -> int:
     """By how many whole days to shift, so that the last view's UTC date is the day before `today` (UTC)."""
     return (today - timedelta(days=1) - last.astimezone(UTC).date()).days
-
-
-def page_path(page: str) -> str:
-    """The path of a page: no scheme, host, query string or fragment; what cannot be printed is percent-encoded."""
-    path = re.split(r"[?#]", page, maxsplit=1)[0]
-    if found := re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*", path):
-        path = path[found.end() :]
-    return "".join(c if c.isprintable() and not c.isspace() else quote(c) for c in path) or "/"
 
 
 @dataclass

@@ -69,8 +69,13 @@ def _inflated(data: bytes, limit: int) -> bytes:
 
 def decode(data: bytes, shape: type[T]) -> T:
     """Raises Malformed where it is not JSON, Invalid where it is not the JSON this call takes."""
+    return checked(data, unchecked(data, shape))
+
+
+def unchecked(data: bytes, shape: type[T]) -> T:
+    """The same without what `checked` refuses."""
     try:
-        return checked(data, msgspec.json.decode(data, type=shape))
+        return msgspec.json.decode(data, type=shape)
     except msgspec.ValidationError as error:
         detail, pointer = described(error)
         raise Invalid("invalid", detail, [Fault("invalid", detail, pointer)]) from None
@@ -80,11 +85,21 @@ def decode(data: bytes, shape: type[T]) -> T:
 
 def checked(data: bytes, value: T) -> T:
     """Refuse what msgspec lets pass: NUL (PostgreSQL stores none) and a name given twice in one object."""
-    if b"\\u0000" in data and _NUL.search(data):
+    if holds_nul(data):
         raise Invalid("invalid", "strings may not hold NUL characters")
+    refuse_doubled_names(data)
+    return value
+
+
+def holds_nul(data: bytes) -> bool:
+    """Whether a string in a JSON text holds a NUL character."""
+    return b"\\u0000" in data and _NUL.search(data) is not None
+
+
+def refuse_doubled_names(data: bytes) -> None:
+    """Raises Malformed."""
     if any(len(set(names)) != len(names) for names in names_of_objects(data)):
         raise Malformed("malformed", "the body repeats a name in an object")
-    return value
 
 
 def names_of_objects(data: bytes) -> list[list[str]]:

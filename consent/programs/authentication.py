@@ -1,5 +1,7 @@
 """API keys: `zq_<key id>_<secret>`; stored hashed, scoped, expiring, two valid at once while a caller rotates."""
 
+import base64
+import binascii
 import hashlib
 import hmac
 import secrets
@@ -61,6 +63,18 @@ def authenticate(authorization: str, *, now: datetime) -> Caller:
             throttle().admit(client_id)
             return Caller(client_id, program_id, zone, sandbox, frozenset(scopes))
     raise Unauthenticated("unauthenticated", _HELP)
+
+
+def bearer(authorization: str) -> str:
+    """The header as Bearer, where it is Basic with the key as user name and no password, as analytics libraries send it."""
+    scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return authorization
+    try:
+        name, _, password = base64.b64decode(credentials.strip(), validate=True).decode("ascii").partition(":")
+    except (binascii.Error, ValueError):
+        return ""
+    return f"Bearer {name}" if not password else ""
 
 
 def caller(request: Request) -> Caller:

@@ -2,17 +2,28 @@
 
 import uuid
 from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
 
-from consent.errors import Fault, Invalid
+from consent.errors import Conflict, Fault, Invalid
 from consent.notices.models import NoticePurpose
 from consent.programs.tenancy import tenant
+from consent.records.grants import Covered, Grant
 from consent.records.models import ConsentState, ProfileAttribute
 from consent.records.queries import coverage, db_now, standing
 from consent.vault import identities
 from consent.vault.envelope import Cell, open_cell, seal
-from consent.vault.identities import Vault
+from consent.vault.identities import SubjectTaken, Vault
 from consent.vault.lookup import Identifiers
 from consent.vault.models import Subject
+
+
+class HeldGrants(NamedTuple):
+    """A subject's grants by purpose id, what the notices cover, and a time at which both were so: under a lock."""
+
+    grants: Mapping[int, Grant]
+    covered: Covered
+    now: datetime
 
 
 def put_attributes(
@@ -23,13 +34,49 @@ def put_attributes(
     Raises Invalid: `undeclared_attribute`, or the code of why the purpose may not be processed (`consent_missing`, …).
     """
     with tenant(program_id):
-        subject_id = identities.resolve(vault, program_id, identifiers)
-        subject = None if subject_id is None else held(subject_id)
-        if subject is None:
-            raise Invalid("consent_missing", "nobody asked this subject for consent yet")
+        subject = _known(vault, program_id, identifiers)
         write(vault, subject, attributes)
         kept = ProfileAttribute.objects.filter(subject=subject).order_by("name").values_list("name", flat=True)
         return subject.pseudonym, list(kept)
+
+
+def identify(*, vault: Vault, program_id: int, identifiers: Identifiers, attributes: Mapping[str, str | None]) -> None:
+    """The subject whom one of the identifiers names is found by all of them from now on; its attributes are set. All or nothing.
+
+    That two identifiers are one person's is information about them: while no purpose may be processed, nothing is added.
+    Raises Invalid as `put_attributes`; Conflict `identity_conflict`, or `subject_changing` for the time being.
+    """
+    named = identities.checked(identifiers)
+    try:
+        with tenant(program_id):
+            subject = _known(vault, program_id, named)
+            held_grants = _locked_grants(subject)
+            _require_consent(held_grants)
+            identities.attach(vault, subject, named)
+            if attributes:
+                _write(vault, subject, attributes, held_grants)
+    except SubjectTaken:
+        raise Conflict(
+            "subject_changing", "another call is adding this identifier; send it again", retry_after=1
+        ) from None
+
+
+def _known(vault: Vault, program_id: int, identifiers: Identifiers) -> Subject:
+    """The subject with its row locked. Raises Invalid `consent_missing`."""
+    subject_id = identities.resolve(vault, program_id, identifiers)
+    subject = None if subject_id is None else held(subject_id)
+    if subject is None:
+        raise Invalid("consent_missing", "nobody asked this subject for consent yet")
+    return subject
+
+
+def _require_consent(held_grants: HeldGrants) -> None:
+    """Raises Invalid with the code of why no purpose may be processed: the newest decision's."""
+    grants, covered, now = held_grants
+    newest = sorted(grants.values(), key=lambda grant: grant.record_id, reverse=True)
+    refusals = [grant.refusal(now, grant.told(covered)) for grant in newest]
+    if None not in refusals:
+        raise Invalid(next(filter(None, refusals), "consent_missing"), "the subject consents to no purpose now")
 
 
 def held(subject_id: int) -> Subject | None:
@@ -39,10 +86,14 @@ def held(subject_id: int) -> Subject | None:
 
 def write(vault: Vault, subject: Subject, attributes: Mapping[str, str | None]) -> int:
     """The same on a subject whose row is held by the caller; answers how many were set or removed."""
-    purposes = _purposes(subject, attributes)
+    return _write(vault, subject, attributes, _locked_grants(subject))
+
+
+def _write(vault: Vault, subject: Subject, attributes: Mapping[str, str | None], held_grants: HeldGrants) -> int:
+    purposes = _purposes(subject, attributes, held_grants)
     removed = [name for name, value in attributes.items() if value is None]
     ProfileAttribute.objects.filter(subject=subject, name__in=removed).delete()
-    data_key, now = vault.data_key(subject.program_id, subject.id), db_now()
+    data_key = vault.data_key(subject.program_id, subject.id)
     rows = [
         ProfileAttribute(
             subject=subject,
@@ -50,7 +101,7 @@ def write(vault: Vault, subject: Subject, attributes: Mapping[str, str | None]) 
             program_id=subject.program_id,
             purpose_id=purposes[name],
             sealed=seal(data_key, value.encode(), cell(subject, name)),
-            updated_at=now,
+            updated_at=held_grants.now,
         )
         for name, value in sorted(attributes.items())
         if value is not None
@@ -75,11 +126,9 @@ def cell(subject: Subject, name: str) -> Cell:
     return Cell(subject.program_id, "profile_attribute", "sealed", name, subject.id)
 
 
-def _purposes(subject: Subject, attributes: Mapping[str, str | None]) -> dict[str, int]:
-    """Attribute -> the consented purpose whose notice declares it. A share lock keeps a withdrawal from passing by."""
-    states = list(ConsentState.objects.select_for_update().filter(subject=subject).order_by("purpose_id"))
-    now, covered = db_now(), coverage(subject.program_id)
-    grants = standing(states, covered, now)
+def _purposes(subject: Subject, attributes: Mapping[str, str | None], held_grants: HeldGrants) -> dict[str, int]:
+    """Attribute -> the consented purpose whose notice declares it."""
+    grants, covered, now = held_grants
     found: dict[str, int] = {}
     faults: dict[str, str] = dict.fromkeys(attributes, "undeclared_attribute")
     told = NoticePurpose.objects.filter(program_id=subject.program_id, attributes__overlap=list(attributes))
@@ -110,3 +159,10 @@ def _purposes(subject: Subject, attributes: Mapping[str, str | None]) -> dict[st
     if missing:
         raise Invalid(missing[0].code, missing[0].detail, missing)
     return found
+
+
+def _locked_grants(subject: Subject) -> HeldGrants:
+    """A withdrawal waits until the transaction is over."""
+    states = list(ConsentState.objects.select_for_update().filter(subject=subject).order_by("purpose_id"))
+    now, covered = db_now(), coverage(subject.program_id)
+    return HeldGrants(standing(states, covered, now), covered, now)

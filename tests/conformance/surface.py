@@ -15,7 +15,7 @@ STATUSES = {400, 401, 403, 404, 405, 406, 409, 413, 415, 422}
 
 @dataclass(frozen=True)
 class Call:
-    """`path` below /api/v1/, with {request_id}; `body` makes a valid one about a subject; `scope` None: public."""
+    """`path` below /api/v1/ or from the root, with {request_id}; `body` makes a valid one about a subject; `scope` None: public."""
 
     name: str
     method: str
@@ -56,6 +56,23 @@ def _events(program: Program, openid: str) -> Any:
     }
 
 
+def _batch(program: Program, openid: str) -> Any:
+    return {
+        "sentAt": now().isoformat(),
+        "writeKey": "not a key",
+        "batch": [
+            {
+                "type": "page",
+                "messageId": uuid.uuid4().hex,
+                "anonymousId": openid,
+                "timestamp": now().isoformat(),
+                "properties": {"path": "pages/index", "referrer_page": "pages/home"},
+                "context": {"os": {"name": "ios"}, "library": {"name": "analytics-python"}},
+            }
+        ],
+    }
+
+
 def _request(program: Program, openid: str) -> Any:
     return {
         "subject": _subject(openid),
@@ -80,12 +97,15 @@ CALLS = (
     Call("put_profile", "PUT", "profile", "consents", 200,
          lambda program, openid: {"subject": _subject(openid), "attributes": {"city": "杭州"}}),
     Call("record_events", "POST", "events", "events", 200, _events),
+    Call("record_batch", "POST", "/v1/batch", "events", 200, _batch),
     Call("file_request", "POST", "requests", "requests", 202, _request),
     Call("open_requests", "GET", "requests", "requests", 200),
     Call("get_request", "GET", "requests/{request_id}", "requests", 200),
     Call("withdraw_request", "POST", "requests/{request_id}/withdraw", "requests", 200),
     Call("report", "POST", "reports/{metric}", "reports", 200, _report),
 )  # fmt: skip
+EACH_BY_ITSELF = {"record_events", "record_batch"}
+"""Calls that answer 200 and refuse each event by itself."""
 WITH_BODY = tuple(call for call in CALLS if call.body is not None)
 
 

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from django.test import Client
 
-from tests.cast import Program, event, now
-from tests.conformance.surface import CALLS, WITH_BODY, Call, counted, told
+from tests.cast import Program, event, from_root, now
+from tests.conformance.surface import CALLS, EACH_BY_ITSELF, WITH_BODY, Call, counted, told
 
 CANARY = "canary-7f3e-杭州"
 MOBILE = "13812345678"
@@ -47,7 +47,7 @@ def stored(known: Program, owner: psycopg.Connection, tables: list[str]) -> Unch
 def raw(program: Program, call: Call, data: bytes, content_type: str = "application/json", **headers: str) -> Any:
     headers = {"Authorization": f"Bearer {program.key}"} | {k.replace("_", "-"): v for k, v in headers.items()}
     return Client(raise_request_exception=False, headers=headers).generic(
-        call.method, f"/api/v1/{call.address(program)}", data, content_type=content_type
+        call.method, from_root(call.address(program)), data, content_type=content_type
     )
 
 
@@ -120,7 +120,7 @@ def test_bad_keys(known: Program, stored: Unchanged, call: Call) -> None:
         )
         if call.scope is not None:
             assert told(response, 401)["code"] == "unauthenticated"
-            assert response["WWW-Authenticate"] == "Bearer"
+            assert "Bearer" in response["WWW-Authenticate"]
         silent(response)
     stored.check(call.name)
 
@@ -181,13 +181,13 @@ def test_each_field_wrong_or_missing(known: Program, owner: psycopg.Connection, 
     for name, body in variants(call.body(known, "alice")):
         response = known.call(call.method, call.address(known), body)
         after = counted(owner, tables)
-        if response.status_code == call.status and not (call.name == "record_events" and refused_batch(response)):
+        if response.status_code == call.status and not (call.name in EACH_BY_ITSELF and refused_batch(response)):
             before = after
             continue
         if response.status_code != call.status:
             told(response)
             silent(response)
-        elif "'event_id'" not in name:
+        elif "'event_id'" not in name and "'messageId'" not in name:
             # An event's own id is answered with its result; nothing else of it is.
             silent(response)
         refusals += 1
@@ -213,7 +213,7 @@ def test_a_name_given_twice(known: Program, stored: Unchanged, call: Call) -> No
     assert call.body is not None
     for data in doubled(call.body(known, "alice")):
         response = raw(known, call, data)
-        if response.status_code == 200 and call.name == "record_events":
+        if response.status_code == 200 and call.name in EACH_BY_ITSELF:
             assert refused_batch(response)
         else:
             told(response, 400, 422)

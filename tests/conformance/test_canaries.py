@@ -25,7 +25,7 @@ import pytest
 import redis
 
 from consent.rights.review import set_review
-from tests.cast import Program, event, now
+from tests.cast import Program, event, from_root, now
 from tests.conformance.search import Search
 from tests.conformance.surface import CALLS
 from tests.consent.desk import DECIDES, officer
@@ -89,12 +89,12 @@ class Backend:
     def __init__(self, server: Server, program: Program) -> None:
         self.program = program
         self._http = httpx.Client(
-            base_url=f"{server.base_url}/api/v1/", trust_env=False, timeout=20,
+            base_url=server.base_url, trust_env=False, timeout=20,
             headers={"Authorization": f"Bearer {program.key}"},
         )  # fmt: skip
 
     def call(self, method: str, path: str, body: Any = None, **more: Any) -> httpx.Response:
-        return self._http.request(method, path, **({} if body is None else {"json": body}), **more)
+        return self._http.request(method, from_root(path), **({} if body is None else {"json": body}), **more)
 
     def known(self, canary: Canaries, openid: str) -> None:
         """A subject with consents, evidence and a profile."""
@@ -108,6 +108,14 @@ class Backend:
         profile = {"subject": {"openid": openid}, "attributes": {"city": canary("city"), "nickname": canary("nick")}}
         assert self.call("PUT", "profile", profile).status_code == 200
         assert self.call("POST", "events", {"events": [event(openid, "e1", page="pages/index")]}).json()["stored"] == 1
+        assert self.batch(*sent_by_a_library(canary, openid)) == {"success": True, "stored": 2, "refused": 0}
+
+    def batch(self, *messages: Any) -> Any:
+        """As Segment's libraries send them; what was answered, without the results."""
+        key = {"writeKey": self.program.key}
+        auth = httpx.BasicAuth(self.program.key, "")
+        answer = self.call("POST", "/v1/batch", {"batch": messages, **key}, auth=auth).json()
+        return {name: answer[name] for name in ("success", "stored", "refused")}
 
     def request(self, openid: str, kind: str, **more: Any) -> str:
         filed = self.call("POST", "requests", {"subject": {"openid": openid}, "kind": kind, "locale": "en"} | more)
@@ -122,6 +130,28 @@ class Backend:
                 return state
             time.sleep(0.2)
         raise AssertionError(f"the worker takes longer than {PATIENCE} s")
+
+
+def sent_by_a_library(canary: Canaries, openid: str) -> list[Any]:
+    """A page and an identification, with canaries wherever a library puts what is not asked for."""
+    context = {
+        "ip": canary("ip"), "library": {"name": canary("library")}, "traits": {"email": canary("email")},
+        "page": {"url": f"https://{canary('host')}/x?{canary('query')}", "referrer": canary("referrer")},
+        canary("context"): canary("value"),
+    }  # fmt: skip
+    common = {
+        "anonymousId": openid,
+        "timestamp": now().isoformat(),
+        "context": context,
+        canary("member"): canary("value"),
+    }
+    properties = {
+        "url": f"https://{canary('host')}/pages/index?{canary('query')}", "title": canary("title"),
+        "search": canary("search"), "referrer": canary("referrer"), "keywords": [canary("keyword")],
+    }  # fmt: skip
+    page = {"type": "page", "messageId": "m1", "name": canary("name"), "properties": properties}
+    identified = {"type": "identify", "messageId": "m2", "userId": canary("user"), "traits": {"city": canary("city")}}
+    return [common | page, common | identified]
 
 
 def refused(backend: Backend, canary: Canaries, openid: str) -> None:
@@ -139,6 +169,14 @@ def refused(backend: Backend, canary: Canaries, openid: str) -> None:
     ):
         answer = backend.call("POST", "events", {"events": [sent]})
         assert answer.json()["stored"] == 0, answer.text
+    unknown = {
+        "type": "identify",
+        "messageId": canary("id"),
+        "userId": canary("user"),
+        "traits": {canary("trait"): "x"},
+    }
+    mixed = {"type": "group", "messageId": canary("id"), "userId": openid, "groupId": canary("group")}
+    assert backend.batch(unknown, mixed, *sent_by_a_library(canary, canary("nobody")))["refused"] == 4
     for call in CALLS:
         address = call.address(backend.program)
         backend.call(call.method, address, {canary("field"): {canary("field"): canary("value")}})

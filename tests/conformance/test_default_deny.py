@@ -34,7 +34,7 @@ from tests.consent import rights
 # A notice is what everybody may read (PIPL 17).
 PUBLIC = {"consent.api.notices.CurrentNotice", "consent.api.notices.NoticeBySha256"}
 # Answers without Django REST framework's checks, so it makes its own: tests below and in test_tenants.py.
-ITS_OWN_CHECK = {"tracking.api.events.Events"}
+ITS_OWN_CHECK = {"tracking.api.events.Events", "tracking.api.batch.Batch"}
 
 
 def views(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -47,8 +47,8 @@ def views(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterato
 
 
 def api_views() -> list[tuple[str, Any]]:
-    """(address, view class) of everything below /api/v1/."""
-    found = [item for item in views(get_resolver().url_patterns) if item[0].startswith("api/v1/")]
+    """(address, view class) of every call, at the addresses of both shapes."""
+    found = [item for item in views(get_resolver().url_patterns) if item[0].startswith(("api/v1/", "v1/"))]
     assert len(found) >= 10
     return [(address, getattr(callback, "cls", None)) for address, callback in found]
 

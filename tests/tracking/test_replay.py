@@ -20,7 +20,8 @@ from django.core.management import CommandError, call_command
 from tests.cast import Program, now
 from tests.journeys.server import Server, serving
 from tests.stack import ROOT
-from tracking.replay import ReplayError, days_to_yesterday, page_path, read, survey
+from tracking.addresses import page_path
+from tracking.replay import ReplayError, days_to_yesterday, read, survey
 
 HEADER = ["subject", "occurred_at", "page"]
 ROWS = [

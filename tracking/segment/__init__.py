@@ -1,0 +1,1 @@
+"""What backends send with Segment's libraries: their messages, and what becomes of them here."""
