@@ -126,7 +126,7 @@ def test_only_the_workers_login_may_erase(
     with pytest.raises(DatabaseError, match="permission denied"):
         erase()
     with as_worker():
-        assert erase() == 2
+        assert erase() == 4
 
 
 def test_partitions_are_closed_to_the_application(program: Program, owner: psycopg.Connection) -> None:
