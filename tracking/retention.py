@@ -90,14 +90,14 @@ _WITH_PAGES = """
 _NAMED = "SELECT DISTINCT page_id FROM event WHERE subject_id = %s AND day = ANY(%s) AND page_id = ANY(%s)"
 
 _FORGET_DAYS = """
-    WITH some AS MATERIALIZED (
+    WITH part AS MATERIALIZED (
         SELECT subject_id FROM subject WHERE program_id = %(program)s AND subject_id > %(after)s
         ORDER BY subject_id LIMIT %(limit)s
     ), gone AS (
-        DELETE FROM subject_day USING some
-        WHERE subject_day.subject_id = some.subject_id AND subject_day.day < %(before)s RETURNING 1
+        DELETE FROM subject_day USING part
+        WHERE subject_day.subject_id = part.subject_id AND subject_day.day < %(before)s RETURNING 1
     )
-    SELECT max(subject_id), (SELECT count(*) FROM gone) FROM some
+    SELECT max(subject_id), (SELECT count(*) FROM gone) FROM part
 """
 
 

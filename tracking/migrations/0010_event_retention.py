@@ -8,14 +8,16 @@ from django.db import migrations
 
 from consent.programs.security import grant, tenant_policy
 
+# Materialised, since only partitions have names that end with a day.
 EVENT_DAYS_OVER = """
 CREATE FUNCTION event_days_over(today date) RETURNS SETOF date
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT part.day FROM (
+    WITH part AS MATERIALIZED (
         SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS day
         FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'public.event'::regclass AND NOT i.inhdetachpending
-    ) AS part
+    )
+    SELECT part.day FROM part
     WHERE part.day + (SELECT max(told.retention_days) FROM public.notice_purpose told) < today
 $$
 """
@@ -25,9 +27,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock
 DECLARE
     part text := 'event_' || to_char(day, 'YYYYMMDD');
 BEGIN
-    IF NOT EXISTS (
-        SELECT FROM public.event_days_over((now() AT TIME ZONE 'UTC')::date) AS found WHERE found = day
-    ) THEN
+    IF day NOT IN (SELECT public.event_days_over((now() AT TIME ZONE 'UTC')::date)) THEN
         RETURN false;
     END IF;
     BEGIN
