@@ -327,7 +327,7 @@ def _forget_days(program_id: int, keeping: Keeping) -> Iterator[int]:
     before = keeping.today - max(timedelta(days=longest) + DAY, keeping.accepted + 2 * DAY)
     after: int | None = 0
     while after is not None:
-        asked = {"program": program_id, "after": after, "limit": SUBJECTS, "before": before}
+        asked: dict[str, Any] = {"program": program_id, "after": after, "limit": SUBJECTS, "before": before}
         with role("zq_erase"), connection.cursor() as cursor:
             cursor.execute(_FORGET_DAYS, asked)
             after, gone = cursor.fetchone()

@@ -45,7 +45,8 @@ def over(program_id: int, *, now: datetime, after: int = 0, limit: int = ALL) ->
     today = now.astimezone(UTC).date()
     with connection.cursor() as cursor:
         cursor.execute(_OVER, {"program": program_id, "now": now, "today": today, "after": after, "limit": limit})
-        return cursor.fetchall()
+        found: list[Expired] = cursor.fetchall()
+    return found
 
 
 def withdrawn(subject_id: int, purpose_id: int, *, asked_at: datetime, kept_days: int | None, today: date) -> list[str]:

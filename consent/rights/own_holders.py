@@ -95,7 +95,7 @@ class ProfileHolder(PersonalDataHolder):
         counted: Counter[tuple[Reason, str, int | None]] = Counter()
         late: Counter[tuple[Reason, str, int | None]] = Counter()
         for _subject, _name, code, days, active, first, ended in letting_go.over(program_id, now=keeping.settled):
-            why = (Reason.RETENTION, code, days) if active else (Reason.PURPOSE_ENDED, code, None)
+            why = (Reason.RETENTION if active else Reason.PURPOSE_ENDED, code, days if active else None)
             counted[why] += 1
             late[why] += first < keeping.today if active else ended is not None and keeping.overdue(ended)
         for why, rows in sorted(counted.items()):

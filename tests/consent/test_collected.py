@@ -192,7 +192,7 @@ def test_a_worker_may_die_at_any_step(
     program: Program, owner: psycopg.Connection, as_worker: Working, monkeypatch: pytest.MonkeyPatch, committed: bool
 ) -> None:
     monkeypatch.setattr(collected, "STEP_LIMIT", 2)
-    original, begun = collected.tenant, [0]
+    original, begun = tenant, [0]
 
     class Counted:
         def __init__(self, program_id: int) -> None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db import connection
 
 from consent.management.base import OperatorCommand, program_named
 from consent.programs.models import MiniProgram
@@ -58,6 +59,8 @@ class Command(OperatorCommand):
         )
 
     def _purge(self, programs: list[MiniProgram], options: dict[str, Any]) -> None:
+        if not _may_erase():
+            raise CommandError("only the worker's login may erase: run this with ZHIQING_ROLE=worker, or --simulate")
         keeping = tasks.keeping(lag=timedelta(0))
         deleted: dict[str, dict[str, int]] = {}
         for program in programs:
@@ -77,6 +80,12 @@ class Command(OperatorCommand):
         self.answer(options, {"simulated": False, "deleted": deleted, "left": len(left)}, *lines)
         if left:
             raise CommandError(f"{len(left)} erasures could not be done now: the worker goes on trying", returncode=1)
+
+
+def _may_erase() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_has_role(current_user, 'zq_erase', 'MEMBER')")
+        return bool(cursor.fetchone()[0])
 
 
 def _line(program_id: int, over: Over) -> str:
