@@ -50,23 +50,28 @@ _KEPT = """
         WHERE held.subject_id = e.subject_id AND held.id = e.consent_record_id
     ), told_of.shortest)
 """
-# In the order of the primary key, so that a step begins where the one before has ended.
+# In the order of the primary key, so that a step begins where the one before has ended. It looks at so many rows,
+# whether they go or not: looking for so many that go would read the day to its end, once a step.
+_IN_ORDER = ("enable_seqscan", "enable_bitmapscan", "enable_sort")
+"""What PostgreSQL must not do instead, whatever it believes of a day that was never analysed."""
 _ERASE_OVER = f"""
-    WITH ended AS MATERIALIZED (
-        SELECT e.subject_id, e.event_id FROM event e
-        LEFT JOIN unnest(%(some)s::bigint[], %(shortest)s::int[]) AS told_of(type_id, shortest)
-          ON told_of.type_id = e.type_id
+    WITH part AS MATERIALIZED (
+        SELECT e.subject_id, e.event_id, e.day, e.received_at, e.type_id, e.consent_record_id FROM event e
         WHERE e.program_id = %(program)s AND e.day = %(day)s
           AND (e.subject_id, e.event_id) > (%(subject)s::bigint, %(event)s::text)
-          AND (e.type_id = ANY(%(all)s) OR told_of.type_id IS NOT NULL AND {_COLLECTED_ON} + {_KEPT} < %(today)s::date)
         ORDER BY e.subject_id, e.event_id LIMIT %(limit)s
+    ), ended AS MATERIALIZED (
+        SELECT e.subject_id, e.event_id FROM part e
+        LEFT JOIN unnest(%(some)s::bigint[], %(shortest)s::int[]) AS told_of(type_id, shortest)
+          ON told_of.type_id = e.type_id
+        WHERE e.type_id = ANY(%(all)s) OR told_of.type_id IS NOT NULL AND {_COLLECTED_ON} + {_KEPT} < %(today)s::date
     ), gone AS (
         DELETE FROM event USING ended
         WHERE event.day = %(day)s AND event.subject_id = ended.subject_id AND event.event_id = ended.event_id
         RETURNING 1
     )
-    SELECT subject_id, event_id, (SELECT count(*) FROM gone), (SELECT count(*) FROM ended)
-    FROM ended ORDER BY subject_id DESC, event_id DESC LIMIT 1
+    SELECT subject_id, event_id, (SELECT count(*) FROM gone), (SELECT count(*) FROM part)
+    FROM part ORDER BY subject_id DESC, event_id DESC LIMIT 1
 """
 _COUNT_OVER = f"""
     SELECT type_id, kept, count(*), count(*) FILTER (WHERE over_on < %(today)s::date) FROM (
@@ -284,6 +289,8 @@ def _erase_over(program_id: int, over: _Day, keeping: Keeping, limit: int) -> It
     while found == limit:
         asked = {**_asked(program_id, over, keeping), "subject": last[0], "event": last[1], "limit": limit}
         with role("zq_erase"), connection.cursor() as cursor:
+            for setting in _IN_ORDER:
+                cursor.execute(f"SET LOCAL {setting} = off")
             cursor.execute(_ERASE_OVER, asked)
             row = cursor.fetchone()
         if row is None:
