@@ -171,6 +171,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": SWEEP_EVERY.total_seconds(),
         "options": {"expires": 15},
     },
+    "erase what was collected under consents that ended": {
+        "task": "consent.rights.tasks.erase_collected",
+        "schedule": SWEEP_EVERY.total_seconds(),
+        "options": {"expires": 15},
+    },
+    "purge what may be kept no longer": {
+        "task": "consent.rights.tasks.purge",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
     "sweep withdrawal intents": {
         "task": "consent.records.tasks.sweep_intents",
         "schedule": 15.0,
@@ -194,6 +204,14 @@ ZHIQING_KEYRING_FILE = env.path(
 )
 ZHIQING_ERASURE_UNDO = env.seconds(
     "ZHIQING_ERASURE_UNDO_SECONDS", timedelta(days=1), about="How long an erasure may be taken back before it runs"
+)
+ZHIQING_WITHDRAWAL_ERASURE = timedelta(
+    hours=env.integer(
+        "ZHIQING_WITHDRAWAL_ERASURE_HOURS",
+        72,
+        minimum=1,
+        about="By when an erasure that nobody asked for is overdue: after a withdrawal, or the end of a purpose",
+    )
 )
 ZHIQING_PROMPT_COOLDOWN = timedelta(
     days=env.integer("ZHIQING_PROMPT_COOLDOWN_DAYS", 30, minimum=0, about="Days without asking again after a refusal")

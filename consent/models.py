@@ -10,7 +10,7 @@ from consent.programs.models import (
     MiniProgram,
     OfficerAssignment,
 )
-from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, WithdrawalIntent
+from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, PurposeErasure, WithdrawalIntent
 from consent.rights.models import HolderRun, Package, PackagePart, RequestSubject, SubjectRequest
 from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
 
@@ -33,6 +33,7 @@ __all__ = [
     "PackagePart",
     "ProfileAttribute",
     "Purpose",
+    "PurposeErasure",
     "RequestSubject",
     "Subject",
     "SubjectIdentifier",

@@ -10,7 +10,7 @@ from consent.programs.models import (
     MiniProgram,
     OfficerAssignment,
 )
-from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, WithdrawalIntent
+from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, PurposeErasure, WithdrawalIntent
 from consent.rights.classification import Classified, Kind, classify
 from consent.rights.holders import register
 from consent.rights.models import HolderRun, Package, PackagePart, RequestSubject, ReviewRule, SubjectRequest
@@ -100,6 +100,7 @@ classify(
             "necessary": _PUBLIC,
             "separate_consent": _PUBLIC,
             "active": _PUBLIC,
+            "ended_at": _OPERATIONAL,
             "created_at": _OPERATIONAL,
         },
         Notice: {
@@ -206,6 +207,19 @@ classify(
             "purpose": _EVIDENCE,
             "program": _OPERATIONAL,
             "created_at": _STATE,
+        },
+        PurposeErasure: {
+            "subject": _PSEUDONYM,
+            "purpose": _EVIDENCE,
+            "version": _STATE,
+            "program": _OPERATIONAL,
+            "kept_days": _EVIDENCE,
+            "asked_at": _EVIDENCE,
+            "owed_from": _EVIDENCE,
+            "not_before": _OPERATIONAL,
+            "attempts": _OPERATIONAL,
+            "affected": _EVIDENCE,
+            "done_at": _EVIDENCE,
         },
         ProfileAttribute: {
             "subject": _PSEUDONYM,

@@ -118,6 +118,16 @@ class SubjectDay(models.Model):
         verbose_name_plural = _("active days")
 
 
+class EventSweep(models.Model):
+    """Up to which time a mini-program's events have been looked through for those whose retention is over."""
+
+    program = models.OneToOneField(MiniProgram, models.PROTECT, primary_key=True)
+    swept_to = models.DateTimeField()
+
+    class Meta:
+        db_table = "event_sweep"
+
+
 class Answer(models.TextChoices):
     """What became of an event. A late one is accepted too: it came when its day's figures were closed."""
 

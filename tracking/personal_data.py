@@ -13,10 +13,11 @@ from django.utils.translation import gettext_lazy as _
 from consent.programs.tenancy import role
 from consent.records.models import ConsentRecord
 from consent.rights.classification import Classified, Kind, classify
-from consent.rights.holders import Erased, PersonalDataHolder, Row, register
+from consent.rights.holders import Collected, Erased, Keeping, Over, PersonalDataHolder, Row, register
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
-from tracking.models import Event, EventType, IngestCount, Page, SubjectDay
+from tracking import retention
+from tracking.models import Event, EventSweep, EventType, IngestCount, Page, SubjectDay
 from tracking.partitions import attached_days
 
 if TYPE_CHECKING:
@@ -74,6 +75,10 @@ classify(
             "subject_id": _PSEUDONYM,
             "day": _BEHAVIOUR,
             "program": _OPERATIONAL,
+        },
+        EventSweep: {
+            "program": _OPERATIONAL,
+            "swept_to": _OPERATIONAL,
         },
         # Numbers of events by words of ours: nothing in a row came from an event or leads to a person, so an erasure
         # leaves it. Small ones could still single somebody out where an hour is known, and pass the reports' gate.
@@ -150,6 +155,7 @@ class EventHolder(PersonalDataHolder):
     title = _("Events")
     description = _("What you did in the mini-program, as recorded under your consents.")
     stage = 10
+    collects = "event"
     columns: ClassVar = {"events": ("occurred_at", "name", "page", "properties")}
 
     def words(self, *, program_id: int) -> Mapping[str, "Word"]:
@@ -185,6 +191,18 @@ class EventHolder(PersonalDataHolder):
         """Looks into every partition: what erase goes by is deleted by it, and would answer for nothing afterwards."""
         others = (SubjectDay.objects.filter(subject_id=subject_id), Page.objects.filter(subject_id=subject_id))
         return sum(rows.count() for rows in others) + sum(_counted(subject_id).values())
+
+    def erase_collected(self, what: Collected, *, limit: int) -> Iterator[int]:
+        yield from retention.erase_collected(what, limit=limit)
+
+    def count_collected(self, what: Collected) -> int:
+        return retention.count_collected(what)
+
+    def purge(self, *, program_id: int, keeping: Keeping, full: bool, limit: int) -> Iterator[int]:
+        yield from retention.purge(program_id=program_id, keeping=keeping, full=full, limit=limit)
+
+    def over(self, *, program_id: int, keeping: Keeping) -> Iterator[Over]:
+        yield from retention.over(program_id=program_id, keeping=keeping)
 
 
 def _days(subject_id: int) -> list[date]:

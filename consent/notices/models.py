@@ -24,7 +24,10 @@ class SeparateConsent(models.TextChoices):
 
 
 class Purpose(models.Model):
-    """Why personal information is processed. Its code is fixed for life; what is told of it is versioned in notices."""
+    """Why personal information is processed. Its code is fixed for life; what is told of it is versioned in notices.
+
+    `ended_at`: when a purge first saw that the purpose is no longer active; what was collected under it goes.
+    """
 
     program = models.ForeignKey(MiniProgram, models.PROTECT, verbose_name=_("mini-program"))
     code = models.TextField(_("code"))
@@ -32,6 +35,7 @@ class Purpose(models.Model):
     necessary = models.BooleanField(_("necessary for the service"), default=False)
     separate_consent = models.TextField(_("separate consent"), choices=SeparateConsent.choices, null=True, blank=True)
     active = models.BooleanField(_("active"), default=True)
+    ended_at = models.DateTimeField(_("ended at"), null=True, editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now())
 
     class Meta:

@@ -12,7 +12,7 @@ from consent.ledger.models import Leaf
 from consent.notices.models import NoticePurpose, Purpose
 from consent.programs.idempotency import IdempotencyKey, claim, used
 from consent.programs.tenancy import tenant
-from consent.records import projection
+from consent.records import erasures, projection
 from consent.records.grants import CLOCK_TOLERANCE, begins, of_state, until_14
 from consent.records.intents import announce, retract
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State, WithdrawalIntent
@@ -267,6 +267,9 @@ def _record(
         record.client_id, record.idempotency = client_id, idempotency.key_hash if idempotency else None
         records.append(record)
     _insert(subject, records)
+    erasures.owe(
+        [record for record in records if (held := before.get(record.purpose_id)) and held.state in AUTHORISING]
+    )
     guardian = act.guardian is not None
     after = [projection.project(subject, before.get(record.purpose_id), record, guardian, known) for record in records]
     projection.write(after)

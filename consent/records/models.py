@@ -128,6 +128,34 @@ class WithdrawalIntent(models.Model):
         db_table = "withdrawal_intent"
 
 
+class PurposeErasure(models.Model):
+    """What was collected under a purpose has to go: written in the act's own transaction, carried out by a worker.
+
+    All that records before `version` authorised. With `kept_days` only what is older than these days, since the act
+    agreed to a shorter retention. `asked_at`: the record's `received_at`; the deadline counts from `owed_from`, which is
+    later where the shorter retention takes effect later. `not_before`: tried no earlier; a failure moves it.
+    """
+
+    pk = models.CompositePrimaryKey("subject_id", "purpose_id", "version")
+    subject = models.ForeignKey(Subject, models.DO_NOTHING, db_column="subject_id", db_index=False)
+    purpose = models.ForeignKey(Purpose, models.PROTECT, db_index=False)
+    version = models.IntegerField()
+    program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
+    kept_days = models.IntegerField(null=True)
+    asked_at = models.DateTimeField()
+    owed_from = models.DateTimeField()
+    not_before = models.DateTimeField()
+    attempts = models.IntegerField(default=0)
+    affected = models.BigIntegerField(default=0)
+    done_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "purpose_erasure"
+        indexes = [
+            models.Index(fields=["not_before"], name="purpose_erasure_open", condition=models.Q(done_at__isnull=True)),
+        ]
+
+
 class ProfileAttribute(models.Model):
     """A declared attribute of the subject, sealed; kept under the consent to its purpose."""
 

@@ -12,7 +12,8 @@ test that wants every field of every model classified.
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from consent.vault.identities import Vault
@@ -46,6 +47,73 @@ class Erased:
     finished: bool
 
 
+@dataclass(frozen=True)
+class Collected:
+    """What was collected of a subject under a purpose by the consents before a version; `asked_at`: when that was given.
+
+    All of it, or with `kept_days` what on `today` (UTC) has been held for longer.
+    """
+
+    program_id: int
+    subject_id: int
+    purpose_id: int
+    before_version: int
+    asked_at: datetime
+    kept_days: int | None
+    today: date
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """By which times what is held may be kept no longer.
+
+    `lag`: after it whatever was being stored can be seen. `within`: the deadline of an erasure that nobody asked for.
+    `accepted`: how long after its day an event may still come.
+    """
+
+    now: datetime
+    lag: timedelta
+    within: timedelta
+    accepted: timedelta
+
+    @property
+    def settled(self) -> datetime:
+        """Nothing is stored any more under what held before this time."""
+        return self.now - self.lag
+
+    @property
+    def today(self) -> date:
+        """UTC's. What is kept for n days is over when the n-th day after its own is (Civil Code 201)."""
+        return self.settled.astimezone(UTC).date()
+
+    def overdue(self, owed_from: datetime) -> bool:
+        return owed_from + self.within < self.now
+
+
+class Reason(StrEnum):
+    RETENTION = "retention"
+    """The period told in the notice is over."""
+    WHOLE_DAY = "whole_day"
+    """The longest period that any notice told is over: the day is dropped as a whole."""
+    WITHDRAWN = "withdrawn"
+    """The consent ended, or agreed to a shorter period."""
+    PURPOSE_ENDED = "purpose_ended"
+    EXPIRED = "expired"
+    """What is kept for a time of ours."""
+
+
+@dataclass(frozen=True)
+class Over:
+    """Rows of one table that may be kept no longer, and why; `overdue` of them should be gone already."""
+
+    table: str
+    reason: Reason
+    rows: int
+    overdue: int = 0
+    purpose: str | None = None
+    kept_days: int | None = None
+
+
 class PersonalDataHolder(ABC):
     """One store of personal data and what the rights of its subjects mean there.
 
@@ -58,6 +126,8 @@ class PersonalDataHolder(ABC):
     title: "Word"
     description: "Word"
     stage: int
+    collects: str = ""
+    """The table of what is collected under purposes, where there is one."""
     columns: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     cards: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Sections as people read them: tables with these columns, or cards that begin with these fields; the rest is beside."""
@@ -86,6 +156,28 @@ class PersonalDataHolder(ABC):
     @abstractmethod
     def count(self, *, program_id: int, subject_id: int) -> int:
         """How many rows are left of the subject; 0 is what an erasure must come to."""
+
+    def erase_collected(self, what: Collected, *, limit: int) -> Iterator[int]:
+        """Delete what was collected under a purpose, about `limit` rows a step, as zq_erase; yields the rows of each.
+
+        Advanced over several transactions, each with the subject's row locked. Most holders collect nothing.
+        """
+        yield from ()
+
+    def count_collected(self, what: Collected) -> int:
+        """How many rows `erase_collected` would delete."""
+        return 0
+
+    def purge(self, *, program_id: int, keeping: Keeping, full: bool, limit: int) -> Iterator[int]:
+        """Delete what is over by itself, in every subject's rows; yields the rows of each step, as `erase_collected`.
+
+        No lock is held but those it takes. `full`: look everywhere, also where an earlier purge has been.
+        """
+        yield from ()
+
+    def over(self, *, program_id: int, keeping: Keeping) -> Iterator[Over]:
+        """What `purge` would delete if it looked everywhere."""
+        yield from ()
 
     def retention_ground(self, *, subject: Subject) -> str | None:
         """The law that obliges to keep these data although the subject asks for erasure, or None: nothing does.

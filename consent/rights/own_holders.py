@@ -1,8 +1,9 @@
 """What consent itself holds of a person: profile, consents, requests with their packages, and the subject with its key."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db.models import QuerySet
@@ -11,13 +12,23 @@ from django.utils.translation import gettext_lazy as _
 from consent.notices.document import LOCALES
 from consent.notices.models import Notice
 from consent.programs.tenancy import role
-from consent.records import profile
+from consent.records import letting_go, profile
 from consent.records.actions import evidence_cell
 from consent.records.grants import Grant
-from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, WithdrawalIntent
+from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, PurposeErasure, WithdrawalIntent
 from consent.records.queries import coverage, db_now, standing
 from consent.rights import content, gate, own_words, packages, rectification, rejections
-from consent.rights.holders import LAST_STAGE, Changes, Erased, PersonalDataHolder, Row
+from consent.rights.holders import (
+    LAST_STAGE,
+    Changes,
+    Collected,
+    Erased,
+    Keeping,
+    Over,
+    PersonalDataHolder,
+    Reason,
+    Row,
+)
 from consent.rights.models import Package, PackagePart, RequestSubject, SubjectRequest
 from consent.vault import identities
 from consent.vault.identities import Vault
@@ -27,6 +38,8 @@ if TYPE_CHECKING:
     from consent.rights.holders import Word
 
 PAGE = 500
+HOUSEKEEPING_LATE = timedelta(hours=1)
+_ERASURE = ("asked_at", "kept_days", "owed_from", "affected", "done_at")
 
 
 class ProfileHolder(PersonalDataHolder):
@@ -34,6 +47,7 @@ class ProfileHolder(PersonalDataHolder):
     title = _("Profile")
     description = _("Attributes you gave, as declared in the notice.")
     stage = 30
+    collects = "profile_attribute"
     columns: ClassVar = {"attributes": ("name", "value", "purpose", "updated_at")}
 
     def words(self, *, program_id: int) -> Mapping[str, "Word"]:
@@ -58,6 +72,35 @@ class ProfileHolder(PersonalDataHolder):
     def count(self, *, program_id: int, subject_id: int) -> int:
         return ProfileAttribute.objects.filter(subject_id=subject_id).count()
 
+    def erase_collected(self, what: Collected, *, limit: int) -> Iterator[int]:
+        yield letting_go.let_go(what.program_id, what.subject_id, _withdrawn(what), now=db_now())
+
+    def count_collected(self, what: Collected) -> int:
+        return len(_withdrawn(what))
+
+    def purge(self, *, program_id: int, keeping: Keeping, full: bool, limit: int) -> Iterator[int]:
+        """Subject by subject, whose attributes are few."""
+        after = 0
+        while found := letting_go.over(program_id, now=keeping.settled, after=after, limit=PAGE):
+            for subject_id, names in letting_go.by_subject(found):
+                yield self._let_go(program_id, subject_id, names, keeping)
+                after = subject_id
+
+    def _let_go(self, program_id: int, subject_id: int, names: list[str], keeping: Keeping) -> int:
+        """None where somebody else holds the subject: the next purge comes soon."""
+        held = Subject.objects.select_for_update(no_key=True, skip_locked=True).filter(id=subject_id).first()
+        return letting_go.let_go(program_id, subject_id, names, now=keeping.settled) if held else 0
+
+    def over(self, *, program_id: int, keeping: Keeping) -> Iterator[Over]:
+        counted: Counter[tuple[Reason, str, int | None]] = Counter()
+        late: Counter[tuple[Reason, str, int | None]] = Counter()
+        for _subject, _name, code, days, active, first, ended in letting_go.over(program_id, now=keeping.settled):
+            why = (Reason.RETENTION if active else Reason.PURPOSE_ENDED, code, days if active else None)
+            counted[why] += 1
+            late[why] += first < keeping.today if active else ended is not None and keeping.overdue(ended)
+        for why, rows in sorted(counted.items()):
+            yield Over("profile_attribute", why[0], rows, late[why], why[1], why[2])
+
 
 class ConsentHolder(PersonalDataHolder):
     """Records with their salts and evidence, and the states they come to. The salted leaves stay (DESIGN: what remains)."""
@@ -67,7 +110,10 @@ class ConsentHolder(PersonalDataHolder):
     description = _("What you decided about each purpose, when and how, and what that comes to now.")
     stage = 40
     cards: ClassVar = {"states": ("purpose", "state", "grant_from", "grant_until", "told")}
-    columns: ClassVar = {"records": ("occurred_at", "purpose", "state", "method")}
+    columns: ClassVar = {
+        "records": ("occurred_at", "purpose", "state", "method"),
+        "erasures": ("asked_at", "purpose", "affected", "done_at"),
+    }
 
     def words(self, *, program_id: int) -> Mapping[str, "Word"]:
         return own_words.consents(program_id)
@@ -86,6 +132,11 @@ class ConsentHolder(PersonalDataHolder):
             for record in page:
                 yield "records", _record(record, data_key)
             last = page[-1].id
+        owed = (
+            PurposeErasure.objects.filter(subject=subject).select_related("purpose").order_by("version", "purpose_id")
+        )
+        for erasure in owed:
+            yield "erasures", {"purpose": erasure.purpose.code, **_fields(erasure, *_ERASURE)}
 
     def restrict(self, *, subject: Subject, restricted: bool, now: datetime) -> int:
         return gate.restrict(subject, restricted=restricted)
@@ -102,10 +153,11 @@ class ConsentHolder(PersonalDataHolder):
             if len(found) < limit:
                 deleted += _deleted(ConsentState.objects.filter(subject_id=subject_id))
                 deleted += _deleted(WithdrawalIntent.objects.filter(subject_id=subject_id))
+                deleted += _deleted(PurposeErasure.objects.filter(subject_id=subject_id))
         return Erased(deleted, finished=len(found) < limit)
 
     def count(self, *, program_id: int, subject_id: int) -> int:
-        tables = (ConsentRecord, ConsentState, WithdrawalIntent)
+        tables = (ConsentRecord, ConsentState, WithdrawalIntent, PurposeErasure)
         return sum(table.objects.filter(subject_id=subject_id).count() for table in tables)
 
 
@@ -148,6 +200,13 @@ class RequestHolder(PersonalDataHolder):
                     affected += _deleted(Package.objects.filter(subject_id=subject_id, id=package.id))
             return Erased(affected, finished=False)
         return Erased(0, finished=True)
+
+    def over(self, *, program_id: int, keeping: Keeping) -> Iterator[Over]:
+        """Packages, which housekeeping erases by the minute."""
+        rows = Package.objects.filter(program_id=program_id, expires_at__lte=keeping.now)
+        if expired := rows.count():
+            late = rows.filter(expires_at__lt=keeping.now - HOUSEKEEPING_LATE).count()
+            yield Over("package", Reason.EXPIRED, expired, late)
 
     def count(self, *, program_id: int, subject_id: int) -> int:
         tables = (Package, PackagePart)
@@ -204,6 +263,12 @@ class SubjectHolder(PersonalDataHolder):
             DataKey.objects.filter(subject_id=subject_id),
             Subject.objects.filter(id=subject_id),
         ]
+
+
+def _withdrawn(what: Collected) -> list[str]:
+    return letting_go.withdrawn(
+        what.subject_id, what.purpose_id, asked_at=what.asked_at, kept_days=what.kept_days, today=what.today
+    )
 
 
 def _deleted(rows: QuerySet[Any]) -> int:

@@ -128,6 +128,11 @@ CONSENTS = {
     "authorises_from": _("authorises from"),
     "authorises_until": _("authorises until"),
     "evidence": _("evidence"),
+    "erasures": _("Erased because a consent ended"),
+    "kept_days": _("only what is older than (days)"),
+    "owed_from": _("due from"),
+    "affected": _("rows erased"),
+    "done_at": _("erased at"),
 }
 
 PROFILE = {

@@ -3,6 +3,7 @@
 import logging
 import time
 import uuid
+from datetime import timedelta
 
 from celery import shared_task
 from django.conf import settings
@@ -12,12 +13,16 @@ from consent import edge
 from consent.programs.idempotency import forget_old
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant, without_tenant
-from consent.rights import actions, fulfilment, packages
+from consent.rights import actions, collected, fulfilment, packages, retention
+from consent.rights.holders import Keeping
 from consent.rights.models import Package
 
 HINTS_A_SWEEP = 200
 HINT_EXPIRES = 15
 HOUSEKEEPING_EVERY = 60.0
+ERASING_SECONDS = 20.0
+SETTLED_AFTER = timedelta(minutes=10)
+"""No batch takes this long: what it stored can be seen then."""
 
 logger = logging.getLogger("zhiqing.rights")
 _housekept_at = -HOUSEKEEPING_EVERY
@@ -79,3 +84,44 @@ def housekeep() -> None:
         with tenant(program_id):
             forget_old(program_id, now=now)
             actions.forget_calls(program_id)
+
+
+@shared_task(name="consent.rights.tasks.erase_collected", ignore_result=True)
+def erase_collected() -> None:
+    """Erase what was collected under consents that ended. What this leaves the next one does, seconds later."""
+    try:
+        collected.erase_due(seconds=ERASING_SECONDS)
+    except Exception:
+        logger.exception("erasing of collected data stopped")
+
+
+def keeping(*, lag: timedelta) -> Keeping:
+    return Keeping(
+        now=edge.now(),
+        lag=lag,
+        within=settings.ZHIQING_WITHDRAWAL_ERASURE,
+        accepted=max(settings.ZHIQING_LATE, settings.ZHIQING_HISTORICAL),
+    )
+
+
+# The first purge of old data takes longer than Celery's limit for other tasks; what it has done stays done.
+@shared_task(name="consent.rights.tasks.purge", ignore_result=True, time_limit=3600)
+def purge() -> None:
+    """Delete what is over since the last time, in every mini-program, and say what should have gone already."""
+    kept = keeping(lag=SETTLED_AFTER)
+    try:
+        with without_tenant():
+            programs = list(MiniProgram.objects.order_by("id").values_list("id", flat=True))
+        late = collected.overdue(now=kept.now, within=kept.within)
+    except Exception:
+        logger.exception("purge stopped")
+        return
+    if late:
+        logger.warning("erasures of collected data are overdue", extra={"fields": {"count": late}})
+    for program_id in programs:
+        try:
+            retention.purge(program_id=program_id, keeping=kept, full=False)
+        except retention.Busy:
+            continue
+        except Exception:
+            logger.exception("purge stopped", extra={"fields": {"program": program_id}})

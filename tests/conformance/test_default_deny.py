@@ -110,6 +110,8 @@ PASSING = {"withdrawal_intent"}
 def filled(program: Program) -> None:
     """A subject with a row in every owned table, made by callers and a worker."""
     rights.lively(program)
+    for decision in ("given", "withdrawn"):
+        program.decide("alice", decision, purpose="precise_location")
 
 
 def test_every_table_of_a_subject_is_emptied_by_an_erasure(

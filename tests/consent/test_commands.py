@@ -12,6 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from tests.cast import EXAMPLES, Program, example_notice, now
+from tests.consent.rights import Working, lively
 from tests.stack import manage
 
 PROGRAM = {"name": "Shop", "controller": "Example Retail Ltd", "platform": "wechat", "app_id": "wx0123456789abcdef"}
@@ -21,6 +22,7 @@ NAMES = (
     "rotate_client",
     "revoke_client",
     "publish_notice",
+    "purge",
     "catalogue",
     "replay",
     "review",
@@ -231,3 +233,65 @@ def test_a_failure_is_a_non_zero_exit_without_a_traceback(migrated: None) -> Non
         manage("create_client", "--program=999999", "--scopes=events", "--json", role="application")
     with pytest.raises(RuntimeError, match=r"exited 2:\nusage: "):
         manage("create_client", role="application")
+
+
+def test_a_purge_is_simulated_and_then_done(
+    program: Program, other: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    """What it says would go is what goes, table by table; nothing goes before."""
+    lively(program)
+    lively(other)
+    lively(program, "bob")
+    program.decide("alice", "withdrawn")
+    owner.execute("UPDATE purpose_erasure SET owed_from = owed_from - interval '73 h'")
+    owner.execute("UPDATE profile_attribute SET updated_at = now() - interval '400 d' WHERE name = 'city'")
+    said = as_json("purge", "--simulate", "--program", program.id)
+    mine = {"program": program.id}
+    assert said == {
+        "simulated": True,
+        "rows": 8,
+        "overdue": 8,
+        "tables": [
+            mine | {"table": "profile_attribute", "reason": "retention", "rows": 2, "overdue": 2}
+            | {"purpose": "personalisation", "kept_days": 365},
+            mine | {"table": "event", "reason": "withdrawn", "rows": 6, "overdue": 6}
+            | {"purpose": "analytics", "kept_days": None},
+        ],
+    }  # fmt: skip
+    out, err = run("purge", "--simulate")
+    assert f"{program.id}          6  event: consent ended (analytics)  OVERDUE: 6" in out
+    assert f"{other.id}          1  profile_attribute: retention over (personalisation, 365 days)  OVERDUE: 1" in out
+    assert "9 rows would be deleted, 9 of them are overdue; nothing was deleted" in err
+    assert owner.execute("SELECT count(*) FROM event").fetchone() == (18,)
+    with as_worker():
+        done = as_json("purge", "--program", program.id)
+    assert done["deleted"][str(program.id)] == {
+        "consents that ended": 6, "tracking.events": 0, "consent.profile": 2, "consent.records": 0,
+        "consent.requests": 0, "consent.subject": 0,
+    }  # fmt: skip
+    assert done["left"] == 0
+    with as_worker():
+        out, _ = run("purge")
+    assert f"{other.id}          1  consent.profile" in out
+    assert as_json("purge", "--simulate")["tables"] == []
+    assert owner.execute("SELECT count(*) FROM event").fetchone() == (12,)
+
+
+def test_a_purge_says_what_it_could_not_do(program: Program, owner: psycopg.Connection, as_worker: Working) -> None:
+    lively(program)
+    program.decide("alice", "withdrawn")
+    with owner.transaction():
+        owner.execute("SELECT FROM subject FOR UPDATE")
+        with as_worker(), pytest.raises(CommandError, match="1 erasures could not be done now"):
+            run("purge")
+    with owner.transaction():
+        owner.execute("SELECT pg_advisory_xact_lock(hashtextextended('purge', %s))", [program.id])
+        with as_worker(), pytest.raises(CommandError, match="run this again"):
+            run("purge")
+    with pytest.raises(CommandError, match="no mini-program of this id"):
+        run("purge", "--program", 0)
+
+
+def test_a_purge_needs_the_workers_login(program: Program) -> None:
+    with pytest.raises(CommandError, match="ZHIQING_ROLE=worker"):
+        run("purge")

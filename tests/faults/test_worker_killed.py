@@ -119,6 +119,28 @@ def test_a_worker_killed_in_the_middle_of_an_erasure_is_replaced(
     assert {holder["status"] for holder in shown(program, filed)["holders"]} == {"done"}
 
 
+def test_a_worker_killed_in_the_middle_of_a_withdrawals_erasure_is_replaced(
+    program: Program,
+    owner: psycopg.Connection,
+    broker: redis.Redis,
+    start_worker: Callable[[], subprocess.Popen[bytes]],
+) -> None:
+    """Nothing was ever sent to Redis about it: beat looks for what is owed."""
+    lively(program)
+    lively(program, "bob")
+    for purpose in ("analytics", "personalisation"):
+        program.decide("alice", "withdrawn", purpose=purpose)
+    with held_up("profile_attribute"):
+        worker = start_worker()
+        wait_for("the erasure's middle", lambda: hangs(owner))
+        kill(worker)
+        assert count(owner, "profile_attribute") == 4
+    broker.flushdb()
+    start_worker()
+    wait_for("the new worker", lambda: count(owner, "purpose_erasure WHERE done_at IS NOT NULL") == 2)
+    assert (count(owner, "event"), count(owner, "profile_attribute")) == (6, 2)
+
+
 def test_a_flushed_redis_loses_no_request(
     program: Program,
     owner: psycopg.Connection,

@@ -1,0 +1,48 @@
+"""What an act makes the service owe: the erasure of what was collected under a purpose (PIPL 47).
+
+Written with the record itself, so that no withdrawal is acknowledged without it (I5); consent.rights.collected does it.
+"""
+
+from collections.abc import Sequence
+
+from django.db import connection
+
+from consent.records.models import ConsentRecord, PurposeErasure, State
+
+_SHORTER = """
+    INSERT INTO purpose_erasure
+        (subject_id, purpose_id, version, program_id, kept_days, asked_at, owed_from, not_before, attempts, affected)
+    SELECT given.subject_id, given.purpose_id, given.version, given.program_id, told.retention_days, given.received_at,
+           greatest(given.received_at, given.authorises_from), greatest(given.received_at, given.authorises_from), 0, 0
+    FROM consent_record given
+    JOIN notice_purpose told ON told.purpose_id = given.purpose_id AND told.notice_id = given.notice_id
+    WHERE given.subject_id = %s AND given.id = ANY(%s) AND EXISTS (
+        SELECT FROM consent_record earlier
+        JOIN notice_purpose before ON before.purpose_id = earlier.purpose_id AND before.notice_id = earlier.notice_id
+        WHERE earlier.subject_id = given.subject_id AND earlier.purpose_id = given.purpose_id
+          AND earlier.version < given.version AND earlier.authorises_from IS NOT NULL
+          AND before.retention_days > told.retention_days
+    )
+"""
+
+
+def owe(records: Sequence[ConsentRecord]) -> None:
+    """One subject's new records about purposes whose consent stood: one that ends it takes what was collected under it
+    along, one that agrees to a shorter retention what is older than that."""
+    PurposeErasure.objects.bulk_create(
+        PurposeErasure(
+            subject_id=record.subject_id,
+            purpose_id=record.purpose_id,
+            version=record.version,
+            program_id=record.program_id,
+            asked_at=record.received_at,
+            owed_from=record.received_at,
+            not_before=record.received_at,
+        )
+        for record in records
+        if record.state in (State.REFUSED, State.WITHDRAWN)
+    )
+    given = [record for record in records if record.authorises_from is not None]
+    if given:
+        with connection.cursor() as cursor:
+            cursor.execute(_SHORTER, [given[0].subject_id, [record.id for record in given]])

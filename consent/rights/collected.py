@@ -1,0 +1,153 @@
+"""Erasing what was collected under a purpose, once its consent ended: owed since the act, done by whichever worker comes.
+
+No lease: a step is a transaction that tries the subject's lock and passes on where somebody has it, so that two workers
+never do the same, a killed one leaves nothing behind, and no act of the subject waits for more than a step. What is not
+done stays due, however often it failed.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection
+from django.db.models import F, QuerySet
+
+from consent.programs.tenancy import tenant, without_tenant
+from consent.records.models import PurposeErasure
+from consent.records.queries import db_now
+from consent.rights.holders import Collected, holders
+from consent.rights.runs import SURROUNDINGS, code_of, pause
+from consent.vault.models import Subject
+
+STEP_LIMIT = 5_000
+LOOKED_AT_ONCE = 200
+PATIENT_FROM = 10
+"""Failures from which on the pause is the longest."""
+
+_DUE = """
+    SELECT program_id, subject_id, purpose_id, version FROM purpose_erasure
+    WHERE done_at IS NULL AND not_before <= clock_timestamp() AND (%s::int IS NULL OR program_id = %s)
+    ORDER BY not_before LIMIT %s
+"""
+_OVERDUE = "SELECT count(*) FROM purpose_erasure WHERE done_at IS NULL AND owed_from < %s"
+
+logger = logging.getLogger("zhiqing.rights")
+
+
+class PassedOver(Exception):
+    """Somebody else has the subject, or it is done, or the subject is gone."""
+
+
+@dataclass(frozen=True)
+class Owed:
+    """The key of a row of purpose_erasure."""
+
+    program_id: int
+    subject_id: int
+    purpose_id: int
+    version: int
+
+
+def due(*, program_id: int | None = None, limit: int = LOOKED_AT_ONCE) -> list[Owed]:
+    """What is to be done now, longest due first, of every mini-program unless one is named."""
+    with without_tenant(), connection.cursor() as cursor:
+        cursor.execute(_DUE, [program_id, program_id, limit])
+        return [Owed(*row) for row in cursor.fetchall()]
+
+
+def overdue(*, now: datetime, within: timedelta) -> int:
+    """How many erasures should have been done by now, of every mini-program."""
+    with without_tenant(), connection.cursor() as cursor:
+        cursor.execute(_OVERDUE, [now - within])
+        return int(cursor.fetchone()[0])
+
+
+def erase_due(*, seconds: float, program_id: int | None = None) -> tuple[int, int]:
+    """Do what is due until nothing is, or the time is over; answers how many erasures and how many rows."""
+    until, done, affected = time.monotonic() + seconds, 0, 0
+    tried: set[Owed] = set()
+    while found := [owed for owed in due(program_id=program_id) if owed not in tried]:
+        for owed in found:
+            if time.monotonic() >= until:
+                return done, affected
+            tried.add(owed)
+            finished, rows = attempt(owed)
+            done, affected = done + finished, affected + rows
+    return done, affected
+
+
+def attempt(owed: Owed) -> tuple[bool, int]:
+    """Do it, or put it off after a failure; whether it is done, and how many rows went."""
+    rows = 0
+    try:
+        for affected in _work(owed):
+            rows += affected
+    except PassedOver:
+        return False, rows
+    except Exception as error:
+        _put_off(owed, error)
+        return False, rows
+    logger.info("collected data erased", extra={"fields": {"program": owed.program_id, "rows": rows}})
+    return True, rows
+
+
+def _work(owed: Owed) -> Iterator[int]:
+    """Every holder in the order of an erasure, each step in a transaction of its own; yields the rows of each."""
+    with _step(owed) as row:
+        what = collected(row, db_now())
+    for holder in holders():
+        steps = holder.erase_collected(what, limit=STEP_LIMIT)
+        while True:
+            with _step(owed) as row:
+                affected = next(steps, None)
+                if affected is None:
+                    break
+                _rows(owed).update(affected=F("affected") + affected)
+            yield affected
+    with _step(owed):
+        _rows(owed).update(done_at=db_now())
+
+
+def collected(row: PurposeErasure, now: datetime) -> Collected:
+    return Collected(
+        program_id=row.program_id,
+        subject_id=row.subject_id,
+        purpose_id=row.purpose_id,
+        before_version=row.version,
+        asked_at=row.asked_at,
+        kept_days=row.kept_days,
+        today=now.astimezone(UTC).date(),
+    )
+
+
+@contextmanager
+def _step(owed: Owed) -> Iterator[PurposeErasure]:
+    with tenant(owed.program_id):
+        rows = Subject.objects.select_for_update(no_key=True, skip_locked=True)
+        if rows.filter(id=owed.subject_id).first() is None:
+            raise PassedOver
+        row = _rows(owed).filter(done_at__isnull=True).first()
+        if row is None:
+            raise PassedOver
+        yield row
+
+
+def _rows(owed: Owed) -> QuerySet[PurposeErasure]:
+    return PurposeErasure.objects.filter(subject_id=owed.subject_id, purpose_id=owed.purpose_id, version=owed.version)
+
+
+def _put_off(owed: Owed, error: Exception) -> None:
+    with tenant(owed.program_id):
+        row = _rows(owed).first()
+        if row is not None:
+            # What stands around the work is away: the work is not to blame.
+            attempts = row.attempts + (not isinstance(error, SURROUNDINGS))
+            _rows(owed).update(attempts=attempts, not_before=db_now() + pause(min(attempts, PATIENT_FROM)))
+    logger.warning(
+        "erasure of collected data failed",
+        exc_info=error,
+        extra={"fields": {"program": owed.program_id, "code": code_of(error)}},
+    )
