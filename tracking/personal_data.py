@@ -16,7 +16,7 @@ from consent.rights.classification import Classified, Kind, classify
 from consent.rights.holders import Erased, PersonalDataHolder, Row, register
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
-from tracking.models import Event, EventType, IngestCount, Page, SubjectDay
+from tracking.models import Event, EventType, EventTypeVersion, IngestCount, Page, SubjectDay
 from tracking.partitions import attached_days
 
 if TYPE_CHECKING:
@@ -46,6 +46,15 @@ classify(
             "properties": _CATALOGUE,
             "version": _OPERATIONAL,
             "updated_at": _OPERATIONAL,
+        },
+        EventTypeVersion: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "event_type": _OPERATIONAL,
+            "version": _OPERATIONAL,
+            "declaration": _CATALOGUE,
+            "actor": _CATALOGUE,
+            "at": _CATALOGUE,
         },
         Page: {
             "id": _OPERATIONAL,
