@@ -69,13 +69,16 @@ class Catalogue(msgspec.Struct, forbid_unknown_fields=True):
 def parse(text: str) -> Catalogue:
     """Raises Invalid, naming the places."""
     try:
-        catalogue = msgspec.convert(read(text), Catalogue, strict=True)
+        said = read(text)
+        catalogue = msgspec.convert(said, Catalogue, strict=True)
     except yaml.YAMLError as error:
         raise Invalid("invalid_catalogue", f"the file is not YAML{_told(error)}") from None
     except msgspec.ValidationError as error:
-        raise Invalid("invalid_catalogue", str(error)) from None
-    faults = [Fault("invalid_catalogue", detail, place) for place, detail in _faults(catalogue)]
-    if faults:
+        found = list(_unread(said)) or [("events", str(error))]
+    else:
+        found = list(_faults(catalogue))
+    if found:
+        faults = [Fault("invalid_catalogue", detail, place) for place, detail in found]
         raise Invalid("invalid_catalogue", several(faults), faults)
     return catalogue
 
@@ -89,6 +92,30 @@ def _told(error: yaml.YAMLError) -> str:
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return ""
     return f" that can be read: line {error.problem_mark.line + 1}: {error.problem}"
+
+
+def _unread(said: Any) -> Iterator[tuple[str, str]]:
+    """(place, what is wrong) of what cannot be read: the places that msgspec tells name neither event nor property."""
+    for event, declaration in _items(said, "events"):
+        place = f"events.{event}"
+        within = [
+            (f"{place}.properties.{name}", detail)
+            for name, declared in _items(declaration, "properties")
+            for detail in _unconverted({name: declared}, dict[Name, Property])
+        ]
+        yield from within or ((place, detail) for detail in _unconverted({event: declaration}, dict[Name, Declaration]))
+
+
+def _items(said: Any, name: str) -> list[tuple[Any, Any]]:
+    held = said.get(name) if isinstance(said, dict) else None
+    return list(held.items()) if isinstance(held, dict) else []
+
+
+def _unconverted(said: Any, kind: Any) -> Iterator[str]:
+    try:
+        msgspec.convert(said, kind, strict=True)
+    except msgspec.ValidationError as error:
+        yield str(error).replace("$[...]", "$")
 
 
 def _faults(catalogue: Catalogue) -> Iterator[tuple[str, str]]:

@@ -28,7 +28,19 @@ def read(text: str) -> Any:
         raise yaml.YAMLError from None  # a date that is none, or nested beyond reading
 
 
+class _Dumper(yaml.SafeDumper):
+    """PyYAML writes some line ends and control characters plainly, and does not read them back: they are escaped."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if text.replace("\n", "").isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def dump(catalogue: msgspec.Struct) -> str:
     """YAML that `tracking.catalogue.parse` reads back to the same catalogue; events and properties in order of names."""
     told = msgspec.to_builtins(catalogue, order="sorted")
-    return yaml.safe_dump(told, allow_unicode=True, sort_keys=False, width=120)
+    return yaml.dump(told, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=120)

@@ -148,8 +148,16 @@ STARTER = (
     gettext_noop("A coupon or points were given"),
     gettext_noop("A coupon or points were used"),
     gettext_noop("Another person was referred"),
+    gettext_noop("The page that led here"),
+    gettext_noop("How far down the page was scrolled"),
+    gettext_noop("Load time in milliseconds"),
+    gettext_noop("The name of the element"),
+    gettext_noop("Where it was shared to"),
+    gettext_noop("The amount that was paid"),
+    gettext_noop("The name of the experiment"),
+    gettext_noop("The variant that was shown"),
 )
-"""What docs/examples/catalogue.yaml says of its events, so that it is translated."""
+"""What docs/examples/catalogue.yaml says of its events and their properties, so that it is translated."""
 
 
 class EventHolder(PersonalDataHolder):
