@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 PROPERTIES = "properties"
+DEFAULTS = {"required": False, "classification": "behaviour", "grade": 3, "description": ""}
+"""Of a property's fields, which are left out where they say nothing else (tracking.catalogue.Property)."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Change:
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
-    """Between two declarations as the catalogue keeps them (tracking.catalogue.Declaration, defaults left out).
+    """Between two declarations as the versions keep them (tracking.models.EventTypeVersion).
 
     A property that is new or gone is one change; of one that stays, each of its fields.
     """
@@ -26,7 +28,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]
     for name in sorted(held.keys() | wanted.keys()):
         place = f"{PROPERTIES}.{name}"
         if name in held and name in wanted:
-            told += _fields(f"{place}.", held[name], wanted[name])
+            told += _fields(f"{place}.", DEFAULTS | held[name], DEFAULTS | wanted[name])
         else:
             told.append(Change(place, held.get(name), wanted.get(name)))
     return told

@@ -7,8 +7,8 @@ parser is the standard library's own (`re._parser`, which has no public name).
 
 import re
 from collections.abc import Iterable
-from re import _constants as kinds  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
+from re import _constants as kinds
+from re import _parser as parser
 from string import punctuation
 from typing import Any
 
@@ -69,7 +69,8 @@ def _ways_of(node: Node, longest: int) -> int | None:
         found = [_ways(branch, longest) for branch in said[1]]
         return None if None in found else sum(ways for ways in found if ways is not None)
     if kind in _REPEATS:
-        return _repeated(*said, longest)
+        least, most, item = said
+        return _repeated(least, most, item, longest)
     return None
 
 
@@ -81,7 +82,8 @@ def _repeated(least: int, most: int, item: Iterable[Node], longest: int) -> int 
     # Delimited: where each round begins is told by its delimiter, so every place to end at is reached in one way.
     if ways is None or ways == 1 or _delimited(nodes):
         return None if ways is None else counts
-    return GROUP * counts * min(ways, MOST_WAYS + 1) ** min(times, MOST_WAYS.bit_length())
+    rounds: int = min(ways, MOST_WAYS + 1) ** min(times, MOST_WAYS.bit_length())
+    return GROUP * counts * rounds
 
 
 def _delimited(nodes: list[Node]) -> bool:

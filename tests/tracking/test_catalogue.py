@@ -214,9 +214,9 @@ def test_everything_else_may_change(program: Program, owner: psycopg.Connection)
         ("categories", ["behaviour"], ["behaviour", "device"]),
         ("description", "It was seen", "Somebody saw it"),
         ("properties.colour.enum", ["red", "green", "blue"], ["red", "grey"]),
-        ("properties.size.classification", None, "operational"),
-        ("properties.size.grade", None, 2),
-        ("properties.size.required", None, True),
+        ("properties.size.classification", "behaviour", "operational"),
+        ("properties.size.grade", 3, 2),
+        ("properties.size.required", False, True),
     ]
 
 

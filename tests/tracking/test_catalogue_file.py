@@ -4,6 +4,7 @@ import re
 import time
 from typing import Any, get_args
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from tracking.catalogue import (
     parse,
 )
 from tracking.catalogue_text import dump
+from tracking.differences import DEFAULTS
 from tracking.models import Event
 from tracking.patterns import fault
 from tracking.personal_data import STARTER
@@ -59,6 +61,15 @@ def test_what_is_left_out_is_classified_as_the_column_it_is_stored_in() -> None:
     declared = parse(file("{type: integer}")).events["seen"].properties["p"]
     column = classified(Event)["properties"]
     assert (declared.classification, declared.grade) == (column.kind.value, column.grade) == ("behaviour", 3)
+
+
+def test_differences_know_the_defaults() -> None:
+    left_out = {
+        field.name: field.default
+        for field in msgspec.structs.fields(Property)
+        if field.default not in (msgspec.NODEFAULT, None)
+    }
+    assert left_out == DEFAULTS
 
 
 def test_classifications_are_those_of_personal_data_that_an_event_may_hold() -> None:

@@ -81,7 +81,7 @@ def test_an_undeclared_name_is_told_where_it_is_a_word_and_no_identifier(
     program: Program, owner: psycopg.Connection, place: str, name: str, told: bool
 ) -> None:
     program.decide("oAbcdefg")
-    answer = program.send(event("oAbcdefg", "e1", **{place: {name: "x"}}))
+    answer = program.send(event("oAbcdefg", "e1") | {place: {name: "x"}})
     assert codes(answer) == [("refused", "undeclared_property")]
     assert answer["results"][0]["pointer"] == f"/events/0/{place}" + (f"/{name}" if told else "")
     assert count(owner) == 0
