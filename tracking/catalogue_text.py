@@ -1,49 +1,46 @@
-"""A catalogue as YAML text, and what differs between two."""
+"""A catalogue as YAML text."""
 
-from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import yaml
 
-from tracking.catalogue import Catalogue, Declaration
+_MERGE = "tag:yaml.org,2002:merge"
 
 
-def dump(catalogue: Catalogue) -> str:
+class _Loader(yaml.SafeLoader):
+    """As YAML 1.1 has it, but a name that stands twice is an error: PyYAML would take the last and say nothing."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE):
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, "a name stands twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read(text: str) -> Any:
+    """What the YAML says. Raises yaml.YAMLError."""
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506  # it is a SafeLoader
+    except (ValueError, RecursionError):
+        raise yaml.YAMLError from None  # a date that is none, or nested beyond reading
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML writes some line ends and control characters plainly, and does not read them back: they are escaped."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if text.replace("\n", "").isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def dump(catalogue: msgspec.Struct) -> str:
     """YAML that `tracking.catalogue.parse` reads back to the same catalogue; events and properties in order of names."""
-    events = {
-        name: msgspec.to_builtins(declaration, order="sorted") for name, declaration in sorted(catalogue.events.items())
-    }
-    return yaml.safe_dump({"events": events}, allow_unicode=True, sort_keys=False, width=120)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Event names by what an import of the file would do: `removed` stand in the service only, and would stay."""
-
-    added: list[str]
-    changed: dict[str, list[str]]
-    removed: list[str]
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.changed or self.removed)
-
-
-def compare(held: Catalogue, wanted: Catalogue) -> Difference:
-    """What a file (`wanted`) says otherwise than the service (`held`); `changed` names the fields."""
-    return Difference(
-        added=sorted(wanted.events.keys() - held.events.keys()),
-        changed={
-            name: fields
-            for name in sorted(wanted.events.keys() & held.events.keys())
-            if (fields := _fields(held.events[name], wanted.events[name]))
-        },
-        removed=sorted(held.events.keys() - wanted.events.keys()),
-    )
-
-
-def _fields(held: Declaration, wanted: Declaration) -> list[str]:
-    found = [name for name in ("purpose", "description", "status") if getattr(held, name) != getattr(wanted, name)]
-    if set(held.categories) != set(wanted.categories):
-        found.append("categories")
-    names = sorted(held.properties.keys() | wanted.properties.keys())
-    return found + [f"properties.{name}" for name in names if held.properties.get(name) != wanted.properties.get(name)]
+    told = msgspec.to_builtins(catalogue, order="sorted")
+    return yaml.dump(told, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=120)

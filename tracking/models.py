@@ -24,7 +24,8 @@ class EventType(models.Model):
     """An event that may be recorded, for one purpose that never changes.
 
     `categories`: what of a person it records; the consent's notice must cover them all.
-    `properties`: name -> declaration (tracking.catalogue.Property); anything else is refused.
+    `properties`: name -> declaration (tracking.catalogue.Property); anything else is refused. What each `version` said
+    is kept in EventTypeVersion.
     """
 
     program = models.ForeignKey(MiniProgram, models.PROTECT, verbose_name=_("mini-program"))
@@ -48,6 +49,32 @@ class EventType(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class EventTypeVersion(models.Model):
+    """What an event type said from `at` on, until its next version: appended and never changed.
+
+    `declaration`: purpose (its code), categories, description, status and properties, as the event type had them.
+    """
+
+    program = models.ForeignKey(MiniProgram, models.PROTECT)
+    event_type = models.ForeignKey(EventType, models.PROTECT, related_name="versions", db_index=False)
+    version = models.IntegerField()
+    declaration = models.JSONField()
+    actor = models.TextField()
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "event_type_version"
+        verbose_name = _("version of an event type")
+        verbose_name_plural = _("versions of event types")
+        constraints = [
+            models.UniqueConstraint(fields=["event_type", "version"], name="event_type_version_once"),
+            models.CheckConstraint(condition=models.Q(version__gt=0), name="event_type_version_number"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.version)
 
 
 class Page(models.Model):

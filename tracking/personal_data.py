@@ -17,7 +17,7 @@ from consent.rights.holders import Collected, Erased, Keeping, Over, PersonalDat
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
 from tracking import retention
-from tracking.models import Event, EventSweep, EventType, IngestCount, Page, SubjectDay
+from tracking.models import Event, EventSweep, EventType, EventTypeVersion, IngestCount, Page, SubjectDay
 from tracking.partitions import attached_days
 
 if TYPE_CHECKING:
@@ -47,6 +47,15 @@ classify(
             "properties": _CATALOGUE,
             "version": _OPERATIONAL,
             "updated_at": _OPERATIONAL,
+        },
+        EventTypeVersion: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "event_type": _OPERATIONAL,
+            "version": _OPERATIONAL,
+            "declaration": _CATALOGUE,
+            "actor": _CATALOGUE,
+            "at": _CATALOGUE,
         },
         Page: {
             "id": _OPERATIONAL,
@@ -144,8 +153,16 @@ STARTER = (
     gettext_noop("A coupon or points were given"),
     gettext_noop("A coupon or points were used"),
     gettext_noop("Another person was referred"),
+    gettext_noop("The page that led here"),
+    gettext_noop("How far down the page was scrolled"),
+    gettext_noop("Load time in milliseconds"),
+    gettext_noop("The name of the element"),
+    gettext_noop("Where it was shared to"),
+    gettext_noop("The amount that was paid"),
+    gettext_noop("The name of the experiment"),
+    gettext_noop("The variant that was shown"),
 )
-"""What docs/examples/catalogue.yaml says of its events, so that it is translated."""
+"""What docs/examples/catalogue.yaml says of its events and their properties, so that it is translated."""
 
 
 class EventHolder(PersonalDataHolder):

@@ -13,6 +13,7 @@ from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import get_language
 
+from consent.ledger.audit import OFFICER
 from consent.programs.models import MiniProgram
 from consent.rights import languages
 
@@ -40,7 +41,7 @@ def picked(request: HttpRequest) -> MiniProgram | None:
 
 def officer(request: HttpRequest) -> str:
     """The acting officer, as audit entries name them."""
-    return f"officer:{request.user.pk}"
+    return f"{OFFICER}{request.user.pk}"
 
 
 def localised(texts: dict[str, str]) -> str:

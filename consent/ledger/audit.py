@@ -5,6 +5,9 @@ from typing import Any
 
 from consent.ledger.models import AuditEntry
 
+OFFICER = "officer:"
+"""How an actor who is an officer begins; their account's number follows."""
+
 
 def audit(
     *,

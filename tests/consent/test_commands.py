@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -180,52 +179,6 @@ def test_a_bad_notice_is_refused(program: Program, tmp_path: Path, content: byte
         file.write_bytes(content)
     with pytest.raises(CommandError, match=told):
         run("publish_notice", "--program", program.id, file)
-
-
-@pytest.fixture
-def catalogue(program: Program) -> Callable[..., dict[str, Any]]:
-    def call(action: str, file: Path, *more: str) -> dict[str, Any]:
-        return as_json("catalogue", action, "--program", program.id, file, *more)
-
-    return call
-
-
-def test_an_export_can_be_imported_unchanged(catalogue: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
-    exported = tmp_path / "exported.yaml"
-    count = catalogue("export", exported)["events"]
-    assert catalogue("diff", exported, "--check") == {"added": [], "changed": {}, "removed": []}
-    again = catalogue("import", exported)
-    assert (again["created"], again["updated"], len(again["unchanged"])) == ([], [], count)
-
-
-def test_diff_tells_and_changes_nothing(
-    catalogue: Callable[..., dict[str, Any]], program: Program, tmp_path: Path
-) -> None:
-    changed = tmp_path / "changed.yaml"
-    changed.write_text(
-        "events:\n"
-        "  tap: {purpose: analytics, categories: [behaviour], properties: {element: {type: string, max_length: 9}}}\n"
-        "  pinch: {purpose: analytics, categories: [behaviour]}\n"
-    )
-    found = catalogue("diff", changed)
-    assert found["added"] == ["pinch"]
-    assert found["changed"] == {"tap": ["description", "properties.element"]}
-    assert "page_view" in found["removed"]
-    assert catalogue("diff", changed) == found
-    with pytest.raises(CommandError, match="differ"):
-        catalogue("diff", changed, "--check")
-    out, err = run("catalogue", "diff", "--program", program.id, changed)
-    assert "added    pinch\n" in out
-    assert "catalogue import" in err
-    done = catalogue("import", changed)
-    assert (done["created"], done["updated"]) == (["pinch"], ["tap"])
-    assert catalogue("diff", changed)["changed"] == {}
-
-
-def test_an_export_to_stdout_is_yaml_alone(program: Program) -> None:
-    out, err = run("catalogue", "export", "--program", program.id, "-")
-    assert out.startswith("events:\n")
-    assert err == ""
 
 
 def test_a_failure_is_a_non_zero_exit_without_a_traceback(migrated: None) -> None:

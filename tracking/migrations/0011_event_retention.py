@@ -49,7 +49,7 @@ $$
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tracking", "0009_event_sweep")]
+    dependencies = [("tracking", "0010_event_sweep")]
 
     operations = [
         *tenant_policy("event_sweep"),

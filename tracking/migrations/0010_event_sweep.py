@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("consent", "0012_withdrawn_before"),
-        ("tracking", "0006_ingest_count_access"),
+        ("tracking", "0009_current_versions"),
     ]
 
     operations = [
