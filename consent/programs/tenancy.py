@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from django.db import connection, transaction
 
-from consent.statements import ask
+from consent.statements import Answer, ask
 
 
 @contextmanager
@@ -17,9 +17,12 @@ def tenant(program_id: int) -> Iterator[None]:
         yield
 
 
-def set_tenant(program_id: int) -> None:
-    """The same within a transaction that is open already, as one of its statements."""
-    ask("SELECT set_config('zq.program', %s, true)", [str(program_id)])
+def ask_as_tenant(program_id: int, *, lock_timeout: str) -> Answer:
+    """The same for the rest of a transaction that is open already, as one of its statements; answers the time."""
+    return ask(
+        "SELECT clock_timestamp(), set_config('zq.program', %s, true), set_config('lock_timeout', %s, true)",
+        [str(program_id), lock_timeout],
+    )
 
 
 @contextmanager
@@ -45,8 +48,3 @@ def without_tenant() -> Iterator[None]:
         yield
         with connection.cursor() as cursor:
             cursor.execute("RESET ROLE")
-
-
-def leave_tenant() -> None:
-    """The same for the rest of a transaction that is open already, as one of its statements."""
-    ask("SET LOCAL ROLE zq_ops")

@@ -11,7 +11,7 @@ from consent.errors import invalid
 from consent.notices.models import Notice, Purpose
 from consent.records.grants import FIELDS, AuthorisingRecord, Coverage, Covered, Grant, Waiting, of_state, until_14
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State
-from consent.statements import Answer, ask
+from consent.statements import Answer, Int8s, ask
 
 _LOCK = (
     f"SELECT {', '.join(FIELDS)} FROM consent_state"
@@ -51,7 +51,7 @@ def _covered(told: Answer) -> dict[tuple[int, int], Coverage]:
 
 def leaving(subject_ids: list[int]) -> set[int]:
     """Who is about to withdraw something. Read before the locks: see `AskedGrants`."""
-    return {row[0] for row in ask(_INTENTS, [subject_ids]).rows()}
+    return {row[0] for row in ask(_INTENTS, [Int8s.of(subject_ids)]).rows()}
 
 
 class AskedGrants:
@@ -63,7 +63,7 @@ class AskedGrants:
     """
 
     def __init__(self, program_id: int, subject_ids: list[int], purpose_ids: list[int]) -> None:
-        self._grants = ask(_LOCK, [subject_ids, purpose_ids])
+        self._grants = ask(_LOCK, [Int8s.of(subject_ids), purpose_ids])
         # By a statement of its own, after the lock: inside the locking SELECT it would be early.
         self._now = ask(_CLOCK)
         self._coverage = ask(_COVERAGE, [program_id])

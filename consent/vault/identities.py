@@ -12,10 +12,10 @@ from typing import Any
 from django.db import connection
 
 from consent.errors import Conflict, Invalid
-from consent.statements import ask
+from consent.statements import Byteas, ask
 from consent.vault import envelope, keyring
 from consent.vault.envelope import Cell
-from consent.vault.lookup import KINDS, PSEUDONYM, Identifiers, Lookup, normalise
+from consent.vault.lookup import INDEX_BYTES, KINDS, PSEUDONYM, Identifiers, Lookup, normalise
 from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
 
 
@@ -80,7 +80,7 @@ class AskedSubjects:
             [index(program_id, kind, value, version) for kind, value in identifiers for version in versions]
             for identifiers in named
         ]
-        wanted = list({item for group in self._indexes for item in group})
+        wanted = Byteas.of({item for group in self._indexes for item in group}, size=INDEX_BYTES)
         self._asked = ask("SELECT index, subject_id FROM subject_lookup WHERE index = ANY(%b)", [wanted])
 
     def found(self) -> list[set[int]]:

@@ -13,6 +13,7 @@ from consent.vault.suites import AES
 PSEUDONYM = "subject_id"
 KINDS = ("openid", "unionid", "external_id", PSEUDONYM)
 MAX_IDENTIFIER_CHARS = 128
+INDEX_BYTES = 32
 
 _LENGTH = struct.Struct(">I")
 
@@ -67,7 +68,7 @@ class Lookup:
         return tuple(sorted(self._keyring.index.keys))
 
     def index(self, program_id: int, kind: str, value: str, version: int) -> bytes:
-        """32 bytes for a normalised value."""
+        """INDEX_BYTES for a normalised value."""
         mac = self._begun(program_id, kind, version).copy()
         encoded = value.encode()
         mac.update(_LENGTH.pack(len(encoded)) + encoded)

@@ -50,7 +50,7 @@ class Receipts:
     def receive(self, at: datetime, *sent: Sent, process: int = 0) -> None:
         """One batch."""
         with self._in_process(process), tenant(self.program.id):
-            types = screen.catalogue(screen.ask_catalogue(self.program.id, {one.name for one in sent}))
+            types = screen.AskedCatalogue(self.program.id, {one.name for one in sent}).types()
             batch = Batch([None] * len(sent), [], {}, None, False)
             candidates, stored = [], {}
             for place, one in enumerate(sent):

@@ -9,8 +9,8 @@ from django.db import DatabaseError, transaction
 from psycopg import errors as pg
 
 from consent.errors import Forbidden
-from consent.programs.tenancy import set_tenant, tenant
-from consent.statements import ask, together
+from consent.programs.tenancy import ask_as_tenant, tenant
+from consent.statements import together
 from consent.vault.identities import AskedSubjects, Vault
 from tracking.ingest import screen, write
 from tracking.ingest.counting import Counting
@@ -22,7 +22,7 @@ from tracking.partitions import ensure_days, forget_days, known_days
 
 LOCK_TIMEOUT = "3s"
 ATTEMPTS = 4
-"""Once, and again because a partition was to be made, was gone, or an event was there already; in any order."""
+"""Once, and again because the catalogue changed, a partition was to be made or was gone, or an event was there already."""
 FEW = 30
 """Rows up to which an INSERT is quicker than a COPY: it shares its round trip."""
 
@@ -53,6 +53,8 @@ def ingest(*, vault: Vault, program_id: int, zone: ZoneInfo, body: bytes, limits
             return attempted.run(again=again)
         except DayMissing as missing:
             ensure_days(missing.days)
+        except screen.CatalogueChanged:
+            continue
         except (DatabaseError, pg.Error) as error:
             # A COPY raises psycopg's own errors, every other statement Django's around them.
             cause = error if isinstance(error, pg.Error) else error.__cause__
@@ -118,12 +120,11 @@ class _Attempt:
         reads = [read for read in self._batch.read if read is not None]
         names = list({read.named for read in reads})
         with together():
-            set_tenant(self._program_id)
-            clock = ask("SELECT clock_timestamp(), set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
-            types = screen.ask_catalogue(self._program_id, {read.sent.name for read in reads})
+            clock = ask_as_tenant(self._program_id, lock_timeout=LOCK_TIMEOUT)
+            types = screen.AskedCatalogue(self._program_id, {read.sent.name for read in reads})
             subjects = AskedSubjects(self._vault, self._program_id, names)
         received_at: datetime = clock.rows()[0][0]
-        catalogue, found = screen.catalogue(types), dict(zip(names, subjects.found(), strict=True))
+        catalogue, found = types.types(), dict(zip(names, subjects.found(), strict=True))
         old = self._limits.historical if self._batch.historical else self._limits.late
         times = Times(received_at, self._batch.sent_at, received_at - old)
         for read in reads:

@@ -35,17 +35,26 @@ Pair = tuple[int, int]
 
 
 def gate(program_id: int, candidates: list[Candidate]) -> tuple[list[Authorised], dict[int, Refusal]]:
-    """Lock, then decide; the caller writes in the same transaction. Answers what may be written, and refusals by place."""
+    """Lock, then decide; the caller writes in the same transaction. Answers what may be written, and refusals by place.
+
+    Raises CatalogueChanged.
+    """
     subjects = sorted({item.subject_id for item in candidates})
     purposes = sorted({item.event_type.purpose_id for item in candidates})
+    screened = {item.event_type.id: item.event_type for item in candidates}
     going = leaving(subjects)
     with together():
         asked = AskedGrants(program_id, [subject for subject in subjects if subject not in going], purposes)
         # What the screening knew of the types may be out of date: part (a) of the predicate is decided here as well.
-        types = screen.ask_categories({item.event_type.id for item in candidates})
+        types = screen.ask_categories(screened.keys())
     grants = asked.grants()
     decision = _Decision(
-        grants, going, pending_records(grants.values()), asked.covered(), screen.active_categories(types), asked.now()
+        grants,
+        going,
+        pending_records(grants.values()),
+        asked.covered(),
+        screen.active_categories(types, screened.values()),
+        asked.now(),
     )
     authorised: list[Authorised] = []
     refused: dict[int, Refusal] = {}

@@ -31,6 +31,7 @@ class Compiled:
     """An event type made ready for many events."""
 
     id: int
+    version: int
     purpose_id: int
     active: bool
     properties: Mapping[str, Check]
@@ -43,28 +44,58 @@ _TYPES = """
     FROM event_type t JOIN purpose p ON p.id = t.purpose_id WHERE t.program_id = %s AND t.name = ANY(%s)
 """
 _CATEGORIES = """
-    SELECT t.id, t.categories
+    SELECT t.id, t.version, t.categories
     FROM event_type t JOIN purpose p ON p.id = t.purpose_id
     WHERE t.id = ANY(%s) AND t.status = 'active' AND p.active
 """
 
 
-def ask_catalogue(program_id: int, names: Collection[str]) -> Answer:
-    return ask(_TYPES, [program_id, list(names)])
+_active: dict[tuple[int, str], Compiled] = {}
+"""Types of a mini-program by name, as this process last saw them. The gate sees them again under the lock, and whoever is
+not what it was is forgotten. Inactive ones are not kept: no event of theirs comes as far as the gate."""
+_MAX_ACTIVE = 10_000
 
 
-def catalogue(asked: Answer) -> dict[str, Compiled]:
-    """Name -> type, of those asked for that are declared. Types are compiled once per version; their and their purposes' status is read each time."""
-    return {name: _compiled(type_id, version, active) for name, type_id, version, active in asked.rows()}
+class CatalogueChanged(Exception):
+    """A type is not what the events were screened by: screen them again."""
+
+
+class AskedCatalogue:
+    """The types of some names: to be made within `together`, and read after it."""
+
+    def __init__(self, program_id: int, names: Collection[str]) -> None:
+        self._program_id = program_id
+        self._known = {name: found for name in names if (found := _active.get((program_id, name))) is not None}
+        unknown = [name for name in names if name not in self._known]
+        self._asked = ask(_TYPES, [program_id, unknown]) if unknown else None
+
+    def types(self) -> dict[str, Compiled]:
+        """Name -> type, of those that are declared."""
+        rows = self._asked.rows() if self._asked is not None else ()
+        found = {name: _compiled(type_id, version, active) for name, type_id, version, active in rows}
+        if len(_active) > _MAX_ACTIVE:
+            _active.clear()
+        _active.update({(self._program_id, name): item for name, item in found.items() if item.active})
+        return self._known | found
 
 
 def ask_categories(type_ids: Collection[int]) -> Answer:
     return ask(_CATEGORIES, [list(type_ids)])
 
 
-def active_categories(asked: Answer) -> dict[int, frozenset[str]]:
-    """Type id -> what it records of a person, for those of the types that are active now and so are their purposes."""
-    return {type_id: frozenset(categories) for type_id, categories in asked.rows()}
+def active_categories(asked: Answer, screened: Collection[Compiled]) -> dict[int, frozenset[str]]:
+    """Type id -> what it records of a person, for those of the types that are active now and so are their purposes.
+
+    Raises CatalogueChanged where the events were screened by another version.
+    """
+    found = {type_id: (version, frozenset(categories)) for type_id, version, categories in asked.rows()}
+    stale = {item.id for item in screened if item.id not in found or found[item.id][0] != item.version}
+    for key, item in list(_active.items()):
+        if item.id in stale:
+            _active.pop(key, None)
+    if stale & found.keys():
+        raise CatalogueChanged
+    return {type_id: categories for type_id, (_, categories) in found.items()}
 
 
 @lru_cache(maxsize=4096)
@@ -73,6 +104,7 @@ def _compiled(type_id: int, version: int, active: bool) -> Compiled:
     declared = msgspec.convert(row.properties, dict[str, Property])
     return Compiled(
         id=row.pk,
+        version=version,
         purpose_id=row.purpose_id,
         active=active,
         properties={name: _check(item) for name, item in declared.items()},

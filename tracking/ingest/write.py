@@ -26,6 +26,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _NULL = struct.pack(">i", -1)
 _IDS = struct.Struct(">hiqiqiq")
 _TIMES = struct.Struct(">iqiqiqii")
+_PAGE_AND_DWELL = struct.Struct(">hiqiqiqiqiqiqiqiiii")
 _INT8 = struct.Struct(">iq")
 _INT4 = struct.Struct(">ii")
 _LENGTH = struct.Struct(">i")
@@ -157,14 +158,19 @@ def _packed(rows: Rows) -> bytes:
         candidate, sent = event.candidate, event.candidate.sent
         context = b"" if not sent.context else _json.encode(sent.context)
         properties = b"" if not sent.properties else _json.encode(sent.properties)
+        ids = (_FIELDS, 8, candidate.subject_id, 8, event.record_id, 8, candidate.event_type.id)
+        times = (8, _micros(sent.occurred_at), 8, _micros(candidate.corrected_at), 8, received)
+        day = _day_number(candidate.day)
+        if sent.page is not None and sent.dwell_ms is not None:
+            parts.append(_PAGE_AND_DWELL.pack(*ids, 8, pages[sent.page], *times, 4, day, 4, sent.dwell_ms))
+        else:
+            parts += (
+                _IDS.pack(*ids),
+                _NULL if sent.page is None else _INT8.pack(8, pages[sent.page]),
+                _TIMES.pack(*times, 4, day),
+                _NULL if sent.dwell_ms is None else _INT4.pack(4, sent.dwell_ms),
+            )
         parts += (
-            _IDS.pack(_FIELDS, 8, candidate.subject_id, 8, event.record_id, 8, candidate.event_type.id),
-            _NULL if sent.page is None else _INT8.pack(8, pages[sent.page]),
-            _TIMES.pack(
-                8, _micros(sent.occurred_at), 8, _micros(candidate.corrected_at), 8, received,
-                4, _day_number(candidate.day),
-            ),
-            _NULL if sent.dwell_ms is None else _INT4.pack(4, sent.dwell_ms),
             _text(sent.event_id),
             _NULL if sent.session_id is None else _text(sent.session_id),
             _NULL if sent.scene is None else _text(str(sent.scene)),
