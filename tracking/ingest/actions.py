@@ -98,10 +98,13 @@ class _Attempt:
             counting, received_at = self._screen()
             if missing := {item.day for item in self._candidates} - known_days():
                 raise DayMissing(missing)
-            pages = self._write(received_at, again=again) if self._candidates else {}
+            kept = self._write(received_at, again=again) if self._candidates else None
             # Last: a counter is locked for the commit only, and whoever has it waits for nothing any more.
             counted = counting.write(self._outcome)
-        write.remember_pages(self._program_id, pages)
+        if kept is not None:
+            pages, days = kept
+            write.remember_pages(self._program_id, pages)
+            days.remember()
         counting.remember(counted)
         return self._outcome
 
@@ -137,18 +140,18 @@ class _Attempt:
         self._counting = counting
         return counting, received_at
 
-    def _write(self, received_at: datetime, *, again: bool) -> dict[str, int]:
-        """Answers the pages' ids that may be kept beyond this transaction."""
+    def _write(self, received_at: datetime, *, again: bool) -> tuple[dict[str, int], write.MarkedDays] | None:
+        """Answers the pages' ids and the days that may be remembered once the transaction has committed."""
         authorised, refused = gate(self._program_id, self._candidates)
         self._outcome.refused |= refused
         firsts, repeats = _once_each(authorised)
         self._outcome.stored |= repeats
         if not firsts:
-            return {}
+            return None
         pages, lasting = write.page_ids(self._program_id, firsts)
         rows = write.Rows(firsts, pages, received_at)
         with together():
-            write.ask_days(self._program_id, firsts)
+            days = write.MarkedDays.ask(self._program_id, firsts)
             inserted = write.ask_insert(rows) if again or len(firsts) <= FEW else None
         if inserted is None:
             write.copy(rows)
@@ -156,7 +159,7 @@ class _Attempt:
         else:
             new = set(inserted.rows())
             self._outcome.stored |= {event.candidate.place: _key(event) in new for event in firsts}
-        return lasting
+        return lasting, days
 
 
 def _screened(read: Read, event_type: Compiled | None, subjects: set[int], times: Times) -> Candidate | Refusal:

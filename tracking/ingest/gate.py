@@ -102,7 +102,8 @@ class _Decision:
         grant = self.grants.get(pair)
         if grant is None:
             return Refusal("consent_missing")
-        code = grant.refusal(self.now, grant.told(self.covered))
+        told = grant.told(self.covered)
+        code = grant.refusal(self.now, told)
         if code is not None:
             return Refusal(code)
         if item.corrected_at > self.now + CLOCK_TOLERANCE:
@@ -116,7 +117,8 @@ class _Decision:
             # A clock a little ahead may say a time at which the grant goes on under its next record.
             ahead = grant.at(item.corrected_at, self.waiting, self.covered)
             grant = ahead if ahead.grant_from == grant.grant_from else grant
-        return self.authorised(item, grant.record_id, grant.told(self.covered))
+            told = grant.told(self.covered)
+        return self.authorised(item, grant.record_id, told)
 
     def authorised(self, item: Candidate, record_id: int, told: Coverage | None) -> Authorised | Refusal:
         if told is None or not self.types[item.event_type.id] <= told.categories:

@@ -195,9 +195,13 @@ def _identifier(sent: SentEvent, named: Named, event_type: Compiled, pointer: st
     """An identifier by which the event names its subject, anywhere; or what looks like anybody's, but in an opaque id."""
     own = [value for _, value in named if len(value) >= MIN_IDENTIFIER_CHARS]
     # Most events hold nothing of the kind: one look at all their texts says so.
-    whole = "\n".join(str(value) for _, value in _texts(sent))
-    if not identifiers.may_hold(whole) and not any(value in whole for value in own):
-        return None
+    whole = "\n".join(_values(sent))
+    if not identifiers.may_hold(whole):
+        for value in own:
+            if value in whole:
+                break
+        else:
+            return None
     for place, value in _texts(sent):
         text = str(value)
         if any(identifier in text for identifier in own) or (
@@ -207,8 +211,24 @@ def _identifier(sent: SentEvent, named: Named, event_type: Compiled, pointer: st
     return None
 
 
+def _values(sent: SentEvent) -> list[str]:
+    """Whatever is stored as it was sent."""
+    values = [sent.event_id]
+    if sent.page is not None:
+        values.append(sent.page)
+    if sent.session_id is not None:
+        values.append(sent.session_id)
+    if sent.scene is not None:
+        values.append(str(sent.scene))
+    if sent.properties:
+        values += map(str, sent.properties.values())
+    if sent.context:
+        values += sent.context.values()
+    return values
+
+
 def _texts(sent: SentEvent) -> list[tuple[str, Any]]:
-    """(pointer below the event, value) of whatever is stored as it was sent."""
+    """The same with pointers below the event."""
     texts: list[tuple[str, Any]] = [("event_id", sent.event_id)]
     if sent.page is not None:
         texts.append(("page", sent.page))

@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import msgspec
 from django.db import connection
+from pyroaring import BitMap64
 
 from consent.programs.tenancy import role
-from consent.statements import Answer, ask
+from consent.statements import Answer, Int8s, ask
 from tracking.ingest.gate import Authorised
 
 _COLUMNS = (
@@ -30,6 +32,8 @@ _PAGE_AND_DWELL = struct.Struct(">hiqiqiqiqiqiqiqiiii")
 _INT8 = struct.Struct(">iq")
 _INT4 = struct.Struct(">ii")
 _LENGTH = struct.Struct(">i")
+_LENGTHS = [_LENGTH.pack(length) for length in range(4 * 64 + 1)]
+"""Of the texts: 64 characters at most, of four bytes at most."""
 _FIELDS = 14
 _JSONB = b"\x01"
 _json = msgspec.json.Encoder()
@@ -74,11 +78,39 @@ _MARK_DAYS = """
 """
 
 
-def ask_days(program_id: int, events: Sequence[Authorised]) -> Answer:
-    """Keep each subject's active days, in key order so that two batches wait for each other and never deadlock."""
-    pairs = {(event.candidate.subject_id, event.candidate.day) for event in events}
-    subjects, days = map(list, zip(*sorted(pairs), strict=True))
-    return ask(_MARK_DAYS, [program_id, subjects, days])
+_marked: WeakKeyDictionary[object, dict[date, BitMap64]] = WeakKeyDictionary()
+"""By connection, the subjects of a day that are marked: a row of theirs goes with the subject or the day's partition only
+(tracking/retention.py). After a failover, which may have lost the last rows, a connection is another one."""
+_MAX_DAYS = 64
+
+
+@dataclass(slots=True)
+class MarkedDays:
+    """Keeps each subject's active days: to be made within `together`, remembered after the commit."""
+
+    new: dict[date, BitMap64]
+
+    @classmethod
+    def ask(cls, program_id: int, events: Sequence[Authorised]) -> "MarkedDays":
+        known = _marked.get(connection.connection, {})
+        named: dict[date, list[int]] = {}
+        for event in events:
+            named.setdefault(event.candidate.day, []).append(event.candidate.subject_id)
+        new = {day: BitMap64(ids) - known.get(day, BitMap64()) for day, ids in named.items()}
+        # In key order, so that two batches wait for each other and never deadlock.
+        pairs = sorted((subject_id, day) for day, ids in new.items() for subject_id in ids)
+        if pairs:
+            subjects, days = zip(*pairs, strict=True)
+            ask(_MARK_DAYS, [program_id, Int8s.of(subjects), list(days)])
+        return cls(new)
+
+    def remember(self) -> None:
+        known = _marked.setdefault(connection.connection, {})
+        if len(known) + len(self.new) > _MAX_DAYS:
+            known.clear()
+        for day, ids in self.new.items():
+            held = known.setdefault(day, BitMap64())
+            held |= ids
 
 
 _pages: dict[tuple[int, str], int] = {}
@@ -154,36 +186,36 @@ def _packed(rows: Rows) -> bytes:
     """COPY's binary format: for each row the number of fields, then for each its length (-1: null) and bytes."""
     pages, received = rows.pages, _micros(rows.received_at)
     parts = [_HEADER]
+    add = parts.append
     for event in rows.events:
         candidate, sent = event.candidate, event.candidate.sent
-        context = b"" if not sent.context else _json.encode(sent.context)
-        properties = b"" if not sent.properties else _json.encode(sent.properties)
         ids = (_FIELDS, 8, candidate.subject_id, 8, event.record_id, 8, candidate.event_type.id)
         times = (8, _micros(sent.occurred_at), 8, _micros(candidate.corrected_at), 8, received)
         day = _day_number(candidate.day)
         if sent.page is not None and sent.dwell_ms is not None:
-            parts.append(_PAGE_AND_DWELL.pack(*ids, 8, pages[sent.page], *times, 4, day, 4, sent.dwell_ms))
+            add(_PAGE_AND_DWELL.pack(*ids, 8, pages[sent.page], *times, 4, day, 4, sent.dwell_ms))
         else:
-            parts += (
-                _IDS.pack(*ids),
-                _NULL if sent.page is None else _INT8.pack(8, pages[sent.page]),
-                _TIMES.pack(*times, 4, day),
-                _NULL if sent.dwell_ms is None else _INT4.pack(4, sent.dwell_ms),
-            )
-        parts += (
-            _text(sent.event_id),
-            _NULL if sent.session_id is None else _text(sent.session_id),
-            _NULL if sent.scene is None else _text(str(sent.scene)),
-            _LENGTH.pack(len(context) + 1) + _JSONB + context if context else _NULL,
-            _LENGTH.pack(len(properties) + 1) + _JSONB + properties if properties else _NULL,
-        )  # fmt: skip
-    parts.append(_TRAILER)
+            add(_IDS.pack(*ids))
+            add(_NULL if sent.page is None else _INT8.pack(8, pages[sent.page]))
+            add(_TIMES.pack(*times, 4, day))
+            add(_NULL if sent.dwell_ms is None else _INT4.pack(4, sent.dwell_ms))
+        for text in (sent.event_id, sent.session_id, None if sent.scene is None else str(sent.scene)):
+            if text is None:
+                add(_NULL)
+            else:
+                encoded = text.encode()
+                add(_LENGTHS[len(encoded)])
+                add(encoded)
+        for values in (sent.context, sent.properties):
+            if values:
+                encoded = _json.encode(values)
+                add(_LENGTH.pack(len(encoded) + 1))
+                add(_JSONB)
+                add(encoded)
+            else:
+                add(_NULL)
+    add(_TRAILER)
     return b"".join(parts)
-
-
-def _text(value: str) -> bytes:
-    encoded = value.encode()
-    return _LENGTH.pack(len(encoded)) + encoded
 
 
 def _micros(moment: datetime) -> int:
