@@ -9,6 +9,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,14 +18,20 @@ from tests.benchmarks.server import web
 from tests.benchmarks.world import World, world
 
 HTTP_CLIENTS, SQL_CLIENTS = 4, 2
+HALF_LOADED = 100
+"""Events a call where the service is asked half as often as it could answer."""
 COMMON = "tests.benchmarks.yardstick:application"
 Kind = tuple[str, int]
 """(what, events a call)"""
 
 
-def http(made: World, address: tuple[str, int], batch: int, seconds: float, name: str) -> Measured:
+def http(
+    made: World, address: tuple[str, int], batch: int, seconds: float, name: str, *, calls: float = 0.0
+) -> Measured:
+    """`calls` a second of all clients together; 0 for as many as they can."""
     host, port = address
-    arguments = (f"{host}:{port}", made.key, str(len(made.subjects)), str(batch), str(seconds), "0")
+    rate = str(calls / HTTP_CLIENTS)
+    arguments = (f"{host}:{port}", made.key, str(len(made.subjects)), str(batch), str(seconds), rate)
     commands = [("tests.benchmarks.load", *arguments, f"{name}{client}") for client in range(HTTP_CLIENTS)]
     return side_by_side(commands, made.environment)
 
@@ -51,20 +58,37 @@ def measured(made: World, folder: Path, rounds: int, seconds: float) -> dict[Kin
         for turn in range(rounds):
             for place, (kind, run) in enumerate(kinds.items()):
                 # Letters only: digits in a row may look like a telephone number.
-                found[kind].append(run(f"{chr(97 + turn)}{chr(97 + place)}"))
+                found[kind].append(_with_wal(made, partial(run, f"{chr(97 + turn)}{chr(97 + place)}")))
                 print(
                     f"round {turn + 1}: {kind[0]}, {kind[1]}: {found[kind][-1].events:,.0f} a second", file=sys.stderr
                 )
+        full = median(found["POST /events", HALF_LOADED]).calls
+        for turn in range(rounds):
+            half = partial(http, made, ours, HALF_LOADED, seconds, f"{chr(97 + turn)}h", calls=full / 2)
+            found["POST /events at half load", HALF_LOADED].append(_with_wal(made, half))
     return found
+
+
+def _with_wal(made: World, run: Callable[[], Measured]) -> Measured:
+    with made.owner() as owner:
+        (before,) = owner.execute("SELECT pg_current_wal_insert_lsn()").fetchone() or (None,)
+        done = run()
+        (size,) = owner.execute("SELECT pg_current_wal_insert_lsn() - %s::pg_lsn", [before]).fetchone() or (0,)
+    return replace(done, wal=float(size) / max(done.total, 1))
 
 
 def table(found: dict[Kind, list[Measured]]) -> str:
     """Markdown: a line a kind, then the ratios that matter."""
-    lines = ["| what | events a call | events a second | spread | p50 | p99 |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| what | events a call | events a second | spread | p50 | p99 | WAL an event |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for (what, batch), runs in found.items():
         run = median(runs)
         p50, p99 = (f"{run.quantile(share) * 1000:.1f} ms" for share in (0.5, 0.99))
-        lines.append(f"| {what} | {batch:,} | {run.events:,.0f} | {spread(runs):.0%} | {p50} | {p99} |")
+        lines.append(
+            f"| {what} | {batch:,} | {run.events:,.0f} | {spread(runs):.0%} | {p50} | {p99} | {run.wal:,.0f} |"
+        )
     rate = {kind: median(runs).events for kind, runs in found.items()}
     lines.append("")
     for batch in (100, 1000):

@@ -13,11 +13,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Measured:
-    """Events and calls a second over all clients; latencies in seconds, sorted."""
+    """Events and calls a second over all clients; latencies in seconds, sorted; events in all, and WAL bytes of each."""
 
     events: float
     calls: float
     latencies: Sequence[float]
+    total: int
+    wal: float = 0.0
 
     def quantile(self, share: float) -> float:
         """The latency that `share` of the calls did not exceed."""
@@ -50,6 +52,7 @@ def side_by_side(commands: Sequence[Sequence[str]], environment: Mapping[str, st
     return Measured(
         events=sum(one["events"] / one["seconds"] for one in told),
         calls=sum(one["calls"] / one["seconds"] for one in told),
+        total=sum(one["events"] for one in told),
         latencies=sorted(latency for one in told for latency in one["latencies"]),
     )
 

@@ -118,7 +118,9 @@ def _parse_clean(data: bytes) -> Batch | None:
         openid = subject.openid
         if (
             openid is not None
-            and subject.unionid is subject.external_id is subject.subject_id is None
+            and subject.unionid is None
+            and subject.external_id is None
+            and subject.subject_id is None
             and openid.isprintable()
             and openid == openid.strip()
         ):
