@@ -20,8 +20,6 @@ MAX_SAFE_INTEGER = 2**53
 PRC_MOBILE = re.compile(r"(?<!\d)(?:\+?86[- ]?)?1[3-9]\d[- ]?\d{4}[- ]?\d{4}(?!\d)")
 PRC_MOBILE_DIGITS = re.compile(r"1[3-9]\d[- ]?\d{4}[- ]?\d{4}")
 """The same without its borders: quick to search, and found wherever that is."""
-WORD = re.compile(r"(?=.{1,40}$)[a-z]+(?:_[a-z]+)*(?:_?[0-9]{1,3})?")
-"""A name that a developer gave: lower-case words, and three digits at most, which no number or random id keeps to."""
 HEX_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32,64}", re.IGNORECASE)
 """UUIDs and hashes: some in a thousand hold eleven digits that could be a mobile number, and are none."""
 # Shorter values would be found within ordinary words; the platforms' own ids are 28 characters long.
@@ -120,7 +118,7 @@ def _is_date(value: Any) -> bool:
 
 
 def refusal(place: int, sent: SentEvent, named: Named, event_type: Compiled | None) -> Refusal | None:
-    """Why the catalogue does not take the event, or None."""
+    """Why the catalogue does not take the event, or None. Pointers name no undeclared property: its name was sent."""
     pointer = f"/events/{place}"
     if event_type is None or not event_type.active:
         return Refusal("unknown_event", f"{pointer}/name")
@@ -131,33 +129,27 @@ def refusal(place: int, sent: SentEvent, named: Named, event_type: Compiled | No
     if type(sent.scene) is str and not sent.scene.isprintable():
         return Refusal("invalid_event", f"{pointer}/scene")
     return (
-        _properties(sent.properties or {}, named, event_type, f"{pointer}/properties")
-        or (_context(sent.context, named, f"{pointer}/context") if sent.context else None)
+        _properties(sent.properties or {}, event_type, f"{pointer}/properties")
+        or (_context(sent.context, f"{pointer}/context") if sent.context else None)
         or _identifier(sent, named, event_type, pointer)
     )
 
 
-def _undeclared(name: str, named: Named, pointer: str) -> Refusal:
-    """By its name where that is a word as a catalogue has them, and not what the event calls its subject by."""
-    word = WORD.fullmatch(name) and not any(value.lower() in name for _, value in named)
-    return Refusal("undeclared_property", f"{pointer}/{name}" if word else pointer)
-
-
-def _properties(properties: dict[str, Any], named: Named, event_type: Compiled, pointer: str) -> Refusal | None:
+def _properties(properties: dict[str, Any], event_type: Compiled, pointer: str) -> Refusal | None:
     for name, value in properties.items():
         check = event_type.properties.get(name)
         if check is None:
-            return _undeclared(name, named, pointer)
+            return Refusal("undeclared_property", pointer)
         if not check(value):
             return Refusal("invalid_property", f"{pointer}/{name}")
     missing = event_type.required - properties.keys()
     return Refusal("invalid_property", f"{pointer}/{min(missing)}") if missing else None
 
 
-def _context(context: dict[str, Any], named: Named, pointer: str) -> Refusal | None:
+def _context(context: dict[str, Any], pointer: str) -> Refusal | None:
     for name, value in context.items():
         if name not in CONTEXT:
-            return _undeclared(name, named, pointer)
+            return Refusal("undeclared_property", pointer)
         if type(value) is not str or not 0 < len(value) <= MAX_CONTEXT_CHARS or not value.isprintable():
             return Refusal("invalid_property", f"{pointer}/{name}")
     return None
