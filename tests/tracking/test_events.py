@@ -110,10 +110,10 @@ def test_an_event_of_before_a_renewal_names_the_record_in_force_then(
     ("change", "code", "pointer"),
     [
         ({"name": "unheard_of"}, "unknown_event", "/events/0/name"),
-        ({"properties": {"colour": "red"}}, "undeclared_property", "/events/0/properties/colour"),
+        ({"properties": {"colour": "red"}}, "undeclared_property", "/events/0/properties"),
         ({"properties": {"referrer_page": 7}}, "invalid_property", "/events/0/properties/referrer_page"),
         ({"name": "tap"}, "invalid_property", "/events/0/properties/element"),
-        ({"context": {"imei": "1"}}, "undeclared_property", "/events/0/context/imei"),
+        ({"context": {"imei": "1"}}, "undeclared_property", "/events/0/context"),
         ({"context": {"os": ""}}, "invalid_property", "/events/0/context/os"),
         ({"page": "pages/a?phone=1"}, "invalid_event", "/events/0/page"),
         (

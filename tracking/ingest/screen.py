@@ -18,8 +18,6 @@ from tracking.models import EventType
 CONTEXT = ("os", "app_version", "device_level", "network", "channel")
 MAX_CONTEXT_CHARS = 64
 MAX_SAFE_INTEGER = 2**53
-WORD = re.compile(r"(?=.{1,40}$)[a-z]+(?:_[a-z]+)*(?:_?[0-9]{1,3})?")
-"""A name that a developer gave: lower-case words, and three digits at most, which no number or random id keeps to."""
 # Shorter values would be found within ordinary words; the platforms' own ids are 28 characters long.
 MIN_IDENTIFIER_CHARS = 6
 
@@ -148,7 +146,7 @@ def _is_date(value: Any) -> bool:
 
 
 def refusal(place: int, sent: SentEvent, named: Named, event_type: Compiled | None) -> Refusal | None:
-    """Why the catalogue does not take the event, or None."""
+    """Why the catalogue does not take the event, or None. Pointers name no undeclared property: its name was sent."""
     pointer = f"/events/{place}"
     if event_type is None or not event_type.active:
         return Refusal("unknown_event", f"{pointer}/name")
@@ -159,33 +157,27 @@ def refusal(place: int, sent: SentEvent, named: Named, event_type: Compiled | No
     if type(sent.scene) is str and not sent.scene.isprintable():
         return Refusal("invalid_event", f"{pointer}/scene")
     return (
-        _properties(sent.properties or {}, named, event_type, f"{pointer}/properties")
-        or (_context(sent.context, named, f"{pointer}/context") if sent.context else None)
+        _properties(sent.properties or {}, event_type, f"{pointer}/properties")
+        or (_context(sent.context, f"{pointer}/context") if sent.context else None)
         or _identifier(sent, named, event_type, pointer)
     )
 
 
-def _undeclared(name: str, named: Named, pointer: str) -> Refusal:
-    """By its name where that is a word as a catalogue has them, and not what the event calls its subject by."""
-    word = WORD.fullmatch(name) and not any(value.lower() in name for _, value in named)
-    return Refusal("undeclared_property", f"{pointer}/{name}" if word else pointer)
-
-
-def _properties(properties: dict[str, Any], named: Named, event_type: Compiled, pointer: str) -> Refusal | None:
+def _properties(properties: dict[str, Any], event_type: Compiled, pointer: str) -> Refusal | None:
     for name, value in properties.items():
         check = event_type.properties.get(name)
         if check is None:
-            return _undeclared(name, named, pointer)
+            return Refusal("undeclared_property", pointer)
         if not check(value):
             return Refusal("invalid_property", f"{pointer}/{name}")
     missing = event_type.required - properties.keys()
     return Refusal("invalid_property", f"{pointer}/{min(missing)}") if missing else None
 
 
-def _context(context: dict[str, Any], named: Named, pointer: str) -> Refusal | None:
+def _context(context: dict[str, Any], pointer: str) -> Refusal | None:
     for name, value in context.items():
         if name not in CONTEXT:
-            return _undeclared(name, named, pointer)
+            return Refusal("undeclared_property", pointer)
         if type(value) is not str or not 0 < len(value) <= MAX_CONTEXT_CHARS or not value.isprintable():
             return Refusal("invalid_property", f"{pointer}/{name}")
     return None
