@@ -18,9 +18,11 @@ _CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What a notice says of a purpose: the categories it covers, and when a material later version ends its consents."""
+    """What a notice says of a purpose: the categories it covers, how many days what is collected is kept, and when a
+    material later version ends its consents."""
 
     categories: frozenset[str]
+    retention_days: int
     lapses_at: datetime | None
 
     def lapsed(self, now: datetime) -> bool:

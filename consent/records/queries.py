@@ -20,14 +20,14 @@ _LOCK = (
 _CLOCK = "SELECT clock_timestamp()"
 _INTENTS = "SELECT DISTINCT subject_id FROM withdrawal_intent WHERE subject_id = ANY(%s)"
 _COVERAGE = """
-    SELECT told.purpose_id, told.notice_id, told.categories, min(later.effective_at)
+    SELECT told.purpose_id, told.notice_id, told.categories, told.retention_days, min(later.effective_at)
     FROM notice_purpose told
     JOIN notice told_in ON told_in.id = told.notice_id
     LEFT JOIN (SELECT m.purpose_id, n.audience, n.version, n.effective_at
                FROM notice_purpose m JOIN notice n ON n.id = m.notice_id WHERE m.material) later
       ON later.purpose_id = told.purpose_id AND later.audience = told_in.audience AND later.version > told_in.version
     WHERE told.program_id = %s
-    GROUP BY told.purpose_id, told.notice_id, told.categories
+    GROUP BY told.purpose_id, told.notice_id, told.categories, told.retention_days
 """
 
 
@@ -46,7 +46,7 @@ def coverage(program_id: int) -> dict[tuple[int, int], Coverage]:
 
 
 def _covered(told: Answer) -> dict[tuple[int, int], Coverage]:
-    return {(row[0], row[1]): Coverage(frozenset(row[2]), row[3]) for row in told.rows()}
+    return {(row[0], row[1]): Coverage(frozenset(row[2]), row[3], row[4]) for row in told.rows()}
 
 
 def leaving(subject_ids: list[int]) -> set[int]:

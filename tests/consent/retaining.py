@@ -1,5 +1,7 @@
 """Time passes: what was collected is made older, and workers do what they would do then."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -47,6 +49,14 @@ def told(program: Program, *, days: int, purpose: str = "analytics", at: Any = N
         if item.code == purpose:
             item.retention_days = days
     return publish_notice(program_id=program.id, text=text, effective_at=at, by="test", now=now()).sha256
+
+
+@contextmanager
+def promised_longer(owner: psycopg.Connection) -> Iterator[None]:
+    """What is sent meanwhile is taken at any age, and is then as old as if it had come in time."""
+    owner.execute("UPDATE notice_purpose SET retention_days = retention_days + 1000")
+    yield
+    owner.execute("UPDATE notice_purpose SET retention_days = retention_days - 1000")
 
 
 def since(program: Program, openid: str, days: int, **more: Any) -> Any:

@@ -71,26 +71,26 @@ def test_a_consent_of_the_instant_of_a_material_version_is_superseded(program: P
 
 
 def test_a_grant_has_ended_at_the_instant_of_its_end_and_begun_at_that_of_its_beginning() -> None:
-    at, told = now(), Coverage(frozenset(), None)
+    at, told = now(), Coverage(frozenset(), 365, None)
     state = ConsentState(subject_id=1, purpose_id=1, state="given", record_id=1, notice_id=1, grant_from=at)
     grant: Grant = of_state(state)
     assert (grant.refusal(at, told), grant.refusal(at - SECOND, told)) == (None, "outside_consent")
     ending = grant._replace(grant_from=at - SECOND, grant_until=at)
     assert (ending.refusal(at, told), ending.refusal(at - SECOND, told)) == ("consent_expired", None)
-    assert ending.refusal(at, Coverage(frozenset(), at)) == "renewal_required"
+    assert ending.refusal(at, Coverage(frozenset(), 365, at)) == "renewal_required"
     assert grant.covers(at, at + 60 * SECOND, at)
     assert not grant.covers(at, at + 61 * SECOND, at)
     assert not grant.covers(at - SECOND, at, at) and not grant.covers(at, at - SECOND, at)
 
 
 def test_a_grant_that_ends_at_the_instant_at_which_the_next_record_begins_is_unbroken() -> None:
-    at, told = now(), Coverage(frozenset(), None)
+    at, told = now(), Coverage(frozenset(), 365, None)
     state = ConsentState(subject_id=1, purpose_id=1, state="given", record_id=1, notice_id=1, pending=[2])
     grant = of_state(state)._replace(record_from=at - 9 * SECOND, grant_from=at - 9 * SECOND)
     waiting = {2: AuthorisingRecord(1, 1, 2, 2, at, None)}
     for end, lapse in ((at, None), (None, at)):
         standing = grant._replace(grant_until=end)
-        covered = {(1, 1): Coverage(frozenset(), lapse), (1, 2): told}
+        covered = {(1, 1): Coverage(frozenset(), 365, lapse), (1, 2): told}
         after = standing.at(at, waiting, covered)
         assert (after.state, after.grant_from, after.record_id) == ("renewed", grant.grant_from, 2)
     broken = grant._replace(grant_until=at - SECOND, barrier_at=at + SECOND)

@@ -273,13 +273,16 @@ class PredicateMachine(RuleBasedStateMachine):
             return
         moment = self.now()
         body = {"historical": batch[0].historical, "events": [self.body_of(sent, moment) for sent in batch]}
-        verdicts = [self.model.verdict(sent, moment) for sent in batch]
+        verdicts = [self.model.verdict(self.aged(sent, moment), moment) for sent in batch]
         self.tally.pending += self.model.waits(batch[0].subject, moment)
         response = self.service.post("events", body)
         assert response.status_code == 200, response.content
         for sent, verdict, result in zip(batch, verdicts, response.json()["results"], strict=True):
             self.compare(sent, verdict, result, moment)
         self.status(batch[0].subject, moment)
+
+    def aged(self, sent: Sent, moment: datetime) -> Sent:
+        return replace(sent, age=(self.service.day(moment) - self.service.day(sent.occurred_at)).days)
 
     def status(self, subject: str, moment: datetime) -> None:
         """The status call agrees with the gate."""

@@ -21,6 +21,8 @@ class Told:
     categories: frozenset[str]
     validity: timedelta | None
     material: bool
+    kept: int = 365
+    """Days."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,10 @@ class Held:
 
 @dataclass(frozen=True)
 class Sent:
-    """An event with its raw time, its sender's clock at sending (None: not said), and what its type asks for."""
+    """An event with its raw time, its sender's clock at sending (None: not said), and what its type asks for.
+
+    `age`: the UTC days from its own to that of receipt.
+    """
 
     event_id: str
     subject: str
@@ -74,6 +79,7 @@ class Sent:
     occurred_at: datetime
     skew: timedelta
     historical: bool
+    age: int = 0
 
     @property
     def corrected_at(self) -> datetime:
@@ -299,8 +305,14 @@ class Model:
             return frozenset({"outside_consent"})
         # The true time is the corrected one; one a little ahead of the service's clock may lie in the next segment.
         named = [segment for segment in segments[since : until + 1] if segment.since <= event.corrected_at][-1].consent
-        covered = event.categories <= named.version.told[event.purpose].categories
-        return named.record if covered else frozenset({"outside_consent"})
+        if not event.categories <= named.version.told[event.purpose].categories:
+            return frozenset({"outside_consent"})
+        return frozenset({"too_old"}) if event.age > self._kept(held, named, event.purpose, now) else named.record
+
+    def _kept(self, held: Held, named: Consent, purpose: str, now: datetime) -> int:
+        """The days an event is kept: as its own record's notice says, or one in force since that promised less."""
+        since = [consent for consent in held.consents if named.starts < consent.starts <= now]
+        return min(consent.version.told[purpose].kept for consent in (named, *since))
 
     def _segments(self, held: Held, purpose: str) -> list[Segment]:
         """The records in the order in which they come into force, each until its own end or the next one's start."""

@@ -53,6 +53,7 @@ def text_of(told: dict[str, Told]) -> NoticeText:
             categories=sorted(told[purpose.code].categories),
             validity_days=validity.days if (validity := told[purpose.code].validity) else None,
             material=told[purpose.code].material,
+            retention_days=told[purpose.code].kept,
         )
         for purpose in example.purposes
         if purpose.code in told

@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -20,11 +21,13 @@ from tests.consent.retaining import (
     events,
     keeping,
     over,
+    promised_longer,
     purge,
     since,
     told,
 )
 from tests.consent.rights import Working, lively, subject_of
+from tests.tracking.test_events import codes
 from tracking import retention
 from tracking.partitions import ensure_days
 
@@ -36,10 +39,15 @@ def ago(days: int) -> timedelta:
     return timedelta(days=days)
 
 
-def stored(program: Program, openid: str, *ages: int, **more: str) -> None:
+def aged(openid: str, *ages: int, **more: str) -> list[dict[str, Any]]:
     """An event of each of some days ago, called by its age."""
-    sent = [event(openid, f"{openid}-{age}", now() - ago(age), **more) for age in ages]
-    assert program.send(*sent, historical=True)["stored"] == len(ages)
+    return [event(openid, f"{openid}-{age}", now() - ago(age), **more) for age in ages]
+
+
+def stored(owner: psycopg.Connection, program: Program, openid: str, *ages: int, **more: str) -> None:
+    """They are there, whatever their age."""
+    with promised_longer(owner):
+        assert program.send(*aged(openid, *ages, **more), historical=True)["stored"] == len(ages)
 
 
 def days_held(owner: psycopg.Connection) -> set[str]:
@@ -59,7 +67,7 @@ def test_an_event_goes_when_the_last_of_its_days_is_over(
 ) -> None:
     """365 days are told: the day itself does not count."""
     since(program, "alice", 400)
-    stored(program, "alice", 366, 365, 364, 0)
+    stored(owner, program, "alice", 366, 365, 364, 0)
     assert purge(program, as_worker) == 1
     assert events(owner) == ["alice-0", "alice-364", "alice-365"]
     assert purge(program, as_worker) == 0
@@ -72,7 +80,7 @@ def test_what_was_received_before_its_own_day_counts_from_then(
 ) -> None:
     """A sender's clock was ahead across midnight."""
     since(program, "alice", 400)
-    stored(program, "alice", 365, 300)
+    stored(owner, program, "alice", 365, 300)
     owner.execute("UPDATE event SET received_at = occurred_at - interval '1 day' WHERE event_id = 'alice-365'")
     assert purge(program, as_worker) == 1
     assert events(owner) == ["alice-300"]
@@ -87,9 +95,10 @@ def test_each_purpose_has_its_own_retention(program: Program, owner: psycopg.Con
         "UPDATE consent_state SET grant_from = now() - interval '100 d', record_from = now() - interval '100 d'"
     )
     owner.execute("UPDATE consent_record SET authorises_from = now() - interval '100 d'")
-    stored(program, "alice", 40, 30)
+    stored(owner, program, "alice", 40, 30)
     sent = [event("alice", f"search-{age}", now() - ago(age), name="search") for age in (40, 30)]
-    assert program.send(*sent, historical=True)["stored"] == 2
+    with promised_longer(owner):
+        assert program.send(*sent, historical=True)["stored"] == 2
     assert purge(program, as_worker) == 1
     assert events(owner) == ["alice-30", "alice-40", "search-30"]
     assert purge(program, as_worker, later=ACROSS) == 1
@@ -101,7 +110,7 @@ def test_another_programs_events_are_its_own(
 ) -> None:
     for caller in (program, other):
         since(caller, "alice", 400)
-        stored(caller, "alice", 370)
+        stored(owner, caller, "alice", 370)
     told(other, days=3_000)
     owner.execute("UPDATE notice_purpose SET retention_days = 3000 WHERE program_id = %s", [other.id])
     assert purge(program, as_worker) == 1
@@ -161,8 +170,8 @@ def test_pages_that_only_a_purged_event_named_go_too(
 ) -> None:
     since(program, "alice", 400)
     program.decide("bob")
-    stored(program, "alice", 366, page="pages/of-alice")
-    stored(program, "alice", 0, page="pages/today")
+    stored(owner, program, "alice", 366, page="pages/of-alice")
+    stored(owner, program, "alice", 0, page="pages/today")
     assert purge(program, as_worker) == 2
     assert owner.execute("SELECT path FROM page").fetchall() == [("pages/today",)]
 
@@ -188,14 +197,14 @@ def test_a_day_that_is_over_for_every_purpose_is_dropped_as_a_whole(
 ) -> None:
     for caller in (program, other):
         since(caller, "alice", 400)
-        stored(caller, "alice", 366, 365)
+        stored(owner, caller, "alice", 366, 365)
     whole, kept = (f"event_{(now() - ago(age)).date():%Y%m%d}" for age in (366, 365))
     assert [(o.reason, o.rows) for o in over(program)] == [(Reason.WHOLE_DAY, 1)]
     assert purge(program, as_worker) == 0
     assert kept in days_held(owner) and whole not in days_held(owner)
     assert events(owner) == ["alice-365", "alice-365"]
     # A process that remembers the day finds out, and an event of it is taken where its retention allows.
-    stored(other, "alice", 364)
+    stored(owner, other, "alice", 364)
     ensure_days([(now() - ago(366)).date()])
 
 
@@ -204,7 +213,7 @@ def test_a_day_in_use_is_emptied_and_dropped_another_time(
 ) -> None:
     """A report has the table open: the day's rows go, and whoever writes waits a tenth of a second at most."""
     since(program, "alice", 400)
-    stored(program, "alice", 366, 0)
+    stored(owner, program, "alice", 366, 0)
     day = f"event_{(now() - ago(366)).date():%Y%m%d}"
     with owner.transaction():
         owner.execute("SELECT count(*) FROM event WHERE day = %s", [now().date()])
@@ -219,7 +228,7 @@ def test_the_database_drops_no_day_before_its_time(
     program: Program, owner: psycopg.Connection, as_worker: Working
 ) -> None:
     since(program, "alice", 400)
-    stored(program, "alice", 365)
+    stored(owner, program, "alice", 365)
     day = (now() - ago(365)).date()
     with as_worker(), tenant(program.id), role("zq_erase"), connection.cursor() as cursor:
         cursor.execute("SELECT drop_event_day(%s)", [day])
@@ -236,10 +245,14 @@ def test_only_the_workers_login_drops_days(program: Program) -> None:
 
 
 def test_a_day_is_looked_through_when_something_of_it_may_be_over_and_no_more(
-    program: Program, kept_for_years: Program, as_worker: Working, monkeypatch: pytest.MonkeyPatch
+    program: Program,
+    kept_for_years: Program,
+    owner: psycopg.Connection,
+    as_worker: Working,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     since(program, "alice", 400)
-    stored(program, "alice", 366, 200, 0)
+    stored(owner, program, "alice", 366, 200, 0)
     looked: list[date] = []
     erase = retention._erase_over
 
@@ -265,7 +278,9 @@ def test_a_purge_that_died_begins_where_something_is_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     since(program, "alice", 500)
-    program.send(*(event("alice", f"e{n}", now() - ago(370), page="pages/x") for n in range(7)), historical=True)
+    with promised_longer(owner):
+        program.send(*(event("alice", f"e{n}", now() - ago(370), page="pages/x") for n in range(7)), historical=True)
+    assert len(events(owner)) == 7
     monkeypatch.setattr(purging, "STEP_LIMIT", 2)
     original, begun = purging._next, [0]
 
@@ -289,7 +304,7 @@ def test_a_purge_that_died_begins_where_something_is_left(
 
 def test_two_workers_do_not_purge_the_same(program: Program, owner: psycopg.Connection, as_worker: Working) -> None:
     since(program, "alice", 400)
-    stored(program, "alice", 366)
+    stored(owner, program, "alice", 366)
     with owner.transaction():
         owner.execute("SELECT pg_advisory_xact_lock(hashtextextended('purge', %s))", [program.id])
         with pytest.raises(purging.Busy):
@@ -297,6 +312,35 @@ def test_two_workers_do_not_purge_the_same(program: Program, owner: psycopg.Conn
         with as_worker():
             tasks.purge()
     assert purge(program, as_worker) + len(events(owner)) <= 1
+
+
+# --- What is over when it comes ---------------------------------------------------------------------------------------
+
+
+def test_an_import_whose_retention_is_over_is_refused(program: Program, owner: psycopg.Connection) -> None:
+    since(program, "alice", 400)
+    answer = program.send(*aged("alice", 366, 365), historical=True)
+    assert codes(answer) == [("refused", "too_old"), ("stored", None)]
+    assert answer["results"][0]["pointer"] == "/events/0/occurred_at"
+    assert events(owner) == ["alice-365"]
+
+
+def test_an_import_is_held_to_a_shorter_retention_agreed_to_since(program: Program, owner: psycopg.Connection) -> None:
+    """Also where the newest notice tells a longer one, and not where the shorter is yet to come."""
+    since(program, "alice", 300)
+    program.decide("alice", notice=told(program, days=90))
+    program.decide("alice", notice=told(program, days=700))
+    program.decide("alice", notice=told(program, days=20, at=now() + ago(1)))
+    answer = program.send(*aged("alice", 91, 90, 0), historical=True)
+    assert codes(answer) == [("refused", "too_old"), ("stored", None), ("stored", None)]
+    assert events(owner) == ["alice-0", "alice-90"]
+
+
+def test_a_longer_retention_agreed_to_since_admits_no_older_import(program: Program, owner: psycopg.Connection) -> None:
+    since(program, "alice", 400)
+    program.decide("alice", notice=told(program, days=3_000))
+    assert codes(program.send(*aged("alice", 366, 365), historical=True)) == [("refused", "too_old"), ("stored", None)]
+    assert events(owner) == ["alice-365"]
 
 
 # --- A model ---------------------------------------------------------------------------------------------------------
@@ -340,11 +384,13 @@ def test_after_a_purge_no_event_outlives_its_bound_and_none_within_it_is_gone(
         since(program, openid, 398)
     for _ in range(drawn.randint(1, 4)):
         for openid in drawn.sample(people, 2):
-            ages = drawn.sample(range(397), 6)
-            fresh = [age for age in ages if f"{openid}-{age}" not in model.held]
             # Renewed since: an older event is one of an earlier record, and is bound by the later ones too.
-            stored(program, openid, *fresh)
-            model.held |= {f"{openid}-{age}": Kept((now() - ago(age)).date(), terms[openid]) for age in fresh}
+            ages = drawn.sample(range(1, 397), 6)
+            fresh = [age for age in ages if f"{openid}-{age}" not in model.held]
+            taken = [age for age in fresh if age <= terms[openid]]
+            found = codes(program.send(*aged(openid, *fresh), historical=True))
+            assert found == [("stored", None) if age in taken else ("refused", "too_old") for age in fresh]
+            model.held |= {f"{openid}-{age}": Kept((now() - ago(age)).date(), terms[openid]) for age in taken}
         days = drawn.choice((20, 90, 365, 700))
         notice = told(program, days=days)
         for openid in drawn.sample(people, 2):
@@ -368,7 +414,7 @@ def test_a_full_purge_finds_what_no_threshold_leads_to(
     """After a restore, say: the backup was taken before a purge, and the purge is remembered."""
     since(program, "alice", 400)
     purge(program, as_worker)
-    stored(program, "alice", 370)
+    stored(owner, program, "alice", 370)
     assert purge(program, as_worker) == 0
     assert [(o.rows, o.overdue) for o in over(program)] == [(1, 1)]
     assert purge(program, as_worker, full=True) == 1

@@ -1,7 +1,8 @@
 """The predicate, evaluated under the lock: which events an unbroken grant authorises, and by which record (I1, I2)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 from consent.records.grants import CLOCK_TOLERANCE, AuthorisingRecord, Coverage, Covered, Grant, Waiting
 from consent.records.queries import AskedGrants, earlier_records, leaving, pending_records
@@ -91,6 +92,7 @@ class _Decision:
         self.covered = covered
         self.types = types
         self.now = now
+        self.today = now.astimezone(UTC).date()
 
     def of(self, item: Candidate) -> Authorised | Refusal | None:
         """None: inside the grant but before its last renewal, so an earlier record of it is the one in force."""
@@ -120,9 +122,15 @@ class _Decision:
             told = grant.told(self.covered)
         return self.authorised(item, grant.record_id, told)
 
-    def authorised(self, item: Candidate, record_id: int, told: Coverage | None) -> Authorised | Refusal:
+    def authorised(
+        self, item: Candidate, record_id: int, told: Coverage | None, since: Iterable[Coverage] = ()
+    ) -> Authorised | Refusal:
+        """`told`: by the record; `since`: by those in force after it, one of which may have promised less."""
         if told is None or not self.types[item.event_type.id] <= told.categories:
             return Refusal("outside_consent")
+        # An event of a day that is over when it comes would lie here until the next full purge.
+        if (self.today - item.day).days > min(terms.retention_days for terms in (told, *since)):
+            return Refusal("too_old", f"/events/{item.place}/occurred_at")
         return Authorised(item, record_id)
 
 
@@ -135,11 +143,13 @@ def _by_earlier_records(
     for item in early:
         pair = (item.subject_id, item.event_type.purpose_id)
         at = item.corrected_at
-        in_force = next((record for record in records.get(pair, ()) if record.since <= at), None)
+        known = [record for record in records.get(pair, ()) if record.since <= decision.now]
+        in_force = next((record for record in known if record.since <= at), None)
         found: Authorised | Refusal = Refusal("outside_consent")
         if in_force is not None:
             told = decision.covered.get((in_force.purpose_id, in_force.notice_id))
-            found = decision.authorised(item, in_force.record_id, told)
+            since = [decision.covered[after.purpose_id, after.notice_id] for after in known if after.since > at]
+            found = decision.authorised(item, in_force.record_id, told, since)
         if isinstance(found, Refusal):
             refused[item.place] = found
         else:
