@@ -52,6 +52,8 @@ def web(folder: Path, **told: str) -> Iterator[tuple[subprocess.Popen[bytes], in
             cwd=serve.ROOT, env=outside(**told), stderr=log, stdout=log, pass_fds=(listener.fileno(),),
         )  # fmt: skip
     try:
+        # A call that had to wait for the start, on a busy machine, would be told to come back.
+        answer(port, "/healthz")
         yield process, port
     finally:
         process.terminate()
