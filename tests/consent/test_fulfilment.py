@@ -310,7 +310,7 @@ def test_with_the_broker_away_a_request_is_accepted_all_the_same(
     )
     status, seconds, answer = json.loads(done.stdout)
     assert status == 202, done.stderr
-    assert seconds < 1.5
+    assert seconds < 4
     assert "no broker to tell of a request" in done.stderr
     assert carry_out(program, as_worker, answer)["state"] == "completed"
 
