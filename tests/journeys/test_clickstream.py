@@ -57,7 +57,8 @@ def replay(server: Server, program: Program, *shift: str) -> dict[str, Any]:
 
 
 def without_address(file: Iterable[str]) -> Iterator[dict[str, str]]:
-    return (row for row in csv.DictReader(file) if ADDRESS.search(row["page"].partition("?")[0]) is None)
+    """The rows whose path is none: a host may look like one, and is left out of the path."""
+    return (row for row in csv.DictReader(file) if not any(map(ADDRESS.search, row["page"].split("/", 3)[3:])))
 
 
 def counted(shift: timedelta, zone: str) -> tuple[dict[date, set[str]], dict[date, int]]:
