@@ -105,6 +105,8 @@ def check_rows(stack: Served, seen: Remembered) -> None:
     """What the database holds is what was acknowledged."""
     erased = {filed.openid for filed in seen.requests if filed.kind == "erasure"}
     with stack.owner() as owner:
+        owed = "SELECT count(*) FROM purpose_erasure WHERE done_at IS NULL"
+        wait_for("what was withdrawn to be erased", lambda: _count(owner, owed) == 0, INTENTS_S)
         _check_events(owner, seen, erased)
         assert _count(owner, INCOMPLETE) == 0
         assert _count(owner, UNPROVED) == 0
@@ -121,7 +123,9 @@ def check_rows(stack: Served, seen: Remembered) -> None:
 def _check_events(owner: psycopg.Connection, seen: Remembered, erased: set[str]) -> None:
     counts: dict[str, int] = dict(owner.execute("SELECT event_id, count(*) FROM event GROUP BY event_id").fetchall())
     assert set(counts.values()) == {1}
-    acknowledged = {event_id for event_id, openid in seen.events.items() if openid not in erased}
+    assert not seen.withdrawn & counts.keys(), "of a consent that was withdrawn"
+    stored = {event_id for event_id, openid in seen.events.items() if openid not in erased}
+    acknowledged = stored - seen.withdrawn
     assert not acknowledged - counts.keys(), "acknowledged and not there"
     unacknowledged = counts.keys() - acknowledged
     for batch in seen.abandoned:

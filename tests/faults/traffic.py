@@ -41,6 +41,8 @@ class Remembered:
 
     events: dict[str, str] = field(default_factory=dict)
     """event_id -> openid"""
+    withdrawn: set[str] = field(default_factory=set)
+    """Events collected under a consent that was then withdrawn."""
     abandoned: list[list[str]] = field(default_factory=list)
     """Batches that got no answer and were not sent again."""
     states: dict[str, str] = field(default_factory=dict)
@@ -59,6 +61,7 @@ class Traffic:
     def __init__(self, base_url: str, program: int, key: str, notice: str) -> None:
         self.base_url, self.program, self.key, self.notice = base_url, program, key, notice
         self.seen = Remembered()
+        self._collected: dict[str, set[str]] = {}
         self._numbers = count(1)
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(5)
@@ -132,12 +135,15 @@ class Traffic:
     def _change(self, client: Client) -> None:
         """Agree and take it back, in turn: what is sent after the answer is stored, or refused."""
         for openid in FICKLE:
+            batch = self.events([openid], 2)
             if self.seen.states.get(openid) != "given":
                 self._decide(client, openid, "given")
-                self.store(client, self.events([openid], 2))
+                self._collected[openid] = {event["event_id"] for event in batch}
+                self.store(client, batch)
             else:
                 self._decide(client, openid, "withdrawn")
-                sent = client.events(self.events([openid], 2))
+                self.seen.withdrawn |= self._collected[openid]
+                sent = client.events(batch)
                 assert sent.refused() == {"consent_withdrawn": 2}, sent.refused()
 
     def _ask(self, client: Client) -> None:
