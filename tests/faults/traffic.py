@@ -135,15 +135,15 @@ class Traffic:
     def _change(self, client: Client) -> None:
         """Agree and take it back, in turn: what is sent after the answer is stored, or refused."""
         for openid in FICKLE:
-            batch = self.events([openid], 2)
             if self.seen.states.get(openid) != "given":
                 self._decide(client, openid, "given")
+                batch = self.events([openid], 2)
                 self._collected[openid] = {event["event_id"] for event in batch}
                 self.store(client, batch)
             else:
                 self._decide(client, openid, "withdrawn")
                 self.seen.withdrawn |= self._collected[openid]
-                sent = client.events(batch)
+                sent = client.events(self.events([openid], 2))
                 assert sent.refused() == {"consent_withdrawn": 2}, sent.refused()
 
     def _ask(self, client: Client) -> None:
