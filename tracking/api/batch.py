@@ -18,6 +18,7 @@ from consent.api.problems import internal_error, of_problem, of_status
 from consent.api.shapes import Moment, request_body, responses
 from consent.errors import Forbidden, Problem, Unauthenticated
 from consent.programs.authentication import authenticate, bearer
+from consent.programs.throttling import throttle
 from tracking.ingest.actions import Limits
 from tracking.segment.actions import Result, record
 from tracking.segment.messages import MAX_MESSAGES, Message
@@ -92,7 +93,7 @@ def _recorded(request: HttpRequest) -> list[Result]:
     caller = authenticate(bearer(request.headers.get("Authorization", "")), now=edge.now())
     if Batch.scope not in caller.scopes:
         raise Forbidden("insufficient_scope", f"this call needs a key with the scope {Batch.scope}")
-    return record(
+    results = record(
         vault=edge.vault(),
         program_id=caller.program_id,
         zone=ZoneInfo(caller.zone),
@@ -100,6 +101,8 @@ def _recorded(request: HttpRequest) -> list[Result]:
         limits=Limits(settings.ZHIQING_LATE, settings.ZHIQING_HISTORICAL),
         may_identify="consents" in caller.scopes,
     )
+    throttle().spend_events(caller.client_id, len(results))
+    return results
 
 
 def _answer(results: list[Result]) -> BatchAnswered:
