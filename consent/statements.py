@@ -10,7 +10,7 @@ binary: ids and times need no parsing. For the paths where round trips are what 
 """
 
 import struct
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import repeat
 from typing import Any
@@ -43,6 +43,10 @@ class Byteas(bytes):
         return cls(_packed(_ByteasDumper.element, len(values), b"".join([length + value for value in values])))
 
 
+class Json(bytes):
+    """json, encoded: several rows or columns in one parameter, which psycopg hands on as it is."""
+
+
 def _packed(element: int, count: int, items: bytes) -> bytes:
     """One dimension from 1, no nulls (PostgreSQL's array_recv); an empty array has no dimension."""
     return _ARRAY.pack(1, 0, element, count, 1) + items if count else _EMPTY.pack(0, 0, element)
@@ -63,8 +67,13 @@ class _ByteasDumper(_Packed):
     oid, element = 1001, 17
 
 
+class _JsonDumper(_Packed):
+    oid = 114
+
+
 psycopg.adapters.register_dumper(Int8s, _Int8sDumper)
 psycopg.adapters.register_dumper(Byteas, _ByteasDumper)
+psycopg.adapters.register_dumper(Json, _JsonDumper)
 
 
 class Answer:
@@ -80,7 +89,7 @@ class Answer:
             return self._cursor.fetchall()
 
 
-def ask(statement: str, parameters: Sequence[object] = ()) -> Answer:
+def ask(statement: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> Answer:
     """Send a statement; outside `together` it is answered at once."""
     with connection.wrap_database_errors:
         cursor = psycopg.Cursor(connection.connection)

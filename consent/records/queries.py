@@ -13,12 +13,18 @@ from consent.records.grants import FIELDS, AuthorisingRecord, Coverage, Covered,
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State
 from consent.statements import Answer, Int8s, ask
 
-_LOCK = (
-    f"SELECT {', '.join(FIELDS)} FROM consent_state"
-    " WHERE subject_id = ANY(%s) AND purpose_id = ANY(%s) ORDER BY subject_id, purpose_id FOR SHARE"
-)
+# The union is of what one snapshot shows: who is about to withdraw is either told or locked. Of the former only ids.
+_LOCK = f"""
+    WITH leaving AS MATERIALIZED (SELECT DISTINCT subject_id FROM withdrawal_intent WHERE subject_id = ANY(%(subjects)s)),
+    locked AS MATERIALIZED (
+        SELECT {", ".join(FIELDS)} FROM consent_state
+        WHERE subject_id = ANY(%(subjects)s) AND purpose_id = ANY(%(purposes)s)
+            AND subject_id NOT IN (SELECT subject_id FROM leaving)
+        ORDER BY subject_id, purpose_id FOR SHARE)
+    SELECT * FROM locked
+    UNION ALL SELECT subject_id{"".join(", NULL" for _ in FIELDS[1:])} FROM leaving
+"""
 _CLOCK = "SELECT clock_timestamp()"
-_INTENTS = "SELECT DISTINCT subject_id FROM withdrawal_intent WHERE subject_id = ANY(%s)"
 _COVERAGE = """
     SELECT told.purpose_id, told.notice_id, told.categories, told.retention_days, min(later.effective_at)
     FROM notice_purpose told
@@ -49,28 +55,26 @@ def _covered(told: Answer) -> dict[tuple[int, int], Coverage]:
     return {(row[0], row[1]): Coverage(frozenset(row[2]), row[3], row[4]) for row in told.rows()}
 
 
-def leaving(subject_ids: list[int]) -> set[int]:
-    """Who is about to withdraw something. Read before the locks: see `AskedGrants`."""
-    return {row[0] for row in ask(_INTENTS, [Int8s.of(subject_ids)]).rows()}
-
-
 class AskedGrants:
     """Locks a batch's consent states for the rest of the transaction (I2) and reads them, and what the gate needs beside.
 
-    The states are locked in key order, all at once. Leave out those who are `leaving`: a batch that begins after an
-    intent was committed takes no lock on that subject, so that readers cannot keep a withdrawal waiting for ever.
+    The states are locked in key order, all at once, but of those who are about to withdraw something: a batch that begins
+    after an intent was committed takes no lock on that subject, so that readers cannot keep a withdrawal waiting for ever.
     To be made within `together`, and read after it.
     """
 
     def __init__(self, program_id: int, subject_ids: list[int], purpose_ids: list[int]) -> None:
-        self._grants = ask(_LOCK, [Int8s.of(subject_ids), purpose_ids])
+        subjects, purposes = Int8s.of(subject_ids), Int8s.of(purpose_ids)
+        self._locked = ask(_LOCK, {"subjects": subjects, "purposes": purposes})
         # By a statement of its own, after the lock: inside the locking SELECT it would be early.
         self._now = ask(_CLOCK)
         self._coverage = ask(_COVERAGE, [program_id])
 
-    def grants(self) -> dict[tuple[int, int], Grant]:
-        """(subject id, purpose id) -> Grant."""
-        return {row[:2]: Grant._make(row) for row in self._grants.rows()}
+    def grants(self) -> tuple[dict[tuple[int, int], Grant], set[int]]:
+        """(subject id, purpose id) -> Grant, and the ids of those who are leaving."""
+        rows = self._locked.rows()
+        leaving = {row[0] for row in rows if row[1] is None}
+        return {row[:2]: Grant._make(row) for row in rows if row[1] is not None}, leaving
 
     def now(self) -> datetime:
         """Later than whatever the locks waited for."""

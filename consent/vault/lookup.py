@@ -1,10 +1,11 @@
 """From an identifier to the index under which its subject is found: a keyed HMAC, one way, apart for each mini-program."""
 
-import hmac
 import struct
 import uuid
 from collections.abc import Mapping
 from functools import lru_cache
+
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from consent.errors import Fault, Invalid
 from consent.vault.keyring import Keyring
@@ -48,11 +49,11 @@ class Lookup:
         self._prepared = lru_cache(maxsize=64)(self._prepare)
         self._begun = lru_cache(maxsize=4096)(self._begin)
 
-    def _prepare(self, version: int, kind: str) -> hmac.HMAC:
+    def _prepare(self, version: int, kind: str) -> HMAC:
         key = AES.derive(self._keyring.index.key(version), b"zhiqing lookup " + kind.encode())
         return AES.mac(key)
 
-    def _begin(self, program_id: int, kind: str, version: int) -> hmac.HMAC:
+    def _begin(self, program_id: int, kind: str, version: int) -> HMAC:
         """What all values of a mini-program and a kind begin with."""
         mac = self._prepared(version, kind).copy()
         mac.update(struct.pack(">II", program_id, len(kind)) + kind.encode())
@@ -72,10 +73,10 @@ class Lookup:
         mac = self._begun(program_id, kind, version).copy()
         encoded = value.encode()
         mac.update(_LENGTH.pack(len(encoded)) + encoded)
-        return mac.digest()
+        return mac.finalize()
 
     def fingerprint(self, purpose: str, message: bytes) -> bytes:
         """A keyed hash for things to be recognised again but not read: Idempotency-Keys and the bodies under them."""
         mac = self._prepared(self.primary, f"fingerprint {purpose}").copy()
         mac.update(message)
-        return mac.digest()
+        return mac.finalize()

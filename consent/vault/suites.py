@@ -1,12 +1,11 @@
 """Cipher suites: authenticated encryption and the MAC that goes with it, chosen by the code in a ciphertext's first byte."""
 
-import hashlib
-import hmac
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 NONCE_BYTES = 12
@@ -28,7 +27,7 @@ class Suite(Protocol):
 
     def derive(self, key: bytes, info: bytes) -> bytes: ...
 
-    def mac(self, key: bytes) -> "hmac.HMAC": ...
+    def mac(self, key: bytes) -> HMAC: ...
 
 
 class Aes:
@@ -49,9 +48,9 @@ class Aes:
     def derive(self, key: bytes, info: bytes) -> bytes:
         return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(key)
 
-    def mac(self, key: bytes) -> hmac.HMAC:
+    def mac(self, key: bytes) -> HMAC:
         """A prepared HMAC: copy it for each message, which costs a microsecond instead of a key schedule."""
-        return hmac.new(key, digestmod=hashlib.sha256)
+        return HMAC(key, SHA256())
 
 
 AES = Aes()

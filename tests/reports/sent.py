@@ -20,7 +20,7 @@ from tests.cast import Program
 from tracking.ingest import counting, screen
 from tracking.ingest.gate import Candidate
 from tracking.ingest.outcome import Outcome
-from tracking.ingest.parse import Batch, Read, Refusal, SentEvent
+from tracking.ingest.parse import NOTHING, Batch, Read, Refusal, SentEvent
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Receipts:
                 batch.read.append(read)
                 if read is not None and one.known and one.name in types:
                     when = read.sent.occurred_at
-                    candidates.append(Candidate(place, read.sent, _number(one), types[one.name], when.date(), when))
+                    candidates.append(Candidate(read, _number(one), types[one.name], when.date(), when))
                 if one.answer in ("accepted", "duplicate"):
                     stored[place] = one.answer == "accepted"
                 else:
@@ -96,7 +96,7 @@ def _read(place: int, one: Sent, at: datetime) -> Read | None:
     if one.who is None:
         return None
     sent = SentEvent("e", one.name, SubjectNamed(openid=one.who), at - one.age)
-    return Read(place, sent, (("openid", one.who),))
+    return Read(place, sent, (("openid", one.who),), NOTHING, NOTHING)
 
 
 def _number(one: Sent) -> int:

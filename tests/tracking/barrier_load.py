@@ -245,8 +245,8 @@ class Unlocking(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module):
         module.__file__ = self.found.origin
         exec(self.found.loader.get_code(module.__name__), module.__dict__)
-        assert module._LOCK.endswith(" FOR SHARE")
-        module._LOCK = module._LOCK.removesuffix(" FOR SHARE")
+        assert module._LOCK.count(" FOR SHARE") == 1
+        module._LOCK = module._LOCK.replace(" FOR SHARE", "")
         print("the lock is out", file=sys.stderr, flush=True)
 
 

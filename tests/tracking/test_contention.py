@@ -65,13 +65,13 @@ def test_what_is_written_is_in_one_order_and_answers_in_the_senders(
     write_rows = getattr(write, way)
 
     def noted(rows: write.Rows) -> Any:
-        written.extend(event.candidate for event in rows.events)
+        written.extend(rows.events)
         return write_rows(rows)
 
     monkeypatch.setattr(write, way, noted)
     sent = [event("bob", "e2"), event("alice", "e3"), event("bob", "e1"), event("alice", "e1")]
     answer = program.send(*sent)
-    keys = [(candidate.day, candidate.subject_id, candidate.sent.event_id) for candidate in written]
+    keys = [(event.day, event.subject_id, event.read.sent.event_id) for event in written]
     assert keys == sorted(keys)
     assert len(keys) == 4
     assert [result["event_id"] for result in answer["results"]] == ["e2", "e3", "e1", "e1"]

@@ -13,7 +13,7 @@ from tests.cast import Program, event, now
 from tests.tracking import identifiers_corpus as corpus
 from tests.tracking.test_events import codes, count
 from tracking.catalogue import import_catalogue, parse
-from tracking.ingest.identifiers import Kind, kind_of, may_hold
+from tracking.ingest.identifiers import Kind, kind_of, may_hold, suspects
 
 SCREENING = DOCUMENTED.parent / "screening.md"
 RECALL = {"mobile": 1.0, "resident_id": 1.0, "bank_card": 0.99, "email": 1.0, "openid": 0.995}
@@ -91,6 +91,18 @@ def test_every_valid_one_is_found_in_clean_surroundings(kind: Kind, seed: int, b
     assert kind_of(before + text + after) == kind
     assert may_hold(f"{before}\n{text}\n{after}")
     assert kind_of(before + after) is None
+
+
+PIECES = st.one_of(
+    st.sampled_from([*EXAMPLES.values(), "1381234567", "8", "-", "\n", ".", "a", "G", "%31", "%", "张", "１", "@", "o"]),
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=3),
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.lists(PIECES, max_size=4).map("".join), max_size=8))
+def test_many_texts_at_once_are_seen_as_each_by_itself(texts: list[str]) -> None:
+    assert suspects(texts) == {place for place, text in enumerate(texts) if may_hold(text)}
 
 
 @settings(max_examples=300, deadline=None)

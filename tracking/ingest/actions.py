@@ -14,7 +14,7 @@ from consent.statements import together
 from consent.vault.identities import AskedSubjects, Vault
 from tracking.ingest import screen, write
 from tracking.ingest.counting import Counting
-from tracking.ingest.gate import Authorised, Candidate, gate
+from tracking.ingest.gate import Candidate, gate
 from tracking.ingest.outcome import Outcome
 from tracking.ingest.parse import Batch, Read, Refusal, Times, parse_batch
 from tracking.ingest.screen import Compiled
@@ -111,7 +111,7 @@ class _Attempt:
     def busy(self) -> Outcome:
         """Nothing was written: whoever passed the screening may send the same again. The others are counted."""
         self._outcome.stored.clear()
-        self._outcome.refused |= {item.place: Refusal("busy") for item in self._candidates}
+        self._outcome.refused |= {item.read.place: Refusal("busy") for item in self._candidates}
         if self._counting is not None:
             with tenant(self._program_id):
                 counted = self._counting.write(self._outcome)
@@ -130,8 +130,9 @@ class _Attempt:
         catalogue, found = types.types(), dict(zip(names, subjects.found(), strict=True))
         old = self._limits.historical if self._batch.historical else self._limits.late
         times = Times(received_at, self._batch.sent_at, received_at - old)
+        screening = screen.Screening(reads)
         for read in reads:
-            screened = _screened(read, catalogue.get(read.sent.name), found[read.named], times)
+            screened = _screened(screening, read, catalogue.get(read.sent.name), found[read.named], times)
             if isinstance(screened, Refusal):
                 self._outcome.refused[read.place] = screened
             else:
@@ -155,40 +156,44 @@ class _Attempt:
             inserted = write.ask_insert(rows) if again or len(firsts) <= FEW else None
         if inserted is None:
             write.copy(rows)
-            self._outcome.stored |= {event.candidate.place: True for event in firsts}
+            self._outcome.stored |= {event.read.place: True for event in firsts}
         else:
             new = set(inserted.rows())
-            self._outcome.stored |= {event.candidate.place: _key(event) in new for event in firsts}
+            self._outcome.stored |= {event.read.place: _key(event) in new for event in firsts}
         return lasting, days
 
 
-def _screened(read: Read, event_type: Compiled | None, subjects: set[int], times: Times) -> Candidate | Refusal:
+def _screened(
+    screening: screen.Screening, read: Read, event_type: Compiled | None, subjects: set[int], times: Times
+) -> Candidate | Refusal:
     timed = times.of(read.place, read.sent)
     if isinstance(timed, Refusal):
         return timed
-    refusal = screen.refusal(read.place, read.sent, read.named, event_type)
+    refusal = screening.refusal(read, event_type)
     if refusal is not None or event_type is None:
         return refusal or Refusal("unknown_event")
     if len(subjects) != 1:
         conflict = Refusal("invalid_event", f"/events/{read.place}/subject")
         return conflict if subjects else Refusal("consent_missing")
-    return Candidate(read.place, read.sent, next(iter(subjects)), event_type, *timed)
+    (subject_id,) = subjects
+    day, corrected_at = timed
+    return Candidate(read, subject_id, event_type, day, corrected_at)
 
 
-def _once_each(authorised: Sequence[Authorised]) -> tuple[list[Authorised], dict[int, bool]]:
+def _once_each(authorised: Sequence[Candidate]) -> tuple[list[Candidate], dict[int, bool]]:
     """The first of each key, in the order in which every batch writes, and False at the place of each repeat.
 
     Only what passed the gate itself counts as a first: the copies of an event may tell different times of one day.
     """
-    firsts: dict[Key, Authorised] = {}
+    firsts: dict[Key, Candidate] = {}
     repeats = {}
     for event in authorised:
         if firsts.setdefault(_key(event), event) is not event:
-            repeats[event.candidate.place] = False
+            repeats[event.read.place] = False
     # By day, since a COPY fills one partition after the other. Two batches with the same events, whatever their order,
     # then wait for each other and never deadlock.
     return [firsts[key] for key in sorted(firsts)], repeats
 
 
-def _key(event: Authorised) -> Key:
-    return event.candidate.day, event.candidate.subject_id, event.candidate.sent.event_id
+def _key(event: Candidate) -> Key:
+    return event.day, event.subject_id, event.read.sent.event_id

@@ -7,15 +7,16 @@ does not know counts once however many kinds of identifiers it is named by.
 """
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from consent.programs.tenancy import role, tenant
-from consent.statements import ask
+from consent.statements import Json, ask
 from tracking.codes import RETRY
 from tracking.ingest.gate import Candidate
 from tracking.ingest.outcome import Outcome
@@ -32,15 +33,14 @@ MAX_CELLS = 5_000
 
 Cell = tuple[int, str, str]
 """(event type's id, answer, code of a refusal or empty)"""
-Who = tuple[str, int]
-"""A subject: ("", its id), or, unknown to the service, a kind of identifier and a hash that holds in this process."""
+People = dict[str, set[int]]
+"""Subjects: "" -> their ids; of those unknown to the service, a kind of identifier -> hashes that hold in this process."""
 
 _UPSERT = """
     INSERT INTO ingest_count
         (program_id, hour, type_id, answer, code, slot, events, day_subjects)
     SELECT %s, %s, type_id, answer, code, %s, events, day_subjects
-    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::int[])
-        AS counted(type_id, answer, code, events, day_subjects)
+    FROM json_to_recordset(%s) AS counted(type_id bigint, answer text, code text, events bigint, day_subjects int)
     ORDER BY type_id, answer, code
     ON CONFLICT (program_id, hour, type_id, answer, code, slot) DO UPDATE
         SET events = ingest_count.events + excluded.events,
@@ -48,10 +48,26 @@ _UPSERT = """
 """
 
 
+class _Row(msgspec.Struct):
+    """A counter as _UPSERT takes it."""
+
+    type_id: int
+    answer: str
+    code: str
+    events: int
+    day_subjects: int
+
+
+_json = msgspec.json.Encoder()
+
+
 @dataclass(slots=True)
 class Tally:
+    """`subjects`: nobody's any more where as many are known already as are ever told."""
+
+    full: bool
     events: int = 0
-    subjects: set[Who] = field(default_factory=set)
+    subjects: People = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -59,7 +75,7 @@ class _Day:
     """The local day a mini-program's subjects are remembered for."""
 
     day: date
-    cells: dict[Cell, set[Who]] = field(default_factory=dict)
+    cells: dict[Cell, People] = field(default_factory=dict)
 
 
 _days: dict[int, _Day] = {}
@@ -84,21 +100,22 @@ class Counting:
         self._day = received_at.astimezone(zone).date()
         self._types = {name: event_type.id for name, event_type in types.items()}
         self._read = batch.read
-        self._late = {item.place for item in candidates if item.corrected_at < closed}
-        self._known = {item.place: item.subject_id for item in candidates}
+        self._late = {item.read.place for item in candidates if item.corrected_at < closed}
+        self._known = {item.read.place: item.subject_id for item in candidates}
 
     def write(self, outcome: Outcome) -> dict[Cell, Tally]:
         """Add to the counters; the last statement of the batch's transaction. `remember` the answer once it has committed.
 
         Rows go in the order of their keys, so that two batches wait for each other and never deadlock.
         """
-        tallies = self._tallied(outcome)
+        known = _day(self._program_id, self._day).cells
+        tallies = self._tallied(outcome, known)
         if tallies:
-            cells = list(tallies)
-            columns = [list(column) for column in zip(*cells, strict=True)]
-            events = [tallies[cell].events for cell in cells]
-            bounds = [self._at_least(cell, tallies[cell].subjects) for cell in cells]
-            ask(_UPSERT, [self._program_id, self._hour, slot(), *columns, events, bounds])
+            rows = [
+                _Row(*cell, tally.events, MAX_SUBJECTS if tally.full else _bound(known.get(cell, {}), tally.subjects))
+                for cell, tally in tallies.items()
+            ]
+            ask(_UPSERT, [self._program_id, self._hour, slot(), Json(_json.encode(rows))])
         return tallies
 
     def remember(self, tallies: Mapping[Cell, Tally]) -> None:
@@ -108,38 +125,44 @@ class Counting:
             if cell not in known and sum(len(day.cells) for day in list(_days.values())) >= MAX_CELLS:
                 _days.clear()
                 return
-            subjects = known.setdefault(cell, set())
-            if bound(subjects) < MAX_SUBJECTS:
-                subjects.update(islice(tally.subjects - subjects, MAX_SUBJECTS))
+            people = known.setdefault(cell, {})
+            for kind, subjects in tally.subjects.items():
+                held = people.setdefault(kind, set())
+                held.update(islice(subjects - held, MAX_SUBJECTS))
 
-    def _tallied(self, outcome: Outcome) -> dict[Cell, Tally]:
+    def _tallied(self, outcome: Outcome, known: Mapping[Cell, People]) -> dict[Cell, Tally]:
+        """Of answers that are final: what is to be sent again is counted when it comes again."""
         tallies: dict[Cell, Tally] = {}
-        for place, answer, code in self._answers(outcome):
-            read = self._read[place]
-            cell = (UNKNOWN_TYPE if read is None else self._types.get(read.sent.name, UNKNOWN_TYPE), answer, code)
-            if (tally := tallies.get(cell)) is None:
-                tally = tallies[cell] = Tally()
-            tally.events += 1
-            if (subject_id := self._known.get(place)) is not None:
-                tally.subjects.add(("", subject_id))
-            elif read is not None:
-                tally.subjects.add(_named(read))
-        return tallies
-
-    def _answers(self, outcome: Outcome) -> Iterator[tuple[int, str, str]]:
-        """Those that are final: what is to be sent again is counted when it comes again."""
-        for place in range(len(self._read)):
+        for place, read in enumerate(self._read):
             refusal = outcome.refused.get(place)
             if refusal is None:
-                stored = Answer.LATE if place in self._late else Answer.ACCEPTED
-                yield place, (stored if outcome.stored[place] else Answer.DUPLICATE).value, ""
-            elif refusal.code not in RETRY:
-                yield place, Answer.REFUSED.value, refusal.code
+                answer = self._answer(place, outcome)
+            elif refusal.code in RETRY:
+                continue
+            else:
+                answer = Answer.REFUSED.value
+            type_id = UNKNOWN_TYPE if read is None else self._types.get(read.sent.name, UNKNOWN_TYPE)
+            cell = (type_id, answer, "" if refusal is None else refusal.code)
+            if (tally := tallies.get(cell)) is None:
+                tally = tallies[cell] = Tally(_bound(known.get(cell, {}), {}) == MAX_SUBJECTS)
+            tally.events += 1
+            if not tally.full and read is not None:
+                kind, subject = self._who(read)
+                tally.subjects.setdefault(kind, set()).add(subject)
+        return tallies
 
-    def _at_least(self, cell: Cell, subjects: set[Who]) -> int:
-        known = _day(self._program_id, self._day).cells.get(cell, set())
-        found = bound(known)
-        return found if found == MAX_SUBJECTS else bound(known | subjects)
+    def _answer(self, place: int, outcome: Outcome) -> str:
+        if not outcome.stored[place]:
+            return Answer.DUPLICATE.value
+        return Answer.LATE.value if place in self._late else Answer.ACCEPTED.value
+
+    def _who(self, read: Read) -> tuple[str, int]:
+        """Of an unknown one the first of the kinds it is named by. Python's hash is keyed anew in each process and leads
+        back to nothing."""
+        if (subject_id := self._known.get(read.place)) is not None:
+            return "", subject_id
+        kind, value = read.named[0]
+        return kind, hash(value)
 
 
 def forget_counters(program_id: int, *, before: datetime) -> int:
@@ -153,11 +176,11 @@ def slot() -> int:
     return os.getpid() % SLOTS
 
 
-def bound(subjects: Iterable[Who]) -> int:
+def _bound(known: People, more: People) -> int:
     """How many people these are at least: one may be named by several kinds, and no two by the same of one kind."""
-    # A copy, since another thread may be adding to them.
-    kinds = Counter(kind for kind, _ in tuple(subjects))
-    return min(max(kinds.values(), default=0), MAX_SUBJECTS)
+    # Lists, since another thread may be adding to what is known.
+    kinds = [len(subjects | more.get(kind, set())) for kind, subjects in list(known.items())]
+    return min(max([*kinds, *(len(subjects) for subjects in more.values())], default=0), MAX_SUBJECTS)
 
 
 def local_hour(moment: datetime, zone: ZoneInfo) -> datetime:
@@ -173,12 +196,6 @@ def closed_before(moment: datetime, zone: ZoneInfo) -> datetime:
     """The midnight before which all local days are closed: they ended CLOSES_AFTER or more before the moment."""
     open_since = (moment - CLOSES_AFTER).astimezone(zone).date()
     return datetime.combine(open_since, time.min, tzinfo=zone).astimezone(UTC)
-
-
-def _named(read: Read) -> Who:
-    """By the first of the kinds it is named by. Python's hash is keyed anew in each process and leads back to nothing."""
-    kind, value = read.named[0]
-    return kind, hash(value)
 
 
 def _day(program_id: int, day: date) -> _Day:

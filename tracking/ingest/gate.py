@@ -5,37 +5,32 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from consent.records.grants import CLOCK_TOLERANCE, AuthorisingRecord, Coverage, Covered, Grant, Waiting
-from consent.records.queries import AskedGrants, earlier_records, leaving, pending_records
+from consent.records.queries import AskedGrants, earlier_records, pending_records
 from consent.statements import together
 from tracking.ingest import screen
-from tracking.ingest.parse import Refusal, SentEvent
+from tracking.ingest.parse import Read, Refusal
 from tracking.ingest.screen import Compiled
 
 
 @dataclass(slots=True)
 class Candidate:
-    """An event of a known subject and a declared type, at a time. `day`: its UTC date as sent."""
+    """An event of a known subject and a declared type, at a time. `day`: its UTC date as sent.
 
-    place: int
-    sent: SentEvent
+    `record_id`: the record that authorises it, of those that the gate answers; 0 of all others.
+    """
+
+    read: Read
     subject_id: int
     event_type: Compiled
     day: date
     corrected_at: datetime
-
-
-@dataclass(slots=True)
-class Authorised:
-    """An event that may be written, and the record that authorises it."""
-
-    candidate: Candidate
-    record_id: int
+    record_id: int = 0
 
 
 Pair = tuple[int, int]
 
 
-def gate(program_id: int, candidates: list[Candidate]) -> tuple[list[Authorised], dict[int, Refusal]]:
+def gate(program_id: int, candidates: list[Candidate]) -> tuple[list[Candidate], dict[int, Refusal]]:
     """Lock, then decide; the caller writes in the same transaction. Answers what may be written, and refusals by place.
 
     Raises CatalogueChanged.
@@ -43,34 +38,34 @@ def gate(program_id: int, candidates: list[Candidate]) -> tuple[list[Authorised]
     subjects = sorted({item.subject_id for item in candidates})
     purposes = sorted({item.event_type.purpose_id for item in candidates})
     screened = {item.event_type.id: item.event_type for item in candidates}
-    going = leaving(subjects)
     with together():
-        asked = AskedGrants(program_id, [subject for subject in subjects if subject not in going], purposes)
+        asked = AskedGrants(program_id, subjects, purposes)
         # What the screening knew of the types may be out of date: part (a) of the predicate is decided here as well.
         types = screen.ask_categories(screened.keys())
-    grants = asked.grants()
+    grants, leaving = asked.grants()
     decision = _Decision(
         grants,
-        going,
+        leaving,
         pending_records(grants.values()),
         asked.covered(),
         screen.active_categories(types, screened.values()),
         asked.now(),
     )
-    authorised: list[Authorised] = []
+    authorised: list[Candidate] = []
     refused: dict[int, Refusal] = {}
     early: list[Candidate] = []
     for item in candidates:
         found = decision.of(item)
         if isinstance(found, Refusal):
-            refused[item.place] = found
+            refused[item.read.place] = found
         elif found is None:
             early.append(item)
         else:
-            authorised.append(found)
+            item.record_id = found
+            authorised.append(item)
     if early:
         _by_earlier_records(early, decision, authorised, refused)
-        authorised.sort(key=lambda item: item.candidate.place)
+        authorised.sort(key=lambda item: item.read.place)
     return authorised, refused
 
 
@@ -92,25 +87,25 @@ class _Decision:
         self.covered = covered
         self.types = types
         self.now = now
+        self.latest = now + CLOCK_TOLERANCE
         self.today = now.astimezone(UTC).date()
 
-    def of(self, item: Candidate) -> Authorised | Refusal | None:
-        """None: inside the grant but before its last renewal, so an earlier record of it is the one in force."""
-        pair = (item.subject_id, item.event_type.purpose_id)
+    def of(self, item: Candidate) -> int | Refusal | None:
+        """The record's id; None: inside the grant but before its last renewal, so an earlier record of it is in force."""
         if item.event_type.id not in self.types:
-            return Refusal("unknown_event", f"/events/{item.place}/name")
+            return Refusal("unknown_event", f"/events/{item.read.place}/name")
         if item.subject_id in self.leaving:
             return Refusal("consent_changing")
-        grant = self.grants.get(pair)
+        grant = self.grants.get((item.subject_id, item.event_type.purpose_id))
         if grant is None:
             return Refusal("consent_missing")
         told = grant.told(self.covered)
         code = grant.refusal(self.now, told)
         if code is not None:
             return Refusal(code)
-        if item.corrected_at > self.now + CLOCK_TOLERANCE:
-            return Refusal("in_the_future", f"/events/{item.place}/occurred_at")
-        if not grant.covers(item.sent.occurred_at, item.corrected_at, self.now):
+        if item.corrected_at > self.latest:
+            return Refusal("in_the_future", f"/events/{item.read.place}/occurred_at")
+        if not grant.covers(item.read.sent.occurred_at, item.corrected_at, self.now):
             return Refusal("outside_consent")
         assert grant.record_from is not None
         if item.corrected_at < grant.record_from:
@@ -120,22 +115,21 @@ class _Decision:
             ahead = grant.at(item.corrected_at, self.waiting, self.covered)
             grant = ahead if ahead.grant_from == grant.grant_from else grant
             told = grant.told(self.covered)
-        return self.authorised(item, grant.record_id, told)
+        return self.refusal_by(told, item) or grant.record_id
 
-    def authorised(
-        self, item: Candidate, record_id: int, told: Coverage | None, since: Iterable[Coverage] = ()
-    ) -> Authorised | Refusal:
+    def refusal_by(self, told: Coverage | None, item: Candidate, since: Iterable[Coverage] = ()) -> Refusal | None:
         """`told`: by the record; `since`: by those in force after it, one of which may have promised less."""
         if told is None or not self.types[item.event_type.id] <= told.categories:
             return Refusal("outside_consent")
         # An event of a day that is over when it comes would lie here until the next full purge.
-        if (self.today - item.day).days > min(terms.retention_days for terms in (told, *since)):
-            return Refusal("too_old", f"/events/{item.place}/occurred_at")
-        return Authorised(item, record_id)
+        days = (self.today - item.day).days
+        if days > told.retention_days or any(days > terms.retention_days for terms in since):
+            return Refusal("too_old", f"/events/{item.read.place}/occurred_at")
+        return None
 
 
 def _by_earlier_records(
-    early: list[Candidate], decision: _Decision, authorised: list[Authorised], refused: dict[int, Refusal]
+    early: list[Candidate], decision: _Decision, authorised: list[Candidate], refused: dict[int, Refusal]
 ) -> None:
     records: dict[Pair, list[AuthorisingRecord]] = {}
     for record in earlier_records({(item.subject_id, item.event_type.purpose_id) for item in early}):
@@ -145,12 +139,13 @@ def _by_earlier_records(
         at = item.corrected_at
         known = [record for record in records.get(pair, ()) if record.since <= decision.now]
         in_force = next((record for record in known if record.since <= at), None)
-        found: Authorised | Refusal = Refusal("outside_consent")
+        refusal: Refusal | None = Refusal("outside_consent")
         if in_force is not None:
             told = decision.covered.get((in_force.purpose_id, in_force.notice_id))
             since = [decision.covered[after.purpose_id, after.notice_id] for after in known if after.since > at]
-            found = decision.authorised(item, in_force.record_id, told, since)
-        if isinstance(found, Refusal):
-            refused[item.place] = found
+            refusal = decision.refusal_by(told, item, since)
+            item.record_id = in_force.record_id
+        if refusal is None:
+            authorised.append(item)
         else:
-            authorised.append(found)
+            refused[item.read.place] = refusal

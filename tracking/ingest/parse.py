@@ -12,6 +12,7 @@ from consent.api.bodies import described, names_of_objects
 from consent.api.shapes import Moment, SubjectNamed
 from consent.errors import Fault, Invalid, Malformed, Problem
 from consent.vault.identities import checked
+from tracking.ingest.identifiers import may_hold
 
 MAX_EVENTS = 2000
 _NO_SKEW = timedelta(0)
@@ -46,10 +47,17 @@ class SentEvent(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, 
     properties: dict[str, Any] | None = None
 
 
+class _CleanEvent(SentEvent, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """One event whose objects are left as they stand in the body: many events of a batch say the same."""
+
+    context: msgspec.Raw = msgspec.Raw()  # type: ignore[assignment]  # read once for all that say the same
+    properties: msgspec.Raw = msgspec.Raw()  # type: ignore[assignment]
+
+
 class _Clean(Envelope, forbid_unknown_fields=True, omit_defaults=True):
     """A body in which every event can be read."""
 
-    events: Annotated[list[SentEvent], msgspec.Meta(min_length=1, max_length=MAX_EVENTS)]  # type: ignore[assignment]  # its texts are read at once
+    events: Annotated[list[_CleanEvent], msgspec.Meta(min_length=1, max_length=MAX_EVENTS)]  # type: ignore[assignment]  # its texts are read at once
 
 
 class _Identified(msgspec.Struct):
@@ -68,13 +76,36 @@ Named = tuple[tuple[str, str], ...]
 """(kind, value) of the identifiers that name a subject, normalised."""
 
 
+@dataclass(slots=True, eq=False)
+class Said:
+    """An event's context or properties. Events of a batch that say the same share one, so what follows is found once."""
+
+    values: dict[str, Any]
+    text: str
+    """The values, a line each."""
+    may_identify: bool
+    """Whether any looks like an identifier at first sight."""
+    packed: bytes | None = None
+    """As a field of COPY, once it was written."""
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "Said":
+        text = "\n".join(map(str, values.values()))
+        return cls(values, text, may_hold(text))
+
+
+NOTHING = Said({}, "", False)
+
+
 @dataclass(slots=True)
 class Read:
-    """An event that can be read."""
+    """An event that can be read. What it says is in `context` and `properties`: `sent` may hold these unread."""
 
     place: int
     sent: SentEvent
     named: Named
+    context: Said
+    properties: Said
 
 
 @dataclass(slots=True)
@@ -91,9 +122,11 @@ class Batch:
 _clean = msgspec.json.Decoder(_Clean)
 _encoder = msgspec.json.Encoder()
 _events = msgspec.json.Decoder(SentEvent)
+_objects = msgspec.json.Decoder(dict[str, Any])
 _ids = msgspec.json.Decoder(_Identified)
 _NAME = b'":'
 _SPACED_NAME = re.compile(rb'"\s+:')
+_SPACES = (b" ", b"\t", b"\n", b"\r")
 
 
 def parse_batch(data: bytes) -> Batch:
@@ -101,18 +134,43 @@ def parse_batch(data: bytes) -> Batch:
     return _parse_clean(data) or _parse_each(data)
 
 
+def _has_spaced_name(data: bytes) -> bool:
+    """Whether white space stands between a name and its colon. The quicker the look, the earlier it is taken."""
+    return any(space in data and space + b":" in data for space in _SPACES) and _SPACED_NAME.search(data) is not None
+
+
+class _SaidBySent(dict[bytes, Said]):
+    """What the objects of a body say, each distinct one read once.
+
+    Raises KeyError where one has to be looked at by itself, and msgspec's own errors.
+    """
+
+    def __missing__(self, sent: bytes) -> Said:
+        values = _objects.decode(sent)
+        if sent.count(_NAME) != len(values):
+            raise KeyError
+        said = self[sent] = Said.of(values)
+        return said
+
+
 def _parse_clean(data: bytes) -> Batch | None:
     """The whole body at once; None where anything in it has to be looked at by itself."""
-    if b"\\u00" in data or _SPACED_NAME.search(data):
+    if (b"\\" in data and b"\\u00" in data) or _has_spaced_name(data):
         return None
     try:
         body = _clean.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # Written again each name stands once: one that was given twice, or as null, leaves more of them in what was sent.
+        if data.count(_NAME) != _encoder.encode(body).count(_NAME):
+            return None
+        return _read_clean(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, Problem):
         return None
-    # Written again each name stands once: one that was given twice, or as null, leaves more of them in what was sent.
-    if data.count(_NAME) != _encoder.encode(body).count(_NAME):
-        return None
+
+
+def _read_clean(body: _Clean) -> Batch | None:
+    """Raises Problem for a subject, KeyError and msgspec's errors for an object that has to be looked at by itself."""
     batch = Batch([], [], {}, body.sent_at, bool(body.historical))
+    said = _SaidBySent({b"": NOTHING})
     for place, sent in enumerate(body.events):
         subject, event_id = sent.subject, sent.event_id
         openid = subject.openid
@@ -126,14 +184,11 @@ def _parse_clean(data: bytes) -> Batch | None:
         ):
             named: Named = (("openid", openid),)
         else:
-            try:
-                named = _named(subject)
-            except Problem:
-                return None
+            named = _named(subject)
         if not event_id.isprintable():
             return None
         batch.event_ids.append(event_id)
-        batch.read.append(Read(place, sent, named))
+        batch.read.append(Read(place, sent, named, said[bytes(sent.context)], said[bytes(sent.properties)]))
     return batch
 
 
@@ -153,7 +208,7 @@ def _parse_each(data: bytes) -> Batch:
             batch.event_ids.append(read.sent.event_id)
             batch.read.append(read)
             names += _names(read.sent)
-    if b"\\u0000" in data or _SPACED_NAME.search(data) or names != data.count(_NAME):
+    if b"\\u0000" in data or _has_spaced_name(data) or names != data.count(_NAME):
         _read_again(data, envelope, raws, batch)
     return batch
 
@@ -171,7 +226,11 @@ def _event(place: int, raw: bytes) -> Read | Refusal:
         return Refusal("invalid_event", pointer)
     if not sent.event_id.isprintable():
         return Refusal("invalid_event", f"{pointer}/event_id")
-    return Read(place, sent, named)
+    return Read(place, sent, named, _said(sent.context), _said(sent.properties))
+
+
+def _said(values: dict[str, Any] | None) -> Said:
+    return Said.of(values) if values else NOTHING
 
 
 def _read_again(data: bytes, envelope: Envelope, raws: list[bytes], batch: Batch) -> None:
@@ -181,7 +240,7 @@ def _read_again(data: bytes, envelope: Envelope, raws: list[bytes], batch: Batch
     escaped quote in a text, a null, a doubled name) is read by a parser that sees every name, and so is everything
     where the body holds NUL or white space between a name and its colon.
     """
-    suspect = b"\\u0000" in data or _SPACED_NAME.search(data) is not None
+    suspect = b"\\u0000" in data or _has_spaced_name(data)
     own = 1 + (envelope.sent_at is not None) + (envelope.historical is not None)
     if suspect or data.count(_NAME) - sum(raw.count(_NAME) for raw in raws) != own:
         names = names_of_objects(data)[-1]
@@ -212,31 +271,36 @@ def _envelope(data: bytes) -> Envelope:
         raise Malformed("malformed", "the body is not JSON in UTF-8") from None
 
 
-@dataclass(slots=True)
 class Times:
     """Bounds an event's own time, and corrects it for the sender's clock."""
 
-    received_at: datetime
-    sent_at: datetime | None
-    oldest: datetime
+    def __init__(self, received_at: datetime, sent_at: datetime | None, oldest: datetime) -> None:
+        self._received_at = received_at
+        self._newest = received_at + MAX_SKEW
+        self._oldest = oldest
+        self._skew = self._skew_of(sent_at)
 
     def of(self, place: int, sent: SentEvent) -> tuple[date, datetime] | Refusal:
         """(the UTC date as sent, the corrected time)."""
-        clock = sent.sent_at or self.sent_at
-        skew = self.received_at - clock if clock is not None else _NO_SKEW
-        if not -MAX_SKEW <= skew <= MAX_SKEW:
+        skew = self._skew if sent.sent_at is None else self._skew_of(sent.sent_at)
+        if skew is None:
             return Refusal("invalid_event", f"/events/{place}/sent_at" if sent.sent_at else "/sent_at")
         try:
             occurred = sent.occurred_at.astimezone(UTC)
-            if occurred > self.received_at + MAX_SKEW:
+            if occurred > self._newest:
                 return Refusal("in_the_future", f"/events/{place}/occurred_at")
             corrected = occurred + skew
         except OverflowError:
             # At either end of the calendar: a time that is none in UTC, or once it is corrected.
             return Refusal("invalid_event", f"/events/{place}/occurred_at")
-        if occurred < self.oldest or corrected < self.oldest:
+        if occurred < self._oldest or corrected < self._oldest:
             return Refusal("too_old", f"/events/{place}/occurred_at")
         return occurred.date(), corrected
+
+    def _skew_of(self, clock: datetime | None) -> timedelta | None:
+        """None where the clock is too far off."""
+        skew = self._received_at - clock if clock is not None else _NO_SKEW
+        return skew if -MAX_SKEW <= skew <= MAX_SKEW else None
 
 
 def _names(sent: SentEvent) -> int:

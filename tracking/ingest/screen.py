@@ -1,7 +1,7 @@
 """What an event may say: the catalogue's properties, the common context, and nothing that looks like an identifier."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from consent.statements import Answer, ask
+from consent.statements import Answer, Int8s, ask
 from tracking.catalogue import Property
 from tracking.ingest import identifiers
-from tracking.ingest.parse import Named, Refusal, SentEvent
+from tracking.ingest.parse import NOTHING, Read, Refusal, Said, SentEvent
 from tracking.models import EventType
 
 CONTEXT = ("os", "app_version", "device_level", "network", "channel")
@@ -78,7 +78,7 @@ class AskedCatalogue:
 
 
 def ask_categories(type_ids: Collection[int]) -> Answer:
-    return ask(_CATEGORIES, [list(type_ids)])
+    return ask(_CATEGORIES, [Int8s.of(type_ids)])
 
 
 def active_categories(asked: Answer, screened: Collection[Compiled]) -> dict[int, frozenset[str]]:
@@ -145,94 +145,109 @@ def _is_date(value: Any) -> bool:
         return False
 
 
-def refusal(place: int, sent: SentEvent, named: Named, event_type: Compiled | None) -> Refusal | None:
-    """Why the catalogue does not take the event, or None. Pointers name no undeclared property: its name was sent."""
-    pointer = f"/events/{place}"
-    if event_type is None or not event_type.active:
-        return Refusal("unknown_event", f"{pointer}/name")
-    if sent.page is not None and ("?" in sent.page or "#" in sent.page or not sent.page.isprintable()):
-        return Refusal("invalid_event", f"{pointer}/page")
-    if sent.session_id is not None and not sent.session_id.isprintable():
-        return Refusal("invalid_event", f"{pointer}/session_id")
-    if type(sent.scene) is str and not sent.scene.isprintable():
-        return Refusal("invalid_event", f"{pointer}/scene")
-    return (
-        _properties(sent.properties or {}, event_type, f"{pointer}/properties")
-        or (_context(sent.context, f"{pointer}/context") if sent.context else None)
-        or _identifier(sent, named, event_type, pointer)
-    )
+class Screening:
+    """Why the catalogue does not take an event. Made for a batch: what many of its events say is looked at once."""
+
+    def __init__(self, reads: Collection[Read]) -> None:
+        self._own = {read.place: _own_texts(read.sent) for read in reads}
+        suspects = identifiers.suspects(list(self._own.values()))
+        self._suspects = {place for number, place in enumerate(self._own) if number in suspects}
+        self._contexts: dict[Said, Refusal | None] = {NOTHING: None}
+        self._properties: dict[tuple[int, Said], Refusal | None] = {}
+
+    def refusal(self, read: Read, event_type: Compiled | None) -> Refusal | None:
+        """None where it does. Pointers name no undeclared property: its name was sent."""
+        if event_type is None or not event_type.active:
+            return Refusal("unknown_event", f"/events/{read.place}/name")
+        sent = read.sent
+        if sent.page is not None and ("?" in sent.page or "#" in sent.page or not sent.page.isprintable()):
+            return Refusal("invalid_event", f"/events/{read.place}/page")
+        if sent.session_id is not None and not sent.session_id.isprintable():
+            return Refusal("invalid_event", f"/events/{read.place}/session_id")
+        if type(sent.scene) is str and not sent.scene.isprintable():
+            return Refusal("invalid_event", f"/events/{read.place}/scene")
+        fault = self._fault_of_properties(read.properties, event_type) or self._fault_of_context(read.context)
+        if fault is not None:
+            return Refusal(fault.code, f"/events/{read.place}/{fault.pointer}")
+        return _identifier(read, event_type) if self._may_identify(read) else None
+
+    def _fault_of_properties(self, said: Said, event_type: Compiled) -> Refusal | None:
+        key = (event_type.id, said)
+        try:
+            return self._properties[key]
+        except KeyError:
+            found = self._properties[key] = _properties(said.values, event_type)
+            return found
+
+    def _fault_of_context(self, said: Said) -> Refusal | None:
+        try:
+            return self._contexts[said]
+        except KeyError:
+            found = self._contexts[said] = _context(said.values)
+            return found
+
+    def _may_identify(self, read: Read) -> bool:
+        """Whether the event may hold an identifier of its subject, or what looks like anybody's."""
+        if read.place in self._suspects or read.properties.may_identify or read.context.may_identify:
+            return True
+        own, properties, context = self._own[read.place], read.properties.text, read.context.text
+        for _, value in read.named:
+            if len(value) >= MIN_IDENTIFIER_CHARS and (value in own or value in properties or value in context):
+                return True
+        return False
 
 
-def _properties(properties: dict[str, Any], event_type: Compiled, pointer: str) -> Refusal | None:
+def _properties(properties: dict[str, Any], event_type: Compiled) -> Refusal | None:
+    """Its pointer begins below the event."""
     for name, value in properties.items():
         check = event_type.properties.get(name)
         if check is None:
-            return Refusal("undeclared_property", pointer)
+            return Refusal("undeclared_property", "properties")
         if not check(value):
-            return Refusal("invalid_property", f"{pointer}/{name}")
+            return Refusal("invalid_property", f"properties/{name}")
     missing = event_type.required - properties.keys()
-    return Refusal("invalid_property", f"{pointer}/{min(missing)}") if missing else None
+    return Refusal("invalid_property", f"properties/{min(missing)}") if missing else None
 
 
-def _context(context: dict[str, Any], pointer: str) -> Refusal | None:
+def _context(context: dict[str, Any]) -> Refusal | None:
+    """Its pointer begins below the event."""
     for name, value in context.items():
         if name not in CONTEXT:
-            return Refusal("undeclared_property", pointer)
+            return Refusal("undeclared_property", "context")
         if type(value) is not str or not 0 < len(value) <= MAX_CONTEXT_CHARS or not value.isprintable():
-            return Refusal("invalid_property", f"{pointer}/{name}")
+            return Refusal("invalid_property", f"context/{name}")
     return None
 
 
-def _identifier(sent: SentEvent, named: Named, event_type: Compiled, pointer: str) -> Refusal | None:
+def _identifier(read: Read, event_type: Compiled) -> Refusal | None:
     """An identifier by which the event names its subject, anywhere; or what looks like anybody's, but in an opaque id."""
-    own = [value for _, value in named if len(value) >= MIN_IDENTIFIER_CHARS]
-    # Most events hold nothing of the kind: one look at all their texts says so.
-    whole = "\n".join(_values(sent))
-    if not identifiers.may_hold(whole):
-        for value in own:
-            if value in whole:
-                break
-        else:
-            return None
-    for place, value in _texts(sent):
+    own = [value for _, value in read.named if len(value) >= MIN_IDENTIFIER_CHARS]
+    for place, value in _texts(read):
         text = str(value)
         if any(identifier in text for identifier in own) or (
             not _opaque(place, event_type) and identifiers.kind_of(text) is not None
         ):
-            return Refusal("identifier_in_property", f"{pointer}/{place}")
+            return Refusal("identifier_in_property", f"/events/{read.place}/{place}")
     return None
 
 
-def _values(sent: SentEvent) -> list[str]:
-    """Whatever is stored as it was sent."""
-    values = [sent.event_id]
-    if sent.page is not None:
-        values.append(sent.page)
-    if sent.session_id is not None:
-        values.append(sent.session_id)
-    if sent.scene is not None:
-        values.append(str(sent.scene))
-    if sent.properties:
-        values += map(str, sent.properties.values())
-    if sent.context:
-        values += sent.context.values()
-    return values
+def _own_texts(sent: SentEvent) -> str:
+    """What is stored as it was sent, but context and properties: a line each."""
+    scene = "" if sent.scene is None else str(sent.scene)
+    return f"{sent.event_id}\n{sent.page or ''}\n{sent.session_id or ''}\n{scene}"
 
 
-def _texts(sent: SentEvent) -> list[tuple[str, Any]]:
-    """The same with pointers below the event."""
-    texts: list[tuple[str, Any]] = [("event_id", sent.event_id)]
-    if sent.page is not None:
-        texts.append(("page", sent.page))
-    if sent.session_id is not None:
-        texts.append(("session_id", sent.session_id))
-    if sent.scene is not None:
-        texts.append(("scene", sent.scene))
-    if sent.properties:
-        texts += [(f"properties/{name}", value) for name, value in sent.properties.items()]
-    if sent.context:
-        texts += [(f"context/{name}", value) for name, value in sent.context.items()]
-    return texts
+def _texts(read: Read) -> Iterator[tuple[str, Any]]:
+    """Whatever is stored as it was sent, with pointers below the event."""
+    sent = read.sent
+    yield "event_id", sent.event_id
+    for name in ("page", "session_id", "scene"):
+        if (value := getattr(sent, name)) is not None:
+            yield name, value
+    for name, value in read.properties.values.items():
+        yield f"properties/{name}", value
+    for name, value in read.context.values.items():
+        yield f"context/{name}", value
 
 
 def _opaque(place: str, event_type: Compiled) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -12,8 +13,9 @@ from django.db import connection
 from pyroaring import BitMap64
 
 from consent.programs.tenancy import role
-from consent.statements import Answer, Int8s, ask
-from tracking.ingest.gate import Authorised
+from consent.statements import Answer, Int8s, Json, ask
+from tracking.ingest.gate import Candidate
+from tracking.ingest.parse import Said
 
 _COLUMNS = (
     "subject_id, consent_record_id, type_id, page_id, occurred_at, corrected_at, received_at, day, dwell_ms, event_id,"
@@ -43,7 +45,7 @@ _json = msgspec.json.Encoder()
 class Rows:
     """Events as they are stored: authorised, with the ids of their pages."""
 
-    events: Sequence[Authorised]
+    events: Sequence[Candidate]
     pages: Mapping[str, int]
     received_at: datetime
 
@@ -60,16 +62,56 @@ def copy(rows: Rows) -> None:
 
 _INSERT = f"""
     INSERT INTO event ({_COLUMNS})
-    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[],
-        %s::timestamptz[], %s::date[], %s::int[], %s::text[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[])
+    SELECT {_COLUMNS} FROM json_to_recordset(%s) AS sent(
+        subject_id bigint, consent_record_id bigint, type_id bigint, page_id bigint, occurred_at timestamptz,
+        corrected_at timestamptz, received_at timestamptz, day date, dwell_ms int, event_id text, session_id text,
+        scene text, context jsonb, properties jsonb)
     ON CONFLICT DO NOTHING RETURNING day, subject_id, event_id
 """
 
 
+class _Row(msgspec.Struct, omit_defaults=True, gc=False):
+    """An event as _INSERT takes it."""
+
+    subject_id: int
+    consent_record_id: int
+    type_id: int
+    page_id: int | None
+    occurred_at: datetime
+    corrected_at: datetime
+    received_at: datetime
+    day: date
+    dwell_ms: int | None
+    event_id: str
+    session_id: str | None
+    scene: str | None
+    context: dict[str, Any] | None
+    properties: dict[str, Any] | None
+
+
 def ask_insert(rows: Rows) -> Answer:
     """Row by row, for few rows or where some may be there already; answers the keys of those that were not."""
-    columns = zip(*(_values(event, rows) for event in rows.events), strict=True)
-    return ask(_INSERT, [list(column) for column in columns])
+    return ask(_INSERT, [Json(_json.encode([_row(event, rows) for event in rows.events]))])
+
+
+def _row(event: Candidate, rows: Rows) -> _Row:
+    sent = event.read.sent
+    return _Row(
+        event.subject_id,
+        event.record_id,
+        event.event_type.id,
+        None if sent.page is None else rows.pages[sent.page],
+        sent.occurred_at,
+        event.corrected_at,
+        rows.received_at,
+        event.day,
+        sent.dwell_ms,
+        sent.event_id,
+        sent.session_id,
+        None if sent.scene is None else str(sent.scene),
+        event.read.context.values or None,
+        event.read.properties.values or None,
+    )
 
 
 _MARK_DAYS = """
@@ -91,11 +133,11 @@ class MarkedDays:
     new: dict[date, BitMap64]
 
     @classmethod
-    def ask(cls, program_id: int, events: Sequence[Authorised]) -> "MarkedDays":
+    def ask(cls, program_id: int, events: Sequence[Candidate]) -> "MarkedDays":
         known = _marked.get(connection.connection, {})
         named: dict[date, list[int]] = {}
         for event in events:
-            named.setdefault(event.candidate.day, []).append(event.candidate.subject_id)
+            named.setdefault(event.day, []).append(event.subject_id)
         new = {day: BitMap64(ids) - known.get(day, BitMap64()) for day, ids in named.items()}
         # In key order, so that two batches wait for each other and never deadlock.
         pairs = sorted((subject_id, day) for day, ids in new.items() for subject_id in ids)
@@ -128,7 +170,7 @@ _NAME_PAGES = """
 """
 
 
-def page_ids(program_id: int, events: Sequence[Authorised]) -> tuple[dict[str, int], dict[str, int]]:
+def page_ids(program_id: int, events: Sequence[Candidate]) -> tuple[dict[str, int], dict[str, int]]:
     """Path -> id for the authorised events' pages, and those of them that are shared (see Page.subject_id).
 
     New ones are created here: a refused event's page is stored nowhere. A page that only another subject has named so
@@ -137,8 +179,8 @@ def page_ids(program_id: int, events: Sequence[Authorised]) -> tuple[dict[str, i
     """
     visitors: dict[str, set[int]] = {}
     for event in events:
-        if (path := event.candidate.sent.page) is not None:
-            visitors.setdefault(path, set()).add(event.candidate.subject_id)
+        if (path := event.read.sent.page) is not None:
+            visitors.setdefault(path, set()).add(event.subject_id)
     found = {path: _pages[program_id, path] for path in visitors if (program_id, path) in _pages}
     unknown = [path for path in visitors if path not in found]
     lasting: dict[str, int] = {}
@@ -162,60 +204,40 @@ def remember_pages(program_id: int, lasting: dict[str, int]) -> None:
     _pages.update({(program_id, path): page_id for path, page_id in lasting.items()})
 
 
-def _values(event: Authorised, rows: Rows) -> tuple[object, ...]:
-    candidate, sent = event.candidate, event.candidate.sent
-    return (
-        candidate.subject_id,
-        event.record_id,
-        candidate.event_type.id,
-        None if sent.page is None else rows.pages[sent.page],
-        sent.occurred_at,
-        candidate.corrected_at,
-        rows.received_at,
-        candidate.day,
-        sent.dwell_ms,
-        sent.event_id,
-        sent.session_id,
-        None if sent.scene is None else str(sent.scene),
-        _json.encode(sent.context).decode() if sent.context else None,
-        _json.encode(sent.properties).decode() if sent.properties else None,
-    )
-
-
 def _packed(rows: Rows) -> bytes:
     """COPY's binary format: for each row the number of fields, then for each its length (-1: null) and bytes."""
     pages, received = rows.pages, _micros(rows.received_at)
     parts = [_HEADER]
-    add = parts.append
     for event in rows.events:
-        candidate, sent = event.candidate, event.candidate.sent
-        ids = (_FIELDS, 8, candidate.subject_id, 8, event.record_id, 8, candidate.event_type.id)
-        times = (8, _micros(sent.occurred_at), 8, _micros(candidate.corrected_at), 8, received)
-        day = _day_number(candidate.day)
+        read = event.read
+        sent = read.sent
+        ids = (_FIELDS, 8, event.subject_id, 8, event.record_id, 8, event.event_type.id)
+        times = (8, _micros(sent.occurred_at), 8, _micros(event.corrected_at), 8, received, 4, _day_number(event.day))
         if sent.page is not None and sent.dwell_ms is not None:
-            add(_PAGE_AND_DWELL.pack(*ids, 8, pages[sent.page], *times, 4, day, 4, sent.dwell_ms))
+            parts.append(_PAGE_AND_DWELL.pack(*ids, 8, pages[sent.page], *times, 4, sent.dwell_ms))
         else:
-            add(_IDS.pack(*ids))
-            add(_NULL if sent.page is None else _INT8.pack(8, pages[sent.page]))
-            add(_TIMES.pack(*times, 4, day))
-            add(_NULL if sent.dwell_ms is None else _INT4.pack(4, sent.dwell_ms))
-        for text in (sent.event_id, sent.session_id, None if sent.scene is None else str(sent.scene)):
+            parts += (
+                _IDS.pack(*ids),
+                _NULL if sent.page is None else _INT8.pack(8, pages[sent.page]),
+                _TIMES.pack(*times),
+                _NULL if sent.dwell_ms is None else _INT4.pack(4, sent.dwell_ms),
+            )
+        for text in (sent.event_id, sent.session_id, sent.scene):
             if text is None:
-                add(_NULL)
+                parts.append(_NULL)
             else:
-                encoded = text.encode()
-                add(_LENGTHS[len(encoded)])
-                add(encoded)
-        for values in (sent.context, sent.properties):
-            if values:
-                encoded = _json.encode(values)
-                add(_LENGTH.pack(len(encoded) + 1))
-                add(_JSONB)
-                add(encoded)
-            else:
-                add(_NULL)
-    add(_TRAILER)
+                encoded = str(text).encode()
+                parts += (_LENGTHS[len(encoded)], encoded)
+        parts += (_field(read.context), _field(read.properties))
+    parts.append(_TRAILER)
     return b"".join(parts)
+
+
+def _field(said: Said) -> bytes:
+    if said.packed is None:
+        encoded = _json.encode(said.values)
+        said.packed = _LENGTH.pack(len(encoded) + 1) + _JSONB + encoded if said.values else _NULL
+    return said.packed
 
 
 def _micros(moment: datetime) -> int:
