@@ -94,7 +94,9 @@ def test_every_valid_one_is_found_in_clean_surroundings(kind: Kind, seed: int, b
 
 
 PIECES = st.one_of(
-    st.sampled_from([*EXAMPLES.values(), "1381234567", "8", "-", "\n", ".", "a", "G", "%31", "%", "张", "１", "@", "o"]),
+    st.sampled_from(
+        [*EXAMPLES.values(), "1381234567", "8", "-", "\n", ".", "a", "G", "%31", "%", "张", "１", "@", "o"]
+    ),
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=3),
 )
 
