@@ -134,18 +134,20 @@ def _purposes(
 
 
 def _purpose(program_id: int, item: PurposeText) -> Purpose:
-    purpose, _ = Purpose.objects.update_or_create(
-        program_id=program_id,
-        code=item.code,
-        defaults={"title": msgspec.to_builtins(item.title)},
-        create_defaults={
-            "title": msgspec.to_builtins(item.title),
-            "necessary": item.necessary,
-            "separate_consent": item.separate_consent,
-        },
-    )
+    title = msgspec.to_builtins(item.title)
+    purpose = Purpose.objects.select_for_update(no_key=True).filter(program_id=program_id, code=item.code).first()
+    if purpose is None:
+        return Purpose.objects.create(
+            program_id=program_id,
+            code=item.code,
+            title=title,
+            necessary=item.necessary,
+            separate_consent=item.separate_consent,
+        )
     if (purpose.necessary, purpose.separate_consent) != (item.necessary, item.separate_consent):
         raise Conflict(
             "purpose_changed", f"{item.code}: necessity and separate consent are fixed; take a new purpose code"
         )
+    purpose.title = title
+    purpose.save(update_fields=["title"])
     return purpose
