@@ -108,12 +108,12 @@ def _retention(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[
     old, new = before["retention_days"], after["retention_days"]
     if old != new:
         yield Change("retention_days", old, new, new > old, _("it is kept longer") if new > old else _NARROWER)
-    ends, will_end = before.get("disposal", "deletion"), after["disposal"]
+    ends, will_end = before.get("disposal", "deletion"), after.get("disposal", "deletion")
     if ends != will_end:
         kept = will_end != "deletion"
         why = _("what was deleted is kept in another form") if kept else _NARROWER
         yield Change("disposal", ends, will_end, kept, why)
-    valid, will_be = before.get("validity_days"), after["validity_days"]
+    valid, will_be = before.get("validity_days"), after.get("validity_days")
     if valid != will_be:
         why = _("counts for consents to this version only")
         yield Change("validity_days", valid, will_be, False, why)
@@ -149,13 +149,14 @@ def _recipient(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -
         if before[text] != after[text]:
             why = _("the recipient does something else with it (PIPL 23)")
             yield Change(f"{path}/{text}", before[text], after[text], True, why)
-    was, will_be = before.get("country", told.HOME), after["country"]
+    was, will_be = before.get("country", told.HOME), after.get("country", told.HOME)
     if was != will_be:
         leaves = will_be != told.HOME
         yield Change(f"{path}/country", was, will_be, leaves, _("it goes to another country") if leaves else _NARROWER)
-    if before.get("mechanism") != after["mechanism"]:
+    lets, will_let = before.get("mechanism"), after.get("mechanism")
+    if lets != will_let:
         why = _("by what it may go abroad; not what becomes of it")
-        yield Change(f"{path}/mechanism", before.get("mechanism"), after["mechanism"], False, why)
+        yield Change(f"{path}/mechanism", lets, will_let, False, why)
     yield from (
         Change(f"{path}/{change.field}", change.before, change.after, False, change.why)
         for change in _words(("contact", "rights"), before, after)

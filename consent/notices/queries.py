@@ -28,14 +28,24 @@ def latest(program_id: int, audience: str) -> Notice | None:
     return Notice.objects.filter(program_id=program_id, audience=audience).order_by("-version").first()
 
 
-def newest_told(program_id: int, audience: str) -> dict[str, dict[str, Any]]:
-    """Purpose code -> what the newest version that tells of it says, as published."""
+def newest_told(program_id: int, audience: str, *, before: int | None = None) -> dict[str, dict[str, Any]]:
+    """Purpose code -> what the newest version that tells of it says, as published. `before`: of those before a version."""
     found: dict[str, dict[str, Any]] = {}
     bodies = Notice.objects.filter(program_id=program_id, audience=audience).order_by("-version")
+    bodies = bodies if before is None else bodies.filter(version__lt=before)
     for body in bodies.values_list("body", flat=True).iterator():
         for purpose in body["purposes"]:
             found.setdefault(purpose["code"], purpose)
     return found
+
+
+def changed(notice: Notice) -> Difference:
+    """What a published version changed."""
+    before = Notice.objects.filter(
+        program_id=notice.program_id, audience=notice.audience, version=notice.version - 1
+    ).first()
+    told_before = newest_told(notice.program_id, notice.audience, before=notice.version)
+    return difference(before.body if before else None, told_before, notice.body)
 
 
 def compared(program_id: int, text: NoticeText) -> Difference:
