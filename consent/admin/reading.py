@@ -40,9 +40,14 @@ def _purpose(purpose: Mapping[str, Any], audience: Any, locale: str) -> dict[str
         **purpose,
         **_in(purpose, PURPOSE_TEXTS, locale),
         "methods": [str(words.METHODS.get(method, method)) for method in purpose["methods"]],
+        "categories": _categories(purpose),
         "sensitive": told.sensitive(purpose, audience),
         "recipients": [_recipient(recipient, locale) for recipient in told.recipients(purpose)],
     }
+
+
+def _categories(told_of: Mapping[str, Any]) -> list[str]:
+    return [str(words.CATEGORIES.get(category, category)) for category in told_of["categories"]]
 
 
 def _recipient(recipient: Mapping[str, Any], locale: str) -> dict[str, Any]:
@@ -50,7 +55,13 @@ def _recipient(recipient: Mapping[str, Any], locale: str) -> dict[str, Any]:
     named = str(words.MECHANISMS.get(mechanism.get("kind", ""), ""))
     why = mechanism.get("reference") or (mechanism.get("ground") or {}).get(locale, "")
     texts = _in(recipient, RECIPIENT_TEXTS, locale)
-    return {**recipient, **texts, "abroad": told.abroad(recipient), "mechanism": f"{named} {why}".strip()}
+    return {
+        **recipient,
+        **texts,
+        "categories": _categories(recipient),
+        "abroad": told.abroad(recipient),
+        "mechanism": f"{named} {why}".strip(),
+    }
 
 
 def faults(found: Iterable[Fault]) -> list[tuple[str, str]]:

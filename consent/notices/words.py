@@ -16,6 +16,13 @@ METHODS = {
     "disclosure": _("public disclosure"),
     "deletion": _("deletion"),
 }
+# Those of the examples; a code of the operator's own stands as it is.
+CATEGORIES = {
+    "behaviour": _("behaviour"),
+    "device": _("device"),
+    "profile": _("profile"),
+    "location": _("location"),
+}
 MECHANISMS = {
     "assessment": _("security assessment"),
     "certification": _("certification"),
