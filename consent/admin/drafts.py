@@ -21,8 +21,8 @@ from consent.admin.badges import badge
 from consent.admin.base import Owned, at, officer, own_page, picked
 from consent.admin.notices import link_to
 from consent.errors import Problem
-from consent.notices import drafts
-from consent.notices.models import Audience, NoticeDraft
+from consent.notices import assessments, drafts
+from consent.notices.models import Audience, NoticeDraft, Purpose
 from consent.notices.queries import compared, latest
 from consent.programs.tenancy import tenant
 
@@ -131,6 +131,8 @@ class NoticeDrafts(Owned):
     ) -> HttpResponse:
         draft = self.get_object(request, object_id)
         context = _state(draft) if draft is not None and draft.notice_id is None else {}
+        # There is one way on from a draft: back to it, with what it lacks.
+        context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
         context["may_publish"] = request.user.has_perm(PUBLISH_PERMISSION)
         return super().change_view(request, object_id, form_url, (extra_context or {}) | context)
 
@@ -210,7 +212,11 @@ def _state(draft: NoticeDraft) -> dict[str, Any]:
     if text is None:
         return {"faults": reading.faults(found), "difference": None, "open": True}
     with tenant(draft.program_id):
-        return {"faults": [], "difference": reading.shown(compared(draft.program_id, text)), "open": True}
+        change = compared(draft.program_id, text)
+        lacking = assessments.wanting(draft.program_id, text)
+        active = Purpose.objects.filter(program_id=draft.program_id, active=True)
+        in_use = set(active.values_list("code", flat=True))
+    return {"faults": [], "difference": reading.shown(change, lacking=lacking, in_use=in_use), "open": True}
 
 
 def _address(draft: NoticeDraft) -> str:

@@ -1,6 +1,7 @@
 """A notice as people read it, in each of its languages, and what one changes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from django.utils.translation import gettext, override
@@ -10,6 +11,7 @@ from consent.errors import Fault
 from consent.notices import told, words
 from consent.notices.difference import Change, Difference, Standing
 from consent.notices.document import LOCALES
+from consent.notices.models import Ground
 
 TEXTS = ("title", "introduction", "rights", "withdrawal")
 PURPOSE_TEXTS = ("title", "description", "after_retention", "justification", "necessity", "impact")
@@ -69,8 +71,13 @@ def faults(found: Iterable[Fault]) -> list[tuple[str, str]]:
     return [(fault.pointer or "/", gettext(fault.detail)) for fault in found]
 
 
-def shown(change: Difference) -> dict[str, Any]:
-    """A difference for the template, in the reader's language."""
+def shown(
+    change: Difference, *, lacking: Mapping[str, Iterable[str]] = MappingProxyType({}), in_use: Collection[str] = ()
+) -> dict[str, Any]:
+    """A difference for the template, in the reader's language.
+
+    `lacking`: purpose code -> grounds that no impact assessment covers; `in_use`: the codes of active purposes.
+    """
     return {
         "since": change.since,
         "material": change.material,
@@ -82,6 +89,8 @@ def shown(change: Difference) -> dict[str, Any]:
                 "colour": STANDINGS.get(purpose.standing, ""),
                 "material": purpose.material,
                 "changes": [_change(item) for item in purpose.changes],
+                "lacking": [str(Ground(ground).label) for ground in lacking.get(purpose.code, ())],
+                "in_use": purpose.code in in_use,
             }
             for purpose in change.purposes
         ],

@@ -4,9 +4,12 @@ import re
 from collections.abc import Collection, Mapping
 from datetime import date
 
+import msgspec
+
 from consent.errors import Conflict, Invalid, NotFound, invalid
 from consent.ledger.audit import audit
 from consent.notices import told
+from consent.notices.document import NoticeText
 from consent.notices.models import Audience, Conclusion, Ground, ImpactAssessment, Purpose
 from consent.notices.queries import newest_told
 from consent.programs.tenancy import tenant
@@ -103,6 +106,16 @@ def lacking(program_id: int, wanted: Mapping[str, Collection[str]]) -> dict[str,
     standing = {key for key, conclusion in concluded.items() if conclusion != Conclusion.NOT_ACCEPTABLE}
     missing = {code: sorted(g for g in asked if (code, g) not in standing) for code, asked in wanted.items()}
     return {code: left for code, left in missing.items() if left}
+
+
+def wanting(program_id: int, text: NoticeText) -> dict[str, list[str]]:
+    """As `lacking`, of the purposes of a notice that is to be published, by what it names and what is recorded."""
+    wanted = {
+        item.code: told.grounds(msgspec.to_builtins(item), text.audience)
+        for item in text.purposes
+        if item.assessment is None or item.assessment.conclusion == Conclusion.NOT_ACCEPTABLE
+    }
+    return lacking(program_id, wanted)
 
 
 def missing_detail(grounds: Collection[str]) -> str:

@@ -83,6 +83,14 @@ def test_the_difference_is_shown_field_by_field(desk: Desk) -> None:
     assert "asked for anew: analytics" in page
 
 
+def test_a_missing_assessment_is_told_before_anybody_publishes(desk: Desk) -> None:
+    decided = FILE.replace("storage, aggregation]", "storage, aggregation, automated_decision]")
+    page = text(desk, f"{DRAFT}{made(desk, decided)}/publish/")
+    assert "No impact assessment covers: automated decisions" in page
+    assert "without it the version is refused" in page
+    assert "stays inactive until" not in page
+
+
 def test_the_preview_speaks_each_language(desk: Desk) -> None:
     page = text(desk, f"{DRAFT}{made(desk)}/preview/")
     chinese, english = page.split('<article lang="en"')

@@ -2,7 +2,9 @@
 
 import io
 import json
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,7 +16,7 @@ from consent.errors import Problem
 from consent.notices import told
 from consent.notices.actions import publish_notice
 from consent.notices.document import NoticeText
-from tests.cast import AT_ONCE, Program, example_notice, now
+from tests.cast import AT_ONCE, EXAMPLES, Program, example_notice, now
 from tests.consent.acts import act, refused, status
 
 REFERENCE = {"reference": "PIA-7", "assessed_on": "2026-10-01", "conclusion": "acceptable"}
@@ -131,6 +133,15 @@ def test_a_purpose_in_use_is_not_broadened_past_its_assessment(program: Program,
     assess(program, "analytics", covers="automated_decision")
     publish(program, text)
     assert status(program, "alice")["renewal_required"] is True
+
+
+def test_a_dry_run_tells_which_assessments_are_missing(program: Program, tmp_path: Path) -> None:
+    file = tmp_path / "notice.yaml"
+    example = (EXAMPLES / "notice.yaml").read_text()
+    file.write_text(re.sub(r"    assessment:\n(      .*\n)+", "", example).replace("precise_location", "health"))
+    out = io.StringIO()
+    call_command("publish_notice", "--program", str(program.id), "--dry-run", "--json", str(file), stdout=out)
+    assert json.loads(out.getvalue())["lacking"] == {"health": ["sensitive"]}
 
 
 def test_an_assessment_covers_what_it_looked_at(program: Program) -> None:

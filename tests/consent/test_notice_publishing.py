@@ -105,6 +105,7 @@ def test_a_dry_run_tells_the_difference_and_publishes_nothing(
         }
     ]
     assert (answer["since"], answer["material"], answer["published"]) == (1, ["analytics"], False)
+    assert answer["lacking"] == {}
     assert owner.execute("SELECT count(*) FROM notice").fetchone() == (1,)
     assert json.loads(run("--program", program.id, "--json", wider))["material"] == ["analytics"]
 

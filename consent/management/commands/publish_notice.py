@@ -7,6 +7,7 @@ from django.core.management.base import CommandParser
 
 from consent import edge
 from consent.management.base import OperatorCommand, moment, program_argument, program_named, read_text
+from consent.notices import assessments
 from consent.notices.actions import publish_notice
 from consent.notices.difference import Change, Difference, PurposeDifference
 from consent.notices.document import NoticeText
@@ -44,8 +45,9 @@ class Command(OperatorCommand):
         text = parse(read_text(options["file"]))
         with tenant(program.pk):
             change = compared(program.pk, text)
+            lacking = assessments.wanting(program.pk, text)
         if options["dry_run"]:
-            self.answer(options, {"published": False, **as_json(change)}, *lines(change))
+            self.answer(options, {"published": False, **as_json(change), "lacking": lacking}, *lines(change, lacking))
         else:
             self._publish(options, program, text, change)
 
@@ -106,15 +108,16 @@ def as_json(change: Difference) -> dict[str, Any]:
     }
 
 
-def lines(change: Difference) -> list[str]:
-    """The difference as people read it."""
+def lines(change: Difference, lacking: dict[str, list[str]]) -> list[str]:
+    """The difference as people read it, and which impact assessments are missing."""
     if change.since is None:
-        return [f"the first version, of {len(change.purposes)} purposes"]
-    shown = [f"against version {change.since}: {_verdict(change.material)}"]
-    shown += [_line(item, "  ") for item in change.changes]
-    for purpose in change.purposes:
-        shown += _purpose(purpose)
-    return shown
+        shown = [f"the first version, of {len(change.purposes)} purposes"]
+    else:
+        shown = [f"against version {change.since}: {_verdict(change.material)}"]
+        shown += [_line(item) for item in change.changes]
+        for purpose in change.purposes:
+            shown += _purpose(purpose)
+    return shown + [f"{code}: no impact assessment covers {', '.join(grounds)}" for code, grounds in lacking.items()]
 
 
 def _verdict(material: list[str]) -> str:
@@ -123,12 +126,12 @@ def _verdict(material: list[str]) -> str:
 
 def _purpose(purpose: PurposeDifference) -> list[str]:
     head = f"{purpose.code}: {purpose.standing.replace('_', ' ')}{', material' if purpose.material else ''}"
-    return [head, *(_line(item, "  ") for item in purpose.changes)]
+    return [head, *(_line(item) for item in purpose.changes)]
 
 
-def _line(change: Change, indent: str) -> str:
+def _line(change: Change) -> str:
     sign = "!" if change.material else " "
-    return f"{indent}{sign} {change.field}: {_value(change.before)} -> {_value(change.after)} ({change.why})"
+    return f"  {sign} {change.field}: {_value(change.before)} -> {_value(change.after)} ({change.why})"
 
 
 def _value(value: Any) -> str:
