@@ -81,8 +81,8 @@ def activate(*, program_id: int, purpose: str, by: str) -> bool:
             raise Conflict("mechanism_missing", detail)
         changed = not held.active
         if changed:
-            held.active = True
-            held.save(update_fields=["active"])
+            held.active, held.ended_at = True, None
+            held.save(update_fields=["active", "ended_at"])
             audit(program_id=program_id, actor=by, action="purpose.activated", target=f"purpose:{purpose}")
         return changed
 
