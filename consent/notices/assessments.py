@@ -113,7 +113,7 @@ def wanting(program_id: int, text: NoticeText) -> dict[str, list[str]]:
     wanted = {
         item.code: told.grounds(msgspec.to_builtins(item), text.audience)
         for item in text.purposes
-        if item.assessment is None or item.assessment.conclusion == Conclusion.NOT_ACCEPTABLE
+        if item.assessment is None or item.assessment.conclusion == "not_acceptable"
     }
     return lacking(program_id, wanted)
 
