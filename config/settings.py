@@ -113,6 +113,9 @@ SESSIONS = {
         "idle_in_transaction_session_timeout": 30_000,
     },
 }
+# For how long a batch of events may go by the notices it has read: gunicorn ends its process, and PostgreSQL a transaction
+# that idles. A notice takes effect no sooner after its publication, and 5 s more for the publication's own last statements.
+NOTICE_LEAD = timedelta(milliseconds=SESSIONS["application"]["idle_in_transaction_session_timeout"] + 5_000)
 DATABASE_URLS = {
     "application": env.url(
         "DATABASE_URL", "postgresql:///zhiqing", schemes=_POSTGRESQL, about="PostgreSQL as the application's login"

@@ -1,6 +1,6 @@
-"""What the edges (views, tasks, commands, admin) pass into the domain: the vault and the clock."""
+"""What the edges (views, tasks, commands, admin) pass into the domain: the vault, the clock and what is configured."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 
 from django.conf import settings
@@ -17,3 +17,9 @@ def vault() -> Vault:
 
 def now() -> datetime:
     return timezone.now()
+
+
+def notice_lead() -> timedelta:
+    """How long after its publication a notice takes effect at the soonest."""
+    lead: timedelta = settings.NOTICE_LEAD
+    return lead

@@ -1,7 +1,7 @@
 """The app's models, each kept in the room it belongs to."""
 
 from consent.ledger.models import AuditEntry, Leaf
-from consent.notices.models import Notice, NoticePurpose, Purpose
+from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
 from consent.programs.models import (
     ApiClient,
     ApiKey,
@@ -24,9 +24,11 @@ __all__ = [
     "DataKey",
     "HolderRun",
     "IdempotencyRecord",
+    "ImpactAssessment",
     "Leaf",
     "MiniProgram",
     "Notice",
+    "NoticeDraft",
     "NoticePurpose",
     "OfficerAssignment",
     "Package",

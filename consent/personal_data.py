@@ -1,7 +1,7 @@
 """What consent holds of a person, and what every field of its models says of one (DSL 21)."""
 
 from consent.ledger.models import AuditEntry, Leaf
-from consent.notices.models import Notice, NoticePurpose, Purpose
+from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
 from consent.programs.models import (
     ApiClient,
     ApiKey,
@@ -123,6 +123,27 @@ classify(
             "retention_days": _PUBLIC,
             "validity_days": _PUBLIC,
             "material": _PUBLIC,
+        },
+        ImpactAssessment: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "purpose": _PUBLIC,
+            "reference": _PUBLIC,
+            "assessed_on": _PUBLIC,
+            "conclusion": _INTERNAL,
+            "covers": _INTERNAL,
+            "document_sha256": _INTERNAL,
+            "recorded_by": _INTERNAL,
+            "created_at": _INTERNAL,
+        },
+        NoticeDraft: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "name": _INTERNAL,
+            "source": _INTERNAL,
+            "edited_by": _INTERNAL,
+            "updated_at": _INTERNAL,
+            "notice": _PUBLIC,
         },
         Subject: {
             "id": _PSEUDONYM,

@@ -11,7 +11,7 @@ from django.test import Client
 
 from consent.notices.actions import publish_notice
 from consent.notices.document import NoticeText
-from consent.notices.document import parse as parse_notice
+from consent.notices.linter import parse as parse_notice
 from consent.programs.actions import create_program
 from consent.programs.authentication import create_client
 from consent.programs.models import SCOPES
@@ -20,6 +20,8 @@ from tracking.catalogue import parse as parse_catalogue
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "docs" / "examples"
 _numbers = itertools.count(1)
+AT_ONCE = timedelta(0)
+"""The lead of a notice that takes effect when it is published: no batch is in flight here."""
 
 
 def now() -> datetime:
@@ -104,7 +106,12 @@ def make_program(*, sandbox: bool = False, zone: str = "Asia/Shanghai") -> Progr
         sandbox=sandbox,
     )
     notice = publish_notice(
-        program_id=made.pk, text=example_notice(), effective_at=now() - timedelta(days=500), by="test", now=now()
+        program_id=made.pk,
+        text=example_notice(),
+        effective_at=now() - timedelta(days=500),
+        lead=AT_ONCE,
+        by="test",
+        now=now(),
     )
     catalogue = parse_catalogue((EXAMPLES / "catalogue.yaml").read_text())
     import_catalogue(program_id=made.pk, catalogue=catalogue, by="test", now=now())

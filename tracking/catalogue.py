@@ -14,8 +14,8 @@ from consent.ledger.audit import OFFICER, audit
 from consent.notices.models import Purpose
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant
+from consent.yaml_text import read, unreadable
 from tracking import patterns
-from tracking.catalogue_text import read
 from tracking.differences import Change, changes
 from tracking.models import EventStatus, EventType, EventTypeVersion
 
@@ -72,7 +72,7 @@ def parse(text: str) -> Catalogue:
         said = read(text)
         catalogue = msgspec.convert(said, Catalogue, strict=True)
     except yaml.YAMLError as error:
-        raise Invalid("invalid_catalogue", f"the file is not YAML{_told(error)}") from None
+        raise Invalid("invalid_catalogue", f"the file is not YAML{unreadable(error)}") from None
     except msgspec.ValidationError as error:
         found = list(_unread(said)) or [("events", str(error))]
     else:
@@ -86,12 +86,6 @@ def parse(text: str) -> Catalogue:
 def several(faults: list[Fault]) -> str:
     """A problem's own detail: the fault, or how many there are."""
     return f"{faults[0].pointer}: {faults[0].detail}" if len(faults) == 1 else f"{len(faults)} faults"
-
-
-def _told(error: yaml.YAMLError) -> str:
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return ""
-    return f" that can be read: line {error.problem_mark.line + 1}: {error.problem}"
 
 
 def _unread(said: Any) -> Iterator[tuple[str, str]]:

@@ -1,31 +1,7 @@
 """A catalogue as YAML text."""
 
-from typing import Any
-
 import msgspec
 import yaml
-
-_MERGE = "tag:yaml.org,2002:merge"
-
-
-class _Loader(yaml.SafeLoader):
-    """As YAML 1.1 has it, but a name that stands twice is an error: PyYAML would take the last and say nothing."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE):
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, "a name stands twice", key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def read(text: str) -> Any:
-    """What the YAML says. Raises yaml.YAMLError."""
-    try:
-        return yaml.load(text, _Loader)  # noqa: S506  # it is a SafeLoader
-    except (ValueError, RecursionError):
-        raise yaml.YAMLError from None  # a date that is none, or nested beyond reading
 
 
 class _Dumper(yaml.SafeDumper):

@@ -10,12 +10,16 @@ permissions, best given through a group:
     consent.view_package          download the package of an access request
     consent.view_consentrecord    consent records
     consent.view_notice, consent.view_purpose, tracking.view_eventtype
+    consent.view_noticedraft      drafts of notices; consent.add_…, consent.change_…, consent.delete_noticedraft: write them
+    consent.add_notice            publish a draft
+    consent.add_impactassessment  record on a purpose's page that its impact was assessed
+    consent.change_purpose        activate a purpose; nothing else of it can be changed
     consent.view_apiclient, consent.view_apikey
     consent.view_auditentry       the audit log
 
 Controllers, mini-programs, accounts, groups and assignments are a superuser's, whatever permissions others hold.
 """
 
-from consent.admin import ledger, notices, people, programs, records, requests, review
+from consent.admin import drafts, ledger, notices, people, programs, records, requests, review
 
-__all__ = ["ledger", "notices", "people", "programs", "records", "requests", "review"]
+__all__ = ["drafts", "ledger", "notices", "people", "programs", "records", "requests", "review"]

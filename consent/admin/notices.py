@@ -10,40 +10,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from consent.admin import reading
+from consent.admin.assessing import ACTIVATE_PERMISSION, ASSESS_PERMISSION, Assessed, standing
 from consent.admin.base import Owned, OwnedInline, at, localised
-from consent.notices.document import LOCALES
-from consent.notices.models import Notice, NoticePurpose, Purpose
-
-TEXTS = ("introduction", "rights", "withdrawal")
-PURPOSE_TEXTS = ("description", "after_retention", "justification")
-LANGUAGES = {"zh-Hans": "简体中文", "en": "English"}
-
-
-def readings(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The published body as one reading a language, so that a template can show them side by side."""
-    return [_reading(body, locale) for locale in LOCALES]
-
-
-def _reading(body: dict[str, Any], locale: str) -> dict[str, Any]:
-    def told(texts: dict[str, str] | None) -> str:
-        return (texts or {}).get(locale, "")
-
-    purposes = [
-        purpose
-        | {"title": told(purpose["title"])}
-        | {name: told(purpose.get(name)) for name in PURPOSE_TEXTS}
-        | {
-            "recipients": [
-                recipient | {"purpose": told(recipient["purpose"]), "method": told(recipient["method"])}
-                for recipient in purpose.get("recipients", [])
-            ]
-        }
-        for purpose in body.get("purposes", [])
-    ]
-    texts = {name: told(body.get(name)) for name in TEXTS}
-    language = {"locale": locale, "language": LANGUAGES[locale], "title": told(body.get("title"))}
-    return language | texts | {"purposes": purposes, "controller": body["controller"], "contact": body["contact"]}
-
+from consent.notices.models import Ground, ImpactAssessment, Notice, NoticePurpose, Purpose
+from consent.notices.queries import changed
 
 EFFECTIVE, PUBLISHED = at("effective_at", _("effective at")), at("published_at", _("published at"))
 
@@ -71,6 +42,7 @@ class Notices(Owned):
     ]
     readonly_fields = ["shown_sha256"]
     change_form_after_template = "consent/admin/notice_body.html"
+    change_form_outer_after_template = "consent/admin/difference.html"
 
     @admin.display(description=_("title"))
     def shown_title(self, notice: Notice) -> str:
@@ -84,7 +56,9 @@ class Notices(Owned):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         notice = self.get_object(request, object_id)
-        context = {"readings": readings(notice.body) if notice else []}
+        context = {}
+        if notice is not None:
+            context = {"readings": reading.readings(notice.body), "difference": reading.shown(changed(notice))}
         return super().change_view(request, object_id, form_url, (extra_context or {}) | context)
 
 
@@ -131,15 +105,29 @@ class ToldIn(OwnedInline):
         return told.material
 
 
+class Assessments(OwnedInline):
+    """That its impact was assessed, the newest first."""
+
+    model = ImpactAssessment
+    verbose_name_plural = _("impact assessments")
+    ordering = ["-assessed_on", "-id"]
+    fields = ["reference", "assessed_on", "shown_covers", "conclusion"]
+
+    @admin.display(description=_("what it looked at"))
+    def shown_covers(self, assessment: ImpactAssessment) -> str:
+        return ", ".join(str(Ground(ground).label) for ground in assessment.covers) or "–"
+
+
 @admin.register(Purpose)
-class Purposes(Owned):
+class Purposes(Assessed):
     """Why personal information is processed."""
 
     icon, rank = "target", 40
     list_display = ["code", "shown_title", "necessary", "separate_consent", "active", at("created_at", _("created at"))]
     list_filter = ["active"]
     ordering = ["code"]
-    inlines = [ToldIn]
+    inlines = [Assessments, ToldIn]
+    change_form_outer_before_template = "consent/admin/purpose_state.html"
     fieldsets = [
         (None, {"fields": [("code", "shown_title"), ("necessary", "active"), ("separate_consent", "created_at")]}),
     ]
@@ -148,3 +136,14 @@ class Purposes(Owned):
     @admin.display(description=_("title"))
     def shown_title(self, purpose: Purpose) -> str:
         return localised(purpose.title)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        purpose = self.get_object(request, object_id)
+        context = {
+            "may_assess": request.user.has_perm(ASSESS_PERMISSION),
+            "may_activate": request.user.has_perm(ACTIVATE_PERMISSION),
+            **(standing(purpose) if purpose else {}),
+        }
+        return super().change_view(request, object_id, form_url, (extra_context or {}) | context)

@@ -1,6 +1,7 @@
 """The notice as an operator writes it (YAML) and as it is published: one JSON with all locales, hashed as RFC 8785."""
 
 import hashlib
+from datetime import date
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -8,21 +9,65 @@ import rfc8785
 import yaml
 
 from consent.errors import Fault, Invalid
+from consent.yaml_text import read, unreadable
 
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=4000)]
-Code = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=4000, pattern=r"\S")]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"\S")]
+Code = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,62}\Z")]
+Codes = Annotated[list[Code], msgspec.Meta(max_length=100)]
+SomeCodes = Annotated[list[Code], msgspec.Meta(min_length=1, max_length=100)]
+Country = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}\Z")]
+Days = Annotated[int, msgspec.Meta(ge=1, le=36500)]
 Localised = dict[Literal["zh-Hans", "en"], Text]
 LOCALES = ("zh-Hans", "en")
+# What may be done with personal information (PIPL 4), finer where the difference matters to a person.
+Method = Literal[
+    "collection",
+    "storage",
+    "use",
+    "processing",
+    "analysis",
+    "aggregation",
+    "profiling",
+    "automated_decision",
+    "transmission",
+    "provision",
+    "disclosure",
+    "deletion",
+]
+
+
+class Mechanism(msgspec.Struct, forbid_unknown_fields=True):
+    """What lets information go abroad (PIPL 38). `reference`: the number it was granted or filed under."""
+
+    kind: Literal["assessment", "certification", "standard_contract", "exemption"]
+    reference: Name | None = None
+    ground: Localised | None = None
 
 
 class Recipient(msgspec.Struct, forbid_unknown_fields=True):
-    """Who else gets the information (PIPL 23)."""
+    """Who else gets the information (PIPL 23), and abroad (39): how to exercise rights there, and the mechanism.
 
-    name: Text
+    `country`: ISO 3166-1 alpha-2. Whatever is not CN is abroad: HK, MO and TW too.
+    """
+
+    name: Name
     contact: Text
     purpose: Localised
     method: Localised
-    categories: list[Code]
+    categories: SomeCodes
+    country: Country = "CN"
+    rights: Localised | None = None
+    mechanism: Mechanism | None = None
+
+
+class Assessment(msgspec.Struct, forbid_unknown_fields=True):
+    """The impact assessment (PIPL 55, 56) of a purpose as this version tells of it."""
+
+    reference: Name
+    assessed_on: date
+    conclusion: Literal["acceptable", "with_measures", "not_acceptable"]
+    document_sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")] | None = None
 
 
 class PurposeText(msgspec.Struct, forbid_unknown_fields=True):
@@ -31,76 +76,53 @@ class PurposeText(msgspec.Struct, forbid_unknown_fields=True):
     code: Code
     title: Localised
     description: Localised
-    methods: list[Text]
-    categories: Annotated[list[Code], msgspec.Meta(min_length=1)]
-    retention_days: Annotated[int, msgspec.Meta(ge=1, le=36500)]
+    methods: Annotated[list[Method], msgspec.Meta(min_length=1, max_length=100)]
+    categories: SomeCodes
+    retention_days: Days
     after_retention: Localised
+    recipients: Annotated[list[Recipient], msgspec.Meta(max_length=100)]
+    disposal: Literal["deletion", "anonymisation"] = "deletion"
     necessary: bool = False
     justification: Localised | None = None
     separate_consent: Literal["23", "25", "26", "29", "39"] | None = None
-    validity_days: Annotated[int, msgspec.Meta(ge=1, le=36500)] | None = None
-    recipients: list[Recipient] = []
-    attributes: list[Code] = []
-    material: bool = False
+    sensitive: bool = False
+    necessity: Localised | None = None
+    impact: Localised | None = None
+    validity_days: Days | None = None
+    attributes: Codes = []
+    assessment: Assessment | None = None
 
 
 class NoticeText(msgspec.Struct, forbid_unknown_fields=True):
     """A notice: who processes, how to reach them, how to exercise rights and withdraw, and each purpose."""
 
-    controller: Text
+    controller: Name
     contact: Text
     title: Localised
     introduction: Localised
     rights: Localised
     withdrawal: Localised
-    purposes: Annotated[list[PurposeText], msgspec.Meta(min_length=1)]
+    purposes: Annotated[list[PurposeText], msgspec.Meta(min_length=1, max_length=100)]
     audience: Literal["general", "minor"] = "general"
 
 
-def parse(text: str) -> NoticeText:
-    """Raises Invalid, naming the place. Every text must stand in both locales."""
+def said(text: str) -> Any:
+    """What the YAML says, whatever its shape. Raises Invalid."""
     try:
-        notice = msgspec.convert(yaml.safe_load(text), NoticeText, strict=True)
-    except yaml.YAMLError:
-        raise Invalid("invalid_notice", "the file is not YAML") from None
-    except msgspec.ValidationError as error:
-        raise Invalid("invalid_notice", str(error)) from None
-    faults = list(_faults(notice))
-    if faults:
-        raise Invalid("invalid_notice", "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults), faults)
-    return notice
-
-
-def _faults(notice: NoticeText) -> list[Fault]:
-    faults = [
-        Fault("missing_locale", f"give the text in {' and '.join(LOCALES)}", pointer)
-        for pointer, text in _texts(msgspec.to_builtins(notice), "")
-        if set(text) != set(LOCALES)
-    ]
-    codes = [purpose.code for purpose in notice.purposes]
-    for place, purpose in enumerate(notice.purposes):
-        if codes.index(purpose.code) != place:
-            faults.append(Fault("duplicate_purpose", "tell of each purpose once", f"/purposes/{place}/code"))
-        if purpose.necessary and purpose.justification is None:
-            detail = "a purpose necessary for the service needs a written justification (PIPL 16)"
-            faults.append(Fault("missing_justification", detail, f"/purposes/{place}/justification"))
-    return faults
-
-
-def _texts(value: Any, pointer: str) -> list[tuple[str, dict[str, str]]]:
-    if isinstance(value, dict):
-        if value and set(value) <= set(LOCALES):
-            return [(pointer, value)]
-        return [found for key, item in value.items() for found in _texts(item, f"{pointer}/{key}")]
-    if isinstance(value, list):
-        return [found for place, item in enumerate(value) for found in _texts(item, f"{pointer}/{place}")]
-    return []
+        return read(text)
+    except yaml.YAMLError as error:
+        detail = f"the file is not YAML{unreadable(error)}"
+        raise Invalid("invalid_notice", detail, [Fault("invalid_notice", detail)]) from None
 
 
 def published(notice: NoticeText, *, program: str, version: int, effective_at: str) -> tuple[dict[str, Any], str]:
-    """The body that is kept and answered, and the sha256 of its RFC 8785 form."""
+    """The body that is kept and answered, and the sha256 of its RFC 8785 form.
+
+    Of an assessment the public learns that there is one: its number and date.
+    """
     told = msgspec.to_builtins(notice)
     for purpose in told["purposes"]:
-        del purpose["material"]
+        if purpose["assessment"] is not None:
+            purpose["assessment"] = {name: purpose["assessment"][name] for name in ("reference", "assessed_on")}
     body = {"program": program, "version": version, "effective_at": effective_at, **told}
     return body, hashlib.sha256(rfc8785.dumps(body)).hexdigest()

@@ -295,7 +295,15 @@ def _told(notice: Notice, code: str, locale: str) -> dict[str, Any] | None:
     if told is None:
         return None
     others = [
-        {**other, "purpose": other["purpose"].get(locale), "method": other["method"].get(locale)}
+        {
+            "name": other["name"],
+            "contact": other["contact"],
+            "purpose": other["purpose"].get(locale),
+            "method": other["method"].get(locale),
+            "categories": other["categories"],
+            "country": other.get("country"),
+            "rights": (other.get("rights") or {}).get(locale),
+        }
         for other in told.get("recipients", [])
     ]
     texts = {name: told[name].get(locale) for name in ("title", "description", "after_retention")}

@@ -7,6 +7,7 @@ from django.db.models import Choices
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
+from consent.notices import words
 from consent.notices.models import Purpose
 from consent.records.models import State
 from consent.rights.languages import localised
@@ -77,14 +78,8 @@ CONSENTS = {
     "told.description": _("why"),
     "told.methods": _("Methods"),
     "told.categories": _("what"),
-    "told.methods=collection": _("collection"),
-    "told.methods=storage": _("storage"),
-    "told.methods=use": _("use"),
-    "told.methods=aggregation": _("aggregation"),
-    "told.categories=behaviour": _("behaviour"),
-    "told.categories=device": _("device"),
-    "told.categories=profile": _("profile"),
-    "told.categories=location": _("location"),
+    **{f"told.methods={code}": word for code, word in words.METHODS.items()},
+    **{f"told.categories={code}": word for code, word in words.CATEGORIES.items()},
     "told.attributes": _("Profile attributes"),
     "told.retention_days": _("kept for (days from collection)"),
     "told.after_retention": _("and then"),
@@ -94,6 +89,8 @@ CONSENTS = {
     "told.recipients.purpose": _("why"),
     "told.recipients.method": _("method"),
     "told.recipients.categories": _("what"),
+    "told.recipients.country": _("country"),
+    "told.recipients.rights": _("your rights against them"),
     "notice": _("notice (SHA-256)"),
     "grant_from": _("recorded since"),
     "grant_until": _("consent valid until"),

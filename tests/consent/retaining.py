@@ -10,7 +10,7 @@ import psycopg
 from consent.notices.actions import publish_notice
 from consent.rights import collected, retention
 from consent.rights.holders import Keeping, Over
-from tests.cast import Program, example_notice, now
+from tests.cast import AT_ONCE, Program, example_notice, now
 from tests.consent.rights import Working
 
 WITHIN = timedelta(hours=72)
@@ -48,7 +48,7 @@ def told(program: Program, *, days: int, purpose: str = "analytics", at: Any = N
     for item in text.purposes:
         if item.code == purpose:
             item.retention_days = days
-    return publish_notice(program_id=program.id, text=text, effective_at=at, by="test", now=now()).sha256
+    return publish_notice(program_id=program.id, text=text, effective_at=at, lead=AT_ONCE, by="test", now=now()).sha256
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pytest
 
 from consent.errors import Problem
 from consent.notices.actions import publish_notice
-from tests.cast import Program, event, example_notice, now
+from tests.cast import AT_ONCE, Program, event, example_notice, now
 from tests.consent.acts import GUARDIAN, act, code, refused, status
 
 
@@ -108,8 +108,7 @@ def test_a_material_version_asks_for_consent_anew(program: Program) -> None:
     program.decide("alice")
     text = example_notice()
     text.purposes[0].retention_days = 1000
-    text.purposes[0].material = True
-    notice = publish_notice(program_id=program.id, text=text, effective_at=None, by="test", now=now())
+    notice = publish_notice(program_id=program.id, text=text, effective_at=None, lead=AT_ONCE, by="test", now=now())
     found = status(program, "alice")
     assert (found["allowed"], found["renewal_required"], found["may_prompt"]) == (False, True, True)
     assert program.send(event("alice", "e1"))["results"][0]["code"] == "renewal_required"
@@ -152,7 +151,12 @@ def test_a_birthday_told_later_ends_what_was_given_before(program: Program) -> N
     birthday = (now() + timedelta(days=5)).date()
     program.decide("alice", age_band="under_14", guardian=GUARDIAN)
     later = publish_notice(
-        program_id=program.id, text=example_notice(), effective_at=now() + timedelta(days=1), by="test", now=now()
+        program_id=program.id,
+        text=example_notice(),
+        effective_at=now() + timedelta(days=1),
+        lead=AT_ONCE,
+        by="test",
+        now=now(),
     )
     program.decide("alice", notice=later.sha256, age_band="under_14", guardian=GUARDIAN)
     program.decide("alice", "refused", "personalisation", turns_14_on=birthday.isoformat())
@@ -162,7 +166,9 @@ def test_a_birthday_told_later_ends_what_was_given_before(program: Program) -> N
 def test_a_grant_begins_no_sooner_than_its_notice(program: Program) -> None:
     program.decide("alice")
     later = now() + timedelta(days=1)
-    notice = publish_notice(program_id=program.id, text=example_notice(), effective_at=later, by="test", now=now())
+    notice = publish_notice(
+        program_id=program.id, text=example_notice(), effective_at=later, lead=AT_ONCE, by="test", now=now()
+    )
     old = program.notice
     program.notice = notice.sha256
     program.decide("bob")
@@ -173,7 +179,9 @@ def test_a_grant_begins_no_sooner_than_its_notice(program: Program) -> None:
     program.notice = old
     with pytest.raises(Problem, match="effective_before_latest"):
         soon = now() + timedelta(hours=1)
-        publish_notice(program_id=program.id, text=example_notice(), effective_at=soon, by="test", now=now())
+        publish_notice(
+            program_id=program.id, text=example_notice(), effective_at=soon, lead=AT_ONCE, by="test", now=now()
+        )
 
 
 def test_an_older_consent_that_arrives_late_changes_nothing(program: Program, owner: psycopg.Connection) -> None:
@@ -188,7 +196,12 @@ def test_an_event_never_names_a_record_that_was_withdrawn(program: Program, owne
     first = program.notice
     past = (now() - timedelta(hours=2)).isoformat()
     later = publish_notice(
-        program_id=program.id, text=example_notice(), effective_at=now() + timedelta(days=1), by="test", now=now()
+        program_id=program.id,
+        text=example_notice(),
+        effective_at=now() + timedelta(days=1),
+        lead=AT_ONCE,
+        by="test",
+        now=now(),
     )
     program.notice = later.sha256
     program.decide("alice", occurred_at=past)

@@ -17,7 +17,7 @@ from consent.programs.tenancy import tenant
 from consent.records.actions import canonical, evidence_cell
 from consent.records.models import ConsentRecord
 from consent.vault.identities import open_json
-from tests.cast import Program, event, example_notice, now
+from tests.cast import AT_ONCE, Program, event, example_notice, now
 from tests.consent.acts import act, post_and_close, refused, status, wait_for_a_waiter
 
 
@@ -245,7 +245,12 @@ def test_the_notice_is_public_and_found_by_its_hash(program: Program) -> None:
 def test_only_a_first_notice_may_be_dated_back(program: Program) -> None:
     with pytest.raises(Problem, match="effective_in_the_past"):
         publish_notice(
-            program_id=program.id, text=example_notice(), effective_at=now() - timedelta(days=1), by="test", now=now()
+            program_id=program.id,
+            text=example_notice(),
+            effective_at=now() - timedelta(days=1),
+            lead=AT_ONCE,
+            by="test",
+            now=now(),
         )
 
 

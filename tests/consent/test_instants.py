@@ -7,7 +7,7 @@ import psycopg
 from consent.notices.actions import publish_notice
 from consent.records.grants import AuthorisingRecord, Coverage, Grant, of_state
 from consent.records.models import ConsentState
-from tests.cast import Program, example_notice, now
+from tests.cast import AT_ONCE, Program, example_notice, now
 from tests.consent.acts import code
 
 SECOND = timedelta(seconds=1)
@@ -62,8 +62,8 @@ def test_of_two_consents_of_one_instant_the_later_decision_is_in_force(
 
 def test_a_consent_of_the_instant_of_a_material_version_is_superseded(program: Program) -> None:
     text = example_notice()
-    text.purposes[0].material = True
-    made = publish_notice(program_id=program.id, text=text, effective_at=None, by="test", now=now())
+    text.purposes[0].retention_days = 1000
+    made = publish_notice(program_id=program.id, text=text, effective_at=None, lead=AT_ONCE, by="test", now=now())
     program.decide("alice", occurred_at=made.effective_at.isoformat())
     assert code(program, "e1") == "consent_missing"
     program.decide("alice", notice=made.sha256, occurred_at=made.effective_at.isoformat())

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from django.db import DatabaseError, connection, transaction
 
+from consent.notices.models import NoticeDraft
 from consent.programs.tenancy import tenant
 from consent.rights.review import set_review
 from tests.cast import Program, event
@@ -35,6 +36,8 @@ def filled(program: Program) -> None:
     program.send(event("alice", "e1", page="pages/a"))
     program.post("requests", {"subject": {"openid": "alice"}, "kind": "access", "locale": "en"}, Idempotency_Key="k")
     set_review(program_id=program.id, kind="erasure", on=True, by="test")
+    with tenant(program.id):
+        NoticeDraft.objects.create(program_id=program.id, name="next", source="", edited_by="test")
 
 
 def seen(table: str, program_id: int | None) -> int:

@@ -7,11 +7,13 @@ import msgspec
 import psycopg
 
 from consent.notices.actions import publish_notice
-from tests.cast import Program, event, example_notice, now
+from tests.cast import AT_ONCE, Program, event, example_notice, now
 from tests.consent.acts import GUARDIAN, code, status
 from tests.consent.rights import Working, carry_out, file, package_of, sections
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+WIDER: list[Any] = ["collection", "storage", "aggregation", "profiling"]
+"""Methods beyond those of the example: a version with them ends the consents to what came before."""
 
 
 def publish(program: Program, effective_at: datetime | None = None, **told: Any) -> str:
@@ -22,7 +24,9 @@ def publish(program: Program, effective_at: datetime | None = None, **told: Any)
         for purpose in text.purposes
     ]
     text = msgspec.structs.replace(text, purposes=purposes)
-    made = publish_notice(program_id=program.id, text=text, effective_at=effective_at, by="test", now=now())
+    made = publish_notice(
+        program_id=program.id, text=text, effective_at=effective_at, lead=AT_ONCE, by="test", now=now()
+    )
     return made.sha256
 
 
@@ -58,7 +62,7 @@ def test_consent_to_the_version_in_force_counts_after_one_to_a_version_to_come(
 
 
 def test_consent_to_a_superseded_version_leaves_the_grant_as_it_is(program: Program, owner: psycopg.Connection) -> None:
-    wider = publish(program, material=True)
+    wider = publish(program, methods=WIDER)
     program.decide("alice", notice=wider)
     assert program.decide("alice")["records"][0]["state"] == "given"
     assert (code(program, "e1"), status(program, "alice")["renewal_required"]) == (None, False)
@@ -88,7 +92,7 @@ def test_consent_to_a_version_to_come_leaves_a_grant_that_ends_before(
 def test_of_several_versions_to_come_each_is_in_force_from_its_own_time(
     program: Program, owner: psycopg.Connection
 ) -> None:
-    second = publish(program, now() + 2 * DAY, material=True)
+    second = publish(program, now() + 2 * DAY, methods=WIDER)
     third = publish(program, now() + 4 * DAY)
     for notice in (third, program.notice, second):
         program.decide("alice", notice=notice)
@@ -147,7 +151,7 @@ def test_a_package_tells_of_the_version_that_has_come(
 def test_what_was_pending_begins_nothing_where_consent_has_ended(program: Program, owner: psycopg.Connection) -> None:
     """A process of the release before ends a consent and leaves what is pending, of which it knows nothing."""
     program.decide("alice")
-    publish(program, material=True)
+    publish(program, methods=WIDER)
     later = publish(program, now() + DAY)
     program.decide("alice", notice=later)
     owner.execute(

@@ -35,8 +35,8 @@ from tests.tracking.predicate_service import SLOW, Service
 Working = Callable[[], AbstractContextManager[None]]
 
 FIRST = {
-    "analytics": Told(frozenset({"behaviour", "device"}), timedelta(days=30), material=False),
-    "personalisation": Told(frozenset({"behaviour"}), None, material=False),
+    "analytics": Told(frozenset({"behaviour", "device"}), timedelta(days=30), profiled=False),
+    "personalisation": Told(frozenset({"behaviour"}), None, profiled=False),
 }
 MARGIN, STEP = timedelta(seconds=3), timedelta(seconds=7)
 STILL = timedelta(0)

@@ -16,13 +16,17 @@ LATE, HISTORICAL = timedelta(days=7), timedelta(days=400)
 
 @dataclass(frozen=True)
 class Told:
-    """What a notice says of a purpose."""
+    """What a notice says of a purpose. `profiled`: whether profiling is among its methods."""
 
     categories: frozenset[str]
     validity: timedelta | None
-    material: bool
+    profiled: bool
     kept: int = 365
     """Days."""
+
+    def within(self, other: "Told") -> bool:
+        """Whether it allows nothing that the other does not."""
+        return self.categories <= other.categories and self.profiled <= other.profiled and self.kept <= other.kept
 
 
 @dataclass(frozen=True)
@@ -222,9 +226,18 @@ class Model:
         later = [
             version.effective_at
             for version in self.versions
-            if version.number > consent.version.number and purpose in version.told and version.told[purpose].material
+            if version.number > consent.version.number and self.broadens(version, purpose)
         ]
         return min(later, default=None)
+
+    def broadens(self, version: Version, purpose: str) -> bool:
+        """Whether a version allows more than the newest one before it that tells of the purpose."""
+        told = [
+            earlier.told[purpose]
+            for earlier in self.versions
+            if purpose in earlier.told and earlier.number < version.number
+        ]
+        return purpose in version.told and any(not version.told[purpose].within(before) for before in told[-1:])
 
     def expires(self, consent: Consent, purpose: str) -> datetime | None:
         validity = consent.version.told[purpose].validity

@@ -9,7 +9,7 @@ from hypothesis import assume
 
 from consent.notices.actions import publish_notice
 from consent.notices.document import NoticeText
-from tests.cast import example_notice, make_program, now
+from tests.cast import AT_ONCE, example_notice, make_program, now
 from tests.tracking.predicate_draws import TYPES
 from tests.tracking.predicate_model import Told, Version
 from tracking.catalogue import Catalogue, Declaration, import_catalogue
@@ -52,7 +52,7 @@ def text_of(told: dict[str, Told]) -> NoticeText:
             purpose,
             categories=sorted(told[purpose.code].categories),
             validity_days=validity.days if (validity := told[purpose.code].validity) else None,
-            material=told[purpose.code].material,
+            methods=["collection", "storage", *(["profiling"] if told[purpose.code].profiled else [])],
             retention_days=told[purpose.code].kept,
         )
         for purpose in example.purposes
@@ -97,7 +97,7 @@ class Service:
         """`dated_back`: an owner's edit afterwards, since only a program's first notice may be dated back."""
         effective = None if effective_at is None else effective_at - self.ahead
         made = publish_notice(
-            program_id=self.program.id, text=text_of(told), effective_at=effective, by="test", now=now()
+            program_id=self.program.id, text=text_of(told), effective_at=effective, lead=AT_ONCE, by="test", now=now()
         )
         if dated_back:
             self.owner.execute(

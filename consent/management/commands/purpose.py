@@ -1,0 +1,101 @@
+"""Shows a mini-program's purposes, records impact assessments of them, and activates them."""
+
+from argparse import ArgumentTypeError
+from datetime import date
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.core.management.base import CommandError, CommandParser
+
+from consent import edge
+from consent.management.base import OperatorCommand, program_argument, program_named
+from consent.notices import assessments
+from consent.notices.models import Conclusion, Ground, Purpose
+from consent.programs.models import MiniProgram
+from consent.programs.tenancy import tenant
+
+ASSESSMENT = ("reference", "assessed_on", "conclusion")
+
+
+class Command(OperatorCommand):
+    help = (
+        "Show a mini-program's purposes and what they lack; record that a purpose's impact was assessed (PIPL 55);"
+        " activate a purpose. One that handles sensitive information, shares, automates decisions or crosses the border"
+        " is not activated without an assessment."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("action", choices=("show", "assess", "activate"), help="show changes nothing")
+        program_argument(parser)
+        parser.add_argument("--purpose", metavar="CODE", help="with assess and activate: the purpose")
+        parser.add_argument("--reference", help="with assess: the number the assessment is filed under")
+        parser.add_argument("--assessed-on", type=day, metavar="DATE", help="with assess: its day, 2026-10-01")
+        parser.add_argument("--conclusion", choices=Conclusion.values, help="with assess: what it came to")
+        parser.add_argument(
+            "--covers",
+            metavar="GROUNDS",
+            help=f"with assess: what it looked at, of {','.join(Ground.values)}"
+            " (default: whatever the notices make necessary now); an assessment is recorded before the version that needs it",
+        )
+        parser.add_argument("--document-sha256", metavar="SHA256", help="with assess: of its document")
+        super().add_arguments(parser)
+
+    def run(self, options: dict[str, Any]) -> None:
+        action, code = options["action"], options["purpose"]
+        if (action == "show") != (code is None):
+            raise CommandError("give --purpose with assess and activate, and leave it out with show")
+        given = [name for name in (*ASSESSMENT, "covers", "document_sha256") if options[name] is not None]
+        if action == "assess" and not set(ASSESSMENT) <= set(given):
+            raise CommandError("give --reference, --assessed-on and --conclusion")
+        if action != "assess" and given:
+            raise CommandError("what describes an assessment goes with assess")
+        program = program_named(options)
+        changed = False
+        if action == "assess":
+            changed = self._assess(program, options)
+        elif action == "activate":
+            changed = assessments.activate(program_id=program.pk, purpose=code, by="operator")
+        shown = _shown(program.pk, code)
+        self.answer(
+            options, {"program": program.pk, "changed": changed, "purposes": shown}, *(_line(item) for item in shown)
+        )
+
+    def _assess(self, program: MiniProgram, options: dict[str, Any]) -> bool:
+        covers = options["covers"]
+        return assessments.record(
+            program_id=program.pk,
+            purpose=options["purpose"],
+            reference=options["reference"],
+            assessed_on=options["assessed_on"],
+            conclusion=options["conclusion"],
+            covers=None if covers is None else [ground.strip() for ground in covers.split(",")],
+            document_sha256=options["document_sha256"],
+            by="operator",
+            today=edge.now().astimezone(ZoneInfo(program.zone)).date(),
+        )
+
+
+def day(text: str) -> date:
+    """argparse type: a date."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError("write a date: 2026-10-01") from None
+
+
+def _shown(program_id: int, code: str | None) -> list[dict[str, Any]]:
+    """Each purpose, or the one: whether it is active, why it needs an assessment, and what none covers."""
+    with tenant(program_id):
+        rows = Purpose.objects.filter(program_id=program_id).order_by("id")
+        active = dict((rows if code is None else rows.filter(code=code)).values_list("code", "active"))
+        needed = {name: assessments.needed(program_id, name) for name in active}
+        lacking = assessments.lacking(program_id, needed)
+    return [
+        {"purpose": name, "active": is_active, "needed": sorted(needed[name]), "lacking": lacking.get(name, [])}
+        for name, is_active in active.items()
+    ]
+
+
+def _line(item: dict[str, Any]) -> str:
+    lacking = f", lacks an assessment of {', '.join(item['lacking'])}" if item["lacking"] else ""
+    return f"{item['purpose']}: {'active' if item['active'] else 'not active'}{lacking}"

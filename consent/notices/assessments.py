@@ -1,0 +1,134 @@
+"""Impact assessments (PIPL 55, 56), and which purposes may be active: none that needs an assessment and has none."""
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import date
+
+import msgspec
+
+from consent.errors import Conflict, Invalid, NotFound, invalid
+from consent.ledger.audit import audit
+from consent.notices import told
+from consent.notices.document import NoticeText
+from consent.notices.models import Audience, Conclusion, Ground, ImpactAssessment, Purpose
+from consent.notices.queries import newest_told
+from consent.programs.tenancy import tenant
+
+
+def record(
+    *,
+    program_id: int,
+    purpose: str,
+    reference: str,
+    assessed_on: date,
+    conclusion: str,
+    covers: Collection[str] | None,
+    document_sha256: str | None,
+    by: str,
+    today: date,
+) -> bool:
+    """Keep that a purpose was assessed. `covers`: the grounds looked at; None for those it has now.
+
+    Answers whether it was not kept before. Raises NotFound (no such purpose), Invalid (in the future, unknown ground), Conflict
+    (another assessment under this reference).
+    """
+    if assessed_on > today:
+        raise invalid("assessed_in_the_future", "record an assessment once it is done", "/assessed_on")
+    if not reference.strip() or len(reference) > 200:
+        raise invalid("invalid_reference", "give the number it is filed under, in at most 200 characters", "/reference")
+    if not set(covers or ()) <= set(Ground.values):
+        raise invalid("unknown_ground", f"covers are of {', '.join(Ground.values)}", "/covers")
+    if document_sha256 is not None and not re.fullmatch("[0-9a-f]{64}", document_sha256):
+        raise invalid("invalid_sha256", "write the sha256 as 64 hexadecimal digits", "/document_sha256")
+    with tenant(program_id):
+        assessed = _held(program_id, purpose)
+        looked_at = sorted(needed(program_id, purpose) if covers is None else set(covers))
+        kept = ImpactAssessment.objects.filter(purpose=assessed, reference=reference).first()
+        if kept is not None:
+            if (kept.assessed_on, kept.conclusion, kept.document_sha256) != (assessed_on, conclusion, document_sha256):
+                detail = "another assessment is recorded under this reference; an assessment is never changed"
+                raise Conflict("assessment_recorded", detail)
+            return False
+        ImpactAssessment.objects.create(
+            program_id=program_id,
+            purpose=assessed,
+            reference=reference,
+            assessed_on=assessed_on,
+            conclusion=conclusion,
+            covers=looked_at,
+            document_sha256=document_sha256,
+            recorded_by=by,
+        )
+        audit(program_id=program_id, actor=by, action="purpose.assessed", target=f"purpose:{purpose}")
+        return True
+
+
+def activate(*, program_id: int, purpose: str, by: str) -> bool:
+    """Let consents to the purpose be taken and its events be stored; answers whether it was not active before.
+
+    Raises NotFound, Invalid `purpose_not_told`, Conflict `assessment_missing` or `mechanism_missing`.
+    """
+    with tenant(program_id):
+        held = _held(program_id, purpose)
+        said = _told(program_id, purpose)
+        if not said:
+            raise Invalid("purpose_not_told", "publish a notice that tells of the purpose first")
+        missing = lacking(program_id, {purpose: needed(program_id, purpose)})
+        if missing:
+            raise Conflict("assessment_missing", missing_detail(missing[purpose]))
+        if any(told.without_mechanism(version) for version in said.values()):
+            detail = "publish a version that names each recipient abroad and by what the information may go there first"
+            raise Conflict("mechanism_missing", detail)
+        changed = not held.active
+        if changed:
+            held.active, held.ended_at = True, None
+            held.save(update_fields=["active", "ended_at"])
+            audit(program_id=program_id, actor=by, action="purpose.activated", target=f"purpose:{purpose}")
+        return changed
+
+
+def needed(program_id: int, purpose: str) -> frozenset[str]:
+    """The grounds on which the purpose needs an assessment, by the newest version for each audience."""
+    said = _told(program_id, purpose)
+    return frozenset().union(*(told.grounds(version, audience) for audience, version in said.items()))
+
+
+def lacking(program_id: int, wanted: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
+    """Purpose code -> those of its grounds for which no assessment stands; left out where there is none such."""
+    rows = ImpactAssessment.objects.filter(program_id=program_id, purpose__code__in=wanted)
+    concluded = {
+        (code, ground): conclusion
+        for code, covers, conclusion in rows.order_by("assessed_on", "id").values_list(
+            "purpose__code", "covers", "conclusion"
+        )
+        for ground in covers
+    }
+    standing = {key for key, conclusion in concluded.items() if conclusion != Conclusion.NOT_ACCEPTABLE}
+    missing = {code: sorted(g for g in asked if (code, g) not in standing) for code, asked in wanted.items()}
+    return {code: left for code, left in missing.items() if left}
+
+
+def wanting(program_id: int, text: NoticeText) -> dict[str, list[str]]:
+    """As `lacking`, of the purposes of a notice that is to be published, by what it names and what is recorded."""
+    wanted = {
+        item.code: told.grounds(msgspec.to_builtins(item), text.audience)
+        for item in text.purposes
+        if item.assessment is None or item.assessment.conclusion == "not_acceptable"
+    }
+    return lacking(program_id, wanted)
+
+
+def missing_detail(grounds: Collection[str]) -> str:
+    return f"record an impact assessment that came to acceptable first, covering {', '.join(grounds)} (PIPL 55)"
+
+
+def _told(program_id: int, purpose: str) -> dict[str, dict[str, object]]:
+    found = {audience: newest_told(program_id, audience).get(purpose) for audience in Audience.values}
+    return {audience: version for audience, version in found.items() if version is not None}
+
+
+def _held(program_id: int, code: str) -> Purpose:
+    held = Purpose.objects.select_for_update(no_key=True).filter(program_id=program_id, code=code).first()
+    if held is None:
+        raise NotFound("not_found", "no notice of this mini-program names this purpose")
+    return held

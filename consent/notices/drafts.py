@@ -1,0 +1,71 @@
+"""A notice that officers write before it is published."""
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Any
+
+import yaml
+
+from consent.errors import Conflict, Fault, Invalid, NotFound
+from consent.notices.actions import publish_notice
+from consent.notices.document import NoticeText
+from consent.notices.linter import parse
+from consent.notices.models import Notice, NoticeDraft
+from consent.programs.tenancy import tenant
+
+LONGEST = 200_000
+"""Characters of a draft."""
+_NOT_WRITTEN = ("program", "version", "effective_at")
+
+
+def examined(source: str) -> tuple[NoticeText | None, list[Fault]]:
+    """The notice, or else everything that is missing or wrong in it."""
+    try:
+        return parse(source), []
+    except Invalid as problem:
+        return None, problem.errors
+
+
+def mark(source: str) -> str:
+    """What tells one text from another: an officer publishes the one that they have seen."""
+    return hashlib.sha256(source.encode()).hexdigest()
+
+
+def publish(
+    *, program_id: int, draft_id: int, seen: str, effective_at: datetime | None, lead: timedelta, by: str, now: datetime
+) -> Notice:
+    """Publish a draft, which then stays as it is. `seen`: the `mark` of the text that the officer decided on.
+
+    Raises NotFound, Conflict (`draft_published`, `draft_changed`), and what publishing raises.
+    """
+    with tenant(program_id):
+        rows = NoticeDraft.objects.select_for_update(no_key=True)
+        draft = rows.filter(program_id=program_id, id=draft_id).first()
+        if draft is None:
+            raise NotFound("not_found", "there is no such draft")
+        if draft.notice_id is not None:
+            raise Conflict("draft_published", "the draft is published already; write another for the next version")
+        if mark(draft.source) != seen:
+            raise Conflict("draft_changed", "the draft was changed meanwhile; look at it again")
+        notice = publish_notice(
+            program_id=program_id, text=parse(draft.source), effective_at=effective_at, lead=lead, by=by, now=now
+        )
+        draft.notice = notice
+        draft.save(update_fields=["notice"])
+        return notice
+
+
+def as_source(body: dict[str, Any]) -> str:
+    """A published version as a text to write the next from. Its assessments are recorded, so it names none."""
+    told = {name: value for name, value in body.items() if name not in _NOT_WRITTEN}
+    told["purposes"] = [
+        {name: value for name, value in purpose.items() if name != "assessment"} for purpose in told["purposes"]
+    ]
+    return yaml.safe_dump(_said(told), allow_unicode=True, sort_keys=False, width=120)
+
+
+def _said(value: Any) -> Any:
+    """Without what says nothing."""
+    if isinstance(value, dict):
+        return {name: _said(item) for name, item in value.items() if item is not None and item is not False}
+    return [_said(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,48 @@
+"""What a purpose amounts to, as a notice tells of it: in a file of any shape, or in a body published by any release."""
+
+from collections.abc import Mapping
+from typing import Any
+
+HOME = "CN"
+SENSITIVE, SHARING, AUTOMATED, CROSS_BORDER = "sensitive", "sharing", "automated_decision", "cross_border"
+
+
+def entries(purpose: Mapping[str, Any], name: str) -> list[Any]:
+    """A list of the purpose; empty where it has none."""
+    value = purpose.get(name)
+    return value if isinstance(value, list) else []
+
+
+def recipients(purpose: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [recipient for recipient in entries(purpose, "recipients") if isinstance(recipient, dict)]
+
+
+def abroad(recipient: Mapping[str, Any]) -> bool:
+    country = recipient.get("country", HOME)
+    return isinstance(country, str) and country != HOME
+
+
+def sensitive(purpose: Mapping[str, Any], audience: Any) -> bool:
+    """PIPL 28: also whatever is collected of those under fourteen, whom the minors' notice informs."""
+    return purpose.get("sensitive") is True or purpose.get("separate_consent") == "29" or audience == "minor"
+
+
+def grounds(purpose: Mapping[str, Any], audience: Any) -> frozenset[str]:
+    """Why the purpose needs an impact assessment (PIPL 55); empty where it does not."""
+    methods, article = entries(purpose, "methods"), purpose.get("separate_consent")
+    shares = bool(recipients(purpose)) or article in ("23", "25") or "provision" in methods or "disclosure" in methods
+    found = {
+        SENSITIVE: sensitive(purpose, audience),
+        SHARING: shares,
+        AUTOMATED: "automated_decision" in methods,
+        CROSS_BORDER: article == "39" or any(abroad(recipient) for recipient in recipients(purpose)),
+    }
+    return frozenset(ground for ground, applies in found.items() if applies)
+
+
+def without_mechanism(purpose: Mapping[str, Any]) -> bool:
+    """Whether the purpose crosses the border by nothing that lets it (PIPL 38)."""
+    if CROSS_BORDER not in grounds(purpose, None):
+        return False
+    foreign = [recipient for recipient in recipients(purpose) if abroad(recipient)]
+    return not foreign or any(not recipient.get("mechanism") for recipient in foreign)

@@ -1,0 +1,190 @@
+"""The officers' pages where a notice is written, looked at and published, and a purpose is assessed and activated."""
+
+import re
+from typing import Any
+
+import psycopg
+import pytest
+from django.test import Client
+
+from consent.notices import drafts
+from consent.notices.models import Notice
+from consent.programs.tenancy import tenant
+from tests.cast import EXAMPLES, Program
+from tests.consent.acts import act, refused
+from tests.consent.desk import PASSWORD, Desk, officer, superuser
+from tests.consent.test_notice_assessments import publish, text_with
+
+WRITES = ("view_noticedraft", "add_noticedraft", "change_noticedraft", "delete_noticedraft")
+MAY = (*WRITES, "add_notice", "add_impactassessment", "change_purpose")
+FILE = (EXAMPLES / "notice.yaml").read_text()
+WIDER = FILE.replace("categories: [behaviour, device]", "categories: [behaviour, network]", 1)
+DRAFT = "consent/noticedraft/"
+
+
+@pytest.fixture
+def desk(program: Program) -> Desk:
+    return officer("grace", program, may=MAY).enter(program)
+
+
+def made(desk: Desk, source: str = WIDER) -> int:
+    response = desk.post(f"{DRAFT}add/", name="Next", source=source)
+    assert response.status_code == 302, response.content[:500]
+    found = re.search(r"/noticedraft/(\d+)/change/", response["Location"])
+    assert found is not None
+    return int(found[1])
+
+
+def text(desk: Desk, path: str) -> str:
+    response = desk.get(path)
+    assert response.status_code == 200, response.content[:500]
+    page: str = response.content.decode()
+    return page
+
+
+def versions(owner: psycopg.Connection) -> list[tuple[int, Any]]:
+    return owner.execute("SELECT version, id FROM notice ORDER BY version").fetchall()
+
+
+def test_a_draft_begins_with_the_version_before_and_changes_nothing_so_far(program: Program, desk: Desk) -> None:
+    page = text(desk, f"{DRAFT}add/")
+    assert "How this mini-program processes behaviour data" in page
+    with tenant(program.id):
+        body = Notice.objects.get(sha256=program.notice).body
+    key = made(desk, drafts.as_source(body))
+    page = text(desk, f"{DRAFT}{key}/change/")
+    assert "Nothing is missing" in page
+    assert "No consent ends" in page
+
+
+def test_a_draft_with_faults_is_kept_and_all_of_them_are_shown(program: Program, desk: Desk) -> None:
+    key = made(desk, "controller: x\npurposes: [{code: a}]")
+    page = text(desk, f"{DRAFT}{key}/change/")
+    for place in ("/contact", "/title", "/purposes/0/methods", "/purposes/0/recipients"):
+        assert f">{place}</code>" in page
+    assert "list who else gets the information" in page
+    assert "publish/" not in page
+    assert "faults" in text(desk, DRAFT)
+    page = desk.client.get(f"/admin/{DRAFT}{key}/change/", headers={"accept-language": "zh-hans"}).content.decode()
+    assert "列出还有谁会得到这些信息" in page
+    assert desk.get(f"{DRAFT}{key}/publish/").status_code == 302
+    assert "/contact" in text(desk, f"{DRAFT}{key}/preview/")
+
+
+def test_the_difference_is_shown_field_by_field(desk: Desk) -> None:
+    page = text(desk, f"{DRAFT}{made(desk)}/change/")
+    assert "What changes against version 1" in page
+    assert "another category is collected" in page
+    assert re.search(r"behaviour, device.*behaviour, network", page, re.S)
+    assert "asked for anew: analytics" in page
+
+
+def test_a_missing_assessment_is_told_before_anybody_publishes(desk: Desk) -> None:
+    decided = FILE.replace("storage, aggregation]", "storage, aggregation, automated_decision]")
+    page = text(desk, f"{DRAFT}{made(desk, decided)}/publish/")
+    assert "No impact assessment covers: automated decisions" in page
+    assert "without it the version is refused" in page
+    assert "stays inactive until" not in page
+
+
+def test_the_preview_speaks_each_language(desk: Desk) -> None:
+    page = text(desk, f"{DRAFT}{made(desk)}/preview/")
+    chinese, english = page.split('<article lang="en"')
+    assert "收集, 存储, 汇总" in chinese
+    assert "collection, storage, aggregation" in english
+    assert page.count("max-width: 390px") == 2
+
+
+def test_what_was_seen_is_published_audited_and_kept(program: Program, desk: Desk, owner: psycopg.Connection) -> None:
+    key = made(desk)
+    page = text(desk, f"{DRAFT}{key}/publish/")
+    (seen,) = re.findall(r'name="seen" value="([0-9a-f]{64})"', page)
+    assert "asked for anew: analytics" in page
+    assert len(versions(owner)) == 1, "looking publishes nothing"
+    response = desk.post(f"{DRAFT}{key}/publish/", seen=seen, effective_at="")
+    (_, (version, notice)) = versions(owner)
+    assert (version, response["Location"]) == (2, f"/admin/consent/notice/{notice}/change/")
+    entry = owner.execute(
+        "SELECT actor, details FROM audit_entry WHERE action = 'notice.published' ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+    assert entry == (f"officer:{desk.user.pk}", {"material": ["analytics"]})
+    assert "another category is collected" in text(desk, f"consent/notice/{notice}/change/")
+    # It stays as it is, and is published once.
+    assert 'name="_save"' not in text(desk, f"{DRAFT}{key}/change/")
+    assert desk.post(f"{DRAFT}{key}/change/", name="x", source="y").status_code == 403
+    assert desk.post(f"{DRAFT}{key}/delete/", post="yes").status_code == 403
+    desk.post(f"{DRAFT}{key}/publish/", seen=seen, effective_at="")
+    assert len(versions(owner)) == 2
+
+
+def test_what_was_changed_meanwhile_is_not_published(desk: Desk, owner: psycopg.Connection) -> None:
+    key = made(desk)
+    seen = drafts.mark(WIDER)
+    desk.post(f"{DRAFT}{key}/change/", name="Next", source=FILE)
+    desk.post(f"{DRAFT}{key}/publish/", seen=seen, effective_at="")
+    assert len(versions(owner)) == 1
+
+
+@pytest.mark.parametrize("effective_at", ["2020-01-01T00:00", "soon"])
+def test_a_time_that_cannot_be_publishes_nothing(desk: Desk, owner: psycopg.Connection, effective_at: str) -> None:
+    key = made(desk, FILE)
+    desk.post(f"{DRAFT}{key}/publish/", seen=drafts.mark(FILE), effective_at=effective_at)
+    assert len(versions(owner)) == 1
+
+
+def test_each_step_needs_its_permission(program: Program, desk: Desk, owner: psycopg.Connection) -> None:
+    key = made(desk, FILE)
+    viewer = officer("ada", program, may=("view_noticedraft",)).enter(program)
+    writer = officer("alan", program, may=WRITES).enter(program)
+    assert viewer.get(f"{DRAFT}add/").status_code == 403
+    assert viewer.post(f"{DRAFT}{key}/change/", name="x", source="y").status_code == 403
+    assert "publish/" not in text(writer, f"{DRAFT}{key}/change/")
+    for reader in (viewer, writer):
+        assert reader.post(f"{DRAFT}{key}/publish/", seen=drafts.mark(FILE), effective_at="").status_code == 403
+    strict = Client(enforce_csrf_checks=True)
+    assert strict.login(username=desk.user.username, password=PASSWORD)
+    assert strict.post(f"/admin/{DRAFT}{key}/publish/", {"seen": drafts.mark(FILE)}).status_code == 403
+    assert len(versions(owner)) == 1
+
+
+def test_another_mini_programs_draft_is_not_there(program: Program, other: Program, desk: Desk) -> None:
+    key = made(desk)
+    theirs = superuser().enter(other)
+    for page in ("preview", "publish"):
+        assert theirs.get(f"{DRAFT}{key}/{page}/").status_code == 404
+    assert "Next" not in text(theirs, DRAFT)
+
+
+# Purposes
+
+
+def place(owner: psycopg.Connection, page: str, code: str = "health") -> str:
+    (key,) = owner.execute("SELECT id FROM purpose WHERE code = %s", [code]).fetchone()  # type: ignore[misc]
+    return f"consent/purpose/{key}/{page}/"
+
+
+def test_a_purpose_is_assessed_and_then_activated(program: Program, desk: Desk, owner: psycopg.Connection) -> None:
+    """L18, through the officers' pages."""
+    publish(program, text_with())
+    assert "No impact assessment covers: sensitive information" in text(desk, place(owner, "change"))
+    assert desk.post(place(owner, "activate")).status_code == 302
+    refused(program, act(program, ("health", "given")), 422, "purpose_inactive")
+    given = {"reference": "PIA-1", "assessed_on": "2026-10-01", "covers": "sensitive", "conclusion": "with_measures"}
+    assert desk.post(place(owner, "assess"), **given | {"covers": ""}).status_code == 200
+    assert desk.post(place(owner, "assess"), **given).status_code == 302
+    page = text(desk, place(owner, "change"))
+    assert "PIA-1" in page and "Its impact is assessed" in page
+    assert "consents to it are taken" in text(desk, place(owner, "activate"))
+    assert desk.post(place(owner, "activate")).status_code == 302
+    program.decide("alice", purpose="health")
+    row = owner.execute("SELECT recorded_by FROM impact_assessment WHERE reference = 'PIA-1'").fetchone()
+    assert row == (f"officer:{desk.user.pk}",)
+
+
+def test_who_may_only_look_neither_assesses_nor_activates(program: Program, owner: psycopg.Connection) -> None:
+    publish(program, text_with())
+    viewer = officer("ada", program).enter(program)
+    assert "assess/" not in text(viewer, place(owner, "change"))
+    for page in ("assess", "activate"):
+        assert viewer.get(place(owner, page)).status_code == 403
+        assert viewer.post(place(owner, page)).status_code == 403

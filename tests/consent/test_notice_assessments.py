@@ -1,0 +1,212 @@
+"""L18, L20: no purpose that needs an impact assessment is active without one, whichever way it is asked for."""
+
+import io
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+from django.core.management import CommandError, call_command
+
+from consent.errors import Problem
+from consent.notices import told
+from consent.notices.actions import publish_notice
+from consent.notices.document import NoticeText
+from tests.cast import AT_ONCE, EXAMPLES, Program, example_notice, now
+from tests.consent.acts import act, refused, status
+
+REFERENCE = {"reference": "PIA-7", "assessed_on": "2026-10-01", "conclusion": "acceptable"}
+RECIPIENT = {
+    "name": "Partner Ltd",
+    "contact": "dpo@partner.example",
+    "purpose": {"zh-Hans": "字", "en": "text"},
+    "method": {"zh-Hans": "字", "en": "text"},
+    "categories": ["location"],
+}
+
+
+def text_with(code: str = "health", **more: Any) -> NoticeText:
+    """The example notice with one more purpose, like precise_location but for what is said."""
+    text = example_notice()
+    like = msgspec.to_builtins(text.purposes[2]) | {"code": code, "assessment": None} | more
+    return msgspec.structs.replace(text, purposes=[*text.purposes, msgspec.convert(like, type(text.purposes[0]))])
+
+
+def publish(program: Program, text: NoticeText) -> None:
+    made = publish_notice(program_id=program.id, text=text, effective_at=None, lead=AT_ONCE, by="test", now=now())
+    program.notice = made.sha256
+
+
+def purpose(program: Program, *arguments: str) -> Any:
+    out = io.StringIO()
+    call_command("purpose", *arguments, "--program", str(program.id), "--json", stdout=out)
+    return json.loads(out.getvalue())
+
+
+def assess(program: Program, code: str = "health", **more: str) -> Any:
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in (REFERENCE | more).items()]
+    return purpose(program, "assess", f"--purpose={code}", *given)
+
+
+def activate(program: Program, code: str = "health") -> Any:
+    return purpose(program, "activate", f"--purpose={code}")
+
+
+@pytest.mark.parametrize(
+    ("more", "grounds"),
+    [
+        ({"separate_consent": "29"}, {"sensitive"}),
+        ({"separate_consent": "26", "sensitive": True}, {"sensitive"}),
+        ({"separate_consent": None, "sensitive": False}, set()),
+        ({"separate_consent": "26", "sensitive": False}, set()),
+        ({"separate_consent": "25", "sensitive": False}, {"sharing"}),
+        ({"separate_consent": None, "sensitive": False, "recipients": [RECIPIENT]}, {"sharing"}),
+        ({"separate_consent": None, "sensitive": False, "methods": ["disclosure"]}, {"sharing"}),
+        ({"separate_consent": None, "sensitive": False, "methods": ["automated_decision"]}, {"automated_decision"}),
+        (
+            {"separate_consent": "39", "sensitive": False, "recipients": [RECIPIENT | {"country": "HK"}]},
+            {"sharing", "cross_border"},
+        ),
+    ],
+)
+def test_what_needs_an_assessment(more: dict[str, Any], grounds: set[str]) -> None:
+    like = msgspec.to_builtins(example_notice().purposes[2]) | more
+    assert told.grounds(like, "general") == grounds
+    assert told.grounds(like, "minor") == grounds | {"sensitive"}
+
+
+def test_without_an_assessment_the_purpose_is_published_and_nothing_is_taken_for_it(program: Program) -> None:
+    publish(program, text_with())
+    refused(program, act(program, ("health", "given")), 422, "purpose_inactive")
+    assert [item for item in purpose(program, "show")["purposes"] if item["lacking"]] == [
+        {"purpose": "health", "active": False, "needed": ["sensitive"], "lacking": ["sensitive"]}
+    ]
+    with pytest.raises(CommandError, match="assessment_missing"):
+        activate(program)
+    refused(program, act(program, ("health", "given")), 422, "purpose_inactive")
+    assert assess(program)["changed"] is True
+    refused(program, act(program, ("health", "given")), 422, "purpose_inactive")
+    assert activate(program)["purposes"] == [
+        {"purpose": "health", "active": True, "needed": ["sensitive"], "lacking": []}
+    ]
+    assert activate(program)["changed"] is False
+    program.decide("alice", purpose="health")
+    assert status(program, "alice", "health")["allowed"] is True
+
+
+def test_one_that_the_file_names_makes_it_active_at_once(program: Program, owner: psycopg.Connection) -> None:
+    publish(program, text_with(assessment=REFERENCE))
+    program.decide("alice", purpose="health")
+    row = owner.execute(
+        "SELECT covers, conclusion, recorded_by FROM impact_assessment WHERE reference = 'PIA-7'"
+    ).fetchone()
+    assert row == (["sensitive"], "acceptable", "test")
+    publish(program, text_with(assessment=REFERENCE))
+    assert owner.execute("SELECT count(*) FROM impact_assessment WHERE reference = 'PIA-7'").fetchone() == (1,)
+    with pytest.raises(Problem, match="assessment_recorded"):
+        publish(program, text_with(assessment=REFERENCE | {"assessed_on": "2026-10-02"}))
+
+
+def test_one_that_came_to_not_acceptable_activates_nothing_and_the_newest_counts(program: Program) -> None:
+    publish(program, text_with(assessment=REFERENCE | {"conclusion": "not_acceptable"}))
+    refused(program, act(program, ("health", "given")), 422, "purpose_inactive")
+    assess(program, reference="PIA-8", assessed_on="2026-09-30")
+    with pytest.raises(CommandError, match="assessment_missing"):
+        activate(program)
+    assess(program, reference="PIA-9", assessed_on="2026-10-02", conclusion="with_measures")
+    assert activate(program)["changed"] is True
+
+
+def test_a_purpose_in_use_is_not_broadened_past_its_assessment(program: Program, owner: psycopg.Connection) -> None:
+    """It would have to stop, and what was collected to be erased: the version is refused instead."""
+    text = example_notice()
+    text.purposes[0].methods = ["collection", "storage", "aggregation", "automated_decision"]
+    with pytest.raises(Problem, match="assessment_missing") as problem:
+        publish(program, text)
+    assert [fault.pointer for fault in problem.value.errors] == ["/purposes/0/assessment"]
+    assert owner.execute("SELECT count(*) FROM notice").fetchone() == (1,)
+    program.decide("alice")
+    assess(program, "analytics", covers="automated_decision")
+    publish(program, text)
+    assert status(program, "alice")["renewal_required"] is True
+
+
+def test_a_dry_run_tells_which_assessments_are_missing(program: Program, tmp_path: Path) -> None:
+    file = tmp_path / "notice.yaml"
+    example = (EXAMPLES / "notice.yaml").read_text()
+    file.write_text(re.sub(r"    assessment:\n(      .*\n)+", "", example).replace("precise_location", "health"))
+    out = io.StringIO()
+    call_command("publish_notice", "--program", str(program.id), "--dry-run", "--json", str(file), stdout=out)
+    assert json.loads(out.getvalue())["lacking"] == {"health": ["sensitive"]}
+
+
+def test_an_assessment_covers_what_it_looked_at(program: Program) -> None:
+    publish(program, text_with(assessment=REFERENCE))
+    shared = text_with(assessment=REFERENCE, recipients=[RECIPIENT])
+    with pytest.raises(Problem, match="covering sharing"):
+        publish(program, shared)
+    publish(program, text_with(assessment=REFERENCE | {"reference": "PIA-8"}, recipients=[RECIPIENT]))
+
+
+def test_nothing_goes_abroad_without_a_mechanism(program: Program, owner: psycopg.Connection) -> None:
+    """L20, also of what an earlier release published without one."""
+    abroad = RECIPIENT | {"country": "SG", "rights": RECIPIENT["method"]}
+    with pytest.raises(Problem, match="mechanism"):
+        publish(program, text_with(separate_consent="39", recipients=[abroad], assessment=REFERENCE))
+    abroad["mechanism"] = {"kind": "exemption", "ground": RECIPIENT["purpose"]}
+    publish(program, text_with(separate_consent="39", recipients=[abroad], assessment=REFERENCE))
+    assert status(program, "alice", "health")["may_prompt"] is True
+    owner.execute("UPDATE purpose SET active = false WHERE code = 'health'")
+    owner.execute("UPDATE notice SET body = body #- '{purposes,3,recipients,0,mechanism}'")
+    with pytest.raises(CommandError, match="mechanism_missing"):
+        activate(program)
+
+
+def test_minors_data_are_sensitive(program: Program) -> None:
+    """L9: what is told of in the minors' notice needs an assessment as sensitive information does."""
+    text = example_notice()
+    like = text.purposes[2]
+    first = msgspec.structs.replace(text.purposes[0], necessity=like.necessity, impact=like.impact)
+    text = msgspec.structs.replace(text, audience="minor", purposes=[first])
+    with pytest.raises(Problem, match="covering sensitive"):
+        publish(program, text)
+    assess(program, "analytics", covers="sensitive")
+    publish(program, text)
+
+
+@pytest.mark.parametrize(
+    ("more", "told_code"),
+    [
+        ({"assessed_on": (now() + timedelta(days=2)).date().isoformat()}, "assessed_in_the_future"),
+        ({"covers": "sensitive,everything"}, "unknown_ground"),
+        ({"document_sha256": "abc"}, "invalid_sha256"),
+        ({"reference": " "}, "invalid_reference"),
+    ],
+)
+def test_what_cannot_be_is_not_recorded(program: Program, more: dict[str, str], told_code: str) -> None:
+    with pytest.raises(CommandError, match=told_code):
+        assess(program, "analytics", **more)
+
+
+def test_of_another_mini_program_nothing_is_assessed_or_activated(program: Program, other: Program) -> None:
+    publish(program, text_with())
+    for act_on in (assess, activate):
+        with pytest.raises(CommandError, match="not_found"):
+            act_on(other)
+
+
+def test_assessments_and_activations_are_in_the_audit_log(program: Program, owner: psycopg.Connection) -> None:
+    publish(program, text_with())
+    assess(program)
+    activate(program)
+    rows = owner.execute(
+        "SELECT actor, action, target FROM audit_entry WHERE action LIKE 'purpose.%' AND target = 'purpose:health'"
+    ).fetchall()
+    assert rows == [
+        ("operator", "purpose.assessed", "purpose:health"),
+        ("operator", "purpose.activated", "purpose:health"),
+    ]
