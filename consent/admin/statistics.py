@@ -34,7 +34,7 @@ TITLES = {
 }
 
 
-class _Day(UnfoldAdminTextInputWidget):
+class _Day(UnfoldAdminTextInputWidget):  # type: ignore[misc]  # unfold carries no types
     input_type = "date"
 
     def format_value(self, value: Any) -> str | None:

@@ -5,6 +5,7 @@ is obtained. Figures below the threshold are not told, so that no day singles an
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import connection
@@ -56,7 +57,7 @@ def decided(*, program_id: int, zone: ZoneInfo, first: date, last: date, k: int)
     A day is that of the act by its corrected time, so that an import counts when it was decided. No row is a sum of
     others: what is not told cannot be worked out from what is.
     """
-    asked = {
+    asked: dict[str, Any] = {
         "program": program_id,
         "zone": zone.key,
         "begins": datetime.combine(first, time.min, zone),
@@ -72,7 +73,12 @@ def decided(*, program_id: int, zone: ZoneInfo, first: date, last: date, k: int)
     purposes = {purpose.pk: purpose for purpose in Purpose.objects.filter(program_id=program_id)}
     notices = {notice.pk: notice for notice in Notice.objects.filter(program_id=program_id).defer("body")}
     rows = [
-        Row(day, purposes[purpose_id], notices.get(notice_id), {name: _told(n, k) for name, n in people.items()})
+        Row(
+            day,
+            purposes[purpose_id],
+            notices[notice_id] if notice_id is not None else None,
+            {name: _told(n, k) for name, n in people.items()},
+        )
         for (day, purpose_id, notice_id), people in counts.items()
     ]
     return sorted(rows, key=_order)

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from celery import current_app
 
+from consent.ledger.audit import audit
 from consent.records import coming_of_age, tasks
 from consent.records.grants import begins, begun_everywhere, until_14
 from tests.cast import Program, event, now
@@ -176,7 +177,6 @@ def test_one_who_cannot_be_done_holds_up_nobody_and_is_done_whole_later(
     for name in ("alice", "bob"):
         program.decide(name, **guarded(minors))
     turn_14(owner)
-    audit = coming_of_age.audit
 
     def died(**told: object) -> None:
         monkeypatch.setattr(coming_of_age, "audit", audit)
