@@ -189,6 +189,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 15.0,
         "options": {"expires": 15},
     },
+    "end guardians' consents at fourteen": {
+        "task": "consent.records.tasks.come_of_age",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
     "make partitions ahead": {
         "task": "tracking.tasks.make_partitions",
         "schedule": 3600.0,

@@ -3,14 +3,15 @@
 import itertools
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from django.test import Client
 
 from consent.notices.actions import publish_notice
-from consent.notices.document import NoticeText
+from consent.notices.document import Assessment, NoticeText
 from consent.notices.linter import parse as parse_notice
 from consent.programs.actions import create_program
 from consent.programs.authentication import create_client
@@ -92,6 +93,21 @@ def event(
 
 def example_notice() -> NoticeText:
     return parse_notice((EXAMPLES / "notice.yaml").read_text())
+
+
+def for_minors(text: NoticeText) -> NoticeText:
+    """The same for minors and their guardians: all that is collected of them is sensitive, and assessed as such."""
+    purposes = [
+        msgspec.structs.replace(
+            purpose,
+            necessity=purpose.description,
+            impact=purpose.description,
+            assessment=purpose.assessment
+            or Assessment(reference=f"PIA {purpose.code}", assessed_on=date(2026, 1, 1), conclusion="acceptable"),
+        )
+        for purpose in text.purposes
+    ]
+    return msgspec.structs.replace(text, audience="minor", purposes=purposes)
 
 
 def make_program(*, sandbox: bool = False, zone: str = "Asia/Shanghai") -> Program:

@@ -9,8 +9,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from consent.admin.badges import CONSENT_STATES, badge, word
-from consent.admin.base import Owned, UncountedPaginator, at, localised, picked
+from consent.admin.base import UncountedPaginator, at, localised, picked
 from consent.admin.notices import link_to
+from consent.admin.statistics import Statistics
 from consent.notices.models import Purpose
 from consent.records.models import ConsentRecord
 
@@ -33,10 +34,11 @@ class PurposeFilter(admin.SimpleListFilter):
 
 
 @admin.register(ConsentRecord)
-class ConsentRecords(Owned):
+class ConsentRecords(Statistics):
     """Newest first, by pages without a count: there may be millions."""
 
     icon, rank = "fact_check", 20
+    list_before_template = "consent/admin/statistics_link.html"
     paginator = UncountedPaginator
     list_display = [
         "number",

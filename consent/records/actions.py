@@ -12,8 +12,8 @@ from consent.ledger.models import Leaf
 from consent.notices.models import NoticePurpose, Purpose
 from consent.programs.idempotency import IdempotencyKey, claim, used
 from consent.programs.tenancy import tenant
-from consent.records import erasures, projection
-from consent.records.grants import CLOCK_TOLERANCE, begins, of_state, until_14
+from consent.records import erasures, minors, projection
+from consent.records.grants import CLOCK_TOLERANCE, of_state, until_14
 from consent.records.intents import announce, retract
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State, WithdrawalIntent
 from consent.records.queries import coverage, db_now, pending_records
@@ -257,6 +257,9 @@ def _record(
         raise Conflict("erasure_pending", "the subject asked to be erased; take the request back first")
     before = moment.before
     _advance(subject, act, moment)
+    for place, item in enumerate(told):
+        if subject.under_14 and item.decided == State.GIVEN and item.version is not None:
+            minors.check_given(item.version.notice, place=place, alone=act.kind == "single" and len(told) == 1)
     waiting = pending_records(map(of_state, before.values()))
     known = projection.Standing(moment.received_at, coverage(subject.program_id), waiting)
     records = []
@@ -284,21 +287,37 @@ def _record(
 def _advance(subject: Subject, act: Act, moment: Moment) -> None:
     """Count the act, and keep what it tells of the subject's age.
 
-    A subject now known to be under 14 had no guardian before: all grants so far wait for one. Turning 14 frees none of
-    them; each purpose is asked for anew.
+    A subject now known to be under 14 had no guardian before: all grants so far wait for one. Turning 14 ends them;
+    each purpose is asked for anew.
     """
-    subject.version += 1
     subject.turns_14_on = act.turns_14_on or subject.turns_14_on
-    turned = subject.turns_14_on is not None and begins(subject.turns_14_on) <= moment.received_at
-    under_14 = act.age_band == "under_14" or (subject.under_14 and act.age_band == "unknown" and not turned)
+    under_14 = minors.is_under_14(subject, act.age_band, moment.received_at)
     if under_14 and not subject.under_14:
         ConsentState.objects.filter(subject=subject).update(guardian_pending=True)
         for state in moment.before.values():
             state.guardian_pending = True
+    if subject.under_14 and not under_14:
+        end_guardianship(subject, moment.before, moment.received_at)
+    subject.version += 1
     subject.under_14 = under_14
     subject.save(update_fields=["version", "turns_14_on", "under_14"])
     if act.turns_14_on is not None:
         _end_at_14(subject, [state for state in moment.before.values() if state.state in AUTHORISING])
+
+
+def end_guardianship(subject: Subject, held: dict[int, ConsentState], now: datetime) -> int:
+    """End every grant of a subject who has turned 14, and answer how many. The locks on subject and states are held; the
+    caller saves the subject.
+
+    The gate let nothing through since the birthday that was known: this writes down that it is so.
+    """
+    subject.version, subject.under_14 = subject.version + 1, False
+    records = minors.ended_at_14(subject, list(held.values()), now)
+    _insert(subject, records)
+    for record in records:
+        projection.lapse(held[record.purpose_id], record)
+    projection.write(held.values())
+    return len(records)
 
 
 def _end_at_14(subject: Subject, given: list[ConsentState]) -> None:

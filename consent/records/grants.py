@@ -147,11 +147,21 @@ def begins(day: date) -> datetime:
     return datetime.combine(day, time.min, tzinfo=UTC) - timedelta(hours=14)
 
 
+def begun_everywhere(day: date) -> datetime:
+    """The earliest instant at which a day has begun everywhere on earth: noon in UTC."""
+    return datetime.combine(day, time.min, tzinfo=UTC) + timedelta(hours=12)
+
+
 def until_14(until: datetime | None, consented_at: datetime, turns_14_on: date | None) -> datetime | None:
-    """When a consent ends: at the subject's 14th birthday at the latest, if it was given before that."""
-    if turns_14_on is None or (birthday := begins(turns_14_on)) <= consented_at:
+    """When a consent ends: at the subject's 14th birthday at the latest, if it was given before that.
+
+    The date says no zone. Where the birthday has begun somewhere the child may be 14, and what was given before is over;
+    until it has begun everywhere they may not be, and what is given meanwhile, with a guardian, is over then.
+    """
+    if turns_14_on is None:
         return until
-    return birthday if until is None else min(until, birthday)
+    ends = next((end for end in (begins(turns_14_on), begun_everywhere(turns_14_on)) if consented_at < end), None)
+    return min((end for end in (until, ends) if end is not None), default=None)
 
 
 FIELDS = Grant._fields

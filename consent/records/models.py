@@ -66,6 +66,9 @@ class ConsentRecord(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["subject", "version", "purpose"], name="consent_record_version"),
         ]
+        indexes = [
+            models.Index(fields=["program", "corrected_at"], name="consent_record_decided"),
+        ]
 
     def __str__(self) -> str:
         return str(self.record_id)

@@ -122,8 +122,15 @@ def _grant(state: ConsentState, record: ConsentRecord, known: Standing) -> None:
         setattr(state, name, getattr(grant, name))
 
 
-def _end(state: ConsentState, record: ConsentRecord, now: datetime) -> None:
-    state.state, state.record_id, state.barrier_at = record.state, record.id, now
+def lapse(state: ConsentState, record: ConsentRecord) -> None:
+    """End a grant by a record that nobody decided (expired, invalidated): what is given next may reach back to it."""
+    state.version += 1
+    _end(state, record, state.barrier_at)
+    state.guardian_pending = False
+
+
+def _end(state: ConsentState, record: ConsentRecord, barrier: datetime | None) -> None:
+    state.state, state.record_id, state.barrier_at = record.state, record.id, barrier
     state.notice_id = record.notice_id or state.notice_id
     state.record_from = state.grant_from = state.grant_until = None
     state.pending = []

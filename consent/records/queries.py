@@ -35,6 +35,13 @@ _COVERAGE = """
     WHERE told.program_id = %s
     GROUP BY told.purpose_id, told.notice_id, told.categories, told.retention_days
 """
+# Noon in UTC is when a day has begun everywhere on earth.
+_TURNED_14 = """
+    SELECT subject_id FROM subject
+    WHERE program_id = %s AND under_14 AND turns_14_on <= (clock_timestamp() AT TIME ZONE 'UTC' - interval '12 hours')::date
+      AND NOT restricted AND NOT erasure_pending AND subject_id > %s
+    ORDER BY subject_id LIMIT %s
+"""
 
 
 def db_now() -> datetime:
@@ -83,6 +90,16 @@ class AskedGrants:
 
     def covered(self) -> dict[tuple[int, int], Coverage]:
         return _covered(self._coverage)
+
+
+def turned_14(program_id: int, *, after: int, limit: int) -> list[int]:
+    """Subjects still kept as under 14 though their birthday has begun everywhere (`begun_everywhere`), ordered, from an id on.
+
+    Without those whose data nobody may add to: they come of age once that is over.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_TURNED_14, [program_id, after, limit])
+        return [row[0] for row in cursor.fetchall()]
 
 
 def pending_records(grants: Iterable[Grant]) -> Waiting:

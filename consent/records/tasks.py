@@ -7,7 +7,7 @@ from celery import shared_task
 
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import without_tenant
-from consent.records import intents
+from consent.records import coming_of_age, intents
 
 ABANDONED_AFTER = timedelta(seconds=60)
 
@@ -27,3 +27,23 @@ def sweep_intents() -> None:
     except Exception:
         # An error ends here: Celery would log its message, which may quote a row.
         logger.exception("sweep of withdrawal intents stopped")
+
+
+# The first run after years without one may have many to do; what it has done stays done.
+@shared_task(name="consent.records.tasks.come_of_age", ignore_result=True, time_limit=3600)
+def come_of_age() -> None:
+    """End the guardians' consents of all who have turned 14. Each hour: the day begins at another time in every zone."""
+    try:
+        with without_tenant():
+            programs = list(MiniProgram.objects.order_by("id").values_list("id", flat=True))
+    except Exception:
+        logger.exception("turning 14 stopped")
+        return
+    for program_id in programs:
+        try:
+            turned = coming_of_age.end_guardianships(program_id)
+        except Exception:
+            logger.exception("turning 14 stopped", extra={"fields": {"program": program_id}})
+            continue
+        if turned:
+            logger.info("subjects turned 14", extra={"fields": {"program": program_id, "subjects": turned}})

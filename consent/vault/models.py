@@ -20,6 +20,7 @@ class Subject(models.Model):
     stored nowhere else. `version` counts the subject's decisions, so that the ledger keeps their order.
 
     `under_14`: a grant then authorises only by a record of its own guardian; `turns_14_on` ends such grants, once told.
+    `under_14` goes when an act says so, or by itself once the birthday has begun everywhere (consent.records.coming_of_age).
     `barrier_at`: server time of the newest erasure taken back or restriction lifted; no grant reaches back over it.
     """
 
@@ -39,6 +40,9 @@ class Subject(models.Model):
         db_table = "subject"
         verbose_name = _("data subject")
         verbose_name_plural = _("data subjects")
+        indexes = [
+            models.Index(fields=["program", "turns_14_on"], name="subject_under_14", condition=models.Q(under_14=True)),
+        ]
 
     def __str__(self) -> str:
         return f"#{self.pk}"

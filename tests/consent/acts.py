@@ -1,12 +1,14 @@
 """Calls about consents, shared by the tests of them."""
 
 import time
+from datetime import datetime
 from typing import Any
 
 import psycopg
 from django.db import connection
 
-from tests.cast import Program, event
+from consent.notices.actions import publish_notice
+from tests.cast import AT_ONCE, Program, event, example_notice, for_minors, now
 
 
 def status(program: Program, openid: str, purpose: str = "analytics") -> dict[str, Any]:
@@ -38,6 +40,20 @@ def refused(program: Program, body: dict[str, Any], status: int, code: str, poin
 
 
 GUARDIAN = {"reference": "g-1", "verified_by": "officer", "verified_at": "2026-01-01T00:00:00Z"}
+
+
+def minors_notice(program: Program, *, effective_at: datetime | None = None) -> str:
+    """The example notice for minors and their guardians, in force from now on; its sha256."""
+    text = for_minors(example_notice())
+    made = publish_notice(
+        program_id=program.id, text=text, effective_at=effective_at, lead=AT_ONCE, by="test", now=now()
+    )
+    return str(made.sha256)
+
+
+def guarded(notice: str, **more: Any) -> dict[str, Any]:
+    """What the act of a guardian for a child says beside the decision."""
+    return {"notice": notice, "age_band": "under_14", "guardian": GUARDIAN} | more
 
 
 def code(program: Program, event_id: str, **more: Any) -> str | None:

@@ -10,7 +10,7 @@ import pytest
 from consent.errors import Problem
 from consent.notices.actions import publish_notice
 from tests.cast import AT_ONCE, Program, event, example_notice, now
-from tests.consent.acts import GUARDIAN, act, code, refused, status
+from tests.consent.acts import act, code, refused, status
 
 
 def test_a_withdrawal_is_never_refused_for_the_time_it_claims(program: Program) -> None:
@@ -117,50 +117,6 @@ def test_a_material_version_asks_for_consent_anew(program: Program) -> None:
     assert program.decide("alice")["records"][0]["state"] == "given"
     answer = program.send(event("alice", "gap", before), event("alice", "e2"))
     assert [r.get("code") for r in answer["results"]] == ["outside_consent", None]
-
-
-def test_under_fourteen_only_a_guardians_grant_authorises(program: Program) -> None:
-    program.decide("alice")
-    program.decide("alice", "given", "personalisation", age_band="under_14")
-    assert code(program, "e1") == "guardian_required"
-    program.decide("alice", "refused", "personalisation", age_band="under_14", guardian=GUARDIAN)
-    assert code(program, "e2") == "guardian_required"
-    before = now()
-    program.decide("alice", age_band="under_14", guardian=GUARDIAN)
-    assert code(program, "e3") is None
-    assert code(program, "e4", at=before) == "outside_consent"
-    program.decide("alice", "given", "personalisation")
-    assert code(program, "e5") is None
-
-
-def test_turning_fourteen_ends_the_grant_and_a_later_act_does_not_forget_it(
-    program: Program, owner: psycopg.Connection
-) -> None:
-    birthday = (now() + timedelta(days=5)).date()
-    program.decide("alice", age_band="under_14", guardian=GUARDIAN, turns_14_on=birthday.isoformat())
-    first = status(program, "alice")["expires_at"]
-    program.decide("alice", guardian=GUARDIAN)
-    assert status(program, "alice")["expires_at"] == first
-    assert first < (now() + timedelta(days=6)).isoformat()
-    owner.execute("UPDATE subject SET turns_14_on = current_date - 2")
-    assert program.decide("alice")["records"][0]["state"] == "renewed"
-    assert code(program, "e1") is None
-
-
-def test_a_birthday_told_later_ends_what_was_given_before(program: Program) -> None:
-    birthday = (now() + timedelta(days=5)).date()
-    program.decide("alice", age_band="under_14", guardian=GUARDIAN)
-    later = publish_notice(
-        program_id=program.id,
-        text=example_notice(),
-        effective_at=now() + timedelta(days=1),
-        lead=AT_ONCE,
-        by="test",
-        now=now(),
-    )
-    program.decide("alice", notice=later.sha256, age_band="under_14", guardian=GUARDIAN)
-    program.decide("alice", "refused", "personalisation", turns_14_on=birthday.isoformat())
-    assert status(program, "alice")["expires_at"] < (now() + timedelta(days=6)).isoformat()
 
 
 def test_a_grant_begins_no_sooner_than_its_notice(program: Program) -> None:

@@ -14,31 +14,9 @@ from django.core.management import CommandError, call_command
 
 from consent.errors import Problem
 from consent.notices import told
-from consent.notices.actions import publish_notice
-from consent.notices.document import NoticeText
-from tests.cast import AT_ONCE, EXAMPLES, Program, example_notice, now
+from tests.cast import EXAMPLES, Program, example_notice, now
 from tests.consent.acts import act, refused, status
-
-REFERENCE = {"reference": "PIA-7", "assessed_on": "2026-10-01", "conclusion": "acceptable"}
-RECIPIENT = {
-    "name": "Partner Ltd",
-    "contact": "dpo@partner.example",
-    "purpose": {"zh-Hans": "字", "en": "text"},
-    "method": {"zh-Hans": "字", "en": "text"},
-    "categories": ["location"],
-}
-
-
-def text_with(code: str = "health", **more: Any) -> NoticeText:
-    """The example notice with one more purpose, like precise_location but for what is said."""
-    text = example_notice()
-    like = msgspec.to_builtins(text.purposes[2]) | {"code": code, "assessment": None} | more
-    return msgspec.structs.replace(text, purposes=[*text.purposes, msgspec.convert(like, type(text.purposes[0]))])
-
-
-def publish(program: Program, text: NoticeText) -> None:
-    made = publish_notice(program_id=program.id, text=text, effective_at=None, lead=AT_ONCE, by="test", now=now())
-    program.notice = made.sha256
+from tests.consent.notice_texts import RECIPIENT, REFERENCE, publish, text_with
 
 
 def purpose(program: Program, *arguments: str) -> Any:

@@ -8,7 +8,7 @@ import psycopg
 
 from consent.notices.actions import publish_notice
 from tests.cast import AT_ONCE, Program, event, example_notice, now
-from tests.consent.acts import GUARDIAN, code, status
+from tests.consent.acts import code, guarded, minors_notice, status
 from tests.consent.rights import Working, carry_out, file, package_of, sections
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -117,7 +117,7 @@ def test_what_is_to_come_waits_for_a_guardian_like_what_is(program: Program, own
     program.decide("alice")
     program.decide("alice", notice=later)
     program.decide("alice", "refused", "personalisation", age_band="under_14")
-    program.decide("alice", age_band="under_14", guardian=GUARDIAN)
+    program.decide("alice", **guarded(minors_notice(program)))
     takes_effect(owner, later)
     assert code(program, "e1") is None
     assert named(owner) == [("e1", 1)]

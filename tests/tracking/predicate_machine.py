@@ -29,7 +29,7 @@ from tests.tracking.predicate_draws import (
     skews,
     tellings,
 )
-from tests.tracking.predicate_model import Age, Answer, Consent, Model, Sent, Told, Verdict, Version
+from tests.tracking.predicate_model import BIRTHDAY, Age, Answer, Consent, Model, Sent, Told, Verdict, Version
 from tests.tracking.predicate_service import SLOW, Service
 
 Working = Callable[[], AbstractContextManager[None]]
@@ -90,7 +90,8 @@ class PredicateMachine(RuleBasedStateMachine):
 
     def bounds(self, subject: str) -> list[datetime]:
         found = self.model.boundaries(subject)
-        return sorted({*found, self.birthday(subject)} if subject in self.birthdays else {*found})
+        birthday = [self.birthday(subject)] if subject in self.birthdays else []
+        return sorted({*found, *birthday, *(day + BIRTHDAY for day in birthday)})
 
     def at(self, place: Place, subject: str, *, exact: bool) -> datetime:
         """The time of a place: near a boundary or (`exact`: the service is told it as it is) at it."""
@@ -121,8 +122,18 @@ class PredicateMachine(RuleBasedStateMachine):
 
     def birthday(self, subject: str) -> datetime:
         """The earliest instant of the subject's 14th birthday: a date, so that it does not come nearer as time passes."""
-        midnight = datetime.combine(self.birthdays[subject], time.min, UTC)
-        return midnight - timedelta(hours=14) + self.service.ahead
+        return self.earliest(self.birthdays[subject])
+
+    def earliest(self, day: date) -> datetime:
+        return datetime.combine(day, time.min, UTC) - timedelta(hours=14) + self.service.ahead
+
+    def told(self, subject: str, age: ToldAge, moment: datetime) -> Age:
+        """What an act tells of age, with the birthday that is known then."""
+        day = self.birthdays.get(subject)
+        if age.birthday_in is not None:
+            day = self.service.day(moment) + age.birthday_in
+        birthday = None if day is None else self.earliest(day)
+        return Age(age.under_14, age.guardian, birthday, told=age.birthday_in is not None)
 
     # Rules
 
@@ -174,7 +185,8 @@ class PredicateMachine(RuleBasedStateMachine):
         at, moment = self.at(place, subject, exact=not skew), self.now()
         body = self.body_of_act(subject, made, version, at, skew, age)
         response = self.service.post("consents", body)
-        refusals = self.model.act_refusals(subject, made, version, at, moment)
+        told = self.told(subject, age, moment)
+        refusals = self.model.act_refusals(subject, made, version, at, moment, told, body["notice"])
         if response.status_code != 201:
             assert response.json()["code"] in refusals, (response.content, refusals)
             return
@@ -201,7 +213,7 @@ class PredicateMachine(RuleBasedStateMachine):
     ) -> dict[str, Any]:
         body = {
             "subject": {"openid": subject},
-            "notice": version.sha256,
+            "notice": version.minors if age.under_14 or age.guardian else version.sha256,
             "locale": "en",
             "method": "dialog",
             "act": "bundled" if len(made) > 1 else "single",
@@ -223,10 +235,9 @@ class PredicateMachine(RuleBasedStateMachine):
     ) -> None:
         """The act counts: tell the model, with the times that the service gave it."""
         self.pseudonyms[subject] = answer["subject_id"]
+        told = self.told(subject, age, self.now())
         if age.birthday_in is not None:
             self.birthdays[subject] = self.service.day(self.now()) + age.birthday_in
-        birthday = self.birthday(subject) if subject in self.birthdays else None
-        told = Age(age.under_14, age.guardian, birthday, told=age.birthday_in is not None)
         self.model.told_age(subject, told, self.now())
         for (purpose, decision), record in zip(made.items(), answer["records"], strict=True):
             received, corrected = self.service.times(record["record_id"])

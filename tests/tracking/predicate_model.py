@@ -11,6 +11,8 @@ from enum import Enum
 TOLERANCE = timedelta(seconds=60)
 MAX_SKEW = timedelta(hours=24)
 FRESH = timedelta(hours=24)
+BIRTHDAY = timedelta(hours=26)
+"""From the earliest instant of a day on earth to when it has begun everywhere."""
 LATE, HISTORICAL = timedelta(days=7), timedelta(days=400)
 
 
@@ -31,8 +33,11 @@ class Told:
 
 @dataclass(frozen=True)
 class Version:
+    """`minors`: the sha256 of the notice for minors, which says the same."""
+
     number: int
     sha256: str
+    minors: str
     effective_at: datetime
     told: dict[str, Told]
 
@@ -131,9 +136,10 @@ class Segment:
 
 
 def _until_14(consent: Consent, birthday: datetime | None) -> Consent:
-    if birthday is None or birthday <= consent.at:
+    if birthday is None or birthday + BIRTHDAY <= consent.at:
         return consent
-    return replace(consent, birthday=min(birthday, consent.birthday or birthday))
+    end = birthday if consent.at < birthday else birthday + BIRTHDAY
+    return replace(consent, birthday=min(end, consent.birthday or end))
 
 
 class Model:
@@ -150,13 +156,20 @@ class Model:
 
     def told_age(self, subject: str, age: Age, now: datetime) -> None:
         """An act says how old its subject is: what a child gave so far waits for a guardian, and ends at the birthday."""
-        turned = age.birthday is not None and age.birthday <= now
-        under_14 = age.under_14 or (subject in self.minors and not turned)
+        under_14 = self.child(subject, age, now)
         for held in self.subjects.setdefault(subject, {}).values():
+            if held.consents and subject in self.minors and not under_14:
+                held.ended, held.consents = "missing" if held.unguarded else "expired", []
             held.unguarded |= under_14 and subject not in self.minors
             if age.told:
                 held.consents = [_until_14(consent, age.birthday) for consent in held.consents]
         (self.minors.add if under_14 else self.minors.discard)(subject)
+
+    def child(self, subject: str, age: Age, now: datetime) -> bool:
+        """Whether they are under 14, by an act and what was known before: a birthday says it, and otherwise the act."""
+        if age.under_14 or age.birthday is None:
+            return age.under_14 or subject in self.minors
+        return now < age.birthday + BIRTHDAY
 
     def decided(self, subject: str, purpose: str, decision: str, consent: Consent, age: Age) -> None:
         """A decision recorded; `consent` is what it comes to if it is a given that counts."""
@@ -202,10 +215,13 @@ class Model:
         self.subjects.pop(subject, None)
 
     def act_refusals(
-        self, subject: str, made: dict[str, str], version: Version, at: datetime, now: datetime
+        self, subject: str, made: dict[str, str], version: Version, at: datetime, now: datetime, age: Age, notice: str
     ) -> set[str]:
-        """The codes with which POST /consents may refuse an act; none: it is recorded."""
+        """The codes with which POST /consents may refuse an act; none: it is recorded. `notice`: the sha256 sent."""
         codes = set()
+        if "given" in made.values() and self.child(subject, age, now):
+            codes |= {"separate_consent_required"} if len(made) > 1 else set()
+            codes |= {"minor_notice_required"} if notice != version.minors else set()
         if any(decision != "withdrawn" and purpose not in version.told for purpose, decision in made.items()):
             codes.add("purpose_not_in_notice")
         if "given" in made.values() and subject in self.pending:

@@ -9,7 +9,7 @@ from hypothesis import assume
 
 from consent.notices.actions import publish_notice
 from consent.notices.document import NoticeText
-from tests.cast import AT_ONCE, example_notice, make_program, now
+from tests.cast import AT_ONCE, example_notice, for_minors, make_program, now
 from tests.tracking.predicate_draws import TYPES
 from tests.tracking.predicate_model import Told, Version
 from tracking.catalogue import Catalogue, Declaration, import_catalogue
@@ -95,15 +95,26 @@ class Service:
 
     def publish(self, told: dict[str, Told], effective_at: datetime | None, *, dated_back: timedelta) -> Version:
         """`dated_back`: an owner's edit afterwards, since only a program's first notice may be dated back."""
-        effective = None if effective_at is None else effective_at - self.ahead
-        made = publish_notice(
-            program_id=self.program.id, text=text_of(told), effective_at=effective, lead=AT_ONCE, by="test", now=now()
+        effective, text = None if effective_at is None else effective_at - self.ahead, text_of(told)
+        made, minors = (
+            publish_notice(
+                program_id=self.program.id,
+                text=told_to,
+                effective_at=effective,
+                lead=AT_ONCE,
+                by="test",
+                now=now(),
+            )
+            for told_to in (text, for_minors(text))
         )
+        # In force at the same instant, since the model knows one version where the service has two.
+        self.owner.execute("UPDATE notice SET effective_at = %s WHERE id = %s", [made.effective_at, minors.pk])
         if dated_back:
             self.owner.execute(
-                "UPDATE notice SET effective_at = effective_at - %s WHERE id = %s", [dated_back, made.pk]
+                "UPDATE notice SET effective_at = effective_at - %s WHERE id IN (%s, %s)",
+                [dated_back, made.pk, minors.pk],
             )
-        return Version(made.version, made.sha256, made.effective_at - dated_back + self.ahead, told)
+        return Version(made.version, made.sha256, minors.sha256, made.effective_at - dated_back + self.ahead, told)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """A call, none of which may take so long that the margins no longer hold."""

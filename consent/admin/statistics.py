@@ -1,0 +1,134 @@
+"""How many people consented, refused, put off, withdrew: a table by day, purpose and notice version, and the same as CSV."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.timezone import localdate
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from consent.admin.base import Owned, localised, picked
+from consent.programs.models import MiniProgram
+from consent.records.statistics import COLUMNS, MAX_DAYS, Row, decided
+
+DEFAULT_DAYS = 30
+ROWS_SHOWN = 500
+
+TITLES = {
+    "given": _("given"),
+    "refused": _("refused"),
+    "deferred": _("put off"),
+    "withdrawn": _("withdrawn"),
+    "expired": _("expired"),
+}
+
+
+class _Day(UnfoldAdminTextInputWidget):  # type: ignore[misc]  # unfold carries no types
+    input_type = "date"
+
+    def format_value(self, value: Any) -> str | None:
+        return value.isoformat() if isinstance(value, date) else super().format_value(value)
+
+
+class RangeForm(forms.Form):
+    """Two inclusive local dates."""
+
+    first = forms.DateField(label=_("From"), widget=_Day, input_formats=["%Y-%m-%d"])
+    last = forms.DateField(label=_("To"), widget=_Day, input_formats=["%Y-%m-%d"])
+
+    def clean(self) -> dict[str, Any]:
+        asked = super().clean() or {}
+        first, last = asked.get("first"), asked.get("last")
+        if first and last and not 0 <= (last - first).days < MAX_DAYS:
+            raise forms.ValidationError(
+                _("A range begins before it ends and has %(days)d days at most."), params={"days": MAX_DAYS}
+            )
+        return asked
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row as the page shows it; `cells`: a number as text, or what stands for one that is not told."""
+
+    day: str
+    purpose: str
+    notice: str
+    cells: list[str]
+
+
+class Statistics(Owned):
+    """The page beside the list of records, for whoever may see them."""
+
+    def get_urls(self) -> list[URLPattern]:
+        def view(request: HttpRequest) -> HttpResponseBase:
+            return self.admin_site.admin_view(self.statistics_view)(request)
+
+        view.model_admin = self  # type: ignore[attr-defined]  # as Django marks its own, for OfficersProgram
+        return [path("statistics/", view, name="consent_consentrecord_statistics"), *super().get_urls()]
+
+    def statistics_view(self, request: HttpRequest) -> HttpResponseBase:
+        """`?first=&last=` as local dates, the last 30 days by default; `format=csv` to take them along."""
+        program = picked(request)
+        if program is None or not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        today = localdate()
+        usual = {"first": today - timedelta(days=DEFAULT_DAYS - 1), "last": today}
+        form = RangeForm({name: request.GET.get(name) or value for name, value in usual.items()})
+        k = 1 if program.sandbox else settings.ZHIQING_K
+        rows = _rows(program, form.cleaned_data, k) if form.is_valid() else []
+        if request.GET.get("format") == "csv" and form.is_valid():
+            return _csv(rows, form.cleaned_data)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Consents by day"),
+            "opts": self.opts,
+            "form": form,
+            "zone": program.zone,
+            "k": k,
+            "titles": list(TITLES.values()),
+            "lines": list(_lines(rows[:ROWS_SHOWN], k)),
+            "more": len(rows) > ROWS_SHOWN,
+        }
+        return TemplateResponse(request, "consent/admin/statistics.html", context)
+
+
+def _rows(program: MiniProgram, asked: dict[str, Any], k: int) -> Sequence[Row]:
+    return decided(program_id=program.pk, zone=ZoneInfo(program.zone), first=asked["first"], last=asked["last"], k=k)
+
+
+def _lines(rows: Sequence[Row], k: int) -> Iterator[Line]:
+    for row in rows:
+        notice = f"{row.notice.get_audience_display()} v{row.notice.version}" if row.notice else "–"
+        cells = [f"< {k}" if row.people[name] is None else str(row.people[name]) for name in COLUMNS]
+        yield Line(row.day.isoformat(), localised(row.purpose.title), notice, cells)
+
+
+def _csv(rows: Sequence[Row], asked: dict[str, Any]) -> HttpResponse:
+    """Codes rather than words, so that it reads the same in every language; empty where a figure is not told."""
+    written = io.StringIO()
+    writer = csv.writer(written)
+    counted = [column for name in COLUMNS for column in (name, f"{name}_status")]
+    writer.writerow(["day", "purpose", "audience", "version", "sha256", *counted])
+    for row in rows:
+        notice = [row.notice.audience, row.notice.version, row.notice.sha256] if row.notice else ["", "", ""]
+        told = [row.people[name] for name in COLUMNS]
+        cells = [cell for people in told for cell in (people, "suppressed" if people is None else "ok")]
+        writer.writerow([row.day.isoformat(), row.purpose.code, *notice, *cells])
+    response = HttpResponse(written.getvalue(), content_type="text/csv; charset=utf-8")
+    name = f"consents-{asked['first']}-{asked['last']}.csv"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,66 @@
+"""Turning 14 ends what a guardian consented to; each purpose is asked for anew (PIPL 31).
+
+This is bookkeeping. The gate has refused since the birthday began anywhere on earth, by `grant_until`; once it has begun
+everywhere, a record says so for each purpose, and the subject is no longer one who needs a guardian.
+"""
+
+import logging
+from collections.abc import Iterator
+
+from consent.ledger.audit import audit
+from consent.programs.tenancy import tenant
+from consent.records import minors
+from consent.records.actions import end_guardianship
+from consent.records.models import ConsentState
+from consent.records.queries import db_now, turned_14
+from consent.vault.models import Subject
+
+LOOKED_AT_ONCE = 500
+
+logger = logging.getLogger("zhiqing.records")
+
+
+def end_guardianships(program_id: int) -> int:
+    """Of all who have turned 14 by now; answers how many subjects. A transaction each, so that a killed run has done
+    whole subjects and the next does the others; who cannot be done now holds up nobody."""
+    done = 0
+    for subject_id in _due(program_id):
+        try:
+            done += come_of_age(program_id, subject_id)
+        except Exception:
+            logger.exception("a subject's turning 14 was put off", extra={"fields": {"program": program_id}})
+    return done
+
+
+def _due(program_id: int) -> Iterator[int]:
+    after = 0
+    while True:
+        with tenant(program_id):
+            found = turned_14(program_id, after=after, limit=LOOKED_AT_ONCE)
+        if not found:
+            return
+        yield from found
+        after = found[-1]
+
+
+def come_of_age(program_id: int, subject_id: int) -> bool:
+    """False where somebody else has the subject, or it is done, or the subject is gone."""
+    with tenant(program_id):
+        subject = Subject.objects.select_for_update(no_key=True, skip_locked=True).filter(id=subject_id).first()
+        if subject is None or not subject.under_14 or subject.restricted or subject.erasure_pending:
+            return False
+        locked = ConsentState.objects.select_for_update().filter(subject=subject).order_by("purpose_id")
+        held = {state.purpose_id: state for state in locked}
+        now = db_now()
+        if not minors.turned_14(subject, now):
+            return False
+        ended = end_guardianship(subject, held, now)
+        subject.save(update_fields=["version", "under_14"])
+        audit(
+            program_id=program_id,
+            actor="system",
+            action="consent.turned_14",
+            target=f"program:{program_id}",
+            details={"purposes": ended},
+        )
+        return True

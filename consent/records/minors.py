@@ -1,0 +1,67 @@
+"""Under fourteen (PIPL 28, 31): who is, what a consent then needs, and what ends when they turn fourteen."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from consent.errors import invalid
+from consent.ledger.leaves import new_salt
+from consent.notices.models import Audience, Notice
+from consent.records.grants import begun_everywhere
+from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State
+from consent.vault.models import Subject
+
+
+def turned_14(subject: Subject, now: datetime) -> bool:
+    """Whether it is their 14th birthday, or later, wherever they are; False where the day is not known."""
+    return subject.turns_14_on is not None and begun_everywhere(subject.turns_14_on) <= now
+
+
+def is_under_14(subject: Subject, age_band: str, now: datetime) -> bool:
+    """By what an act says of the age; a known birthday outweighs all but `under_14`."""
+    if age_band == "under_14":
+        return True
+    if subject.turns_14_on is not None:
+        return not turned_14(subject, now)
+    return subject.under_14 and age_band == "unknown"
+
+
+def check_given(notice: Notice, *, place: int, alone: bool) -> None:
+    """A consent for somebody under 14 is an act of its own, under the notice for minors and their guardians.
+
+    `place` among the act's decisions. Raises Invalid `separate_consent_required`, `minor_notice_required`. Without a
+    guardian it is kept as evidence and authorises nothing (`guardian_pending`).
+    """
+    if not alone:
+        raise invalid(
+            "separate_consent_required",
+            "under fourteen each purpose needs an act of its own: act single, one decision",
+            f"/decisions/{place}/purpose",
+        )
+    if notice.audience != Audience.MINOR:
+        raise invalid("minor_notice_required", "under fourteen, show and send the notice of audience minor", "/notice")
+
+
+def ended_at_14(subject: Subject, states: Sequence[ConsentState], now: datetime) -> list[ConsentRecord]:
+    """The records that end what was given for a child, one a grant, under the subject's version.
+
+    `expired` where a guardian stood by the grant, `invalidated` where none did and it never authorised. Dated when the
+    grant was over, which may be before `now`.
+    """
+    return [
+        ConsentRecord(
+            subject=subject,
+            program_id=subject.program_id,
+            purpose_id=state.purpose_id,
+            notice_id=state.notice_id,
+            version=subject.version,
+            state=State.INVALIDATED if state.guardian_pending else State.EXPIRED,
+            age_band="unknown",
+            turns_14_on=subject.turns_14_on,
+            occurred_at=min(state.grant_until or now, now),
+            corrected_at=min(state.grant_until or now, now),
+            received_at=now,
+            salt=new_salt(),
+        )
+        for state in states
+        if state.state in AUTHORISING
+    ]

@@ -1,0 +1,92 @@
+"""How many people decided what, by day, purpose and notice version: what a controller shows when it is asked how consent
+is obtained. Figures below the threshold are not told, so that no day singles anybody out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db import connection
+
+from consent.notices.models import Notice, Purpose
+from consent.records.models import State
+
+MAX_DAYS = 400
+
+COLUMNS: Mapping[str, tuple[State, ...]] = {
+    "given": (State.GIVEN, State.RENEWED),
+    "refused": (State.REFUSED,),
+    "deferred": (State.REQUESTED,),
+    "withdrawn": (State.WITHDRAWN,),
+    "expired": (State.EXPIRED, State.INVALIDATED),
+}
+_SHOWN = [(state.value, name) for name, states in COLUMNS.items() for state in states]
+
+# Somebody who decides the same twice on one day is one person. Who is restricted or being erased is read by nobody.
+_DECIDED = """
+    SELECT day, purpose_id, notice_id, shown, count(*) FROM (
+        SELECT DISTINCT (r.corrected_at AT TIME ZONE %(zone)s)::date AS day,
+               r.purpose_id, r.notice_id, counted.shown, r.subject_id
+        FROM consent_record r
+        JOIN unnest(%(states)s::text[], %(shown)s::text[]) AS counted (state, shown) ON counted.state = r.state
+        JOIN subject s ON s.subject_id = r.subject_id AND NOT s.restricted AND NOT s.erasure_pending
+        WHERE r.program_id = %(program)s AND r.corrected_at >= %(begins)s AND r.corrected_at < %(ends)s
+    ) AS decided
+    GROUP BY day, purpose_id, notice_id, shown
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was decided on one local day about one purpose under one notice (None: a withdrawal that named none).
+
+    `people`: by COLUMNS' names, distinct subjects; None where they are fewer than k, and not nobody.
+    """
+
+    day: date
+    purpose: Purpose
+    notice: Notice | None
+    people: Mapping[str, int | None]
+
+
+def decided(*, program_id: int, zone: ZoneInfo, first: date, last: date, k: int) -> Sequence[Row]:
+    """The rows of an inclusive range of local days in which anybody decided, newest day first. Under the tenant.
+
+    A day is that of the act by its corrected time, so that an import counts when it was decided. No row is a sum of
+    others: what is not told cannot be worked out from what is.
+    """
+    asked: dict[str, Any] = {
+        "program": program_id,
+        "zone": zone.key,
+        "begins": datetime.combine(first, time.min, zone),
+        "ends": datetime.combine(last + timedelta(days=1), time.min, zone),
+        "states": [state for state, _ in _SHOWN],
+        "shown": [name for _, name in _SHOWN],
+    }
+    counts: dict[tuple[date, int, int | None], dict[str, int]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_DECIDED, asked)
+        for day, purpose_id, notice_id, shown, people in cursor.fetchall():
+            counts.setdefault((day, purpose_id, notice_id), dict.fromkeys(COLUMNS, 0))[shown] = people
+    purposes = {purpose.pk: purpose for purpose in Purpose.objects.filter(program_id=program_id)}
+    notices = {notice.pk: notice for notice in Notice.objects.filter(program_id=program_id).defer("body")}
+    rows = [
+        Row(
+            day,
+            purposes[purpose_id],
+            notices[notice_id] if notice_id is not None else None,
+            {name: _told(n, k) for name, n in people.items()},
+        )
+        for (day, purpose_id, notice_id), people in counts.items()
+    ]
+    return sorted(rows, key=_order)
+
+
+def _told(people: int, k: int) -> int | None:
+    return people if people >= k or not people else None
+
+
+def _order(row: Row) -> tuple[int, str, float]:
+    return -row.day.toordinal(), row.purpose.code, -(row.notice.effective_at.timestamp() if row.notice else 0.0)

@@ -1,0 +1,150 @@
+"""The officers' table of consents by day: distinct people, the mini-program's days, nothing below the threshold."""
+
+import csv
+import io
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psycopg
+import pytest
+
+from consent.programs.tenancy import tenant
+from consent.records.statistics import Row, decided
+from tests.cast import Program, make_program, now
+from tests.consent.acts import guarded, minors_notice
+from tests.consent.desk import officer
+
+PAGE = "consent/consentrecord/statistics/"
+ZONE = ZoneInfo("Asia/Shanghai")
+
+
+def rows(program: Program, *, k: int = 1, zone: ZoneInfo = ZONE, days: int = 1) -> list[Row]:
+    today = now().astimezone(zone).date()
+    with tenant(program.id):
+        return list(decided(program_id=program.id, zone=zone, first=today - timedelta(days=days - 1), last=today, k=k))
+
+
+def people(row: Row) -> tuple[int | None, ...]:
+    return tuple(row.people.values())
+
+
+def test_each_column_counts_people_once_a_day(program: Program) -> None:
+    for name in ("ann", "bob", "cat"):
+        program.decide(name)
+    program.decide("ann")
+    program.decide("dan", "refused")
+    program.decide("eve", "deferred")
+    program.decide("cat", "withdrawn")
+    program.post(
+        "consents", {"subject": {"openid": "bob"}, "decisions": [{"purpose": "analytics", "decision": "withdrawn"}]}
+    )
+    program.decide("bob", "refused", "personalisation")
+    found = [(row.purpose.code, row.notice and row.notice.version, people(row)) for row in rows(program)]
+    assert found == [
+        ("analytics", 1, (3, 1, 1, 1, 0)),
+        ("analytics", None, (0, 0, 0, 1, 0)),
+        ("personalisation", 1, (0, 1, 0, 0, 0)),
+    ]
+
+
+def test_the_day_is_the_mini_programs_and_the_acts_own(database: None, owner: psycopg.Connection) -> None:
+    zone = ZoneInfo("America/St_Johns")
+    program = make_program(zone=zone.key)
+    program.decide("ann")
+    midnight = datetime.combine(now().astimezone(zone).date(), time.min, zone)
+    for moment, day in (
+        (midnight, midnight.date()),
+        (midnight - timedelta(seconds=1), midnight.date() - timedelta(days=1)),
+    ):
+        owner.execute("UPDATE consent_record SET corrected_at = %s", [moment])
+        assert [row.day for row in rows(program, zone=zone, days=2)] == [day]
+    assert not rows(program, zone=zone), "yesterday is not in a range of today"
+
+
+def test_a_figure_below_the_threshold_is_not_told(program: Program) -> None:
+    for n in range(3):
+        program.decide(f"given-{n}")
+    for n in range(2):
+        program.decide(f"refused-{n}", "refused")
+    (row,) = rows(program, k=3)
+    assert row.people == {"given": 3, "refused": None, "deferred": 0, "withdrawn": 0, "expired": 0}
+
+
+@pytest.mark.parametrize("column", ["restricted", "erasure_pending"])
+def test_who_is_read_by_nobody_is_not_counted(program: Program, owner: psycopg.Connection, column: str) -> None:
+    program.decide("ann")
+    owner.execute(f"UPDATE subject SET {column} = true".encode())
+    assert not rows(program)
+
+
+def test_a_child_who_turned_14_stands_under_expired(program: Program, owner: psycopg.Connection) -> None:
+    program.decide("ann", **guarded(minors_notice(program)))
+    program.decide("ann", "refused", "personalisation", age_band="14_17")
+    found = {(row.purpose.code, row.notice and row.notice.audience): people(row) for row in rows(program)}
+    assert found["analytics", "minor"] == (1, 0, 0, 0, 1)
+
+
+def page(program: Program, query: dict[str, Any] | None = None, k: int | None = None) -> str:
+    response = officer(f"grace{now().timestamp()}", program).enter(program).get(PAGE, query_params=query or {})
+    assert response.status_code == 200, response.content
+    found: str = response.content.decode()
+    return found
+
+
+def test_the_page_holds_back_what_is_below_ten(program: Program, sandbox: Program) -> None:
+    for shop in (program, sandbox):
+        for n in range(10):
+            shop.decide(f"s{n}")
+        shop.decide("s0", "refused", "personalisation")
+    told = page(program)
+    assert ">10</td>" in told and "&lt; 10</td>" in told and ">1</td>" not in told
+    assert "fewer than 10 people is not told" in told
+    told = page(sandbox)
+    assert ">1</td>" in told and "&lt;" not in told and "is not told" not in told
+
+
+def test_the_csv_says_the_same_in_codes(program: Program) -> None:
+    for n in range(10):
+        program.decide(f"s{n}")
+    program.decide("s0", "refused", "personalisation")
+    response = officer("grace", program).enter(program).get(PAGE, query_params={"format": "csv"})
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
+    assert "attachment" in response["Content-Disposition"]
+    first, second = csv.DictReader(io.StringIO(response.content.decode()))
+    assert (first["purpose"], first["given"], first["given_status"]) == ("analytics", "10", "ok")
+    assert (first["audience"], first["version"], first["sha256"]) == ("general", "1", program.notice)
+    assert (second["purpose"], second["refused"], second["refused_status"]) == ("personalisation", "", "suppressed")
+    assert (second["given"], second["given_status"]) == ("0", "ok")
+
+
+def test_a_range_that_is_none_is_told_on_the_page(program: Program) -> None:
+    program.decide("ann")
+    today = date.today()  # noqa: DTZ011  any day will do
+    for query in ({"first": "x"}, {"first": today, "last": today - timedelta(days=1)}, {"first": "2020-01-01"}):
+        response = page(program, {**query, "format": "csv"})
+        assert 'id="consents-by-day"' not in response
+        assert "400 days at most" in response or "Enter a valid date" in response
+
+
+def test_it_is_for_those_who_may_see_records_of_the_mini_program_they_picked(program: Program, other: Program) -> None:
+    program.decide("ann")
+    other.decide("bob", "refused")
+    assert officer("hal", program, may_see=("notice",)).enter(program).get(PAGE).status_code == 403
+    desk = officer("grace", program)
+    assert desk.get(PAGE)["Location"].startswith("/admin/program/?next=")
+    desk.enter(program)
+    assert desk.post(PAGE).status_code == 405
+    lines = desk.get(PAGE, query_params={"format": "csv"}).content.decode().splitlines()
+    assert len(lines) == 2
+    link = desk.get("consent/consentrecord/").content.decode()
+    assert f"/admin/{PAGE}" in link
+
+
+def test_the_page_speaks_chinese(program: Program) -> None:
+    desk = officer("grace", program).enter(program)
+    desk.client.cookies["django_language"] = "zh-hans"
+    told = desk.get(PAGE).content.decode()
+    for words in ("按日统计同意情况", "这些日子里没有人作出决定。"):
+        assert words in told
+    assert "Nobody decided" not in told

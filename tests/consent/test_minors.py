@@ -1,0 +1,194 @@
+"""Under fourteen: what authorises, and what the day of turning 14 ends."""
+
+from datetime import UTC, date, datetime, time, timedelta
+
+import psycopg
+import pytest
+from celery import current_app
+
+from consent.ledger.audit import audit
+from consent.records import coming_of_age, tasks
+from consent.records.grants import begins, begun_everywhere, until_14
+from tests.cast import Program, event, now
+from tests.consent.acts import act, code, guarded, minors_notice, refused, status
+from tests.consent.rights import Working
+
+STATES = "SELECT state, guardian_pending, pending FROM consent_state ORDER BY purpose_id"
+
+
+def turn_14(owner: psycopg.Connection, days_ago: int = 2) -> None:
+    """The birthday of everybody under 14 was so long ago, and what was given before it has ended."""
+    owner.execute("UPDATE subject SET turns_14_on = current_date - %s WHERE under_14", [days_ago])
+    owner.execute("UPDATE consent_state SET grant_until = now() - %s * interval '1 day'", [days_ago])
+
+
+def test_only_a_guardians_grant_authorises(program: Program) -> None:
+    minors = minors_notice(program)
+    program.decide("alice")
+    program.decide("alice", "given", "personalisation", notice=minors, age_band="under_14")
+    assert code(program, "e1") == "guardian_required"
+    program.decide("alice", "refused", "personalisation", **guarded(minors))
+    assert code(program, "e2") == "guardian_required"
+    before = now()
+    program.decide("alice", **guarded(minors))
+    assert code(program, "e3") is None
+    assert code(program, "e4", at=before) == "outside_consent"
+    program.decide("alice", "given", "personalisation", notice=minors)
+    assert code(program, "e5") is None
+
+
+def test_a_childs_consent_is_an_act_of_its_own_under_the_minors_notice(program: Program) -> None:
+    minors = minors_notice(program)
+    both = [("analytics", "given"), ("personalisation", "given")]
+    refused(program, act(program, *both, **guarded(minors, act="bundled")), 422, "separate_consent_required")
+    refused(program, act(program, *both, **guarded(minors)), 422, "separate_consent_required", "/decisions/0/purpose")
+    refused(program, act(program, both[0], **guarded(minors, act="bundled")), 422, "separate_consent_required")
+    general = guarded(program.notice)
+    refused(program, act(program, both[0], **general), 422, "minor_notice_required", "/notice")
+    assert program.decide("alice", **guarded(minors))["records"][0]["state"] == "given"
+    # Known to be a child from then on, whatever the act leaves out.
+    refused(program, act(program, both[1]), 422, "minor_notice_required", "/notice")
+    assert program.post("consents", act(program, *[(name, "refused") for name, _ in both])).status_code == 201
+
+
+def test_a_birthday_to_come_says_under_fourteen_whatever_the_band(program: Program) -> None:
+    birthday = (now() + timedelta(days=5)).date().isoformat()
+    minors = minors_notice(program)
+    for band in ("adult", "unknown"):
+        told = {"age_band": band, "turns_14_on": birthday}
+        refused(program, act(program, ("analytics", "given"), **told), 422, "minor_notice_required")
+        program.decide(band, notice=minors, **told)
+        assert program.send(event(band, "e1"))["results"][0]["code"] == "guardian_required"
+
+
+def test_turning_fourteen_ends_the_grant_and_a_later_act_does_not_forget_it(
+    program: Program, owner: psycopg.Connection
+) -> None:
+    minors, birthday = minors_notice(program), (now() + timedelta(days=5)).date()
+    program.decide("alice", **guarded(minors, turns_14_on=birthday.isoformat()))
+    first = status(program, "alice")["expires_at"]
+    program.decide("alice", **guarded(minors))
+    assert status(program, "alice")["expires_at"] == first
+    assert first < (now() + timedelta(days=6)).isoformat()
+    owner.execute("UPDATE subject SET turns_14_on = current_date - 2")
+    assert program.decide("alice")["records"][0]["state"] == "given", "begun anew, not renewed"
+    assert code(program, "e1") is None
+
+
+def test_a_birthday_told_later_ends_what_was_given_before(program: Program) -> None:
+    birthday = (now() + timedelta(days=5)).date()
+    program.decide("alice", **guarded(minors_notice(program)))
+    later = minors_notice(program, effective_at=now() + timedelta(days=1))
+    program.decide("alice", **guarded(later))
+    program.decide("alice", "refused", "personalisation", turns_14_on=birthday.isoformat())
+    assert status(program, "alice")["expires_at"] < (now() + timedelta(days=6)).isoformat()
+
+
+def test_where_the_day_has_begun_somewhere_the_grant_before_is_over_and_a_guardian_still_needed() -> None:
+    day = date(2026, 11, 26)
+    midnight = datetime.combine(day, time.min, UTC)
+    first, last = begins(day), begun_everywhere(day)
+    assert (first, last) == (midnight - timedelta(hours=14), midnight + timedelta(hours=12))
+    second = timedelta(seconds=1)
+    assert until_14(None, first - second, day) == first
+    assert until_14(None, first, day) == last
+    assert until_14(last - second, first, day) == last - second
+    assert until_14(None, last, day) is None
+
+
+def test_on_the_day_of_turning_fourteen_the_guardians_consents_are_over(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    minors = minors_notice(program)
+    program.decide("alice", "given", "personalisation", notice=minors, age_band="under_14")
+    program.decide("alice", **guarded(minors))
+    program.decide("alice", "refused", "precise_location")
+    program.decide("bob", **guarded(minors, turns_14_on=(now() + timedelta(days=5)).date().isoformat()))
+    owner.execute("UPDATE subject SET turns_14_on = current_date - 2 WHERE turns_14_on IS NULL")
+    owner.execute(
+        "UPDATE consent_state SET grant_until = now() - interval '2 days'"
+        " WHERE subject_id = (SELECT min(subject_id) FROM subject)"
+    )
+    with as_worker():
+        tasks.come_of_age()
+        tasks.come_of_age()
+    ended = owner.execute(
+        "SELECT r.state, n.audience, r.version, r.authorises_from, r.corrected_at < r.received_at - interval '1 day',"
+        " r.act, r.leaf_id = l.id FROM consent_record r JOIN notice n ON n.id = r.notice_id JOIN leaf l ON l.id = r.leaf_id"
+        " WHERE r.state IN ('expired', 'invalidated') ORDER BY purpose_id"
+    ).fetchall()
+    assert ended == [
+        ("expired", "minor", 4, None, True, None, True),
+        ("invalidated", "minor", 4, None, True, None, True),
+    ]
+    audited = owner.execute(
+        "SELECT actor, target, details FROM audit_entry WHERE action = 'consent.turned_14'"
+    ).fetchall()
+    assert audited == [("system", f"program:{program.id}", {"purposes": 2})]
+    assert owner.execute("SELECT under_14, version FROM subject ORDER BY subject_id").fetchall() == [
+        (False, 4),
+        (True, 1),
+    ]
+    assert owner.execute("SELECT count(*) FROM consent_state WHERE guardian_pending").fetchone() == (0,)
+    found = status(program, "alice")
+    assert (found["state"], found["allowed"], found["may_prompt"]) == ("expired", False, True)
+    assert status(program, "alice", "personalisation")["may_prompt"]
+    assert status(program, "bob")["allowed"]
+    assert code(program, "e1") == "consent_expired"
+    assert program.decide("alice")["records"][0]["state"] == "given"
+    assert code(program, "e2") is None
+
+
+def test_an_act_on_the_day_ends_them_as_well(program: Program, owner: psycopg.Connection) -> None:
+    minors = minors_notice(program)
+    program.decide("alice", **guarded(minors))
+    program.decide("alice", "given", "personalisation", **guarded(minors))
+    turn_14(owner)
+    assert program.decide("alice")["records"][0]["state"] == "given"
+    assert status(program, "alice", "personalisation")["state"] == "expired"
+    assert owner.execute("SELECT state FROM consent_record WHERE version = 3 ORDER BY purpose_id").fetchall() == [
+        ("expired",),
+        ("expired",),
+    ]
+    assert coming_of_age.end_guardianships(program.id) == 0
+
+
+def test_a_band_above_fourteen_ends_them_without_a_birthday(program: Program, owner: psycopg.Connection) -> None:
+    program.decide("alice", **guarded(minors_notice(program)))
+    program.decide("alice", "refused", "personalisation", age_band="14_17")
+    assert code(program, "e1") == "consent_expired"
+    assert owner.execute("SELECT under_14 FROM subject").fetchone() == (False,)
+
+
+def test_who_may_not_be_added_to_waits(program: Program, owner: psycopg.Connection) -> None:
+    program.decide("alice", **guarded(minors_notice(program)))
+    turn_14(owner)
+    owner.execute("UPDATE subject SET erasure_pending = true")
+    assert coming_of_age.end_guardianships(program.id) == 0
+    owner.execute("UPDATE subject SET erasure_pending = false")
+    assert coming_of_age.end_guardianships(program.id) == 1
+
+
+def test_one_who_cannot_be_done_holds_up_nobody_and_is_done_whole_later(
+    program: Program, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minors = minors_notice(program)
+    monkeypatch.setattr(coming_of_age, "LOOKED_AT_ONCE", 1)
+    for name in ("alice", "bob"):
+        program.decide(name, **guarded(minors))
+    turn_14(owner)
+
+    def died(**told: object) -> None:
+        monkeypatch.setattr(coming_of_age, "audit", audit)
+        raise RuntimeError("killed before the commit")
+
+    monkeypatch.setattr(coming_of_age, "audit", died)
+    assert coming_of_age.end_guardianships(program.id) == 1
+    assert owner.execute(STATES).fetchall() == [("given", False, []), ("expired", False, [])]
+    assert coming_of_age.end_guardianships(program.id) == 1
+    assert owner.execute("SELECT count(*) FROM consent_record WHERE state = 'expired'").fetchone() == (2,)
+
+
+def test_beat_looks_for_them() -> None:
+    scheduled = {entry["task"] for entry in current_app.conf.beat_schedule.values()}
+    assert tasks.come_of_age.name in scheduled
