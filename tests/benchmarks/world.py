@@ -7,8 +7,8 @@ import secrets
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -22,6 +22,7 @@ from consent.vault.lookup import Lookup
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
 DATABASE = "bench"
+URLS = ("DATABASE_URL", "DATABASE_WORKER_URL", "DATABASE_OWNER_URL")
 
 # What a consent leaves for the gate to read, for many subjects at once; sealed values play no part in ingest.
 _SUBJECTS = """
@@ -45,6 +46,7 @@ _STATES = """
         received_at, false, false, false, false, 1
     FROM consent_record WHERE program_id = %(program)s
 """
+_DAYS = "SELECT ensure_event_days(array_agg(current_date - n)) FROM generate_series(-2, %s) n"
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,29 @@ def _fresh_database(owner: str, environment: dict[str, str]) -> dict[str, str]:
     with psycopg.connect(owner, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
         connection.execute(f"CREATE DATABASE {DATABASE}")
-    names = ("DATABASE_URL", "DATABASE_WORKER_URL", "DATABASE_OWNER_URL")
-    return {name: urlunsplit(urlsplit(environment[name])._replace(path=f"/{DATABASE}")) for name in names}
+    return _urls(environment, DATABASE)
+
+
+def _urls(environment: Mapping[str, str], database: str) -> dict[str, str]:
+    return {name: urlunsplit(urlsplit(environment[name])._replace(path=f"/{database}")) for name in URLS}
+
+
+@contextlib.contextmanager
+def copied(made: World, *, days: int) -> Iterator[World]:
+    """The same world in a second database with more partitions before today's. Nobody may be connected to the first."""
+    name = f"{DATABASE}_{days}"
+    environment = {**made.environment, **_urls(made.environment, name)}
+    with psycopg.connect(_urls(made.environment, "postgres")["DATABASE_OWNER_URL"], autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE}")
+        try:
+            copy = replace(made, environment=environment)
+            with copy.owner() as owner:
+                owner.execute(_DAYS, [days])
+                owner.execute("VACUUM ANALYZE")
+            yield copy
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _populated(environment: dict[str, str], count: int, days: int) -> World:
@@ -120,9 +143,7 @@ def _populated(environment: dict[str, str], count: int, days: int) -> World:
         _copy_lookups(connection, program, ids, Path(environment["ZHIQING_KEYRING_FILE"]))
         connection.execute(_RECORDS, about)
         connection.execute(_STATES, about)
-        connection.execute(
-            "SELECT ensure_event_days(array_agg(current_date - n)) FROM generate_series(-2, %s) n", [days]
-        )
+        connection.execute(_DAYS, [days])
     with psycopg.connect(environment["DATABASE_OWNER_URL"], autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")
     return World(program, key.splitlines()[-1], json.loads(told)["sha256"], ids, environment)
