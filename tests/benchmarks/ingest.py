@@ -16,6 +16,8 @@ from tests.benchmarks.world import World, copied
 HTTP_CLIENTS, SQL_CLIENTS = 4, 2
 HALF_LOADED = 100
 """Events a call where the service is asked half as often as it could answer."""
+WARM_S = 1.0
+"""A process's first calls prepare its statements."""
 YEAR = 365
 COMMON = "tests.benchmarks.yardstick:application"
 Kind = tuple[str, int]
@@ -61,6 +63,8 @@ def ingest(made: World, log: Path, rounds: int, seconds: float) -> str:
     with ExitStack() as stack:
         ours = stack.enter_context(web(made.environment, log / "web.log"))
         common = stack.enter_context(web(made.environment, log / "yardstick.log", application=COMMON))
+        for name, address in (("Va", ours), ("Vb", common)):
+            http(made, address, 100, WARM_S, name)
         kinds: dict[Kind, Callable[[str], Measured]] = {}
         for batch in (100, 1000):
             kinds[COPY, batch] = partial(sql, made, "copy", batch, seconds)
@@ -88,10 +92,11 @@ def _at_rate(made: World, address: tuple[str, int], seconds: float, calls: float
 def year(made: World, log: Path, rounds: int, seconds: float, days: int) -> str:
     """Markdown: the same on two databases, one of which has the partitions of a year. They take turns."""
     with copied(made, days=YEAR) as long, ExitStack() as stack:
-        few, many = f"{days} days of partitions", f"{YEAR} days"
+        few, many = f"partitions of {days} day{'s' * (days > 1)}", f"partitions of {YEAR} days"
         kinds: dict[Kind, Callable[[str], Measured]] = {}
         for what, where in ((few, made), (many, long)):
             address = stack.enter_context(web(where.environment, log / "year.log"))
+            http(where, address, 100, WARM_S, "Vc")
             for batch in (100, 1000):
                 kinds[what, batch] = partial(http, where, address, batch, seconds)
         # The same batch on both, one after the other.

@@ -1,15 +1,18 @@
-"""Which records the write-ahead log of an event is made of, read from the log itself (extension pg_walinspect).
+"""Which records the write-ahead log of an event is made of, read from the log itself by pg_waldump.
 
 Bytes do not depend on how fast the machine is. The same number of events is sent twice: from a checkpoint on, when the
-first change of each page writes the whole page, and again once those pages have been written.
+first change of each page writes the whole page, and again once many of those pages have been written.
 """
 
+import re
+import subprocess
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psycopg
 
+from config.postgres import installed
 from tests.benchmarks.clients import run
 from tests.benchmarks.ingest import HTTP_CLIENTS, http_commands
 from tests.benchmarks.server import web
@@ -17,43 +20,41 @@ from tests.benchmarks.world import World
 
 EVENTS = 40_000
 BATCHES = (100, 1000)
-SHOWN = 2.0
+SHOWN = 1.0
 """Bytes an event; what takes less is told together."""
 
-# A record with several blocks counts for the table or index of its first. Page images are told apart, and so is what the
-# log's own pages and alignment take beside the records.
-_RECORDS = """
-    SELECT coalesce(pg_partition_root(c.oid)::regclass::text, c.relname,
-            CASE WHEN b.start_lsn IS NOT NULL THEN 'other' ELSE '' END) AS relation,
-        r.resource_manager || '/' || r.record_type AS record,
-        sum(r.record_length - r.fpi_length), sum(r.fpi_length)
-    FROM pg_get_wal_records_info(%(from)s, %(to)s) r
-    LEFT JOIN (SELECT DISTINCT ON (start_lsn) * FROM pg_get_wal_block_info(%(from)s, %(to)s, false)
-               ORDER BY start_lsn, block_id) b USING (start_lsn)
-    LEFT JOIN pg_class c ON c.oid = pg_filenode_relation(b.reltablespace, b.relfilenode)
-        AND b.reldatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
-    GROUP BY 1, 2
+_LINE = re.compile(
+    r"rmgr: (\w+) +len \(rec/tot\): +(\d+)/ *(\d+),.*? desc: ([A-Z_+]*)(?:.*?blkref #0: rel (\d+)/(\d+)/(\d+))?"
+)
+_NAMES = """
+    SELECT DISTINCT node, coalesce(pg_partition_root(c.oid)::regclass::text, c.relname)
+    FROM unnest(%s::oid[], %s::oid[]) asked(space, node) JOIN pg_class c ON c.oid = pg_filenode_relation(space, node)
 """
 
 Found = dict[tuple[str, str], float]
-"""(table or index, record) -> bytes an event."""
-IMAGES, PADDING = ("", "images of whole pages"), ("", "the log's own pages, alignment")
+"""(table or index, kind of record) -> bytes an event."""
+IMAGES, PADDING = ("", "images of whole pages"), ("", "the log's own pages, and alignment")
 
 
 def wal(made: World, log: Path) -> str:
     """Markdown: bytes an event."""
     columns: dict[str, Found] = {}
     with made.owner() as owner, web(made.environment, log / "web.log") as address:
-        owner.execute("CREATE EXTENSION IF NOT EXISTS pg_walinspect")
         for batch in BATCHES:
-            owner.execute("CHECKPOINT")
+            _checkpoint(owner)
             for state in ("after a checkpoint", "later"):
                 begins = _place(owner)
                 name = f"L{state[0]}{chr(97 + BATCHES.index(batch))}"
                 calls = str(EVENTS // batch // HTTP_CLIENTS)
                 run(http_commands(made, address, batch, name, "--calls", calls), made.environment)
-                columns[f"{batch:,} a call, {state}"] = _made_of(owner, begins, _place(owner))
+                columns[f"{batch:,} a call, {state}"] = _made_of(owner, made.cluster, begins, _place(owner))
     return _table(columns)
+
+
+def _checkpoint(owner: psycopg.Connection) -> None:
+    """Which only a superuser may ask for by its name; dropping a database makes one."""
+    owner.execute("CREATE DATABASE bench_checkpoint TEMPLATE template0")
+    owner.execute("DROP DATABASE bench_checkpoint")
 
 
 def _place(owner: psycopg.Connection) -> str:
@@ -62,14 +63,35 @@ def _place(owner: psycopg.Connection) -> str:
     return str(place)
 
 
-def _made_of(owner: psycopg.Connection, begins: str, ends: str) -> Found:
+def _made_of(owner: psycopg.Connection, cluster: Path, begins: str, ends: str) -> Found:
+    """A record with several blocks counts for the table or index of its first."""
+    sizes: dict[tuple[int, int, str], int] = defaultdict(int)
+    images = 0
+    for kind, space, node, size, image in _records(cluster, begins, ends):
+        sizes[space, node, kind] += size
+        images += image
+    spaces, nodes, _ = zip(*sizes, strict=True)
+    names = dict(owner.execute(_NAMES, [list(spaces), list(nodes)]).fetchall())
     found: Found = defaultdict(float)
-    for relation, record, size, images in owner.execute(_RECORDS, {"from": begins, "to": ends}):
-        found[relation, record] += float(size) / EVENTS
-        found[IMAGES] += float(images) / EVENTS
+    for (_, node, kind), size in sizes.items():
+        found[names.get(node, "other" if node else ""), kind] += size / EVENTS
+    found[IMAGES] = images / EVENTS
     (total,) = owner.execute("SELECT %s::pg_lsn - %s::pg_lsn", [ends, begins]).fetchone() or (0,)
     found[PADDING] = float(total) / EVENTS - sum(found.values())
     return found
+
+
+def _records(cluster: Path, begins: str, ends: str) -> Iterator[tuple[str, int, int, int, int]]:
+    """(kind, tablespace, file of the first block or 0, bytes, bytes of page images)."""
+    command = [installed() / "bin" / "pg_waldump", f"--path={cluster / 'pg_wal'}", f"--start={begins}", f"--end={ends}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as dump:
+        assert dump.stdout is not None
+        for line in dump.stdout:
+            if found := _LINE.match(line):
+                manager, size, total, kind, space, _, node = found.groups()
+                yield f"{manager}/{kind}", int(space or 0), int(node or 0), int(size), int(total) - int(size)
+    if dump.returncode:
+        raise RuntimeError(f"pg_waldump ended with {dump.returncode}")
 
 
 def _table(columns: Mapping[str, Found]) -> str:

@@ -51,13 +51,14 @@ _DAYS = "SELECT ensure_event_days(array_agg(current_date - n)) FROM generate_ser
 
 @dataclass(frozen=True)
 class World:
-    """`subjects`: openid n is `subject_name(n)` and has the n-th id."""
+    """`subjects`: openid n is `subject_name(n)` and has the n-th id. `cluster`: PostgreSQL's folder of data."""
 
     program_id: int
     key: str
     notice: str
     subjects: Sequence[int]
     environment: dict[str, str]
+    cluster: Path
 
     def owner(self) -> psycopg.Connection:
         """A connection past row-level security."""
@@ -94,7 +95,7 @@ def world(var: Path, *, subjects: int, days: int) -> Iterator[World]:
         environment |= _fresh_database(environment["DATABASE_OWNER_URL"], environment)
         for step in (["create_roles"], ["create_keyring"], ["migrate", "--verbosity=0"]):
             manage(environment, *step)
-        yield _populated(environment, subjects, days)
+        yield _populated(environment, services.postgres.folder, subjects, days)
 
 
 def _fresh_database(owner: str, environment: dict[str, str]) -> dict[str, str]:
@@ -127,7 +128,7 @@ def copied(made: World, *, days: int) -> Iterator[World]:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def _populated(environment: dict[str, str], count: int, days: int) -> World:
+def _populated(environment: dict[str, str], cluster: Path, count: int, days: int) -> World:
     named = ("--name", "Bench", "--controller", "Example Retail Ltd", "--platform", "wechat", "--app-id", "wx0")
     program = int(manage(environment, "create_program", *named))
     since = datetime.now(UTC) - timedelta(days=max(days, 10) + 10)
@@ -146,7 +147,7 @@ def _populated(environment: dict[str, str], count: int, days: int) -> World:
         connection.execute(_DAYS, [days])
     with psycopg.connect(environment["DATABASE_OWNER_URL"], autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")
-    return World(program, key.splitlines()[-1], json.loads(told)["sha256"], ids, environment)
+    return World(program, key.splitlines()[-1], json.loads(told)["sha256"], ids, environment, cluster)
 
 
 def _copy_lookups(connection: psycopg.Connection, program: int, ids: Sequence[int], ring: Path) -> None:
