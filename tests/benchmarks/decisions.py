@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 from tests.benchmarks.calls import Address, address, call, expect, request, tell, until
-from tests.benchmarks.world import subject_name
+from tests.benchmarks.people import subject_name
 
 REST_S = 0.05
 """Between a decision about one subject and the next: events are to be stored, and refused, in between."""

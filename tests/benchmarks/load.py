@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from tests.benchmarks.calls import address, call, events_answered, request, tell, until
+from tests.benchmarks.people import subject_name
 from tests.benchmarks.stamped import Stamped, token_of
-from tests.benchmarks.world import subject_name
 
 TOKEN = b"@" * 14
 EVENTS_READY = 20_000

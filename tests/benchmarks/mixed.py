@@ -13,8 +13,8 @@ from typing import Any
 from tests.benchmarks.calls import Address, address, call, events_answered, expect, request, tell, until
 from tests.benchmarks.decisions import withdrawal
 from tests.benchmarks.load import requests
+from tests.benchmarks.people import subject_name
 from tests.benchmarks.withdrawals import ENDED
-from tests.benchmarks.world import subject_name
 
 BATCHES = {1: 40, 10: 30, 100: 20}
 STATUS, WITHDRAWAL = 9, 1
@@ -57,6 +57,8 @@ def calls(key: str, subjects: int, name: str) -> Iterator[Sent]:
     chance = random.Random(name)
     kinds = [batches(key, subjects, size, f"{name}{letter}") for size, letter in zip(BATCHES, "abc", strict=True)]
     kinds += [statuses(key, subjects, chance), withdrawals(key, subjects, chance)]
+    for kind in kinds:
+        next(kind)  # bodies are made now, before the clock starts
     weights = [*BATCHES.values(), STATUS, WITHDRAWAL]
     while True:
         yield next(chance.choices(kinds, weights)[0])
