@@ -18,19 +18,20 @@ from tests.benchmarks.stamped import Stamped, token_of
 TOKEN = b"@" * 14
 EVENTS_READY = 20_000
 PAGES = 300
+AGE_S = 300
 
 
-def events(subjects: int, count: int, chance: random.Random, at: datetime, age_s: float) -> list[dict[str, object]]:
-    """Views of the last `age_s` seconds with everything an event may carry, by subjects drawn uniformly.
+def events(subjects: int, count: int, chance: random.Random, at: datetime) -> list[dict[str, object]]:
+    """Views of the last AGE_S seconds with everything an event may carry, by subjects drawn uniformly.
 
-    All as long as each other in JSON. The service corrects times by the batch's sent_at, so they do not age.
+    All as long as each other in JSON.
     """
     return [
         {
             "event_id": f"{TOKEN.decode()}-{number:04d}",
             "name": "page_view",
             "subject": {"openid": subject_name(chance.randrange(subjects))},
-            "occurred_at": (at - timedelta(seconds=chance.random() * age_s)).isoformat(timespec="milliseconds"),
+            "occurred_at": told(at - timedelta(seconds=chance.random() * AGE_S)),
             "session_id": f"{chance.getrandbits(128):032x}",
             "page": f"pages/list/{chance.randrange(PAGES):03d}",
             "dwell_ms": chance.randrange(10_000, 60_000),
@@ -42,18 +43,30 @@ def events(subjects: int, count: int, chance: random.Random, at: datetime, age_s
     ]
 
 
-def requests(key: str, subjects: int, batch: int, name: str, *, age_s: float = 300) -> Iterator[bytearray]:
-    """Whole HTTP requests without end, no event id twice. Each is to be sent before the next is asked for."""
+def told(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")
+
+
+def requests(key: str, subjects: int, batch: int, name: str, *, fresh: bool = False) -> Iterator[bytearray]:
+    """Whole HTTP requests without end, no event id twice. Each is to be sent before the next is asked for.
+
+    The service corrects times by `sent_at`, so that events do not age however long this goes on. `fresh`: they occur
+    just now instead, by a clock that need not be corrected.
+    """
     chance, now = random.Random(name), datetime.now(UTC)
     ready = []
     for _ in range(max(1, EVENTS_READY // batch)):
-        body = {"sent_at": now.isoformat(), "events": events(subjects, batch, chance, now, age_s)}
-        ready.append(Stamped(request(key, "events", body), TOKEN))
+        made = events(subjects, batch, chance, now)
+        body = {"events": [event | {"occurred_at": told(now)} for event in made] if fresh else made}
+        data = bytearray(request(key, "events", body if fresh else body | {"sent_at": now.isoformat()}))
+        ready.append((Stamped(data, TOKEN), Stamped(data, told(now).encode()) if fresh else None))
     number = 0
     while True:
-        for stamped in ready:
+        for ids, moments in ready:
             number += 1
-            yield stamped.stamp(token_of(name, number))
+            if moments is not None:
+                moments.stamp(told(datetime.now(UTC)).encode())
+            yield ids.stamp(token_of(name, number))
 
 
 def main() -> None:
@@ -67,10 +80,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--calls", type=int, default=0, help="so many instead of so many seconds")
     parser.add_argument("--rate", type=float, default=0.0, help="calls a second; 0: as many as it can")
-    parser.add_argument("--age", type=float, default=300.0, help="how old events are at most, in seconds")
+    parser.add_argument("--fresh", action="store_true", help="events occur when they are sent")
     parser.add_argument("--refusals", nargs="*", default=[], help="codes that an event may be refused with")
     asked = parser.parse_args()
-    stream = requests(asked.key, asked.subjects, asked.batch, asked.name, age_s=asked.age)
+    stream = requests(asked.key, asked.subjects, asked.batch, asked.name, fresh=asked.fresh)
     following = next(stream)
     latencies: list[float] = []
     answers: Counter[str] = Counter()

@@ -77,7 +77,7 @@ def batches(
             )
             for place, subject in enumerate(drawn)
         )
-        made.append((sorted(set(drawn)), Stamped(_HEADER + rows + _TRAILER, TOKEN)))
+        made.append((sorted(set(drawn)), Stamped(bytearray(_HEADER + rows + _TRAILER), TOKEN)))
     return made
 
 

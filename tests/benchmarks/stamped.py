@@ -13,10 +13,10 @@ def token_of(name: str, number: int) -> bytes:
 
 
 class Stamped:
-    """`data` with `token` at equal distances."""
+    """`data`, which is changed, with `token` in it at equal distances."""
 
-    def __init__(self, data: bytes, token: bytes) -> None:
-        self._data, self._token = bytearray(data), token
+    def __init__(self, data: bytearray, token: bytes) -> None:
+        self._data, self._token = data, token
         self._count, self._first = data.count(token), data.find(token)
         second = data.find(token, self._first + 1)
         self._stride = second - self._first if second >= 0 else 1

@@ -4,6 +4,7 @@ The worker runs, as it does in production: it erases what the withdrawn consents
 without consent, so that what insists on storing every event is to be measured before.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.benchmarks.clients import Command, Measured, added, run
@@ -13,7 +14,8 @@ from tests.benchmarks.table import answers
 from tests.benchmarks.world import World
 
 BATCH = 100
-A_SECOND = 10
+A_SECOND, WITHDRAWERS = 10, 5
+"""Several, so that a withdrawal does not wait for the one before it."""
 HOT_CLIENTS, HOT_BATCH = 8, 10
 ENDED = ("consent_withdrawn", "consent_changing")
 """How an event may be refused whose subject withdraws."""
@@ -43,16 +45,17 @@ def withdrawals(made: World, log: Path, seconds: float) -> str:
 def _beside_full_load(made: World, address: tuple[str, int], seconds: float) -> Beside:
     more = ("--seconds", str(seconds), "--refusals", *ENDED)
     loads = http_commands(made, address, BATCH, "W", *more)
-    drawn = ("many", "W", "--subjects", str(len(made.subjects)), "--rate", str(A_SECOND))
-    return _run(made, loads, (*_decisions(made, address), *drawn, "--seconds", str(seconds)))
+    drawn = ("--subjects", str(len(made.subjects)), "--rate", str(A_SECOND / WITHDRAWERS), "--seconds", str(seconds))
+    decisions = [(*_decisions(made, address), "many", f"W{client}", *drawn) for client in range(WITHDRAWERS)]
+    return _run(made, loads, decisions)
 
 
 def _hot(made: World, address: tuple[str, int], seconds: float) -> Beside:
-    """The subject consents and withdraws over and over; events are as old as their call."""
-    more = ("--seconds", str(seconds), "--age", "0", "--refusals", *ENDED_AND_BEGUN)
+    """The subject consents and withdraws over and over, and events occur as they are sent."""
+    more = ("--seconds", str(seconds), "--fresh", "--refusals", *ENDED_AND_BEGUN)
     loads = http_commands(made, address, HOT_BATCH, "H", *more, clients=HOT_CLIENTS, subjects=1)
     again = ("one", "--notice", made.notice, "--seconds", str(seconds))
-    return _run(made, loads, (*_decisions(made, address), *again))
+    return _run(made, loads, [(*_decisions(made, address), *again)])
 
 
 def _decisions(made: World, address: tuple[str, int]) -> Command:
@@ -60,9 +63,10 @@ def _decisions(made: World, address: tuple[str, int]) -> Command:
     return ("tests.benchmarks.decisions", f"{host}:{port}", made.key)
 
 
-def _run(made: World, loads: list[Command], decisions: Command) -> Beside:
-    *loaded, decided = run([*loads, decisions], made.environment)
-    return sorted(decided["latencies"]), added(loaded)
+def _run(made: World, loads: Sequence[Command], decisions: Sequence[Command]) -> Beside:
+    told = run([*loads, *decisions], made.environment)
+    loaded, decided = told[: len(loads)], told[len(loads) :]
+    return sorted(latency for one in decided for latency in one["latencies"]), added(loaded)
 
 
 def _line(what: str, beside: Beside) -> str:
