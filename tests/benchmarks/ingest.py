@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.benchmarks.clients import Measured, median, side_by_side
 from tests.benchmarks.server import web
+from tests.benchmarks.stamped import letters
 from tests.benchmarks.table import ratio, table
 from tests.benchmarks.world import World, copied
 
@@ -112,8 +113,7 @@ def in_turns(made: World, kinds: Mapping[Kind, Callable[[str], Measured]], round
     for turn in range(rounds):
         places: Sequence[tuple[int, Kind]] = list(enumerate(kinds))
         for place, kind in places if turn % 2 == 0 else reversed(places):
-            # Letters only: digits in a row may look like a telephone number.
-            run = partial(kinds[kind], f"{part}{chr(97 + turn)}{chr(97 + place)}")
+            run = partial(kinds[kind], f"{part}{letters(turn, 2)}{letters(place, 1)}")
             found[kind].append(with_wal(made, run))
             print(f"round {turn + 1}: {kind[0]}, {kind[1]}: {found[kind][-1].events:,.0f} a second", file=sys.stderr)
     return {kind: found[kind] for kind in kinds}

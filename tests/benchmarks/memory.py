@@ -13,10 +13,12 @@ from pathlib import Path
 from tests.benchmarks.clients import Command, added, run
 from tests.benchmarks.ingest import HTTP_CLIENTS, http_commands
 from tests.benchmarks.server import Web, served
+from tests.benchmarks.stamped import letters
 from tests.benchmarks.world import World
 
 BATCH = 1000
-ROUNDS = 20
+LOOKS, ROUND = 20, 100_000
+"""At least so many looks, and one after so many events."""
 WARM_CALLS = 10
 """Of each client, before the first look."""
 HELD = 2_000_000
@@ -54,41 +56,45 @@ def growth_between(before: Held, after: Held) -> str:
 
 
 def memory(made: World, log: Path, events: int) -> str:
-    """Markdown: a line a look."""
-    calls = max(1, events // (ROUNDS * HTTP_CLIENTS * BATCH))
+    """Markdown: the first look, one each tenth of the events, and how much the processes grew from the first to the last."""
+    rounds = max(LOOKS, events // ROUND)
+    calls = max(1, events // (rounds * HTTP_CLIENTS * BATCH))
     looks: dict[int, Held] = {}
     rates = []
     with served(made.environment, log / "web.log") as server:
         pids = server.workers()
-        sent = held = 0
-        for turn in range(ROUNDS + 1):
+        sent = held = busy = 0
+        for turn in range(rounds + 1):
             if held >= HELD:
                 with made.owner() as owner:
                     owner.execute("TRUNCATE event")
                 held = 0
             each = calls if turn else WARM_CALLS
-            told = run(_clients(made, server, each, f"M{chr(97 + turn)}"), made.environment)
-            rates.append(added(told).events)
-            sent, held = sent + each * HTTP_CLIENTS * BATCH, held + each * HTTP_CLIENTS * BATCH
+            told = run(_clients(made, server, each, f"M{letters(turn, 3)}"), made.environment)
+            done = added(told)
+            rates.append(done.events)
+            busy += done.answers.get("busy", 0)
+            sent, held = sent + done.total, held + done.total
             looks[sent] = look(server)
             print(f"memory: {_line(sent, looks[sent])}", file=sys.stderr)
         if server.workers() != pids:
             raise RuntimeError(f"a web process has ended: see {log / 'web.log'}")
     marks = list(looks)
-    first, last = marks[ROUNDS // 10], marks[-1]
+    first, last = marks[rounds // 10], marks[-1]
     lines = [
         "| events | resident, MiB a process | sum | proportional, sum |",
         "|---|---|---|---|",
-        *(_line(mark, looks[mark]) for mark in (marks[0], *marks[2::2])),
+        *(_line(mark, looks[mark]) for mark in (marks[0], *marks[rounds // 10 :: rounds // 10])),
         "",
         f"- from {first:,} to {last:,} events, {growth_between(looks[first], looks[last])}",
-        f"- {statistics.median(rates):,.0f} events a second",
+        f"- {statistics.median(rates):,.0f} events a second; {busy:,} answered busy besides",
     ]
     return "\n".join(lines)
 
 
 def _clients(made: World, server: Web, calls: int, name: str) -> Sequence[Command]:
-    return http_commands(made, server.address, BATCH, name, "--calls", str(calls))
+    more = ("--refusals", "busy")  # on a machine that is starved a lock may be held for long
+    return http_commands(made, server.address, BATCH, name, "--calls", str(calls), *more)
 
 
 def _line(events: int, held: Held) -> str:

@@ -71,7 +71,7 @@ def _made_of(owner: psycopg.Connection, cluster: Path, begins: str, ends: str) -
         sizes[space, node, kind] += size
         images += image
     spaces, nodes, _ = zip(*sizes, strict=True)
-    names = dict(owner.execute(_NAMES, [list(spaces), list(nodes)]).fetchall())
+    names: dict[int, str] = dict(owner.execute(_NAMES, [list(spaces), list(nodes)]).fetchall())
     found: Found = defaultdict(float)
     for (_, node, kind), size in sizes.items():
         found[names.get(node, "other" if node else ""), kind] += size / EVENTS
@@ -83,7 +83,12 @@ def _made_of(owner: psycopg.Connection, cluster: Path, begins: str, ends: str) -
 
 def _records(cluster: Path, begins: str, ends: str) -> Iterator[tuple[str, int, int, int, int]]:
     """(kind, tablespace, file of the first block or 0, bytes, bytes of page images)."""
-    command = [installed() / "bin" / "pg_waldump", f"--path={cluster / 'pg_wal'}", f"--start={begins}", f"--end={ends}"]
+    command = [
+        str(installed() / "bin" / "pg_waldump"),
+        f"--path={cluster / 'pg_wal'}",
+        f"--start={begins}",
+        f"--end={ends}",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as dump:
         assert dump.stdout is not None
         for line in dump.stdout:

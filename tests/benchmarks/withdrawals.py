@@ -17,8 +17,8 @@ BATCH = 100
 A_SECOND, WITHDRAWERS = 10, 5
 """Several, so that a withdrawal does not wait for the one before it."""
 HOT_CLIENTS, HOT_BATCH = 8, 10
-ENDED = ("consent_withdrawn", "consent_changing")
-"""How an event may be refused whose subject withdraws."""
+ENDED = ("consent_withdrawn", "consent_changing", "busy")
+"""How an event may be refused where subjects withdraw; `busy` tells that a lock was held for long."""
 ENDED_AND_BEGUN = (*ENDED, "outside_consent")
 """And where it consents anew: what came while there was no consent is refused once there is one again."""
 
