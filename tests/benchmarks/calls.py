@@ -4,6 +4,7 @@ A connection a call, as backends behind a pool that closes them make.
 """
 
 import json
+import random
 import socket
 import sys
 import time
@@ -70,14 +71,15 @@ def until(seconds: float, rate: float, calls: int = 0) -> Iterator[float]:
     """Waits for the start, then for each call in turn; yields when each was due by time.perf_counter().
 
     `rate`: calls a second, 0 for as many as there can be: then a call is due at once. A client that is behind its rate
-    does not wait, and what it is behind counts as latency. Ends after `seconds`, or after `calls` where that is given.
+    does not wait, and what it is behind counts as latency. The first is due by chance within a call's time, so that clients do
+    not go in step. Ends after `seconds`, or after `calls` where that is given.
     """
     print("ready", flush=True)
     sys.stdin.readline()
     began = time.perf_counter()
-    number = 0
+    phase, number = random.random(), 0
     while number < calls if calls else time.perf_counter() < began + seconds:
-        due = began + number / rate if rate else time.perf_counter()
+        due = began + (number + phase) / rate if rate else time.perf_counter()
         if calls == 0 and due >= began + seconds:
             return
         if (wait := due - time.perf_counter()) > 0:

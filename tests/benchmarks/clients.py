@@ -51,20 +51,21 @@ def run(commands: Sequence[Command], environment: Mapping[str, str]) -> list[dic
         )
         for command in commands
     ]  # fmt: skip
+    named = [(command[0], process) for command, process in zip(commands, running, strict=True)]
     try:
-        for process in running:
+        for module, process in named:
             assert process.stdout is not None
             if not process.stdout.readline():
-                raise ClientFailed(f"{process.args!r}")
+                raise ClientFailed(f"{module} has told why")
         for process in running:
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
         told = []
-        for process in running:
+        for module, process in named:
             printed, _ = process.communicate()
             if process.returncode:
-                raise ClientFailed(f"{process.args!r}")
+                raise ClientFailed(f"{module} has told why")
             told.append(json.loads(printed))
         return told
     finally:

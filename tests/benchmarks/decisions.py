@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from tests.benchmarks.calls import Address, address, call, expect, request, tell, until
 from tests.benchmarks.people import subject_name
 
-REST_S = 0.05
+REST_S = 0.03
 """Between a decision about one subject and the next: events are to be stored, and refused, in between."""
 
 
