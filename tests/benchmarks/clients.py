@@ -26,7 +26,7 @@ class ClientFailed(Exception):
 class Measured:
     """Events stored and calls a second over all clients; latencies in seconds, sorted; events in all, and WAL bytes of each.
 
-    `cpu`: the clients' own share of the machine, 0 to 1. `answers`: events stored, and refused by code.
+    `cpu`: the clients' own share of the machine, 0 to 1, and `cpu_s` in seconds. `answers`: events stored, and refused by code.
     """
 
     events: float
@@ -35,6 +35,7 @@ class Measured:
     total: int
     wal: float = 0.0
     cpu: float = 0.0
+    cpu_s: float = 0.0
     answers: Mapping[str, int] = field(default_factory=dict)
 
     def quantile(self, share: float) -> float:
@@ -85,6 +86,7 @@ def added(told: Sequence[Mapping[str, Any]]) -> Measured:
         total=sum(one["events"] for one in told),
         latencies=sorted(latency for one in told for latency in one["latencies"]),
         cpu=sum(one["cpu"] / one["seconds"] for one in told) / CORES,
+        cpu_s=sum(one["cpu"] for one in told),
         answers=answers,
     )
 

@@ -8,7 +8,7 @@ Kind = tuple[str, int]
 
 
 def table(found: Mapping[Kind, Sequence[Measured]]) -> str:
-    """A line a kind: the round whose rate is the median. `clients`: their own share of the machine."""
+    """A line a kind: the round whose rate is the median. `clients`: their own share of the machine, and an event's."""
     lines = [
         "| what | events a call | events a second | spread | p50 | p99 | WAL an event | clients |",
         "|---|---|---|---|---|---|---|---|",
@@ -17,7 +17,7 @@ def table(found: Mapping[Kind, Sequence[Measured]]) -> str:
         run = median(runs)
         lines.append(
             f"| {what} | {batch:,} | {run.events:,.0f} | {spread(runs):.0%} | {quantiles(run)} | {run.wal:,.0f} |"
-            f" {run.cpu:.1%} |"
+            f" {run.cpu:.1%}, {run.cpu_s / max(run.total, 1) * 1e6:.1f} µs |"
         )
     return "\n".join(lines)
 
