@@ -42,14 +42,13 @@ def of_many(where: Address, key: str, subjects: int, seconds: float, rate: float
 
 
 def of_one(where: Address, key: str, notice: str, seconds: float) -> Iterator[float]:
-    """The first subject, which consents anew before each withdrawal and after the last."""
+    """The first subject, which consents anew before each withdrawal and stays without consent after the last."""
     ended, begun = withdrawal(key, subject_name(0)), grant(key, subject_name(0), notice)
     for due in until(seconds, rate=0):
         timed(where, begun, due)
         time.sleep(REST_S)
         yield timed(where, ended, time.perf_counter())
         time.sleep(REST_S)
-    timed(where, begun, time.perf_counter())
 
 
 def main() -> None:
