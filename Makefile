@@ -52,7 +52,7 @@ check: .venv/.dev ## lint, types, import contracts, Django's checks, missing mig
 test-long: .venv/.dev ## run the tests marked long, which make test leaves out
 	@$(PY) -m pytest -m long $(ARGS)
 
-bench: .venv/.dev ## measure ingest beside PostgreSQL alone, on this machine; ARGS=--help tells the options
+bench: .venv/.dev ## measure ingest, withdrawals and memory under load, on this machine; ARGS=--help tells the options
 	@$(PY) -m tests.benchmarks $(ARGS)
 
 lock: ## renew the lock files with uv; ARGS=--upgrade takes newer releases

@@ -1,104 +1,102 @@
 """The load generator: clients that send ready-made batches, each a process of its own.
 
 Bodies are made before the clock starts and differ in the ids of their events only, so that a client costs little beside
-the server it shares a machine with. A connection a call, as backends behind a pool that closes them make.
-
-    python -m tests.benchmarks.load HOST:PORT KEY SUBJECTS BATCH SECONDS RATE NAME
-
-RATE: calls a second of this client, 0 for as many as it can.
+the server it shares a machine with; how much, it tells.
 """
 
-import json
+import argparse
 import random
-import socket
-import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from tests.benchmarks.world import subject_name
+from tests.benchmarks.calls import address, call, events_answered, request, tell, until
+from tests.benchmarks.people import subject_name
+from tests.benchmarks.stamped import Stamped, token_of
 
 TOKEN = b"@" * 14
-# Digits in a row may look like a telephone number.
-LETTERS = str.maketrans("0123456789", "ghijklmnop")
 EVENTS_READY = 20_000
 PAGES = 300
+AGE_S = 300
 
 
 def events(subjects: int, count: int, chance: random.Random, at: datetime) -> list[dict[str, object]]:
-    """Views of the last minutes with everything an event may carry, by subjects drawn uniformly."""
+    """Views of the last AGE_S seconds with everything an event may carry, by subjects drawn uniformly.
+
+    All as long as each other in JSON.
+    """
     return [
         {
-            "event_id": f"{TOKEN.decode()}-{number}",
+            "event_id": f"{TOKEN.decode()}-{number:04d}",
             "name": "page_view",
             "subject": {"openid": subject_name(chance.randrange(subjects))},
-            "occurred_at": (at - timedelta(seconds=chance.random() * 300)).isoformat(timespec="milliseconds"),
+            "occurred_at": told(at - timedelta(seconds=chance.random() * AGE_S)),
             "session_id": f"{chance.getrandbits(128):032x}",
-            "page": f"pages/list/{chance.randrange(PAGES)}",
-            "dwell_ms": chance.randrange(60_000),
+            "page": f"pages/list/{chance.randrange(PAGES):03d}",
+            "dwell_ms": chance.randrange(10_000, 60_000),
             "scene": 1001,
             "context": {"os": "ios", "app_version": "8.0.49", "network": "wifi"},
-            "properties": {"referrer_page": f"pages/home/{chance.randrange(PAGES)}"},
+            "properties": {"referrer_page": f"pages/home/{chance.randrange(PAGES):03d}"},
         }
         for number in range(count)
     ]
 
 
-def requests(key: str, subjects: int, batch: int, name: str) -> Iterator[bytes]:
-    """Whole HTTP requests without end, no event id twice."""
+def told(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")
+
+
+def requests(key: str, subjects: int, batch: int, name: str, *, fresh: bool = False) -> Iterator[bytearray]:
+    """Whole HTTP requests without end, no event id twice. Each is to be sent before the next is asked for.
+
+    The service corrects times by `sent_at`, so that events do not age however long this goes on. `fresh`: they occur
+    just now instead, by a clock that need not be corrected.
+    """
     chance, now = random.Random(name), datetime.now(UTC)
     ready = []
     for _ in range(max(1, EVENTS_READY // batch)):
-        sent = {"sent_at": now.isoformat(), "events": events(subjects, batch, chance, now)}
-        body = json.dumps(sent, separators=(",", ":")).encode()
-        head = (
-            "POST /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close\r\n"
-            f"Authorization: Bearer {key}\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        ready.append(head.encode() + body)
+        made = events(subjects, batch, chance, now)
+        body = {"events": [event | {"occurred_at": told(now)} for event in made] if fresh else made}
+        data = bytearray(request(key, "events", body if fresh else body | {"sent_at": now.isoformat()}))
+        ready.append((Stamped(data, TOKEN), Stamped(data, told(now).encode()) if fresh else None))
     number = 0
     while True:
-        for request in ready:
+        for ids, moments in ready:
             number += 1
-            yield request.replace(
-                TOKEN, b"%b%b" % (name.encode().rjust(6, b"-"), f"{number:08x}".translate(LETTERS).encode())
-            )
+            if moments is not None:
+                moments.stamp(told(datetime.now(UTC)).encode())
+            yield ids.stamp(token_of(name, number))
 
 
-def call(address: tuple[str, int], request: bytes) -> bytes:
-    """The answer, head and body. Raises OSError."""
-    with socket.create_connection(address, timeout=60) as connection:
-        connection.sendall(request)
-        parts = []
-        while part := connection.recv(262_144):
-            parts.append(part)
-    return b"".join(parts)
-
-
-def main(where: str, key: str, subjects: str, batch: str, seconds: str, rate: str, name: str) -> None:
-    """Prints {"events", "calls", "seconds", "latencies"} as JSON; starts at a line on standard input."""
-    host, _, port = where.rpartition(":")
-    stream = requests(key, int(subjects), int(batch), name)
-    next(stream)
-    print("ready", flush=True)
-    sys.stdin.readline()
+def main() -> None:
+    """Starts at a line on standard input; tells {"events" stored, "calls", "seconds", "latencies", "cpu", "answers"}."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("where", type=address)
+    parser.add_argument("key")
+    parser.add_argument("name", help="6 letters at most, in no other run on this database")
+    parser.add_argument("--subjects", type=int, required=True)
+    parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--seconds", type=float, default=0.0)
+    parser.add_argument("--calls", type=int, default=0, help="so many instead of so many seconds")
+    parser.add_argument("--rate", type=float, default=0.0, help="calls a second; 0: as many as it can")
+    parser.add_argument("--fresh", action="store_true", help="events occur when they are sent")
+    parser.add_argument("--refusals", nargs="*", default=[], help="codes that an event may be refused with")
+    asked = parser.parse_args()
+    stream = requests(asked.key, asked.subjects, asked.batch, asked.name, fresh=asked.fresh)
+    following = next(stream)
     latencies: list[float] = []
-    pause = 1 / float(rate) if float(rate) else 0.0
-    began = due = time.perf_counter()
-    while (now := time.perf_counter()) < began + float(seconds):
-        if due > now:
-            time.sleep(due - now)
-        sent = max(due, time.perf_counter()) if not pause else due
-        answer = call((host, int(port)), next(stream))
-        # Behind its rate a client's wait counts as latency too.
-        latencies.append(time.perf_counter() - sent)
-        due += pause
-        if b" 200 OK\r\n" not in answer[:20] or b'"stored":%s,' % batch.encode() not in answer:
-            sys.exit(f"an answer was not what it should be: {answer[-300:].decode()}")
-    took = time.perf_counter() - began
-    told = {"events": len(latencies) * int(batch), "calls": len(latencies), "seconds": took, "latencies": latencies}
-    print(json.dumps(told), flush=True)
+    answers: Counter[str] = Counter()
+    cpu = began = 0.0
+    for due in until(asked.seconds, asked.rate, asked.calls):
+        cpu, began = cpu or time.process_time(), began or due
+        answer = call(asked.where, following)
+        latencies.append(time.perf_counter() - due)
+        answers += events_answered(answer, asked.batch, asked.refusals)
+        following = next(stream)
+    told = {"events": answers["stored"], "calls": len(latencies), "latencies": latencies, "answers": answers}
+    tell(told | {"seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu})
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

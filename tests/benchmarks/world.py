@@ -4,11 +4,10 @@ import contextlib
 import json
 import os
 import secrets
-import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -16,55 +15,30 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 
 from config import embedded
-from consent.vault import keyring
-from consent.vault.lookup import Lookup
+from tests.benchmarks.people import consented
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
 DATABASE = "bench"
+URLS = ("DATABASE_URL", "DATABASE_WORKER_URL", "DATABASE_OWNER_URL")
 
-# What a consent leaves for the gate to read, for many subjects at once; sealed values play no part in ingest.
-_SUBJECTS = """
-    INSERT INTO subject (program_id, pseudonym, erasure_handle, version, restricted, erasure_pending, under_14)
-    SELECT %(program)s, gen_random_uuid(), decode(md5(n::text), 'hex'), 1, false, false, false
-    FROM generate_series(1, %(count)s) n
-    RETURNING subject_id
-"""
-_RECORDS = """
-    INSERT INTO consent_record (subject_id, program_id, record_id, purpose_id, notice_id, version, state, age_band,
-        occurred_at, corrected_at, received_at, authorises_from, leaf_id, salt)
-    SELECT s.subject_id, s.program_id, gen_random_uuid(), p.purpose_id, p.notice_id, 1, 'given', 'adult',
-        %(since)s, %(since)s, %(since)s, %(since)s, s.subject_id, decode(md5(s.subject_id::text), 'hex')
-    FROM subject s, notice_purpose p JOIN purpose ON purpose.id = p.purpose_id
-    WHERE s.program_id = %(program)s AND purpose.code = 'analytics'
-"""
-_STATES = """
-    INSERT INTO consent_state (subject_id, purpose_id, program_id, state, record_id, notice_id, record_from, grant_from,
-        asked_at, restricted, erasure_pending, guardian_pending, renewal_required, version)
-    SELECT subject_id, purpose_id, program_id, state, id, notice_id, authorises_from, authorises_from,
-        received_at, false, false, false, false, 1
-    FROM consent_record WHERE program_id = %(program)s
-"""
+_DAYS = "SELECT ensure_event_days(array_agg(current_date - n)) FROM generate_series(-2, %s) n"
 
 
 @dataclass(frozen=True)
 class World:
-    """`subjects`: openid n is `subject_name(n)` and has the n-th id."""
+    """`subjects`: openid n has the n-th id. `cluster`: PostgreSQL's folder of data."""
 
     program_id: int
     key: str
     notice: str
     subjects: Sequence[int]
     environment: dict[str, str]
+    cluster: Path
 
     def owner(self) -> psycopg.Connection:
         """A connection past row-level security."""
         return psycopg.connect(self.environment["DATABASE_OWNER_URL"], autocommit=True)
-
-
-def subject_name(number: int) -> str:
-    """As long as an openid."""
-    return f"o{number:027d}"
 
 
 def manage(environment: dict[str, str], *arguments: str, role: str = "owner") -> str:
@@ -92,7 +66,7 @@ def world(var: Path, *, subjects: int, days: int) -> Iterator[World]:
         environment |= _fresh_database(environment["DATABASE_OWNER_URL"], environment)
         for step in (["create_roles"], ["create_keyring"], ["migrate", "--verbosity=0"]):
             manage(environment, *step)
-        yield _populated(environment, subjects, days)
+        yield _populated(environment, services.postgres.folder, subjects, days)
 
 
 def _fresh_database(owner: str, environment: dict[str, str]) -> dict[str, str]:
@@ -100,11 +74,32 @@ def _fresh_database(owner: str, environment: dict[str, str]) -> dict[str, str]:
     with psycopg.connect(owner, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
         connection.execute(f"CREATE DATABASE {DATABASE}")
-    names = ("DATABASE_URL", "DATABASE_WORKER_URL", "DATABASE_OWNER_URL")
-    return {name: urlunsplit(urlsplit(environment[name])._replace(path=f"/{DATABASE}")) for name in names}
+    return _urls(environment, DATABASE)
 
 
-def _populated(environment: dict[str, str], count: int, days: int) -> World:
+def _urls(environment: Mapping[str, str], database: str) -> dict[str, str]:
+    return {name: urlunsplit(urlsplit(environment[name])._replace(path=f"/{database}")) for name in URLS}
+
+
+@contextlib.contextmanager
+def copied(made: World, *, days: int) -> Iterator[World]:
+    """The same world in a second database with more partitions before today's. Nobody may be connected to the first."""
+    name = f"{DATABASE}_{days}"
+    environment = {**made.environment, **_urls(made.environment, name)}
+    with psycopg.connect(_urls(made.environment, "postgres")["DATABASE_OWNER_URL"], autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE}")
+        try:
+            copy = replace(made, environment=environment)
+            with copy.owner() as owner:
+                owner.execute(_DAYS, [days])
+                owner.execute("VACUUM ANALYZE")
+            yield copy
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _populated(environment: dict[str, str], cluster: Path, count: int, days: int) -> World:
     named = ("--name", "Bench", "--controller", "Example Retail Ltd", "--platform", "wechat", "--app-id", "wx0")
     program = int(manage(environment, "create_program", *named))
     since = datetime.now(UTC) - timedelta(days=max(days, 10) + 10)
@@ -115,28 +110,8 @@ def _populated(environment: dict[str, str], count: int, days: int) -> World:
     manage(environment, "catalogue", "import", "--program", str(program), str(EXAMPLES / "catalogue.yaml"))
     key = manage(environment, "create_client", "--program", str(program), "--scopes", "consents,events,requests,import")
     with psycopg.connect(environment["DATABASE_OWNER_URL"]) as connection:
-        about = {"program": program, "count": count, "since": since}
-        ids = [row[0] for row in connection.execute(_SUBJECTS, about)]
-        _copy_lookups(connection, program, ids, Path(environment["ZHIQING_KEYRING_FILE"]))
-        connection.execute(_RECORDS, about)
-        connection.execute(_STATES, about)
-        connection.execute(
-            "SELECT ensure_event_days(array_agg(current_date - n)) FROM generate_series(-2, %s) n", [days]
-        )
+        ids = consented(connection, program, count, since, Path(environment["ZHIQING_KEYRING_FILE"]))
+        connection.execute(_DAYS, [days])
     with psycopg.connect(environment["DATABASE_OWNER_URL"], autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")
-    return World(program, key.splitlines()[-1], json.loads(told)["sha256"], ids, environment)
-
-
-def _copy_lookups(connection: psycopg.Connection, program: int, ids: Sequence[int], ring: Path) -> None:
-    lookup = Lookup(keyring.load(ring))
-    copy = "COPY subject_lookup (index, program_id, subject_id, kind, key_version) FROM STDIN (FORMAT BINARY)"
-    head = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
-    with connection.cursor().copy(copy) as stream:
-        stream.write(head)
-        for number, subject_id in enumerate(ids):
-            for version in lookup.versions:
-                index = lookup.index(program, "openid", subject_name(number), version)
-                row = struct.pack(">hi32siiiqi6sii", 5, 32, index, 4, program, 8, subject_id, 6, b"openid", 4, version)
-                stream.write(row)
-        stream.write(struct.pack(">h", -1))
+    return World(program, key.splitlines()[-1], json.loads(told)["sha256"], ids, environment, cluster)

@@ -13,7 +13,7 @@ from consent.programs.tenancy import tenant
 from tests.cast import EXAMPLES, Program
 from tests.consent.acts import act, refused
 from tests.consent.desk import PASSWORD, Desk, officer, superuser
-from tests.consent.test_notice_assessments import publish, text_with
+from tests.consent.notice_texts import publish, text_with
 
 WRITES = ("view_noticedraft", "add_noticedraft", "change_noticedraft", "delete_noticedraft")
 MAY = (*WRITES, "add_notice", "add_impactassessment", "change_purpose")
