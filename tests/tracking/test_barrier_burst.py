@@ -20,15 +20,15 @@ from tests.tracking.barrier_load import owner as database
 from tests.tracking.test_barrier_load import consented, gate_kept
 
 IN_FLIGHT = 1000
-EVENTS_A_CALL = 5
+EVENTS_A_CALL = 8
 SUBJECTS = 12
-ENDINGS = 60
+ENDINGS = 40
 CARRIED_OUT = 150
 """Calls, at least. What four processes cannot take within 5 s is told to come back: a slow machine needs another burst."""
 IN_THE_MIDDLE = 20
 """Endings, at least, that are acknowledged after the first and before the last call that is carried out."""
-MORE_BURSTS = 4
-STALL_S, REST_S = 0.2, 0.4
+MORE_BURSTS = 6
+STALL_S, REST_S = 0.5, 0.5
 PATIENCE_S = 60.0
 
 
@@ -80,7 +80,7 @@ def both(folder: Path, owner: psycopg.Connection) -> Iterator[tuple[Server, Serv
 
 @contextmanager
 def stalls() -> Iterator[None]:
-    """Again and again nothing can write an event for STALL_S, as when a disk is busy.
+    """Again and again nothing can write an event for STALL_S, as when a disk is busy: longer than a withdrawal takes.
 
     Calls that have passed the gate stand before their INSERT then; a withdrawal that did not wait for them would be
     acknowledged, and their events come after it.
