@@ -14,7 +14,7 @@ import httpx
 
 from tests.stack import ROOT
 
-READY_S = 30
+READY_S = 60
 
 
 class Server:
