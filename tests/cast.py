@@ -4,6 +4,7 @@ import itertools
 import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from consent.notices.linter import parse as parse_notice
 from consent.programs.actions import create_program
 from consent.programs.authentication import create_client
 from consent.programs.models import SCOPES
-from tracking.catalogue import import_catalogue
+from tracking.catalogue import Catalogue, import_catalogue
 from tracking.catalogue import parse as parse_catalogue
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "docs" / "examples"
@@ -95,6 +96,12 @@ def example_notice() -> NoticeText:
     return parse_notice((EXAMPLES / "notice.yaml").read_text())
 
 
+@cache
+def _examples() -> tuple[NoticeText, Catalogue]:
+    """What every mini-program is made with, read once."""
+    return example_notice(), parse_catalogue((EXAMPLES / "catalogue.yaml").read_text())
+
+
 def for_minors(text: NoticeText) -> NoticeText:
     """The same for minors and their guardians: all that is collected of them is sensitive, and assessed as such."""
     purposes = [
@@ -121,15 +128,15 @@ def make_program(*, sandbox: bool = False, zone: str = "Asia/Shanghai") -> Progr
         zone=zone,
         sandbox=sandbox,
     )
+    text, catalogue = _examples()
     notice = publish_notice(
         program_id=made.pk,
-        text=example_notice(),
+        text=text,
         effective_at=now() - timedelta(days=500),
         lead=AT_ONCE,
         by="test",
         now=now(),
     )
-    catalogue = parse_catalogue((EXAMPLES / "catalogue.yaml").read_text())
     import_catalogue(program_id=made.pk, catalogue=catalogue, by="test", now=now())
     issued = create_client(program_id=made.pk, scopes=list(SCOPES), now=now(), valid_for=timedelta(days=1))
     return Program(made.pk, zone, issued.token, issued.client_id, notice.sha256)

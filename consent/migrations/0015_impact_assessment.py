@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0013_valid_api_key")]
+    dependencies = [("consent", "0014_keys_by_function_only")]
 
     operations = [
         migrations.CreateModel(

@@ -1,7 +1,7 @@
 """What migrations say about access: roles, grants and row-level security, each closed until opened here.
 
 zq_app: the application. zq_ingest: inserts events past row-level security, because COPY refuses it. zq_erase: deletes
-where the application may only insert. zq_ops: finds keys and due work of every mini-program, and changes nothing.
+where the application may only insert. zq_ops: finds due work of every mini-program, and changes nothing.
 """
 
 from django.db.migrations import RunSQL

@@ -41,7 +41,7 @@ def role(name: str) -> Iterator[None]:
 
 @contextmanager
 def without_tenant() -> Iterator[None]:
-    """Run a transaction as `zq_ops`, which may find keys and due work of every mini-program, and change nothing."""
+    """Run a transaction as `zq_ops`, which may find due work of every mini-program, and change nothing."""
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL ROLE zq_ops")

@@ -93,7 +93,7 @@ def test_a_view_without_a_scope_is_closed_to_every_key() -> None:
 
 
 def test_what_answers_by_itself_is_known() -> None:
-    overriding = {named(view) for _, view in api_views() if view is not None and "dispatch" in vars(view)}
+    overriding = {named(view) for _, view in api_views() if view is not None and view.dispatch != APIView.dispatch}
     assert overriding == ITS_OWN_CHECK
 
 

@@ -187,10 +187,17 @@ class Killed(BaseException):
     """Ends a worker as kill -9 does."""
 
 
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("committed", [False, True], ids=["before its commit", "after its commit"])
 def test_a_worker_may_die_at_any_step(
-    program: Program, owner: psycopg.Connection, as_worker: Working, monkeypatch: pytest.MonkeyPatch, committed: bool
+    program: Program,
+    owner: psycopg.Connection,
+    as_worker: Working,
+    monkeypatch: pytest.MonkeyPatch,
+    committed: bool,
+    every: int,
 ) -> None:
+    """At each step, or at one of so many."""
     monkeypatch.setattr(collected, "STEP_LIMIT", 2)
     original, begun = tenant, [0]
 
@@ -209,9 +216,9 @@ def test_a_worker_may_die_at_any_step(
             if dies:
                 raise error or Killed()
 
-    at, died = 0, True
+    at, died = 1 - every, True
     while died:
-        at, begun[0] = at + 1, 0
+        at, begun[0] = at + every, 0
         lively(program)
         program.decide("alice", "withdrawn")
         with as_worker(), monkeypatch.context() as patched:
@@ -353,7 +360,7 @@ def test_a_holder_that_collects_nothing_owes_nothing(program: Program) -> None:
     assert holder.count_collected(what) == 0
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 20))])
 def test_whatever_is_decided_only_the_current_grants_events_are_left(
     program: Program, owner: psycopg.Connection, as_worker: Working, seed: int
 ) -> None:

@@ -105,14 +105,32 @@ def test_the_ingest_role_reads_nothing_and_names_no_tenant(program: Program, sta
 
 
 def test_the_ops_role_changes_nothing_and_finds_no_subject(program: Program) -> None:
-    for statement in ("UPDATE api_key SET revoked_at = NULL", "SELECT count(*) FROM subject_lookup"):
-        with (
-            pytest.raises(DatabaseError, match="permission denied"),
-            transaction.atomic(),
-            connection.cursor() as cursor,
-        ):
-            cursor.execute("SET LOCAL ROLE zq_ops")
-            cursor.execute(statement)
+    for statement in ("UPDATE subject_request SET due_at = NULL", "SELECT count(*) FROM subject_lookup"):
+        denied_to_operations(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT count(*) FROM api_key",
+        "SELECT count(*) FROM api_client",
+        "UPDATE api_key SET revoked_at = NULL",
+        "SELECT * FROM valid_api_key('x', now())",
+    ],
+)
+def test_the_ops_role_finds_no_key(program: Program, statement: str) -> None:
+    """The application finds one by a function that has to be told which."""
+    denied_to_operations(statement)
+
+
+def denied_to_operations(statement: str) -> None:
+    with (
+        pytest.raises(DatabaseError, match="permission denied"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SET LOCAL ROLE zq_ops")
+        cursor.execute(statement)
 
 
 def test_only_the_workers_login_may_erase(

@@ -16,6 +16,7 @@ from consent.programs import throttling
 from consent.programs.throttling import AWAY_S, SLICE_S, TIMEOUT_S, Limits, Shared, Throttle
 from tests.cast import Program, event
 from tests.conformance.surface import CALLS, Call
+from tests.tracking import segment
 
 NOWHERE = "redis://127.0.0.1:1/0"
 LIMITS = Limits(calls=10, events=1000, burst=2, processes=4)
@@ -294,3 +295,15 @@ def test_events_are_counted_one_by_one(limited: Program, settings: Any) -> None:
     assert "2 events a second" in json.loads(refused.content)["detail"]
     time.sleep(1)
     assert limited.send(event("alice", "e9"))["refused"] == 1
+
+
+def test_messages_of_segments_libraries_are_counted_like_events(limited: Program, settings: Any) -> None:
+    settings.ZHIQING_RATE_CALLS = 1000
+    throttling.throttle.cache_clear()
+    answer = segment.send(limited, *(segment.track() for _ in range(3)))
+    assert answer["refused"] == 3
+    refused = segment.post(limited, {"batch": [segment.track()]})
+    assert (refused.status_code, refused["Retry-After"]) == (429, "1")
+    assert "2 events a second" in json.loads(refused.content)["detail"]
+    time.sleep(1)
+    assert segment.send(limited, segment.track())["refused"] == 1

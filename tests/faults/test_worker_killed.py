@@ -210,6 +210,7 @@ def attempt(program: Program, filed: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("committed", [False, True], ids=["before its commit", "after its commit"])
 @pytest.mark.parametrize("kind", ["erasure", "access", "rectification"])
 def test_a_worker_may_die_at_any_step(
@@ -219,11 +220,13 @@ def test_a_worker_may_die_at_any_step(
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
     committed: bool,
+    every: int,
 ) -> None:
-    at, finished = 0, False
+    """At each step, or at one of so many."""
+    at, finished = 1 - every, False
     changes: Any = {"attributes": {"city": "苏州"}, "identifiers": {"unionid": "u"}}
     while not finished:
-        at += 1
+        at += every
         lively(program)
         filed = file(program, kind, changes=changes if kind == "rectification" else None)
         overdue(owner)

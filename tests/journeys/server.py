@@ -14,14 +14,14 @@ import httpx
 
 from tests.stack import ROOT
 
-READY_S = 30
+READY_S = 60
 
 
 class Server:
     """gunicorn as `make serve` runs it, on a port that stays the same over restarts."""
 
-    def __init__(self, log: Path) -> None:
-        self.log = log
+    def __init__(self, log: Path, workers: int = 4) -> None:
+        self.log, self.workers = log, workers
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -38,7 +38,7 @@ class Server:
                     "--config=python:config.gunicorn",
                     "config.wsgi:application",
                     f"--bind=127.0.0.1:{self.port}",
-                    "--workers=4",
+                    f"--workers={self.workers}",
                 ],
                 cwd=ROOT,
                 env={**os.environ, "ZHIQING_ROLE": "application"},
@@ -62,6 +62,16 @@ class Server:
     def stop(self) -> None:
         self._end(signal.SIGTERM)
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """In the block its processes stand still; the kernel goes on taking what callers send, as much as may wait."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self._process.pid, signal.SIGCONT)
+
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -70,9 +80,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(folder: Path) -> Iterator[Server]:
+def serving(folder: Path, log: str = "gunicorn.log", **more: int) -> Iterator[Server]:
     """A started server, stopped at the end of the block; its log lies in the folder."""
-    server = Server(folder / "gunicorn.log")
+    server = Server(folder / log, **more)
     try:
         server.start()
         yield server

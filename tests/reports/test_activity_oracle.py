@@ -20,11 +20,15 @@ ZONES = {
 }
 AUTUMN = datetime(2025, 11, 2, tzinfo=UTC)
 SHAPES = settings(
-    max_examples=100,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+
+
+def drawing(examples: int) -> pytest.MarkDecorator:
+    """As many histories in the long run, and a third of them otherwise."""
+    return pytest.mark.parametrize("examples", [examples // 3, pytest.param(examples, marks=pytest.mark.long)])
 
 
 @st.composite
@@ -64,11 +68,12 @@ def reported(history: History, first: date, last: date) -> dict[str, Any]:
     }
 
 
+@drawing(100)
 @pytest.mark.parametrize(("zone", "around"), [*ZONES.items(), ("America/New_York", AUTUMN)])
-def test_any_history(history: Callable[..., History], zone: str, around: datetime) -> None:
+def test_any_history(history: Callable[..., History], zone: str, around: datetime, examples: int) -> None:
     there = history(zone)
 
-    @SHAPES
+    @settings(SHAPES, max_examples=examples)
     @given(data=st.data())
     def compared(data: st.DataObject) -> None:
         seen = data.draw(histories(around))

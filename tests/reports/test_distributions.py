@@ -15,7 +15,7 @@ from reports.api.answers import DistributionsAnswered
 from reports.privacy.threshold import Released
 from tests.reports import oracle_distributions
 from tests.reports.events import History, Seen, local
-from tests.reports.test_activity_oracle import AUTUMN, SHAPES, ZONES, histories
+from tests.reports.test_activity_oracle import AUTUMN, SHAPES, ZONES, drawing, histories
 
 Histories = Callable[..., History]
 NOON = local("2025-10-05 12:00:00")
@@ -198,11 +198,12 @@ SAID: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 )
 
 
+@drawing(30)
 @pytest.mark.parametrize(("zone", "around"), [*ZONES.items(), ("America/New_York", AUTUMN)])
-def test_any_history(history: Histories, zone: str, around: datetime) -> None:
+def test_any_history(history: Histories, zone: str, around: datetime, examples: int) -> None:
     there = history(zone)
 
-    @settings(SHAPES, max_examples=30)
+    @settings(SHAPES, max_examples=examples)
     @given(data=st.data())
     def compared(data: st.DataObject) -> None:
         bare = data.draw(histories(around))

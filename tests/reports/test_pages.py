@@ -17,7 +17,7 @@ from reports.metrics.bands import DWELL_S, LOAD_BANDS, LOAD_MS
 from reports.privacy.threshold import Released
 from tests.reports import oracle_pages
 from tests.reports.events import History, Seen, local
-from tests.reports.test_activity_oracle import AUTUMN, SHAPES, ZONES, histories
+from tests.reports.test_activity_oracle import AUTUMN, SHAPES, ZONES, drawing, histories
 
 Histories = Callable[..., History]
 NOON = local("2025-10-05 12:00:00")
@@ -358,12 +358,13 @@ DETAILS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 )
 
 
+@drawing(40)
 @pytest.mark.parametrize(("zone", "around"), [*ZONES.items(), ("America/New_York", AUTUMN)])
-def test_any_history(history: Histories, zone: str, around: datetime) -> None:
+def test_any_history(history: Histories, zone: str, around: datetime, examples: int) -> None:
     there = history(zone)
     types = st.sampled_from(["page_view", "page_view", "page_leave", "launch", "hide", "tap", "order"])
 
-    @settings(SHAPES, max_examples=40)
+    @settings(SHAPES, max_examples=examples)
     @given(data=st.data())
     def compared(data: st.DataObject) -> None:
         bare = data.draw(histories(around))

@@ -11,7 +11,7 @@ from reports.metrics.calendar import Interval
 from tests.cast import make_program
 from tests.reports import oracle_quality
 from tests.reports.sent import Receipts, Sent, rows, totals
-from tests.reports.test_activity_oracle import AUTUMN, SHAPES, ZONES
+from tests.reports.test_activity_oracle import AUTUMN, SHAPES, ZONES, drawing
 
 TYPES = ["page_view", "tap", "no_such"]
 ANSWERS = ["accepted", "accepted", "accepted", "duplicate", "consent_missing", "invalid_property", "too_old", "busy"]
@@ -42,17 +42,23 @@ def batches(around: datetime) -> st.SearchStrategy[list[tuple[datetime, int, lis
     return st.lists(st.tuples(at, st.integers(0, 2), events), max_size=10)
 
 
+@drawing(40)
 @pytest.mark.parametrize(
     ("zone", "around"),
     [*ZONES.items(), ("America/New_York", AUTUMN), ("Asia/Kathmandu", datetime(2025, 3, 1, tzinfo=UTC))],
 )
 def test_any_history(
-    database: None, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, zone: str, around: datetime
+    database: None,
+    owner: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    zone: str,
+    around: datetime,
+    examples: int,
 ) -> None:
     there = Receipts(make_program(zone=zone), owner, monkeypatch, slots=2)
     types = {row[0] for row in owner.execute("SELECT name FROM event_type WHERE program_id = %s", [there.program.id])}
 
-    @settings(SHAPES, max_examples=40)
+    @settings(SHAPES, max_examples=examples)
     @given(data=st.data())
     def compared(data: st.DataObject) -> None:
         history = data.draw(batches(around))

@@ -17,7 +17,7 @@ from reports.metrics.retention import Retention
 from reports.privacy.threshold import Released
 from tests.reports import oracle_retention
 from tests.reports.events import History, Seen, local
-from tests.reports.test_activity_oracle import AUTUMN, SHAPES, ZONES, histories
+from tests.reports.test_activity_oracle import AUTUMN, SHAPES, ZONES, drawing, histories
 
 Histories = Callable[..., History]
 Table = dict[str, tuple[float | None, list[float | None]]]
@@ -255,11 +255,12 @@ ASKED = st.builds(
 )
 
 
+@drawing(60)
 @pytest.mark.parametrize(("zone", "around"), [*ZONES.items(), ("America/New_York", AUTUMN)])
-def test_any_history(history: Histories, zone: str, around: datetime) -> None:
+def test_any_history(history: Histories, zone: str, around: datetime, examples: int) -> None:
     there = history(zone)
 
-    @settings(SHAPES, max_examples=60)
+    @settings(SHAPES, max_examples=examples)
     @given(data=st.data())
     def compared(data: st.DataObject) -> None:
         bare = data.draw(histories(around))

@@ -12,7 +12,7 @@ from reports.metrics.trends import Trends
 from reports.privacy.dimensions import ReleasedRow
 from tests.reports import oracle_trends
 from tests.reports.events import History, Seen
-from tests.reports.test_activity_oracle import AUTUMN, SHAPES, ZONES, histories
+from tests.reports.test_activity_oracle import AUTUMN, SHAPES, ZONES, drawing, histories
 from tests.reports.test_trends import Histories, key_of, told
 
 
@@ -63,11 +63,12 @@ ASKED: st.SearchStrategy[Trends] = st.one_of(
 )
 
 
+@drawing(40)
 @pytest.mark.parametrize(("zone", "around"), [*ZONES.items(), ("America/New_York", AUTUMN)])
-def test_any_history(history: Histories, zone: str, around: datetime) -> None:
+def test_any_history(history: Histories, zone: str, around: datetime, examples: int) -> None:
     there = history(zone)
 
-    @settings(SHAPES, max_examples=40)
+    @settings(SHAPES, max_examples=examples)
     @given(data=st.data())
     def compared(data: st.DataObject) -> None:
         bare = data.draw(histories(around))

@@ -15,7 +15,7 @@ from reports.api.answers import SessionsAnswered
 from reports.privacy.threshold import Released
 from tests.reports import oracle_sessions
 from tests.reports.events import History, Seen, local
-from tests.reports.test_activity_oracle import AUTUMN, SHAPES, ZONES, histories
+from tests.reports.test_activity_oracle import AUTUMN, SHAPES, ZONES, drawing, histories
 
 Histories = Callable[..., History]
 NOON = local("2025-10-05 12:00:00")
@@ -186,12 +186,13 @@ def test_what_is_not_there_is_refused(history: Histories, more: dict[str, Any], 
 # --- the slow count ---
 
 
+@drawing(40)
 @pytest.mark.parametrize(("zone", "around"), [*ZONES.items(), ("America/New_York", AUTUMN)])
-def test_any_history(history: Histories, zone: str, around: datetime) -> None:
+def test_any_history(history: Histories, zone: str, around: datetime, examples: int) -> None:
     there = history(zone)
     types = st.sampled_from(["page_view", "page_view", "launch", "hide", "tap", "expose"])
 
-    @settings(SHAPES, max_examples=40)
+    @settings(SHAPES, max_examples=examples)
     @given(data=st.data())
     def compared(data: st.DataObject) -> None:
         bare = data.draw(histories(around))

@@ -106,12 +106,15 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @dataclass
 class Ending:
-    """An acknowledged withdrawal or erasure: who, which, how long it took, and the events stored right after it."""
+    """An acknowledged withdrawal or erasure: who, which, how long it took, the events stored right after it, and when
+    it was by the clock of `time.monotonic`, which all processes of a machine share.
+    """
 
     openid: str
     kind: str
     seconds: float
     counted: int
+    acknowledged: float = 0.0
     again: int | None = None
 
     @property
@@ -160,8 +163,9 @@ class Withdrawer:
         """The ending, counted at once, and the id of the request where it is an erasure."""
         began = time.perf_counter()
         answer = self._erase(client, openid) if erase else decide(client, openid, "withdrawn")
-        seconds = time.perf_counter() - began
-        ending = Ending(openid, "erasure" if erase else "withdrawal", seconds, stored(database, openid))
+        seconds, acknowledged = time.perf_counter() - began, time.monotonic()
+        kind = "erasure" if erase else "withdrawal"
+        ending = Ending(openid, kind, seconds, stored(database, openid), acknowledged)
         self.endings.append(ending)
         return ending, answer["request_id"] if erase else None
 

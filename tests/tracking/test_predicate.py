@@ -32,7 +32,7 @@ def explore(owner: psycopg.Connection, as_worker: Working, *, examples: int, fix
     return tally
 
 
-@pytest.mark.parametrize("fixed", [12, 20])
+@pytest.mark.parametrize("fixed", [12, pytest.param(20, marks=pytest.mark.long)])
 def test_the_service_agrees_with_the_predicate(
     database: None, owner: psycopg.Connection, as_worker: Working, fixed: int
 ) -> None:

@@ -5,29 +5,20 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
-from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from drf_spectacular.utils import extend_schema
-from rest_framework.request import Request
-from rest_framework.response import Response
-from rest_framework.views import APIView
+from django.http import HttpRequest, HttpResponseBase
+from drf_spectacular.utils import extend_schema, extend_schema_view
 
 from consent import edge
-from consent.api.bodies import raw_body
-from consent.api.problems import internal_error, of_problem, of_status
 from consent.api.shapes import Moment, request_body, responses
-from consent.errors import Forbidden, Problem, Unauthenticated
-from consent.programs.authentication import authenticate, bearer
-from consent.programs.throttling import throttle
-from tracking.ingest.actions import Limits
+from consent.errors import Unauthenticated
+from consent.programs.authentication import Caller, bearer
+from tracking.api.recording import RecordingView, limits
 from tracking.segment.actions import Result, record
 from tracking.segment.messages import MAX_MESSAGES, Message
 
-MAX_BODY_BYTES = 4 * 1024 * 1024
 _HELP = (
     "send the API key, zq_<key id>_<secret>, as the user name of Basic authentication without a password, or as Bearer"
 )
-_encoder = msgspec.json.Encoder()
 
 
 class BatchSent(msgspec.Struct, rename="camel"):
@@ -55,10 +46,8 @@ class BatchAnswered(msgspec.Struct):
     results: list[MessageResult]
 
 
-class Batch(APIView):
-    scope = "events"
-
-    @extend_schema(
+@extend_schema_view(
+    post=extend_schema(
         operation_id="record_batch",
         description=(
             f"Record up to {MAX_MESSAGES} messages in the shape of Segment's HTTP tracking API, of type track, page,"
@@ -69,40 +58,30 @@ class Batch(APIView):
         responses=responses(s200=BatchAnswered),
         auth=[{"writeKey": []}, {"apiKey": []}],  # type: ignore[list-item]  # security requirements; its hint says names
     )
-    def post(self, request: Request) -> Response:
-        raise NotImplementedError("dispatch answers")
+)
+class Batch(RecordingView):
+    def authenticated(self, authorization: str) -> Caller:
+        try:
+            return super().authenticated(bearer(authorization))
+        except Unauthenticated as error:
+            raise Unauthenticated(error.code, _HELP) from error
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.method != "POST":
-            response = of_status(405)
-            response["Allow"] = "POST"
-            return response
-        try:
-            return HttpResponse(_encoder.encode(_answer(_recorded(request))), content_type="application/json")
-        except Unauthenticated as error:
-            response = of_problem(Unauthenticated(error.code, _HELP))
+        response = super().dispatch(request, *args, **kwargs)
+        if response.status_code == 401:
             response["WWW-Authenticate"] = 'Basic realm="zhiqing", Bearer'
-            return response
-        except Problem as error:
-            return of_problem(error)
-        except Exception as error:
-            return internal_error(error)
+        return response
 
-
-def _recorded(request: HttpRequest) -> list[Result]:
-    caller = authenticate(bearer(request.headers.get("Authorization", "")), now=edge.now())
-    if Batch.scope not in caller.scopes:
-        raise Forbidden("insufficient_scope", f"this call needs a key with the scope {Batch.scope}")
-    results = record(
-        vault=edge.vault(),
-        program_id=caller.program_id,
-        zone=ZoneInfo(caller.zone),
-        body=raw_body(request.META, request, limit=MAX_BODY_BYTES),
-        limits=Limits(settings.ZHIQING_LATE, settings.ZHIQING_HISTORICAL),
-        may_identify="consents" in caller.scopes,
-    )
-    throttle().spend_events(caller.client_id, len(results))
-    return results
+    def recorded(self, caller: Caller, body: bytes) -> BatchAnswered:
+        results = record(
+            vault=edge.vault(),
+            program_id=caller.program_id,
+            zone=ZoneInfo(caller.zone),
+            body=body,
+            limits=limits(),
+            may_identify="consents" in caller.scopes,
+        )
+        return _answer(results)
 
 
 def _answer(results: list[Result]) -> BatchAnswered:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("consent", "0024_subject_under_14")]
+    dependencies = [("consent", "0019_subject_under_14")]
 
     operations = [
         AddIndexConcurrently(
