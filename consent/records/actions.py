@@ -187,7 +187,7 @@ def _fault(
     if purpose.id not in versions:
         return Fault("purpose_not_in_notice", "send the notice in which the subject was told of this purpose", pointer)
     if decision.decision == "given" and not purpose.active:
-        return Fault("purpose_inactive", "this purpose is no longer active; do not ask for it", pointer)
+        return Fault("purpose_inactive", "this purpose is not active; do not ask for it", pointer)
     bundled = act.kind != "single" or len(codes) > 1
     if decision.decision == "given" and purpose.separate_consent and bundled:
         return Fault(

@@ -19,7 +19,7 @@ AUTOMATED = PLAIN | {"methods": ["collection", "automated_decision"]}
 )
 def test_no_purpose_that_needs_an_assessment_is_active_without_one(program: Program, needing: dict[str, Any]) -> None:
     publish(program, text_with(**needing))
-    refused(program, act(program, ("health", "given")), 422, "unknown_purpose")
+    refused(program, act(program, ("health", "given")), 422, "purpose_inactive")
     with pytest.raises(CommandError, match="assessment_missing"):
         call_command("purpose", "activate", "--purpose=health", f"--program={program.id}")
     told = [f"--{name.replace('_', '-')}={value}" for name, value in REFERENCE.items()]
@@ -31,7 +31,7 @@ def test_no_purpose_that_needs_an_assessment_is_active_without_one(program: Prog
 
 def test_an_assessment_is_neither_changed_nor_deleted(program: Program, owner: psycopg.Connection) -> None:
     publish(program, text_with(assessment=REFERENCE))
-    for login in ("zq_app", "zq_worker", "zq_erase", "zq_ops"):
+    for login in ("zq_app", "zq_ingest", "zq_erase", "zq_ops"):
         for right in ("UPDATE", "DELETE", "TRUNCATE"):
             asked = owner.execute("SELECT has_table_privilege(%s, 'impact_assessment', %s)", [login, right])
             assert asked.fetchone() == (False,), (login, right)
