@@ -66,6 +66,7 @@ class ConsentRecord(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["subject", "version", "purpose"], name="consent_record_version"),
         ]
+        indexes = [models.Index(fields=["record_id"], name="consent_record_record_id")]
 
     def __str__(self) -> str:
         return str(self.record_id)
