@@ -1,5 +1,6 @@
 """What a receipt says, that it is the same whenever it is asked for, and who gets it."""
 
+import shutil
 import subprocess
 from datetime import timedelta
 from pathlib import Path
@@ -114,7 +115,9 @@ def test_it_is_the_same_whenever_it_is_asked_for(program: Program, offset: str) 
     zone = now().replace(tzinfo=None)
     hours = {"+08:00": 8, "Z": 0, "-11:30": -11.5}[offset]
     at = (zone + timedelta(hours=hours)).isoformat() + offset
-    body = act(program, ("analytics", "given"), ("personalisation", "refused"), occurred_at=at, sent_at=at, act="bundled")
+    body = act(
+        program, ("analytics", "given"), ("personalisation", "refused"), occurred_at=at, sent_at=at, act="bundled"
+    )
     first = program.post("consents", body, Idempotency_Key="k1").json()
     receipts = [made["receipt"] for made in first["records"]]
     assert [said(receipt)["event_state"] for receipt in receipts] == ["given", "refused"]
@@ -190,6 +193,7 @@ def test_a_record_is_found_by_an_index(program: Program, owner: psycopg.Connecti
 # --- The signature ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl here")
 def test_any_library_reads_the_header_and_openssl_verifies(program: Program, tmp_path: Path) -> None:
     """docs/receipts.md, "With openssl"."""
     receipt = given(program)
@@ -202,7 +206,8 @@ def test_any_library_reads_the_header_and_openssl_verifies(program: Program, tmp
         ("signature", decoded(signature)),
     ):
         (tmp_path / name).write_bytes(data)
-    command = ("openssl pkeyutl -verify -pubin -keyform DER -inkey key.der -rawin -in signed -sigfile signature").split()
+    files = ["-inkey", "key.der", "-in", "signed", "-sigfile", "signature"]
+    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-rawin", *files]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (tmp_path / "signed").write_bytes(signed[:-1].encode())
@@ -218,7 +223,9 @@ def test_after_a_rotation_old_receipts_stay_and_new_ones_have_the_new_key(progra
     assert asked(program, second["record_id"]) == second["receipt"]
     keys = jws.key_set(program.get("/.well-known/jwks.json").content)
     for made in (first, second):
-        assert jws.verify(made["receipt"].encode(), keys, typ="consent-receipt+jws")[1]["record_id"] == made["record_id"]
+        assert (
+            jws.verify(made["receipt"].encode(), keys, typ="consent-receipt+jws")[1]["record_id"] == made["record_id"]
+        )
 
 
 def test_a_key_to_come_signs_nothing_before_its_time(program: Program, own_ring: Ring) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from consent.management.base import OperatorCommand, read_bytes
+from consent.notices.document import LOCALES
 from consent.records.receipts import TYPE
+from consent.rights.languages import localised
 from consent.vault import jws
 
 UNREADABLE = 2
@@ -79,19 +81,28 @@ def _without_line_end(data: bytes) -> bytes:
 
 def _lines(said: Mapping[str, Any]) -> Iterator[str]:
     """Known fields first and in words; one that a later version added, by its own name."""
+    language = str(said.get("language") or "")
     for name in [*LABELS, *(name for name in said if name not in LABELS)]:
         if name in said:
-            yield f"{LABELS.get(name, name)}: {_words(said[name])}"
+            yield f"{_plain(LABELS.get(name, name))}: {_words(said[name], language)}"
 
 
-def _words(value: Any) -> str:
-    """One line; control characters escaped, as text from elsewhere has no say over a terminal."""
+def _words(value: Any, language: str) -> str:
+    """In one line; of a text in several languages the one in which the person was told."""
     if value is None:
         return "not told"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return "; ".join(f"{name}: {_words(item)}" for name, item in value.items() if item is not None)
+        if value and set(value) <= set(LOCALES):
+            return _plain(localised(value, language))
+        told = [(name, item) for name, item in value.items() if item is not None]
+        return "; ".join(f"{_plain(name)} {_words(item, language)}" for name, item in told)
     if isinstance(value, list):
-        return ", ".join(map(_words, value)) or "none"
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(value))
+        return ", ".join(_words(item, language) for item in value) or "none"
+    return _plain(str(value))
+
+
+def _plain(text: str) -> str:
+    """Control characters escaped: what comes from elsewhere has no say over a terminal."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
