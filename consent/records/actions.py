@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from consent.errors import Conflict, Fault, Invalid, invalid
@@ -347,7 +347,10 @@ def evidence_cell(record: ConsentRecord) -> Cell:
 
 
 def canonical(record: ConsentRecord) -> dict[str, Any]:
-    """What a leaf commits to: the record's fields but the subject's, as RFC 8785 takes them."""
+    """What a leaf commits to: the record's fields but the subject's, as RFC 8785 takes them.
+
+    Times in UTC, as a row that is read again has them, whatever offset the caller wrote.
+    """
     times = ("occurred_at", "corrected_at", "received_at", "authorises_from", "authorises_until")
     return {
         "record_id": str(record.record_id),
@@ -358,7 +361,7 @@ def canonical(record: ConsentRecord) -> dict[str, Any]:
         **{name: getattr(record, name) for name in ("state", "act", "method", "locale", "age_band")},
         "turns_14_on": record.turns_14_on.isoformat() if record.turns_14_on else None,
         "evidence": bytes(record.evidence).hex() if record.evidence else None,
-        **{name: value.isoformat() if (value := getattr(record, name)) else None for name in times},
+        **{name: value.astimezone(UTC).isoformat() if (value := getattr(record, name)) else None for name in times},
     }
 
 
