@@ -203,12 +203,13 @@ def test_create_keyring_says_what_is_wrong_with_one(own_ring: Ring) -> None:
 
 
 def test_rotate_signing_key(own_ring: Ring) -> None:
+    with pytest.raises(CommandError, match="a time to come"):
+        run("rotate_signing_key", "--effective-at", "2026-01-01T00:00:00Z")
     answer = as_json("rotate_signing_key", "--effective-at", "2200-01-01T08:00:00+08:00")
     assert answer == {"version": 2, "kid": answer["kid"], "effective_at": "2200-01-01T08:00:00+08:00"}
     assert keyring.load(own_ring.path).signing.keys[-1].kid == answer["kid"]
-    for late in ("2026-01-01T00:00:00Z", "2199-12-31T00:00:00Z"):
-        with pytest.raises(CommandError, match="time"):
-            run("rotate_signing_key", "--effective-at", late)
+    with pytest.raises(CommandError, match="give a later time"):
+        run("rotate_signing_key", "--effective-at", "2199-12-31T00:00:00Z")
 
 
 def test_a_rotation_takes_effect_in_an_hour_unless_told_otherwise(own_ring: Ring) -> None:
