@@ -8,8 +8,12 @@ from django.core.management import execute_from_command_line
 
 from config.env import SettingError
 
+OFFLINE = {"verify_receipt"}
+"""Commands that run on any machine, without a stack."""
+
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    offline = len(sys.argv) > 1 and sys.argv[1] in OFFLINE
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.offline" if offline else "config.settings")
     try:
         execute_from_command_line(sys.argv)
     except SettingError as error:

@@ -3,11 +3,13 @@
 from django.urls import include, path
 
 from config import documentation, health
+from consent.api import receipts
 from tracking.api import batch
 
 urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    path(".well-known/jwks.json", receipts.SigningKeys.as_view()),
     path("admin/", include("consent.admin.urls")),
     path("api/schema/", documentation.Schema.as_view(), name="schema"),
     path("api/docs/", documentation.Docs.as_view()),

@@ -68,6 +68,8 @@ class ActDone(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class RecordMade(msgspec.Struct):
+    """`receipt`: a compact JWS; null where there is no record, or no signing key in the keyring."""
+
     record_id: UUID | None
     purpose: str
     state: str
@@ -117,7 +119,7 @@ class Consents(APIView):
             may_import="import" in caller(request).scopes,
             idempotency=idempotency_key(request, done),
         )
-        records = [RecordMade(made.record_id, made.purpose, made.state, None) for made in recorded]
+        records = [RecordMade(**asdict(made)) for made in recorded]
         return Response(ActRecorded(pseudonym, records), status=201)
 
 

@@ -130,15 +130,23 @@ def moment(text: str) -> datetime:
 def read_text(name: str) -> str:
     """A file's text, `-` for standard input. Raises CommandError."""
     try:
+        return read_bytes(name).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise CommandError(f"{name}: the file is not UTF-8 text") from None
+
+
+def read_bytes(name: str, *, returncode: int = 1) -> bytes:
+    """A file's content, `-` for standard input. Raises CommandError with the exit code."""
+    try:
         if name == "-":
             data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
         else:
             with Path(name).open("rb") as file:
                 data = file.read(MAX_FILE_BYTES + 1)
-        if len(data) > MAX_FILE_BYTES:
-            raise CommandError(f"{name}: the file may have {MAX_FILE_BYTES // 1024 // 1024} MiB at most")
-        return data.decode("utf-8-sig")
     except OSError as error:
-        raise CommandError(f"{name}: {error.strerror or 'cannot be read'}") from None
-    except UnicodeDecodeError:
-        raise CommandError(f"{name}: the file is not UTF-8 text") from None
+        raise CommandError(f"{name}: {error.strerror or 'cannot be read'}", returncode=returncode) from None
+    if len(data) > MAX_FILE_BYTES:
+        raise CommandError(
+            f"{name}: the file may have {MAX_FILE_BYTES // 1024 // 1024} MiB at most", returncode=returncode
+        )
+    return data

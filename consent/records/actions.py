@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from consent.errors import Conflict, Fault, Invalid, invalid
@@ -12,7 +12,7 @@ from consent.ledger.models import Leaf
 from consent.notices.models import NoticePurpose, Purpose
 from consent.programs.idempotency import IdempotencyKey, claim, used
 from consent.programs.tenancy import tenant
-from consent.records import erasures, minors, projection
+from consent.records import erasures, minors, projection, receipts
 from consent.records.grants import CLOCK_TOLERANCE, of_state, until_14
 from consent.records.intents import announce, retract
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State, WithdrawalIntent
@@ -68,11 +68,12 @@ class Told:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A record made (None where a withdrawal found nobody), and the state it came to."""
+    """A record made (None where a withdrawal found nobody), the state it came to, and its receipt (None: no signing key)."""
 
     record_id: uuid.UUID | None
     purpose: str
     state: str
+    receipt: str | None
 
 
 def record_decisions(
@@ -103,7 +104,7 @@ def record_decisions(
                     told = _told(program_id, notice, decisions, act)
                     subject = _held(vault, program_id, named, create=any(d.decision != "withdrawn" for d in decisions))
                     if subject is None:
-                        return None, [Recorded(None, item.purpose.code, State.UNKNOWN) for item in told]
+                        return None, [Recorded(None, item.purpose.code, State.UNKNOWN, None) for item in told]
                     moment = _moment(subject, told, act, may_import)
                     recorded = _record(vault, subject, told, act, moment, client_id, idempotency)
                     return subject.pseudonym, recorded
@@ -278,8 +279,9 @@ def _record(
     projection.write(after)
     if before:
         WithdrawalIntent.objects.filter(subject=subject, purpose_id__in=[item.purpose.id for item in told]).delete()
+    signed = receipts.issued(vault, records)
     return [
-        Recorded(record.record_id, item.purpose.code, state.state)
+        Recorded(record.record_id, item.purpose.code, state.state, signed[record.record_id])
         for item, record, state in zip(told, records, after, strict=True)
     ]
 
@@ -364,7 +366,10 @@ def evidence_cell(record: ConsentRecord) -> Cell:
 
 
 def canonical(record: ConsentRecord) -> dict[str, Any]:
-    """What a leaf commits to: the record's fields but the subject's, as RFC 8785 takes them."""
+    """What a leaf commits to: the record's fields but the subject's, as RFC 8785 takes them.
+
+    Times in UTC, as a row that is read again has them, whatever offset the caller wrote.
+    """
     times = ("occurred_at", "corrected_at", "received_at", "authorises_from", "authorises_until")
     return {
         "record_id": str(record.record_id),
@@ -375,7 +380,7 @@ def canonical(record: ConsentRecord) -> dict[str, Any]:
         **{name: getattr(record, name) for name in ("state", "act", "method", "locale", "age_band")},
         "turns_14_on": record.turns_14_on.isoformat() if record.turns_14_on else None,
         "evidence": bytes(record.evidence).hex() if record.evidence else None,
-        **{name: value.isoformat() if (value := getattr(record, name)) else None for name in times},
+        **{name: value.astimezone(UTC).isoformat() if (value := getattr(record, name)) else None for name in times},
     }
 
 
@@ -408,4 +413,7 @@ def _recorded_before(
         raise Conflict("subject_erased", "what this Idempotency-Key recorded has been erased since")
     # A key used again after its 24 hours is on older records too.
     rows = [row for row in rows if row.version == rows[0].version]
-    return rows[0].subject.pseudonym, [Recorded(row.record_id, row.purpose.code, row.state) for row in rows]
+    signed = receipts.issued(vault, rows)
+    return rows[0].subject.pseudonym, [
+        Recorded(row.record_id, row.purpose.code, row.state, signed[row.record_id]) for row in rows
+    ]

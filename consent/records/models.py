@@ -68,6 +68,7 @@ class ConsentRecord(models.Model):
         ]
         indexes = [
             models.Index(fields=["program", "corrected_at"], name="consent_record_decided"),
+            models.Index(fields=["record_id"], name="consent_record_record_id"),
         ]
 
     def __str__(self) -> str:

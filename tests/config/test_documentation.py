@@ -10,8 +10,10 @@ from django.test import Client
 CALLS = {
     ("get", "/api/v1/notices/current"),
     ("get", "/api/v1/notices/{sha256}"),
+    ("get", "/.well-known/jwks.json"),
     ("post", "/api/v1/consents"),
     ("post", "/api/v1/consents/status"),
+    ("get", "/api/v1/receipts/{record_id}"),
     ("put", "/api/v1/profile"),
     ("post", "/api/v1/events"),
     ("post", "/v1/batch"),
@@ -21,7 +23,11 @@ CALLS = {
     ("post", "/api/v1/requests/{request_id}/withdraw"),
     ("post", "/api/v1/reports/{metric}"),
 }
-PUBLIC = {("get", "/api/v1/notices/current"), ("get", "/api/v1/notices/{sha256}")}
+PUBLIC = {
+    ("get", "/.well-known/jwks.json"),
+    ("get", "/api/v1/notices/current"),
+    ("get", "/api/v1/notices/{sha256}"),
+}
 
 
 @pytest.fixture(scope="module")

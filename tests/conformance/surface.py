@@ -15,7 +15,7 @@ STATUSES = {400, 401, 403, 404, 405, 406, 409, 413, 415, 422}
 
 @dataclass(frozen=True)
 class Call:
-    """`path` below /api/v1/ or from the root, with {request_id}; `body` makes a valid one about a subject; `scope` None: public."""
+    """`path` below /api/v1/ or from the root, with {request_id}, {record_id}; `body` makes a valid one about a subject; `scope` None: public."""
 
     name: str
     method: str
@@ -24,9 +24,13 @@ class Call:
     status: int
     body: Callable[[Program, str], Any] | None = None
 
-    def address(self, program: Program, request_id: str | None = None) -> str:
+    def address(self, program: Program, request_id: str | None = None, record_id: str | None = None) -> str:
         return self.path.format(
-            request_id=request_id or uuid.uuid4(), program=program.id, notice=program.notice, metric="activity"
+            request_id=request_id or uuid.uuid4(),
+            record_id=record_id or uuid.uuid4(),
+            program=program.id,
+            notice=program.notice,
+            metric="activity",
         )
 
 
@@ -91,9 +95,11 @@ def _report(program: Program, openid: str) -> Any:
 CALLS = (
     Call("current_notice", "GET", "notices/current?program={program}", None, 200),
     Call("notice_by_sha256", "GET", "notices/{notice}", None, 200),
+    Call("signing_keys", "GET", "/.well-known/jwks.json", None, 200),
     Call("record_consents", "POST", "consents", "consents", 201, _consents),
     Call("consent_status", "POST", "consents/status", "consents", 200,
          lambda program, openid: {"subject": _subject(openid), "purposes": ["analytics"]}),
+    Call("get_receipt", "GET", "receipts/{record_id}", "consents", 200),
     Call("put_profile", "PUT", "profile", "consents", 200,
          lambda program, openid: {"subject": _subject(openid), "attributes": {"city": "杭州"}}),
     Call("record_events", "POST", "events", "events", 200, _events),

@@ -31,8 +31,12 @@ from tests.cast import Program, now
 from tests.config import test_settings_documented
 from tests.consent import rights
 
-# A notice is what everybody may read (PIPL 17).
-PUBLIC = {"consent.api.notices.CurrentNotice", "consent.api.notices.NoticeBySha256"}
+# A notice is what everybody may read (PIPL 17), and a public key is for everybody to verify with.
+PUBLIC = {
+    "consent.api.notices.CurrentNotice",
+    "consent.api.notices.NoticeBySha256",
+    "consent.api.receipts.SigningKeys",
+}
 # Answers without Django REST framework's checks, so it makes its own: tests below and in test_tenants.py.
 ITS_OWN_CHECK = {"tracking.api.events.Events", "tracking.api.batch.Batch"}
 
@@ -48,7 +52,9 @@ def views(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterato
 
 def api_views() -> list[tuple[str, Any]]:
     """(address, view class) of every call, at the addresses of both shapes."""
-    found = [item for item in views(get_resolver().url_patterns) if item[0].startswith(("api/v1/", "v1/"))]
+    found = [
+        item for item in views(get_resolver().url_patterns) if item[0].startswith(("api/v1/", "v1/", ".well-known/"))
+    ]
     assert len(found) >= 10
     return [(address, getattr(callback, "cls", None)) for address, callback in found]
 

@@ -132,14 +132,16 @@ def test_a_report_counts_the_callers_subjects_only(sandbox: Program, program: Pr
 def test_no_call_of_another_program_changes_or_tells_ours(
     program: Program, other: Program, owner: psycopg.Connection, tables: list[str], theirs: tuple[str, str], call: Any
 ) -> None:
-    """With our request's id and our subject's pseudonym wherever the call takes one."""
+    """With our request's and our record's id and our subject's pseudonym wherever the call takes one."""
+    record_id = str(next(owner.execute("SELECT record_id FROM consent_record"))[0])
     before = dump(owner, tables, program.id)
     body = call.body(other, "alice") if call.body else None
     if body is not None and "subject" in body:
         body["subject"] = {"subject_id": theirs[0]}
     for sent in (body or {}).get("events", []):
         sent["subject"] = {"subject_id": theirs[0]}
-    response = other.call(call.method, call.address(other, theirs[1]), body)
+    response = other.call(call.method, call.address(other, theirs[1], record_id), body)
     assert response.status_code < 500, response.content
+    assert "receipt" not in response.content.decode() or call.name == "record_consents"
     assert theirs[0] not in response.content.decode()
     assert dump(owner, tables, program.id) == before

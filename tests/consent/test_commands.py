@@ -26,6 +26,8 @@ NAMES = (
     "catalogue",
     "replay",
     "review",
+    "rotate_signing_key",
+    "verify_receipt",
 )
 
 

@@ -3,18 +3,29 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from consent.vault import keyring
 
 
 class Command(BaseCommand):
     help = (
-        "Create the keyring (ZHIQING_KEYRING_FILE, readable by its owner only) unless there is one. Back it up apart"
-        " from the database: without it nothing sealed can be opened, and no subject found."
+        "Create the keyring (ZHIQING_KEYRING_FILE, readable by its owner only) unless there is one; one from before"
+        " receipts gets its first signing key, and no other key changes. Back it up apart from the database: without it"
+        " nothing sealed can be opened, and no subject found."
     )
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        made = keyring.create(settings.ZHIQING_KEYRING_FILE)
-        self.stdout.write("keyring created" if made else "keyring exists: left as it is")
+        path = settings.ZHIQING_KEYRING_FILE
+        try:
+            if keyring.create(path):
+                self.stdout.write("keyring created")
+            elif keyring.complete(path):
+                self.stdout.write(
+                    "signing key added to the keyring: back it up again, restart web and worker processes"
+                )
+            else:
+                self.stdout.write("keyring exists: left as it is")
+        except keyring.KeyringError as error:
+            raise CommandError(str(error)) from None
