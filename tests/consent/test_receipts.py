@@ -15,7 +15,7 @@ from consent.programs.tenancy import tenant
 from consent.records.models import ConsentRecord
 from consent.vault import jws
 from tests.cast import AT_ONCE, Program, example_notice, now
-from tests.consent.acts import act
+from tests.consent.acts import act, minors_notice
 from tests.consent.rights import Working, erased
 from tests.consent.signed import Ring, decoded, given, header, jwks, said
 
@@ -101,6 +101,7 @@ def test_no_identifier_and_no_evidence_is_in_it(program: Program) -> None:
         subject={"openid": "canary-openid", "external_id": "canary-user"},
         evidence={"form_id": "canary-form"},
         guardian={"reference": "canary-guardian", "verified_by": "canary-by", "verified_at": "2026-01-01T00:00:00Z"},
+        notice=minors_notice(program),
         age_band="under_14",
         turns_14_on="2030-04-05",
     )
