@@ -51,6 +51,15 @@ def told(program: Program, *, days: int, purpose: str = "analytics", at: Any = N
     return publish_notice(program_id=program.id, text=text, effective_at=at, lead=AT_ONCE, by="test", now=now()).sha256
 
 
+def told_ahead(owner: psycopg.Connection, program: Program, *, days: int, at: Any = None) -> str:
+    """The same as agreed to before it takes effect: a longer retention ends no consent then, and the grant goes on."""
+    sha256 = told(program, days=days, at=at)
+    owner.execute(
+        "UPDATE notice_purpose SET material = false FROM notice n WHERE n.id = notice_id AND n.sha256 = %s", [sha256]
+    )
+    return sha256
+
+
 @contextmanager
 def promised_longer(owner: psycopg.Connection) -> Iterator[None]:
     """What is sent meanwhile is taken at any age, and is then as old as if it had come in time."""

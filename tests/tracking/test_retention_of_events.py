@@ -25,6 +25,7 @@ from tests.consent.retaining import (
     purge,
     since,
     told,
+    told_ahead,
 )
 from tests.consent.rights import Working, lively, subject_of
 from tests.tracking.test_events import codes
@@ -329,7 +330,7 @@ def test_an_import_is_held_to_a_shorter_retention_agreed_to_since(program: Progr
     """Also where the newest notice tells a longer one, and not where the shorter is yet to come."""
     since(program, "alice", 300)
     program.decide("alice", notice=told(program, days=90))
-    program.decide("alice", notice=told(program, days=700))
+    program.decide("alice", notice=told_ahead(owner, program, days=700))
     program.decide("alice", notice=told(program, days=20, at=now() + ago(1)))
     answer = program.send(*aged("alice", 91, 90, 0), historical=True)
     assert codes(answer) == [("refused", "too_old"), ("stored", None), ("stored", None)]
@@ -338,7 +339,7 @@ def test_an_import_is_held_to_a_shorter_retention_agreed_to_since(program: Progr
 
 def test_a_longer_retention_agreed_to_since_admits_no_older_import(program: Program, owner: psycopg.Connection) -> None:
     since(program, "alice", 400)
-    program.decide("alice", notice=told(program, days=3_000))
+    program.decide("alice", notice=told_ahead(owner, program, days=3_000))
     assert codes(program.send(*aged("alice", 366, 365), historical=True)) == [("refused", "too_old"), ("stored", None)]
     assert events(owner) == ["alice-365"]
 
@@ -392,7 +393,7 @@ def test_after_a_purge_no_event_outlives_its_bound_and_none_within_it_is_gone(
             assert found == [("stored", None) if age in taken else ("refused", "too_old") for age in fresh]
             model.held |= {f"{openid}-{age}": Kept((now() - ago(age)).date(), terms[openid]) for age in taken}
         days = drawn.choice((20, 90, 365, 700))
-        notice = told(program, days=days)
+        notice = told_ahead(owner, program, days=days)
         for openid in drawn.sample(people, 2):
             program.decide(openid, notice=notice)
             terms[openid] = min(terms[openid], days)
