@@ -1,0 +1,111 @@
+"""Telling more of who a known subject is, and taking it back."""
+
+import uuid
+from collections.abc import Callable, Collection
+
+from consent.errors import Conflict, NotFound
+from consent.ledger.audit import audit
+from consent.programs.idempotency import IdempotencyKey, claim
+from consent.programs.tenancy import tenant
+from consent.vault import identities
+from consent.vault.identities import SubjectTaken, Vault
+from consent.vault.lookup import Identifiers
+from consent.vault.models import Subject
+
+ATTEMPTS = 5
+
+Held = tuple[uuid.UUID, list[str]]
+"""A subject's pseudonym and the kinds of identifiers it has now, in order; never their values."""
+
+
+def add_identifiers(
+    *,
+    vault: Vault,
+    program_id: int,
+    identifiers: Identifiers,
+    added: Identifiers,
+    by: str,
+    idempotency: IdempotencyKey | None = None,
+) -> Held:
+    """Add the kinds that the subject lacks; the same value again changes nothing. All or nothing.
+
+    Raises NotFound `unknown_subject`; Conflict `identity_conflict` where a value is another subject's or the subject has
+    another of the kind, `erasure_pending`, `restricted`.
+    """
+    named, more = identities.checked(identifiers), identities.checked_values(added, pointer="/add")
+    return _changed(
+        vault,
+        program_id,
+        named,
+        lambda subject: identities.attach(vault, subject, named, more=more),
+        action="identifiers.added",
+        by=by,
+        idempotency=idempotency,
+    )
+
+
+def remove_identifiers(
+    *,
+    vault: Vault,
+    program_id: int,
+    identifiers: Identifiers,
+    kinds: Collection[str],
+    by: str,
+    idempotency: IdempotencyKey | None = None,
+) -> Held:
+    """Remove the kinds that the subject has of those named. All or nothing.
+
+    Raises NotFound `unknown_subject`; Conflict `last_identifier`, `erasure_pending`, `restricted`.
+    """
+    named = identities.checked(identifiers)
+    return _changed(
+        vault,
+        program_id,
+        named,
+        lambda subject: identities.detach(vault, subject, named, kinds),
+        action="identifiers.removed",
+        by=by,
+        idempotency=idempotency,
+    )
+
+
+def _changed(
+    vault: Vault,
+    program_id: int,
+    named: dict[str, str],
+    change: Callable[[Subject], list[str]],
+    *,
+    action: str,
+    by: str,
+    idempotency: IdempotencyKey | None,
+) -> Held:
+    """`change` answers the kinds it changed, of a subject whose row is held."""
+    for _ in range(ATTEMPTS):
+        try:
+            with tenant(program_id):
+                again = idempotency is not None and not claim(idempotency)
+                subject = _locked(vault, program_id, named)
+                if subject is None and again:
+                    raise Conflict("subject_gone", "since this Idempotency-Key was used nobody is found by this name")
+                if subject is None:
+                    raise NotFound("unknown_subject", "nobody asked a subject of this name for consent yet")
+                identities.refuse_closed(subject)
+                changed = [] if again else change(subject)
+                if changed:
+                    audit(
+                        program_id=program_id,
+                        actor=by,
+                        action=action,
+                        target=f"program:{program_id}",
+                        details={"kinds": sorted(changed)},
+                    )
+                return subject.pseudonym, identities.kinds(subject)
+        except SubjectTaken:
+            continue
+    raise Conflict("subject_changing", "other calls are changing this subject; send this again", retry_after=1)
+
+
+def _locked(vault: Vault, program_id: int, named: dict[str, str]) -> Subject | None:
+    """The subject with its row locked; None for one nobody knows, or knows any more."""
+    subject_id = identities.resolve_many(vault, program_id, [named])[0]
+    return Subject.objects.select_for_update(no_key=True).filter(id=subject_id).first()
