@@ -2,11 +2,13 @@
 
 import uuid
 from collections.abc import Callable, Collection
+from datetime import UTC
 
 from consent.errors import Conflict, NotFound
 from consent.ledger.audit import audit
 from consent.programs.idempotency import IdempotencyKey, claim
 from consent.programs.tenancy import tenant
+from consent.records.queries import db_now
 from consent.vault import identities
 from consent.vault.identities import SubjectTaken, Vault
 from consent.vault.lookup import Identifiers
@@ -92,13 +94,7 @@ def _changed(
                 identities.refuse_closed(subject)
                 changed = [] if again else change(subject)
                 if changed:
-                    audit(
-                        program_id=program_id,
-                        actor=by,
-                        action=action,
-                        target=f"program:{program_id}",
-                        details={"kinds": sorted(changed)},
-                    )
+                    _audit(program_id, action, changed, by=by)
                 return subject.pseudonym, identities.kinds(subject)
         except SubjectTaken:
             continue
@@ -109,3 +105,10 @@ def _locked(vault: Vault, program_id: int, named: dict[str, str]) -> Subject | N
     """The subject with its row locked; None for one nobody knows, or knows any more."""
     subject_id = identities.resolve_many(vault, program_id, [named])[0]
     return Subject.objects.select_for_update(no_key=True).filter(id=subject_id).first()
+
+
+def _audit(program_id: int, action: str, changed: list[str], *, by: str) -> None:
+    """To the day: the entry outlives the subject, whom its time would point to."""
+    day = db_now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    details = {"kinds": sorted(changed)}
+    audit(program_id=program_id, actor=by, action=action, target=f"program:{program_id}", details=details, at=day)

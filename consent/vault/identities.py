@@ -200,6 +200,13 @@ def opened(vault: Vault, subject: Subject) -> dict[str, str]:
     }
 
 
+def with_phone(vault: Vault, program_id: int, phone: str) -> list[int]:
+    """The ids of the subjects who have a (checked) phone, for an officer: none, one, or people who share it."""
+    indexes = [vault.lookup.index(program_id, PHONE, phone, version) for version in vault.lookup.versions]
+    rows = SubjectIdentifier.objects.filter(program_id=program_id, lookup__in=indexes)
+    return list(rows.order_by("subject_id").values_list("subject_id", flat=True))
+
+
 def identifier_cell(subject: Subject, kind: str) -> Cell:
     return Cell(subject.program_id, "subject_identifier", "sealed", kind, subject.id)
 
