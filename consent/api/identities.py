@@ -15,7 +15,7 @@ from consent.api.idempotency import idempotency_key
 from consent.api.shapes import IdentifierText, SubjectNamed, request_body, responses
 from consent.errors import invalid
 from consent.programs.authentication import caller
-from consent.vault import actions
+from consent.vault.actions import change_identifiers
 
 
 class IdentifiersAdded(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -61,15 +61,13 @@ class Identities(APIView):
         added = asked.add.values() if asked.add is not None else {}
         if bool(added) == bool(asked.remove):
             raise invalid("add_or_remove", "say what to add or what to remove: one of the two", "")
-        common = {
-            "vault": edge.vault(),
-            "program_id": caller(request).program_id,
-            "identifiers": asked.subject.identifiers(),
-            "by": f"client:{caller(request).client_id}",
-            "idempotency": idempotency_key(request, asked),
-        }
-        if asked.remove:
-            pseudonym, kinds = actions.remove_identifiers(kinds=asked.remove, **common)
-        else:
-            pseudonym, kinds = actions.add_identifiers(added=added, **common)
+        pseudonym, kinds = change_identifiers(
+            vault=edge.vault(),
+            program_id=caller(request).program_id,
+            identifiers=asked.subject.identifiers(),
+            added=added,
+            removed=asked.remove or (),
+            by=f"client:{caller(request).client_id}",
+            idempotency=idempotency_key(request, asked),
+        )
         return Response(IdentitiesHeld(pseudonym, kinds))

@@ -9,8 +9,8 @@ from django.db.models import BooleanField, Case, Q, Value, When
 
 from consent.notices.models import Purpose
 from consent.programs.tenancy import tenant
+from consent.records import status
 from consent.records.models import ConsentRecord
-from consent.records.status import refuse_unknown
 from consent.vault import identities
 from consent.vault.identities import Vault
 from consent.vault.lookup import Identifiers
@@ -63,15 +63,15 @@ def history(
     named = identities.checked(identifiers)
     with tenant(program_id):
         subject_id = identities.resolve_many(vault, program_id, [named])[0]
-        rows = ConsentRecord.objects.filter(subject_id=subject_id)
-        if purposes is not None:
-            known = dict(Purpose.objects.filter(program_id=program_id, code__in=purposes).values_list("code", "id"))
-            refuse_unknown(purposes, set(known))
-            rows = rows.filter(purpose_id__in=known.values())
-        subject = Subject.objects.filter(id=subject_id).first()
+        known = dict(Purpose.objects.filter(program_id=program_id).values_list("code", "id"))
+        status.refuse_unknown(purposes, set(known))
+        subject = None if subject_id is None else Subject.objects.filter(id=subject_id).first()
         if subject is None:
             return []
         identities.refuse_closed(subject)
+        rows = ConsentRecord.objects.filter(subject=subject)
+        if purposes is not None:
+            rows = rows.filter(purpose_id__in=[known[code] for code in purposes])
         if after is not None:
             version, purpose_id = after
             # Said twice, so that the index of versions is begun at the right place.

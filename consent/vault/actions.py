@@ -1,7 +1,7 @@
 """Telling more of who a known subject is, and taking it back."""
 
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import UTC
 
 from consent.errors import Conflict, NotFound
@@ -20,68 +20,22 @@ Held = tuple[uuid.UUID, list[str]]
 """A subject's pseudonym and the kinds of identifiers it has now, in order; never their values."""
 
 
-def add_identifiers(
+def change_identifiers(
     *,
     vault: Vault,
     program_id: int,
     identifiers: Identifiers,
     added: Identifiers,
+    removed: Collection[str],
     by: str,
     idempotency: IdempotencyKey | None = None,
 ) -> Held:
-    """Add the kinds that the subject lacks; the same value again changes nothing. All or nothing.
+    """Remove the kinds that the subject has of `removed`, and add those it lacks of `added`: what is so changes nothing.
 
-    Raises NotFound `unknown_subject`; Conflict `identity_conflict` where a value is another subject's or the subject has
-    another of the kind, `erasure_pending`, `restricted`.
+    All or nothing. Raises NotFound `unknown_subject`; Conflict `identity_conflict` where a value is another subject's or
+    the subject has another of the kind, `last_identifier`, `erasure_pending`, `restricted`.
     """
     named, more = identities.checked(identifiers), identities.checked_values(added, pointer="/add")
-    return _changed(
-        vault,
-        program_id,
-        named,
-        lambda subject: identities.attach(vault, subject, named, more=more),
-        action="identifiers.added",
-        by=by,
-        idempotency=idempotency,
-    )
-
-
-def remove_identifiers(
-    *,
-    vault: Vault,
-    program_id: int,
-    identifiers: Identifiers,
-    kinds: Collection[str],
-    by: str,
-    idempotency: IdempotencyKey | None = None,
-) -> Held:
-    """Remove the kinds that the subject has of those named. All or nothing.
-
-    Raises NotFound `unknown_subject`; Conflict `last_identifier`, `erasure_pending`, `restricted`.
-    """
-    named = identities.checked(identifiers)
-    return _changed(
-        vault,
-        program_id,
-        named,
-        lambda subject: identities.detach(vault, subject, named, kinds),
-        action="identifiers.removed",
-        by=by,
-        idempotency=idempotency,
-    )
-
-
-def _changed(
-    vault: Vault,
-    program_id: int,
-    named: dict[str, str],
-    change: Callable[[Subject], list[str]],
-    *,
-    action: str,
-    by: str,
-    idempotency: IdempotencyKey | None,
-) -> Held:
-    """`change` answers the kinds it changed, of a subject whose row is held."""
     for _ in range(ATTEMPTS):
         try:
             with tenant(program_id):
@@ -92,9 +46,10 @@ def _changed(
                 if subject is None:
                     raise NotFound("unknown_subject", "nobody asked a subject of this name for consent yet")
                 identities.refuse_closed(subject)
-                changed = [] if again else change(subject)
-                if changed:
-                    _audit(program_id, action, changed, by=by)
+                if removed and not again:
+                    _audit(program_id, "removed", identities.detach(vault, subject, named, removed), by=by)
+                if more and not again:
+                    _audit(program_id, "added", identities.attach(vault, subject, named, more=more), by=by)
                 return subject.pseudonym, identities.kinds(subject)
         except SubjectTaken:
             continue
@@ -104,11 +59,19 @@ def _changed(
 def _locked(vault: Vault, program_id: int, named: dict[str, str]) -> Subject | None:
     """The subject with its row locked; None for one nobody knows, or knows any more."""
     subject_id = identities.resolve_many(vault, program_id, [named])[0]
+    if subject_id is None:
+        return None
     return Subject.objects.select_for_update(no_key=True).filter(id=subject_id).first()
 
 
-def _audit(program_id: int, action: str, changed: list[str], *, by: str) -> None:
-    """To the day: the entry outlives the subject, whom its time would point to."""
-    day = db_now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    details = {"kinds": sorted(changed)}
-    audit(program_id=program_id, actor=by, action=action, target=f"program:{program_id}", details=details, at=day)
+def _audit(program_id: int, what: str, changed: list[str], *, by: str) -> None:
+    """To the day: the entry outlives the subject, whom its time would point to. None where nothing changed."""
+    if changed:
+        audit(
+            program_id=program_id,
+            actor=by,
+            action=f"identifiers.{what}",
+            target=f"program:{program_id}",
+            details={"kinds": sorted(changed)},
+            at=db_now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0),
+        )

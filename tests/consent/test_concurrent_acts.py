@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -146,6 +147,10 @@ def acknowledged(answers: Sequence[tuple[Call, Any]]) -> dict[str, tuple[str, st
     return found
 
 
+def _all(program: Program, plan: Sequence[Call]) -> list[tuple[Call, Any]]:
+    return [send(program, call) for call in plan]
+
+
 def send(program: Program, call: Call) -> tuple[Call, Any]:
     return call, program.post(*call)
 
@@ -169,7 +174,7 @@ def test_nothing_is_lost_and_an_order_explains_what_is_left(
             done.append(send(program, (f"requests/{request_id}/withdraw", None)))
         return done + [send(program, call) for call in plan[4:]]
 
-    callers: list[Callable[[], Any]] = [lambda plan=plan: [send(program, call) for call in plan] for plan in plans]
+    callers = [partial(_all, program, plan) for plan in plans]
     answers = [first, *(answer for done in at_once([erases, *callers]) for answer in done)]
     made = acknowledged(answers)
 
@@ -239,7 +244,7 @@ def test_one_person_met_by_several_names_at_once_is_one_subject(program: Program
         ALICE | {"unionid": "u-1", "external_id": "user-1"},
     ]
     bodies = [act(program, ("analytics", "given"), subject=names[place % len(names)]) for place in range(CALLERS)]
-    answers = at_once([lambda body=body: program.post("consents", body) for body in bodies])
+    answers = at_once([partial(program.post, "consents", body) for body in bodies])
     assert [answer.status_code for answer in answers] == [201] * CALLERS
     assert len({answer.json()["subject_id"] for answer in answers}) == 1
     assert one(owner, "SELECT count(*), max(version) FROM subject") == (1, CALLERS)
@@ -251,12 +256,9 @@ def test_one_person_met_by_several_names_at_once_is_one_subject(program: Program
 def test_of_two_who_add_one_identifier_to_two_subjects_one_does(program: Program, owner: psycopg.Connection) -> None:
     for place in range(CALLERS):
         program.decide(f"person-{place}")
-    callers = [
-        lambda place=place: program.post(
-            "identities", {"subject": {"openid": f"person-{place}"}, "add": {"external_id": "user-1"}}
-        )
-        for place in range(CALLERS)
-    ]
+    added = {"add": {"external_id": "user-1"}}
+    bodies = [{"subject": {"openid": f"person-{place}"}} | added for place in range(CALLERS)]
+    callers = [partial(program.post, "identities", body) for body in bodies]
     answers = at_once(callers)
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * (CALLERS - 1)
     assert {answer.json().get("code") for answer in answers} == {None, "identity_conflict"}

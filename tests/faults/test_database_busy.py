@@ -17,7 +17,7 @@ from psycopg_pool import PoolTimeout
 import config.celery  # noqa: F401 -- hints go to the tests' Redis
 from config import gunicorn, settings
 from consent.api.problems import internal_error
-from consent.records import history
+from consent.records import status
 from tests.cast import Program
 from tests.faults.test_database_away import CALLS
 from tests.tracking.test_barrier import Caller, wait_for_waiters
@@ -141,13 +141,13 @@ def test_a_process_that_stops_in_a_transaction_keeps_no_lock(
     gunicorn's timeout is what ends the session with its process."""
     session(idle_in_transaction_session_timeout="100ms")
     call = ("POST", "consents/history", {"subject": {"openid": "alice"}, "purposes": ["analytics"]})
-    refuse_unknown = history.refuse_unknown
+    refuse_unknown = status.refuse_unknown
 
     def slow(*arguments: Any) -> None:
         time.sleep(0.4)
         refuse_unknown(*arguments)
 
-    monkeypatch.setattr(history, "refuse_unknown", slow)
+    monkeypatch.setattr(status, "refuse_unknown", slow)
     assert told(program.call(*call)) == "busy"
     monkeypatch.undo()
     assert program.call(*call).status_code == 200
