@@ -177,6 +177,7 @@ classify(
             "kind": _OPERATIONAL,
             "program": _OPERATIONAL,
             "sealed": Classified(Kind.IDENTIFIER, 4),
+            "lookup": Classified(Kind.IDENTIFIER, 3),
             "created_at": _STATE,
         },
         ConsentRecord: {

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from consent.admin.base import officer, picked
+from consent.admin.phone import may_find
 from consent.admin.tenancy import SESSION_KEY, programs_of
 from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
@@ -77,6 +78,12 @@ def index(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     return context | {"app_list": _ranked(request), "title": _("Overview")}
 
 
+def _own(request: HttpRequest) -> list[dict[str, Any]]:
+    """Pages of consent's that show no model."""
+    title = _("Find by telephone number")
+    return [{"title": title, "link": reverse("admin_phone"), "icon": "call"}] if may_find(request) else []
+
+
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """The models this officer may see, by app, with each one's icon (UNFOLD's SIDEBAR navigation)."""
     return [
@@ -91,7 +98,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 }
                 for model in app["models"]
                 if model["admin_url"]
-            ],
+            ]
+            + (_own(request) if app["app_label"] == "consent" else []),
         }
         for place, app in enumerate(_ranked(request))
     ]

@@ -6,6 +6,7 @@ from django.urls import path
 from django.views.i18n import set_language
 
 from consent.admin.pages import pick_program
+from consent.admin.phone import find_by_phone
 
 
 def closed(request: HttpRequest) -> HttpResponseBase:
@@ -15,6 +16,7 @@ def closed(request: HttpRequest) -> HttpResponseBase:
 
 urlpatterns = [
     path("program/", admin.site.admin_view(pick_program), name="admin_program"),
+    path("phone/", admin.site.admin_view(find_by_phone), name="admin_phone"),
     path("language/", set_language, name="admin_language"),
     path("search/", closed),
     path("", admin.site.urls),

@@ -18,9 +18,8 @@ from consent.api.idempotency import idempotency_key
 from consent.api.shapes import Moment, SubjectNamed, Text, request_body, responses
 from consent.errors import Fault, Forbidden, Invalid, invalid
 from consent.programs.authentication import caller
-from consent.programs.tenancy import tenant
-from consent.records import actions, queries
-from consent.vault import identities
+from consent.records import actions
+from consent.records.status import status
 
 PurposeCode = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
@@ -163,14 +162,11 @@ class ConsentStatus(APIView):
     def post(self, request: Request) -> Response:
         """What is allowed, per purpose: every launch's first call."""
         asked = body(request, StatusAsked)
-        program_id = caller(request).program_id
-        with tenant(program_id):
-            subject_id = identities.resolve(edge.vault(), program_id, asked.subject.identifiers())
-            found = queries.status(
-                program_id,
-                subject_id,
-                asked.purposes,
-                now=edge.now(),
-                prompt_cooldown=settings.ZHIQING_PROMPT_COOLDOWN,
-            )
-        return Response([StatusOfPurpose(**asdict(status)) for status in found])
+        found = status(
+            vault=edge.vault(),
+            program_id=caller(request).program_id,
+            identifiers=asked.subject.identifiers(),
+            purposes=asked.purposes,
+            prompt_cooldown=settings.ZHIQING_PROMPT_COOLDOWN,
+        )
+        return Response([StatusOfPurpose(**asdict(one)) for one in found])

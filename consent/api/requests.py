@@ -1,19 +1,18 @@
 """POST and GET /requests, GET /requests/{id}, POST /requests/{id}/withdraw."""
 
-import base64
-import re
 import uuid
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 from django.conf import settings
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from consent import edge
+from consent.api import paging
 from consent.api.bodies import body
 from consent.api.idempotency import idempotency_key
 from consent.api.profile import AttributeName, AttributeText
@@ -24,8 +23,6 @@ from consent.programs.tenancy import tenant
 from consent.rights import actions, queries, rejections, tasks
 from consent.rights.holders import Changes
 from consent.rights.models import SubjectRequest
-
-DEFAULT_LIMIT, MAX_LIMIT = 100, 500
 
 Kind = Literal[
     "access",
@@ -46,6 +43,7 @@ class NewIdentifiers(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=T
     openid: IdentifierText | None = None
     unionid: IdentifierText | None = None
     external_id: IdentifierText | None = None
+    phone: IdentifierText | None = None
 
     def values(self) -> dict[str, str]:
         return {kind: value for kind in self.__struct_fields__ if (value := getattr(self, kind)) is not None}
@@ -178,22 +176,17 @@ class Requests(APIView):
 
     @extend_schema(
         operation_id="open_requests",
-        parameters=[
-            OpenApiParameter("cursor", str, description="next_cursor of the page before"),
-            OpenApiParameter("limit", int, description=f"1 to {MAX_LIMIT}; {DEFAULT_LIMIT} when left out"),
-        ],
+        parameters=paging.PARAMETERS,
         responses=responses(s200=RequestList),
     )
     def get(self, request: Request) -> Response:
         """The open requests, oldest first."""
-        limit, after = _limit(request.GET.get("limit")), _position(request.GET.get("cursor"))
+        limit, after = paging.limit(request), paging.after(request, _position)
         program_id = caller(request).program_id
         with tenant(program_id):
-            # One more than asked for tells whether there is a next page.
             found = queries.open_requests(program_id, after=after, limit=limit + 1)
-        page = found[:limit]
-        cursor = _cursor(page[-1]) if len(found) > limit else None
-        return Response(RequestList([RequestShown(**_shown(row)) for row in page], cursor))
+        rows, cursor = paging.page(found, limit, lambda row: f"{row.received_at.isoformat()} {row.id}")
+        return Response(RequestList([RequestShown(**_shown(row)) for row in rows], cursor))
 
 
 class OneRequest(APIView):
@@ -259,26 +252,10 @@ def _by(request: Request) -> str:
     return f"client:{caller(request).client_id}"
 
 
-def _limit(given: str | None) -> int:
-    if given is None:
-        return DEFAULT_LIMIT
-    if not re.fullmatch("[1-9][0-9]{0,2}", given) or int(given) > MAX_LIMIT:
-        raise invalid("invalid", f"limit is 1 to {MAX_LIMIT}", "")
-    return int(given)
-
-
-def _cursor(row: SubjectRequest) -> str:
-    return base64.urlsafe_b64encode(f"{row.received_at.isoformat()} {row.id}".encode()).decode()
-
-
-def _position(cursor: str | None) -> queries.Position | None:
-    if cursor is None:
-        return None
-    try:
-        received_at, _, request_id = base64.urlsafe_b64decode(cursor).decode().partition(" ")
-        moment = datetime.fromisoformat(received_at)
-        if moment.tzinfo is None:
-            raise ValueError
-        return moment.astimezone(UTC), uuid.UUID(request_id)
-    except (ValueError, OverflowError):
-        raise invalid("invalid_cursor", "send next_cursor as it was answered", "") from None
+def _position(place: str) -> queries.Position:
+    """Raises ValueError, OverflowError."""
+    received_at, _, request_id = place.partition(" ")
+    moment = datetime.fromisoformat(received_at)
+    if moment.tzinfo is None:
+        raise ValueError
+    return moment.astimezone(UTC), uuid.UUID(request_id)

@@ -5,7 +5,9 @@ from contextlib import contextmanager
 
 from django.db import connection, transaction
 
-from consent.statements import Answer, ask
+from consent.statements import Answer, ask, together
+
+_SET = "SELECT set_config('zq.program', %s, true)"
 
 
 @contextmanager
@@ -13,7 +15,15 @@ def tenant(program_id: int) -> Iterator[None]:
     """Run a transaction under one mini-program. Nested use joins the outer transaction."""
     with transaction.atomic(savepoint=False):
         with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('zq.program', %s, true)", [str(program_id)])
+            cursor.execute(_SET, [str(program_id)])
+        yield
+
+
+@contextmanager
+def tenant_together(program_id: int) -> Iterator[None]:
+    """The same for statements that share one round trip with it (`consent.statements`); read their answers after it."""
+    with transaction.atomic(savepoint=False), together():
+        ask(_SET, [str(program_id)])
         yield
 
 

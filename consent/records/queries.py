@@ -1,16 +1,13 @@
-"""Reads of consent: what the gate locks, what the status call answers, which record was in force."""
+"""Reads of consent: what the gate locks, how a subject stands, which record was in force."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet
 
-from consent.errors import invalid
-from consent.notices.models import Notice, Purpose
 from consent.records.grants import FIELDS, AuthorisingRecord, Coverage, Covered, Grant, Waiting, of_state, until_14
-from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State
+from consent.records.models import ConsentRecord, ConsentState, State
 from consent.statements import Answer, Int8s, ask
 
 # The union is of what one snapshot shows: who is about to withdraw is either told or locked. Of the former only ids.
@@ -144,82 +141,8 @@ def _authorising(rows: QuerySet[ConsentRecord]) -> list[AuthorisingRecord]:
     ]
 
 
-@dataclass(frozen=True)
-class PurposeStatus:
-    """API.md's answer of `/consents/status` for one purpose; `notice` is the sha256 of the version consented to."""
-
-    purpose: str
-    state: str
-    allowed: bool
-    service_allowed: bool
-    may_prompt: bool
-    renewal_required: bool
-    expires_at: datetime | None
-    notice: str | None
-
-
-def status(
-    program_id: int, subject_id: int | None, purposes: list[str] | None, *, now: datetime, prompt_cooldown: timedelta
-) -> list[PurposeStatus]:
-    """Every active purpose, or those named. A subject nobody knows is one about whom nothing was decided.
-
-    Raises Invalid `unknown_purpose`.
-    """
-    rows = Purpose.objects.filter(program_id=program_id).order_by("id")
-    rows = rows.filter(active=True) if purposes is None else rows.filter(code__in=purposes)
-    known = {purpose.code for purpose in rows}
-    for place, code in enumerate(purposes or ()):
-        if code not in known:
-            raise invalid("unknown_purpose", "no notice of this mini-program names this purpose", f"/purposes/{place}")
-    held = ConsentState.objects.none() if subject_id is None else ConsentState.objects.filter(subject_id=subject_id)
-    covered = coverage(program_id)
-    grants = standing(held, covered, now)
-    told = Notice.objects.filter(id__in={grant.notice_id for grant in grants.values()})
-    sha256 = dict(told.values_list("id", "sha256"))
-    return [_status(purpose, grants.get(purpose.id), covered, sha256, now, prompt_cooldown) for purpose in rows]
-
-
 def standing(states: Iterable[ConsentState], covered: Covered, now: datetime) -> dict[int, Grant]:
     """One subject's grants as they stand now, by purpose id."""
     grants = [of_state(state) for state in states]
     waiting = pending_records(grants)
     return {grant.purpose_id: grant.at(now, waiting, covered) for grant in grants}
-
-
-def _status(
-    purpose: Purpose,
-    grant: Grant | None,
-    covered: Covered,
-    sha256: dict[int, str],
-    now: datetime,
-    prompt_cooldown: timedelta,
-) -> PurposeStatus:
-    if grant is None:
-        return PurposeStatus(
-            purpose=purpose.code,
-            state=State.UNKNOWN,
-            allowed=False,
-            service_allowed=not purpose.necessary,
-            may_prompt=True,
-            renewal_required=False,
-            expires_at=None,
-            notice=None,
-        )
-    told = grant.told(covered)
-    refusal = grant.refusal(now, told)
-    lapsed = told is not None and told.lapsed(now)
-    renewal = refusal == "renewal_required" or (lapsed and grant.state in AUTHORISING)
-    refused = grant.state in (State.REFUSED, State.WITHDRAWN)
-    cooling = refused and grant.barrier_at is not None and now < grant.barrier_at + prompt_cooldown and not lapsed
-    # A grant that is not yet in force (its notice takes effect later) allows nothing now, and need not be asked for.
-    wanting = refusal not in (None, "outside_consent")
-    return PurposeStatus(
-        purpose=purpose.code,
-        state=State.EXPIRED if refusal == "consent_expired" else grant.state,
-        allowed=refusal is None,
-        service_allowed=refusal is None or not purpose.necessary,
-        may_prompt=not cooling and not grant.erasure_pending and wanting,
-        renewal_required=renewal,
-        expires_at=grant.grant_until,
-        notice=sha256[grant.notice_id] if grant.notice_id is not None else None,
-    )

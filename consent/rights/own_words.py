@@ -31,6 +31,7 @@ SUBJECT: "Mapping[str, Word]" = {
     "kind=openid": "OpenID",
     "kind=unionid": "UnionID",
     "kind=external_id": _("account number"),
+    "kind=phone": _("telephone number"),
 }
 
 REQUESTS = {

@@ -1,12 +1,13 @@
 """Reads of requests: what is open, and how far one has come. Within the mini-program's tenant."""
 
 import uuid
+from collections.abc import Collection
 from datetime import datetime
 
 from django.db.models import Q
 
 from consent.errors import NotFound
-from consent.rights.models import HolderRun, SubjectRequest
+from consent.rights.models import HolderRun, RequestSubject, SubjectRequest
 
 Position = tuple[datetime, uuid.UUID]
 
@@ -26,3 +27,9 @@ def request_of(program_id: int, request_id: uuid.UUID) -> tuple[SubjectRequest, 
     if request is None:
         raise NotFound("not_found", "this mini-program has no request with this id")
     return request, list(HolderRun.objects.filter(request=request).order_by("stage", "holder"))
+
+
+def requests_of(program_id: int, subject_ids: Collection[int]) -> list[SubjectRequest]:
+    """What these subjects asked, newest first."""
+    about = RequestSubject.objects.filter(subject_id__in=subject_ids).values("request_id")
+    return list(SubjectRequest.objects.filter(program_id=program_id, id__in=about).order_by("-received_at", "id"))

@@ -35,19 +35,8 @@ def checked(changes: Changes | None, program_id: int) -> Changes:
     ]
     if faults:
         raise Invalid(faults[0].code, faults[0].detail, faults)
-    return Changes(changes.attributes, _normalised(changes.identifiers))
-
-
-def _normalised(given: Mapping[str, str]) -> dict[str, str]:
-    if not given:
-        return {}
-    try:
-        return identities.checked(given)
-    except Invalid as error:
-        faults = [
-            Fault(f.code, f.detail, f.pointer.replace("/subject", "/changes/identifiers", 1)) for f in error.errors
-        ]
-        raise Invalid(error.code, error.detail, faults) from None
+    values = identities.checked_values(changes.identifiers, pointer="/changes/identifiers")
+    return Changes(changes.attributes, values)
 
 
 def rehearse(vault: Vault, subject: Subject, changes: Changes) -> None:

@@ -1,9 +1,9 @@
-"""The only door to identifiers: resolve, create, attach, replace, open. Nothing else reads or writes them."""
+"""The only door to identifiers: resolve, create, attach, detach, replace, open. Nothing else reads or writes them."""
 
 import json
 import os
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,8 @@ from consent.errors import Conflict, Invalid
 from consent.statements import Byteas, ask
 from consent.vault import envelope, keyring
 from consent.vault.envelope import Cell
-from consent.vault.lookup import INDEX_BYTES, KINDS, PSEUDONYM, Identifiers, Lookup, normalise
-from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
+from consent.vault.lookup import INDEX_BYTES, KINDS, PHONE, PSEUDONYM, Identifiers, Lookup, normalise
+from consent.vault.models import DataKey, IdentifierKind, Subject, SubjectIdentifier, SubjectLookup
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,23 @@ def checked(identifiers: Identifiers) -> dict[str, str]:
     return {kind: normalise(kind, value) for kind, value in identifiers.items()}
 
 
+def checked_values(identifiers: Identifiers, *, pointer: str) -> dict[str, str]:
+    """Values to be kept, of which a phone may be one; normalised. Raises Invalid at `pointer`/<kind>."""
+    if not set(identifiers) <= set(IdentifierKind.values):
+        raise Invalid(
+            "invalid_identifier", f"a subject has identifiers of the kinds {', '.join(IdentifierKind.values)}"
+        )
+    return {kind: normalise(kind, value, pointer=pointer) for kind, value in identifiers.items()}
+
+
+def refuse_closed(subject: Subject) -> None:
+    """Raises Conflict where the subject's data may only be stored: `erasure_pending`, `restricted`."""
+    if subject.erasure_pending:
+        raise Conflict("erasure_pending", "the subject asked to be erased; take that request back first")
+    if subject.restricted:
+        raise Conflict("restricted", "the subject's data are restricted: they are stored and not used")
+
+
 def resolve(vault: Vault, program_id: int, identifiers: Identifiers) -> int | None:
     """The internal id of the subject the identifiers name, or None. Raises Invalid, Conflict `identity_conflict`."""
     return resolve_many(vault, program_id, [checked(identifiers)])[0]
@@ -59,19 +76,14 @@ def resolve(vault: Vault, program_id: int, identifiers: Identifiers) -> int | No
 
 def resolve_many(vault: Vault, program_id: int, named: list[dict[str, str]]) -> list[int | None]:
     """One query for any number of subjects; `named` is checked. Raises Conflict where one name means two subjects."""
-    answers = find(vault, program_id, named)
-    if any(len(found) > 1 for found in answers):
-        raise Conflict("identity_conflict", "these identifiers belong to two subjects; name the one you mean")
-    return [next(iter(found), None) for found in answers]
-
-
-def find(vault: Vault, program_id: int, named: Iterable[Mapping[str, str]]) -> list[set[int]]:
-    """For each name the set of subjects it means: empty, one, or (a conflict) more."""
-    return AskedSubjects(vault, program_id, [identifiers.items() for identifiers in named]).found()
+    return AskedSubjects(vault, program_id, [identifiers.items() for identifiers in named]).each()
 
 
 class AskedSubjects:
-    """The same within `together`, made in it and read after it; `named` as (kind, value) pairs."""
+    """The same within `together`, made in it and read after it; `named` as (kind, value) pairs.
+
+    `wanted`: the indexes of all of them, for a statement beside it that finds a subject itself.
+    """
 
     def __init__(self, vault: Vault, program_id: int, named: Iterable[Iterable[tuple[str, str]]]) -> None:
         versions = vault.lookup.versions
@@ -80,12 +92,19 @@ class AskedSubjects:
             [index(program_id, kind, value, version) for kind, value in identifiers for version in versions]
             for identifiers in named
         ]
-        wanted = Byteas.of({item for group in self._indexes for item in group}, size=INDEX_BYTES)
-        self._asked = ask("SELECT index, subject_id FROM subject_lookup WHERE index = ANY(%b)", [wanted])
+        self.wanted = Byteas.of({item for group in self._indexes for item in group}, size=INDEX_BYTES)
+        self._asked = ask("SELECT index, subject_id FROM subject_lookup WHERE index = ANY(%b)", [self.wanted])
 
     def found(self) -> list[set[int]]:
         found = dict(self._asked.rows())
         return [{found[item] for item in group if item in found} for group in self._indexes]
+
+    def each(self) -> list[int | None]:
+        """The one subject that each name means, or None. Raises Conflict where one name means two."""
+        answers = self.found()
+        if any(len(found) > 1 for found in answers):
+            raise Conflict("identity_conflict", "these identifiers belong to two subjects; name the one you mean")
+        return [next(iter(found), None) for found in answers]
 
 
 def create(vault: Vault, program_id: int, identifiers: Identifiers) -> Subject:
@@ -101,24 +120,59 @@ def create(vault: Vault, program_id: int, identifiers: Identifiers) -> Subject:
     data_key = envelope.new_data_key()
     wrapped, version = envelope.wrap(vault.keyring, data_key, program_id=program_id, subject_id=subject.id)
     DataKey.objects.create(subject=subject, program_id=program_id, wrapped=wrapped, key_version=version)
-    _seal_identifiers(data_key, subject, identifiers)
+    _seal_identifiers(vault, data_key, subject, identifiers)
     return subject
 
 
-def attach(vault: Vault, subject: Subject, identifiers: Identifiers) -> None:
-    """Add the kinds a known subject lacks. The caller holds the subject's row.
+def attach(vault: Vault, subject: Subject, named: Identifiers, *, more: Identifiers | None = None) -> list[str]:
+    """Add the kinds a known subject lacks, of those that named it and of `more`; answers which. The caller holds its row.
 
-    Raises Conflict `identity_conflict` where the subject has another value of a kind, SubjectTaken on a race.
+    Raises Conflict `identity_conflict` where the subject has another value of a kind or another subject has the value,
+    SubjectTaken on a race: the caller rolls back and resolves again.
     """
-    named = {kind: value for kind, value in identifiers.items() if kind != PSEUDONYM}
-    held = set(SubjectIdentifier.objects.filter(subject=subject).values_list("kind", flat=True))
-    added = {kind: value for kind, value in named.items() if kind not in held}
-    rest = {kind: value for kind, value in named.items() if kind in held}
-    if rest and any(not found for found in find(vault, subject.program_id, [{k: v} for k, v in rest.items()])):
+    held = opened(vault, subject)
+    _check_still_named(named, held)
+    wanted = [item for item in [*named.items(), *(more or {}).items()] if item[0] != PSEUDONYM]
+    known = {**named, **held}
+    if any(known.get(kind, value) != value for kind, value in wanted):
         raise Conflict("identity_conflict", "the subject has another identifier of this kind; rectify it instead")
+    added = {kind: value for kind, value in wanted if kind not in held}
+    naming = [[item] for item in added.items() if item[0] in KINDS]
+    if naming and any(AskedSubjects(vault, subject.program_id, naming).found()):
+        raise Conflict("identity_conflict", "one of these identifiers belongs to another subject")
     if added:
         _add_lookups(vault, subject, added)
-        _seal_identifiers(vault.data_key(subject.program_id, subject.id), subject, added)
+        _seal_identifiers(vault, vault.data_key(subject.program_id, subject.id), subject, added)
+    return list(added)
+
+
+def detach(vault: Vault, subject: Subject, named: Identifiers, unwanted: Collection[str]) -> list[str]:
+    """Remove the kinds that the subject has of `unwanted`; answers which. The caller holds the subject's row.
+
+    Raises Conflict `last_identifier` where nobody could be recognised as the subject any more; SubjectTaken as `attach`.
+    """
+    held = opened(vault, subject)
+    _check_still_named(named, held)
+    removed = sorted(set(unwanted) & held.keys())
+    if removed and not (held.keys() - removed) & set(KINDS):
+        raise Conflict(
+            "last_identifier",
+            "without openid, unionid and external_id nobody can be recognised as this subject; add another one first,"
+            " or file an erasure",
+        )
+    _delete(subject, removed)
+    return removed
+
+
+def _check_still_named(named: Identifiers, held: Identifiers) -> None:
+    """Raises SubjectTaken where all that named the subject was taken from it, or put right, before its row was held."""
+    if PSEUDONYM not in named and not any(held.get(kind) == value for kind, value in named.items()):
+        raise SubjectTaken
+
+
+def kinds(subject: Subject) -> list[str]:
+    """The kinds of identifiers the subject has."""
+    return list(SubjectIdentifier.objects.filter(subject=subject).order_by("kind").values_list("kind", flat=True))
 
 
 def replace(vault: Vault, subject: Subject, identifiers: Identifiers) -> int:
@@ -126,11 +180,15 @@ def replace(vault: Vault, subject: Subject, identifiers: Identifiers) -> int:
 
     Raises SubjectTaken where a new value belongs to another subject.
     """
-    SubjectLookup.objects.filter(subject_id=subject.id, kind__in=list(identifiers)).delete()
-    SubjectIdentifier.objects.filter(subject=subject, kind__in=list(identifiers)).delete()
+    _delete(subject, list(identifiers))
     _add_lookups(vault, subject, identifiers)
-    _seal_identifiers(vault.data_key(subject.program_id, subject.id), subject, identifiers)
+    _seal_identifiers(vault, vault.data_key(subject.program_id, subject.id), subject, identifiers)
     return len(identifiers)
+
+
+def _delete(subject: Subject, unwanted: Sequence[str]) -> None:
+    SubjectLookup.objects.filter(subject_id=subject.id, kind__in=unwanted).delete()
+    SubjectIdentifier.objects.filter(subject=subject, kind__in=unwanted).delete()
 
 
 def opened(vault: Vault, subject: Subject) -> dict[str, str]:
@@ -140,6 +198,13 @@ def opened(vault: Vault, subject: Subject) -> dict[str, str]:
         row.kind: envelope.open_cell(data_key, bytes(row.sealed), identifier_cell(subject, row.kind)).decode()
         for row in SubjectIdentifier.objects.filter(subject=subject).order_by("kind")
     }
+
+
+def with_phone(vault: Vault, program_id: int, phone: str) -> list[int]:
+    """The ids of the subjects who have a (checked) phone, for an officer: none, one, or people who share it."""
+    indexes = [vault.lookup.index(program_id, PHONE, phone, version) for version in vault.lookup.versions]
+    rows = SubjectIdentifier.objects.filter(program_id=program_id, lookup__in=indexes)
+    return list(rows.order_by("subject_id").values_list("subject_id", flat=True))
 
 
 def identifier_cell(subject: Subject, kind: str) -> Cell:
@@ -155,25 +220,34 @@ def open_json(data_key: bytes, sealed: bytes, cell: Cell) -> Any:
     return json.loads(envelope.open_cell(data_key, bytes(sealed), cell))
 
 
-def _seal_identifiers(data_key: bytes, subject: Subject, identifiers: Identifiers) -> None:
+def _seal_identifiers(vault: Vault, data_key: bytes, subject: Subject, identifiers: Identifiers) -> None:
     SubjectIdentifier.objects.bulk_create(
         SubjectIdentifier(
             subject=subject,
             kind=kind,
             program_id=subject.program_id,
             sealed=envelope.seal(data_key, value.encode(), identifier_cell(subject, kind)),
+            lookup=_contact_index(vault, subject.program_id, value) if kind == PHONE else None,
         )
         for kind, value in identifiers.items()
     )
 
 
+def _contact_index(vault: Vault, program_id: int, phone: str) -> bytes:
+    return vault.lookup.index(program_id, PHONE, phone, vault.lookup.primary)
+
+
 def _add_lookups(vault: Vault, subject: Subject, identifiers: Identifiers) -> None:
-    """In the order of their bytes, so that two creators of one subject wait for each other and never deadlock."""
+    """Of the kinds that name a subject, in the order of their bytes, so that two creators of one subject wait for each
+    other and never deadlock."""
     rows = sorted(
         (vault.lookup.index(subject.program_id, kind, value, version), kind, version)
         for kind, value in identifiers.items()
+        if kind in KINDS
         for version in vault.lookup.versions
     )
+    if not rows:
+        return
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO subject_lookup (index, program_id, subject_id, kind, key_version)"

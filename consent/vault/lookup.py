@@ -1,5 +1,6 @@
 """From an identifier to the index under which its subject is found: a keyed HMAC, one way, apart for each mini-program."""
 
+import re
 import struct
 import uuid
 from collections.abc import Mapping
@@ -7,38 +8,58 @@ from functools import lru_cache
 
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from consent.errors import Fault, Invalid
+from consent.errors import Invalid, invalid
 from consent.vault.keyring import Keyring
 from consent.vault.suites import AES
 
 PSEUDONYM = "subject_id"
 KINDS = ("openid", "unionid", "external_id", PSEUDONYM)
+"""By which a subject is named."""
+PHONE = "phone"
+"""A contact attribute, and not one of them: people share numbers, and a number changes hands."""
 MAX_IDENTIFIER_CHARS = 128
 INDEX_BYTES = 32
 
 _LENGTH = struct.Struct(">I")
+_E164 = re.compile(r"\+[1-9][0-9]{7,14}")
+_CHINESE_MOBILE = re.compile(r"1[3-9][0-9]{9}")
+_BETWEEN_DIGITS = re.compile(r"[ ()-]")
 
 Identifiers = Mapping[str, str]
 """Kind -> value as sent: `{"openid": …}`, `{"subject_id": …}` and so on; several kinds may name one subject."""
 
 
-def normalise(kind: str, value: str) -> str:
-    """Identifiers are opaque and compared as they are; a pseudonym is compared as the UUID it is.
+def normalise(kind: str, value: str, *, pointer: str = "/subject") -> str:
+    """Identifiers are opaque and compared as they are; a pseudonym is compared as the UUID it is, a phone in E.164.
 
-    Raises Invalid (pointer /subject/<kind>) for an empty, overlong or unprintable value.
+    Raises Invalid (at `pointer`/<kind>) for an empty, overlong or unprintable value.
     """
+    if kind == PHONE:
+        return _e164(value, f"{pointer}/{kind}")
     if kind == PSEUDONYM:
         try:
             return str(uuid.UUID(value))
         except ValueError:
-            raise _invalid(kind, "subject_id must be the UUID that Zhiqing answered") from None
+            raise _invalid(f"{pointer}/{kind}", "subject_id must be the UUID that Zhiqing answered") from None
     if not 0 < len(value) <= MAX_IDENTIFIER_CHARS or not value.isprintable() or value != value.strip():
-        raise _invalid(kind, f"give 1 to {MAX_IDENTIFIER_CHARS} printable characters without spaces around them")
+        raise _invalid(
+            f"{pointer}/{kind}", f"give 1 to {MAX_IDENTIFIER_CHARS} printable characters without spaces around them"
+        )
     return value
 
 
-def _invalid(kind: str, detail: str) -> Invalid:
-    return Invalid("invalid_identifier", detail, [Fault("invalid_identifier", detail, f"/subject/{kind}")])
+def _e164(value: str, pointer: str) -> str:
+    """+ and 8 to 15 digits; a mobile number of mainland China may come without its +86. Which numbers exist is not asked."""
+    number = _BETWEEN_DIGITS.sub("", value)
+    if _CHINESE_MOBILE.fullmatch(number):
+        return f"+86{number}"
+    if not _E164.fullmatch(number):
+        raise _invalid(pointer, "give + and 8 to 15 digits (E.164), or a mobile number of mainland China")
+    return number
+
+
+def _invalid(pointer: str, detail: str) -> Invalid:
+    return invalid("invalid_identifier", detail, pointer)
 
 
 class Lookup:

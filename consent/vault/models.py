@@ -11,6 +11,7 @@ class IdentifierKind(models.TextChoices):
     OPENID = "openid", _("openid")
     UNIONID = "unionid", _("unionid")
     EXTERNAL_ID = "external_id", _("external id")
+    PHONE = "phone", _("phone")
 
 
 class Subject(models.Model):
@@ -78,17 +79,29 @@ class DataKey(models.Model):
 
 
 class SubjectIdentifier(models.Model):
-    """An identifier as the platform or the caller gave it, sealed with the subject's data key."""
+    """An identifier as the platform or the caller gave it, sealed with the subject's data key.
+
+    `lookup`: by which officers find a phone, the keyed HMAC of the number; several subjects may have one number. The
+    other kinds are found in SubjectLookup.
+    """
 
     pk = models.CompositePrimaryKey("subject_id", "kind")
     subject = models.ForeignKey(Subject, models.DO_NOTHING, db_column="subject_id", db_index=False)
     kind = models.TextField(choices=IdentifierKind.choices)
     program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
     sealed = models.BinaryField()
+    lookup = models.BinaryField(max_length=32, null=True)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         db_table = "subject_identifier"
         constraints = [
-            models.CheckConstraint(condition=models.Q(kind__in=IdentifierKind.values), name="subject_identifier_kind"),
+            models.CheckConstraint(
+                condition=models.Q(kind__in=["openid", "unionid", "external_id"], lookup__isnull=True)
+                | models.Q(kind="phone", lookup__isnull=False),
+                name="subject_identifier_kind",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["lookup"], name="subject_identifier_lookup", condition=models.Q(lookup__isnull=False)),
         ]

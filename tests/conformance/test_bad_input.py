@@ -260,6 +260,12 @@ UNKNOWN: tuple[tuple[str, str, Any, tuple[int, ...]], ...] = (
      {"from": "2026-01-01", "to": "2026-01-01", "filters": [{"field": "os", "op": "in", "value": {"canary": 1}}]}, (422,)),
     ("POST", "reports/pages", {"from": "2026-01-01", "to": "2026-01-01", "interval": "day"}, (422,)),
     ("POST", "consents/status", {"subject": {"openid": "alice"}, "purposes": ["canary"]}, (422,)),
+    ("POST", "consents/history", {"subject": {"openid": "alice"}, "purposes": ["canary"]}, (422,)),
+    ("POST", "consents/history?cursor=canary", {"subject": {"openid": "alice"}}, (422,)),
+    ("POST", "consents/history?limit=0", {"subject": {"openid": "alice"}}, (422,)),
+    ("POST", "identities", {"subject": {"openid": "canary"}, "add": {"phone": MOBILE}}, (404,)),
+    ("POST", "identities", {"subject": {"openid": "alice"}, "add": {"phone": "canary"}}, (422,)),
+    ("POST", "identities", {"subject": {"phone": MOBILE}, "add": {"external_id": "canary"}}, (422,)),
     ("POST", "consents", {"subject": {"openid": "alice"}, "decisions": [{"purpose": "canary", "decision": "withdrawn"}]},
      (422,)),
     ("PUT", "profile", {"subject": {"openid": "alice"}, "attributes": {"undeclared": "canary"}}, (422,)),
@@ -295,7 +301,7 @@ def test_a_key_without_the_scope(known: Program, stored: Unchanged, call: Call) 
 
 
 @pytest.mark.parametrize("key", ["", " " * 3 + "\x01", "é" * 300, "k" * 256, "\x7f"])
-@pytest.mark.parametrize("name", ["record_consents", "file_request"])
+@pytest.mark.parametrize("name", ["record_consents", "file_request", "change_identities"])
 def test_an_idempotency_key_that_cannot_be_one(known: Program, stored: Unchanged, name: str, key: str) -> None:
     call = next(call for call in CALLS if call.name == name)
     assert call.body is not None

@@ -35,6 +35,8 @@ from tests.stack import ROOT
 
 MARK = f"zqcanary{secrets.token_hex(3)}"
 """Anew for each run: the write-ahead log remembers."""
+PHONE = f"+86139{secrets.randbelow(10**8):08d}"
+"""No mark fits into a telephone number, so it is one itself: looked for without what stands before it."""
 PATIENCE = 40.0
 
 
@@ -105,6 +107,8 @@ class Backend:
                 "evidence": {"button_id": canary("button"), "document": canary("document")},
             }  # fmt: skip
             assert self.call("POST", "consents", body, headers={"Idempotency-Key": canary("key")}).status_code == 201
+        added = {"unionid": canary("unionid"), "phone": PHONE}
+        assert self.call("POST", "identities", {"subject": {"openid": openid}, "add": added}).status_code == 200
         profile = {"subject": {"openid": openid}, "attributes": {"city": canary("city"), "nickname": canary("nick")}}
         assert self.call("PUT", "profile", profile).status_code == 200
         assert self.call("POST", "events", {"events": [event(openid, "e1", page="pages/index")]}).json()["stored"] == 1
@@ -169,6 +173,9 @@ def refused(backend: Backend, canary: Canaries, openid: str) -> None:
     ):
         answer = backend.call("POST", "events", {"events": [sent]})
         assert answer.json()["stored"] == 0, answer.text
+    for named in ({"phone": PHONE}, {"openid": canary("nobody")}):
+        answer = backend.call("POST", "identities", {"subject": named, "add": {"phone": PHONE}})
+        assert answer.status_code in (404, 422), answer.text
     unknown = {
         "type": "identify",
         "messageId": canary("id"),
@@ -239,6 +246,7 @@ def test_no_canary_is_anywhere(
     server: Server, program: Program, other: Program, owner: psycopg.Connection, broker: redis.Redis, tmp_path: Path
 ) -> None:
     canary, search = Canaries(), Search(MARK, owner, broker, tmp_path)
+    search_phone = Search(PHONE.removeprefix("+86"), owner, broker, tmp_path)
     openid = canary("openid")
     backend = Backend(server, program)
     backend.known(canary, openid)
@@ -249,6 +257,7 @@ def test_no_canary_is_anywhere(
     access = backend.request(openid, "access", verification={"method": canary("method"), "at": now().isoformat()})
     assert broker.dbsize()
     assert search.everywhere() == []
+    assert search_phone.everywhere() == []
     with working(tmp_path):
         assert backend.ended(access) == "completed"
         changes = {"attributes": {"city": canary("city")}, "identifiers": {"external_id": canary("external")}}
@@ -258,6 +267,7 @@ def test_no_canary_is_anywhere(
     assert search.everywhere() == []
     crashed(backend, canary, owner, server, tmp_path, openid)
     assert search.everywhere() == []
+    assert search_phone.everywhere() == []
 
 
 def rejected(backend: Backend, canary: Canaries, openid: str) -> None:

@@ -34,3 +34,10 @@ def text_with(code: str = "health", **more: Any) -> NoticeText:
 def publish(program: Program, text: NoticeText) -> None:
     made = publish_notice(program_id=program.id, text=text, effective_at=None, lead=AT_ONCE, by="test", now=now())
     program.notice = made.sha256
+
+
+def separately(code: str, article: str) -> NoticeText:
+    """With a purpose that the article of PIPL asks a separate consent for."""
+    recipients = {"23": [RECIPIENT], "39": [ABROAD]}.get(article, [])
+    more = {"sensitive": article in ("29", "39"), "recipients": recipients}
+    return text_with(code, separate_consent=article, assessment=REFERENCE, **more)

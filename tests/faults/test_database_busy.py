@@ -17,7 +17,7 @@ from psycopg_pool import PoolTimeout
 import config.celery  # noqa: F401 -- hints go to the tests' Redis
 from config import gunicorn, settings
 from consent.api.problems import internal_error
-from consent.records import queries
+from consent.records import status
 from tests.cast import Program
 from tests.faults.test_database_away import CALLS
 from tests.tracking.test_barrier import Caller, wait_for_waiters
@@ -140,16 +140,17 @@ def test_a_process_that_stops_in_a_transaction_keeps_no_lock(
     """Where statements are sent one by one; after several sent together PostgreSQL's timer is not to be relied on, and
     gunicorn's timeout is what ends the session with its process."""
     session(idle_in_transaction_session_timeout="100ms")
-    status = queries.status
+    call = ("POST", "consents/history", {"subject": {"openid": "alice"}, "purposes": ["analytics"]})
+    refuse_unknown = status.refuse_unknown
 
-    def slow(*arguments: Any, **more: Any) -> Any:
+    def slow(*arguments: Any) -> None:
         time.sleep(0.4)
-        return status(*arguments, **more)
+        refuse_unknown(*arguments)
 
-    monkeypatch.setattr(queries, "status", slow)
-    assert told(program.call(*CALLS[2])) == "busy"
+    monkeypatch.setattr(status, "refuse_unknown", slow)
+    assert told(program.call(*call)) == "busy"
     monkeypatch.undo()
-    assert program.call(*CALLS[2]).status_code == 200
+    assert program.call(*call).status_code == 200
 
 
 def test_a_web_process_is_bound_before_gunicorn_ends_it(program: Program) -> None:

@@ -5,16 +5,12 @@ import pytest
 from consent.notices.models import SeparateConsent
 from tests.cast import Program
 from tests.consent.acts import act, refused, status
-from tests.consent.notice_texts import ABROAD, RECIPIENT, REFERENCE, publish, text_with
-
-RECIPIENTS = {"23": [RECIPIENT], "39": [ABROAD]}
+from tests.consent.notice_texts import publish, separately
 
 
 @pytest.mark.parametrize("article", SeparateConsent.values)
 def test_neither_a_bundle_nor_accept_all_grants_it(program: Program, article: str) -> None:
-    sensitive = {"sensitive": article in ("29", "39")}
-    recipients = {"recipients": RECIPIENTS.get(article, [])}
-    publish(program, text_with("apart", separate_consent=article, assessment=REFERENCE, **sensitive, **recipients))
+    publish(program, separately("apart", article))
     notice = program.notice
     both = [("analytics", "given"), ("apart", "given")]
     for body in (
