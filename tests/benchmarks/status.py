@@ -33,7 +33,8 @@ def requests(key: str, subjects: int, name: str) -> list[bytes]:
 
 def client(where: str, key: str, subjects: str, seconds: str, name: str) -> None:
     """One of the clients, as `side_by_side` runs it."""
-    ready, latencies = requests(key, int(subjects), name), []
+    ready = requests(key, int(subjects), name)
+    latencies: list[float] = []
     began = time.perf_counter()
     for due in until(float(seconds), rate=0):
         began = due if not latencies else began
@@ -43,7 +44,8 @@ def client(where: str, key: str, subjects: str, seconds: str, name: str) -> None
         if b'"purpose":"analytics"' not in answer:
             raise Unexpected(answer[-300:].decode())
     count = len(latencies)
-    tell({"events": count, "calls": count, "seconds": time.perf_counter() - began, "latencies": latencies})
+    told = {"events": count, "calls": count, "seconds": time.perf_counter() - began, "latencies": latencies}
+    tell(told | {"cpu": time.process_time()})
 
 
 def table(found: dict[int, list[Measured]]) -> str:
