@@ -13,6 +13,8 @@ CALLS = {
     ("get", "/.well-known/jwks.json"),
     ("post", "/api/v1/consents"),
     ("post", "/api/v1/consents/status"),
+    ("post", "/api/v1/consents/history"),
+    ("post", "/api/v1/identities"),
     ("get", "/api/v1/receipts/{record_id}"),
     ("put", "/api/v1/profile"),
     ("post", "/api/v1/events"),

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from tests.cast import Program
-from tests.consent.acts import GUARDIAN, act
+from tests.consent.acts import act, guarded, minors_notice
 from tests.consent.rights import ask, problem
 
 
@@ -83,7 +83,7 @@ def test_purposes_may_be_named(program: Program) -> None:
 
 
 def test_whether_evidence_is_kept_tells_a_guardian_too(program: Program) -> None:
-    program.decide("alice", age_band="under_14", guardian=GUARDIAN)
+    program.decide("alice", **guarded(minors_notice(program)))
     (record,) = history(program)["results"]
     assert (record["age_band"], record["evidence"]) == ("under_14", True)
 
