@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from graphlib import TopologicalSorter
 
 import psycopg
 import pytest
@@ -20,36 +19,14 @@ settings.WHITENOISE_AUTOREFRESH = True
 KEPT = {"django_migrations", "django_content_type", "auth_permission"}
 
 
-_TABLES = """
-    SELECT relname FROM pg_class
-    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
-    ORDER BY relname
-"""
-_REFERENCES = """
-    SELECT DISTINCT conrelid::regclass::text, confrelid::regclass::text FROM pg_constraint
-    WHERE contype = 'f' AND conparentid = 0 AND conrelid <> confrelid ORDER BY 1, 2
-"""
-
-
 @pytest.fixture(scope="session")
 def tables(migrated: None) -> list[str]:
-    """Each before those that its rows refer to."""
-    order: TopologicalSorter[str] = TopologicalSorter()
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as owner:
-        for (table,) in owner.execute(_TABLES).fetchall():
-            order.add(table)
-        for table, referred in owner.execute(_REFERENCES).fetchall():
-            order.add(referred, table)
-    return [table for table in order.static_order() if table not in KEPT]
-
-
-def empty(owner: psycopg.Connection, tables: list[str]) -> None:
-    """Row by row, once whoever still writes has ended.
-
-    TRUNCATE would make the files of all tables and indexes anew, which takes longer than most tests do.
-    """
-    owner.execute(f"LOCK TABLE {', '.join(tables)} IN EXCLUSIVE MODE")
-    owner.execute("; ".join(f"DELETE FROM {table}" for table in tables))
+        rows = owner.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
+            " AND NOT relispartition"
+        ).fetchall()
+    return sorted({str(row[0]) for row in rows} - KEPT)
 
 
 @pytest.fixture
@@ -66,7 +43,7 @@ def database(tables: list[str], django_db_blocker: DjangoDbBlocker) -> Iterator[
         yield
         connection.close()
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as owner:
-        empty(owner, tables)
+        owner.execute(f"TRUNCATE {', '.join(tables)} CASCADE")
 
 
 @pytest.fixture
