@@ -115,15 +115,30 @@ class NoticeDrafts(Owned):
     def save_model(self, request: HttpRequest, obj: NoticeDraft, form: Any, change: Any) -> None:
         program = picked(request)
         assert program is not None  # OfficersProgram asks for one before it shows an owned page
-        obj.program, obj.edited_by, obj.updated_at = program, officer(request), edge.now()
-        super().save_model(request, obj, form, change)
+        if not change:
+            obj.program, obj.edited_by, obj.updated_at = program, officer(request), edge.now()
+            super().save_model(request, obj, form, change)
+            messages.success(request, gettext("The draft is saved."))
+            return
+        try:
+            drafts.revise(
+                program_id=program.pk,
+                draft_id=obj.pk,
+                name=obj.name,
+                source=obj.source,
+                by=officer(request),
+                now=edge.now(),
+            )
+        except Problem as problem:
+            messages.error(request, str(_REFUSED[problem.code]))
+        else:
+            messages.success(request, gettext("The draft is saved."))
 
     def response_add(self, request: HttpRequest, obj: NoticeDraft, post_url_continue: Any = None) -> HttpResponse:
         return self.response_change(request, obj)
 
     def response_change(self, request: HttpRequest, obj: NoticeDraft) -> HttpResponse:
         """Back to the draft, where its faults stand."""
-        messages.success(request, gettext("The draft is saved."))
         return HttpResponseRedirect(reverse("admin:consent_noticedraft_change", args=[obj.pk]))
 
     def change_view(

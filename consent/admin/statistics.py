@@ -41,6 +41,9 @@ class _Day(UnfoldAdminTextInputWidget):  # type: ignore[misc]  # unfold carries 
         return value.isoformat() if isinstance(value, date) else super().format_value(value)
 
 
+YEARS = range(2000, 2200)
+
+
 class RangeForm(forms.Form):
     """Two inclusive local dates."""
 
@@ -50,7 +53,7 @@ class RangeForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         asked = super().clean() or {}
         first, last = asked.get("first"), asked.get("last")
-        if first and last and not 0 <= (last - first).days < MAX_DAYS:
+        if first and last and not (last.year in YEARS and 0 <= (last - first).days < MAX_DAYS):
             raise forms.ValidationError(
                 _("A range begins before it ends and has %(days)d days at most."), params={"days": MAX_DAYS}
             )

@@ -1,9 +1,8 @@
-"""Records are found by their ids, for receipts. Built beside writes; what a build that failed left is dropped first."""
+"""Records are found by their ids, for receipts."""
 
 from django.db import migrations, models
 
-NAME = "consent_record_record_id"
-DROP = f"DROP INDEX CONCURRENTLY IF EXISTS {NAME}"
+from consent.indexes import built_beside_writes
 
 
 class Migration(migrations.Migration):
@@ -11,12 +10,9 @@ class Migration(migrations.Migration):
     dependencies = [("consent", "0020_consent_record_decided")]
 
     operations = [
-        migrations.SeparateDatabaseAndState(
-            database_operations=[
-                migrations.RunSQL([DROP, f"CREATE INDEX CONCURRENTLY {NAME} ON consent_record (record_id)"], DROP),
-            ],
-            state_operations=[
-                migrations.AddIndex("consentrecord", models.Index(fields=["record_id"], name=NAME)),
-            ],
+        built_beside_writes(
+            "consentrecord",
+            models.Index(fields=["record_id"], name="consent_record_record_id"),
+            "ON consent_record (record_id)",
         ),
     ]

@@ -1,7 +1,8 @@
-"""The index by which a phone is found, made beside whatever goes on."""
+"""The index by which a phone is found."""
 
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+
+from consent.indexes import built_beside_writes
 
 
 class Migration(migrations.Migration):
@@ -9,10 +10,11 @@ class Migration(migrations.Migration):
     dependencies = [("consent", "0022_phone")]
 
     operations = [
-        AddIndexConcurrently(
+        built_beside_writes(
             "subjectidentifier",
             models.Index(
                 condition=models.Q(("lookup__isnull", False)), fields=["lookup"], name="subject_identifier_lookup"
             ),
+            "ON subject_identifier (lookup) WHERE lookup IS NOT NULL",
         ),
     ]

@@ -80,7 +80,7 @@ def _effective(
     if before is None:
         return asked or now
     earliest = db_now() + lead
-    effective = asked or earliest
+    effective = asked or max(earliest, before.effective_at)
     if effective < earliest:
         detail = f"take a time at least {lead.total_seconds():.0f} s from now, or none for the earliest one"
         raise Invalid("effective_too_soon", detail)

@@ -31,6 +31,14 @@ def mark(source: str) -> str:
     return hashlib.sha256(source.encode()).hexdigest()
 
 
+def revise(*, program_id: int, draft_id: int, name: str, source: str, by: str, now: datetime) -> None:
+    """Write a draft anew. Raises Conflict `draft_published` where it was published meanwhile: then it stays as it is."""
+    with tenant(program_id):
+        unpublished = NoticeDraft.objects.filter(program_id=program_id, id=draft_id, notice__isnull=True)
+        if not unpublished.update(name=name, source=source, edited_by=by, updated_at=now):
+            raise Conflict("draft_published", "the draft is published already; write another for the next version")
+
+
 def publish(
     *, program_id: int, draft_id: int, seen: str, effective_at: datetime | None, lead: timedelta, by: str, now: datetime
 ) -> Notice:

@@ -23,6 +23,8 @@ from consent.vault.identities import SubjectTaken, Vault
 from consent.vault.lookup import Identifiers
 from consent.vault.models import Subject
 
+COLLECTED = (*AUTHORISING, State.EXPIRED, State.INVALIDATED)
+"""States under which there may be something that was collected: what ended by itself took nothing along."""
 FRESH = timedelta(hours=24)
 CREATION_ATTEMPTS = 5
 
@@ -100,7 +102,10 @@ def record_decisions(
             try:
                 with tenant(program_id):
                     if idempotency is not None and not claim(idempotency):
-                        return _recorded_before(vault, program_id, named, idempotency)
+                        if leaving is not None:
+                            # Announced before the same act, sent twice, was seen to be done.
+                            retract(program_id, leaving, purposes=_ending(decisions))
+                        return _recorded_before(vault, program_id, named, decisions, idempotency)
                     told = _told(program_id, notice, decisions, act)
                     subject = _held(vault, program_id, named, create=any(d.decision != "withdrawn" for d in decisions))
                     if subject is None:
@@ -271,9 +276,7 @@ def _record(
         record.client_id, record.idempotency = client_id, idempotency.key_hash if idempotency else None
         records.append(record)
     _insert(subject, records)
-    erasures.owe(
-        [record for record in records if (held := before.get(record.purpose_id)) and held.state in AUTHORISING]
-    )
+    erasures.owe([record for record in records if (held := before.get(record.purpose_id)) and held.state in COLLECTED])
     guardian = act.guardian is not None
     after = [projection.project(subject, before.get(record.purpose_id), record, guardian, known) for record in records]
     projection.write(after)
@@ -401,14 +404,20 @@ def _insert(subject: Subject, records: list[ConsentRecord]) -> None:
 
 
 def _recorded_before(
-    vault: Vault, program_id: int, named: dict[str, str], idempotency: IdempotencyKey
-) -> tuple[uuid.UUID, list[Recorded]]:
-    """The first answer again, from the rows it made."""
+    vault: Vault,
+    program_id: int,
+    named: dict[str, str],
+    decisions: Sequence[Decision],
+    idempotency: IdempotencyKey,
+) -> tuple[uuid.UUID | None, list[Recorded]]:
+    """The first answer again, from the rows it made; a withdrawal that found nobody made none."""
     subject_id = identities.resolve_many(vault, program_id, [named])[0]
     records = ConsentRecord.objects.none()
     if subject_id is not None:
         records = ConsentRecord.objects.filter(subject_id=subject_id, idempotency=idempotency.key_hash)
     rows = list(records.order_by("-version", "id").select_related("purpose", "subject"))
+    if not rows and all(decision.decision == "withdrawn" for decision in decisions):
+        return None, [Recorded(None, decision.purpose, State.UNKNOWN, None) for decision in decisions]
     if not rows:
         raise Conflict("subject_erased", "what this Idempotency-Key recorded has been erased since")
     # A key used again after its 24 hours is on older records too.

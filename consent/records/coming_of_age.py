@@ -62,5 +62,7 @@ def come_of_age(program_id: int, subject_id: int) -> bool:
             action="consent.turned_14",
             target=f"program:{program_id}",
             details={"purposes": ended},
+            # The day only: the entry outlives the subject, and the hour would tell more of a birthday.
+            at=now.replace(hour=0, minute=0, second=0, microsecond=0),
         )
         return True

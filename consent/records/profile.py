@@ -131,7 +131,9 @@ def _purposes(subject: Subject, attributes: Mapping[str, str | None], held_grant
     grants, covered, now = held_grants
     found: dict[str, int] = {}
     faults: dict[str, str] = dict.fromkeys(attributes, "undeclared_attribute")
-    told = NoticePurpose.objects.filter(program_id=subject.program_id, attributes__overlap=list(attributes))
+    told = NoticePurpose.objects.filter(
+        program_id=subject.program_id, purpose__active=True, attributes__overlap=list(attributes)
+    )
     for version in told.order_by("id"):
         grant = grants.get(version.purpose_id)
         if grant is not None and grant.notice_id not in (None, version.notice_id):

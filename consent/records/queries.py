@@ -109,7 +109,7 @@ def pending_records(grants: Iterable[Grant]) -> Waiting:
 
 
 def earlier_records(pairs: Iterable[tuple[int, int]]) -> list[AuthorisingRecord]:
-    """The authorising records since the pairs' last refusal or withdrawal, newest first.
+    """The authorising records since a record last ended the pairs' grants, newest first.
 
     Which of them is the one in force at a time before the last renewal.
     """
@@ -118,7 +118,7 @@ def earlier_records(pairs: Iterable[tuple[int, int]]) -> list[AuthorisingRecord]
         subject_id=OuterRef("subject_id"),
         purpose_id=OuterRef("purpose_id"),
         version__gt=OuterRef("version"),
-        state__in=(State.REFUSED, State.WITHDRAWN),
+        state__in=(State.REFUSED, State.WITHDRAWN, State.EXPIRED, State.INVALIDATED),
     )
     rows = ConsentRecord.objects.filter(
         ~Exists(ended), subject_id__in=subjects, purpose_id__in=purposes, authorises_from__isnull=False

@@ -91,9 +91,9 @@ def status(
     subjects.each()
     held, now = _held(asked.rows()), clock.rows()[0][0]
     refuse_unknown(purposes, {purpose.code for purpose in held.purposes.values()})
-    erasing = any(grant.erasure_pending for grant in held.grants.values())
+    closed = any(grant.erasure_pending or grant.restricted for grant in held.grants.values())
     return [
-        _status(purpose_id, purpose, held, now, prompt_cooldown, erasing)
+        _status(purpose_id, purpose, held, now, prompt_cooldown, closed)
         for purpose_id, purpose in held.purposes.items()
         if (purpose.active if purposes is None else purpose.code in purposes)
     ]
@@ -127,16 +127,16 @@ def _held(rows: Sequence[tuple[Any, ...]]) -> _Held:
 
 
 def _status(
-    purpose_id: int, purpose: _Purpose, held: _Held, now: datetime, prompt_cooldown: timedelta, erasing: bool
+    purpose_id: int, purpose: _Purpose, held: _Held, now: datetime, prompt_cooldown: timedelta, closed: bool
 ) -> PurposeStatus:
-    """`erasing`: the subject asked to be erased, so that a grant would be refused, of whatever purpose."""
+    """`closed`: the subject asked to be erased or is restricted, so that a grant would change nothing, of whatever purpose."""
     if purpose_id not in held.grants:
         return PurposeStatus(
             purpose=purpose.code,
             state=State.UNKNOWN,
             allowed=False,
             service_allowed=not purpose.necessary,
-            may_prompt=not erasing,
+            may_prompt=purpose.active and not closed,
             renewal_required=False,
             expires_at=None,
             notice=None,
@@ -153,9 +153,9 @@ def _status(
     return PurposeStatus(
         purpose=purpose.code,
         state=State.EXPIRED if refusal == "consent_expired" else grant.state,
-        allowed=refusal is None,
+        allowed=refusal is None and purpose.active,
         service_allowed=refusal is None or not purpose.necessary,
-        may_prompt=not cooling and not erasing and wanting,
+        may_prompt=purpose.active and not cooling and not closed and wanting,
         renewal_required=renewal,
         expires_at=grant.grant_until,
         notice=_sha256(grant, held.sha256),

@@ -200,6 +200,13 @@ def test_an_idempotency_key_records_once(program: Program, owner: psycopg.Connec
     assert program.post("consents", body, Idempotency_Key="k2").status_code == 201
 
 
+def test_a_withdrawal_that_found_nobody_is_answered_alike_when_it_is_sent_again(program: Program) -> None:
+    body = {"subject": {"openid": "nobody"}, "decisions": [{"purpose": "analytics", "decision": "withdrawn"}]}
+    first, again = (program.post("consents", body, Idempotency_Key="k") for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json() == first.json()
+
+
 def test_an_idempotency_key_in_use_is_a_conflict(program: Program, owner: psycopg.Connection) -> None:
     program.decide("alice")
     with owner.transaction():

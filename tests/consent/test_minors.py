@@ -96,6 +96,21 @@ def test_where_the_day_has_begun_somewhere_the_grant_before_is_over_and_a_guardi
     assert until_14(None, last, day) is None
 
 
+@pytest.mark.parametrize("by_task", [True, False])
+def test_who_turned_fourteen_and_withdraws_takes_along_what_the_guardian_allowed(
+    program: Program, owner: psycopg.Connection, as_worker: Working, by_task: bool
+) -> None:
+    program.decide("alice", **guarded(minors_notice(program)))
+    assert code(program, "e1") is None
+    owner.execute("UPDATE subject SET turns_14_on = current_date")
+    turn_14(owner)
+    if by_task:
+        with as_worker():
+            tasks.come_of_age()
+    program.decide("alice", "withdrawn", age_band="14_17")
+    assert owner.execute("SELECT kept_days FROM purpose_erasure").fetchall() == [(None,)]
+
+
 def test_on_the_day_of_turning_fourteen_the_guardians_consents_are_over(
     program: Program, owner: psycopg.Connection, as_worker: Working
 ) -> None:
@@ -122,9 +137,10 @@ def test_on_the_day_of_turning_fourteen_the_guardians_consents_are_over(
         ("invalidated", "minor", 4, None, True, None, True),
     ]
     audited = owner.execute(
-        "SELECT actor, target, details FROM audit_entry WHERE action = 'consent.turned_14'"
+        "SELECT actor, target, details, at = date_trunc('day', at, 'UTC') FROM audit_entry"
+        " WHERE action = 'consent.turned_14'"
     ).fetchall()
-    assert audited == [("system", f"program:{program.id}", {"purposes": 2})]
+    assert audited == [("system", f"program:{program.id}", {"purposes": 2}, True)]
     assert owner.execute("SELECT under_14, version FROM subject ORDER BY subject_id").fetchall() == [
         (False, 4),
         (True, 1),

@@ -7,10 +7,11 @@ import psycopg
 import pytest
 from django.test import Client
 
+from consent.errors import Problem
 from consent.notices import drafts
 from consent.notices.models import Notice
 from consent.programs.tenancy import tenant
-from tests.cast import EXAMPLES, Program
+from tests.cast import EXAMPLES, Program, now
 from tests.consent.acts import act, refused
 from tests.consent.desk import PASSWORD, Desk, officer, superuser
 from tests.consent.notice_texts import publish, text_with
@@ -115,6 +116,15 @@ def test_what_was_seen_is_published_audited_and_kept(program: Program, desk: Des
     assert desk.post(f"{DRAFT}{key}/delete/", post="yes").status_code == 403
     desk.post(f"{DRAFT}{key}/publish/", seen=seen, effective_at="")
     assert len(versions(owner)) == 2
+
+
+def test_what_was_published_meanwhile_stays_as_it_is(program: Program, desk: Desk, owner: psycopg.Connection) -> None:
+    """An officer's text that comes after another's publication, from a page opened before it."""
+    key = made(desk)
+    desk.post(f"{DRAFT}{key}/publish/", seen=drafts.mark(WIDER), effective_at="")
+    with pytest.raises(Problem, match="draft_published"):
+        drafts.revise(program_id=program.id, draft_id=int(key), name="x", source="y", by="test", now=now())
+    assert owner.execute("SELECT source, notice_id IS NULL FROM notice_draft").fetchone() == (WIDER, False)
 
 
 def test_what_was_changed_meanwhile_is_not_published(desk: Desk, owner: psycopg.Connection) -> None:

@@ -54,6 +54,11 @@ def test_a_version_takes_effect_as_soon_as_no_batch_goes_by_the_one_before(progr
     assert (code(program, "e1"), status(program, "alice")["renewal_required"]) == (None, False)
 
 
+def test_as_soon_as_it_may_is_after_a_version_that_is_still_to_come(program: Program) -> None:
+    scheduled = publish(program, effective_at=now() + timedelta(days=3))
+    assert publish(program).effective_at == scheduled.effective_at
+
+
 def test_a_sooner_time_is_refused_with_what_to_do(program: Program) -> None:
     with pytest.raises(Problem, match="effective_too_soon: take a time at least 35 s from now"):
         publish(program, effective_at=now() + LEAD - timedelta(seconds=1))

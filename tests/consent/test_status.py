@@ -147,6 +147,23 @@ def test_every_active_purpose_is_told_and_others_where_they_are_named(
     assert status(program, "alice", "personalisation")["state"] == "unknown"
 
 
+def test_a_purpose_that_is_not_active_allows_nothing_and_is_not_asked_for(
+    program: Program, owner: psycopg.Connection
+) -> None:
+    program.decide("alice")
+    owner.execute("UPDATE purpose SET active = false")
+    for purpose in ("analytics", "personalisation"):
+        found = status(program, "alice", purpose)
+        assert (found["allowed"], found["may_prompt"]) == (False, False)
+
+
+def test_whoever_is_restricted_is_asked_for_nothing(program: Program, owner: psycopg.Connection) -> None:
+    program.decide("alice")
+    owner.execute("UPDATE consent_state SET restricted = true")
+    for purpose in ("analytics", "personalisation"):
+        assert status(program, "alice", purpose)["may_prompt"] is False
+
+
 def test_whoever_asked_to_be_erased_is_asked_for_nothing(program: Program) -> None:
     """Not for what was never decided either: a grant would be refused."""
     program.decide("alice")
