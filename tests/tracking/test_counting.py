@@ -218,6 +218,7 @@ def test_memory_is_bounded(program: Program, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(counting, "MAX_SUBJECTS", 5)
     monkeypatch.setattr(counting, "MAX_CELLS", 3)
     program.send(*(event(f"s{n}", "e", name=name) for n in range(40) for name in ("page_view", "launch", "hide")))
+    program.send(*(event(f"t{n}", "e", name=name) for n in range(40) for name in ("page_view", "launch", "hide")))
     cells = [people for day in counting._days.values() for people in day.cells.values()]
     assert [{kind: len(who) for kind, who in people.items()} for people in cells] == 3 * [{"openid": 5}]
     program.send(event("s1", "e", name="register"))

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from datetime import timedelta
+from datetime import timedelta, timezone
 from typing import Any
 
 import psycopg
@@ -13,6 +13,7 @@ from consent.records.models import ConsentState
 from tests.cast import Program, event, now
 from tests.tracking.test_events import codes, count, post_raw
 from tracking.catalogue import import_catalogue, parse
+from tracking.ingest import parse as parsing
 
 OPENID = "oABCDEFGHIJKLMNOPQRSTUVWXYZ12"
 MORE = """
@@ -69,6 +70,31 @@ def test_an_undeclared_name_is_refused_at_what_it_stands_in_and_not_repeated(
         {"event_id": "e1", "result": "refused", "code": "undeclared_property", "pointer": f"/events/0/{place}"}
     ]
     assert count(owner) == 0
+
+
+def test_what_is_not_declared_is_not_looked_at_however_long_it_is(
+    consented: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accents in turn take a time that grows with the square of their number to compare."""
+    looked: list[int] = []
+    monkeypatch.setattr(parsing, "may_hold", lambda text: looked.append(len(text)) or False)
+    long = "a" + "\u0315\u0300" * 500
+    answer = consented.send(
+        event(OPENID, "e1") | {"properties": {"colour": long}},
+        event(OPENID, "e2") | {"context": {"os": long}},
+        event(OPENID, "e3", name="nothing", properties={"colour": long}),
+    )
+    assert [code for _, code in codes(answer)] == ["undeclared_property", "invalid_property", "unknown_event"]
+    assert not [length for length in looked if length > 500]
+
+
+@pytest.mark.parametrize("others", [0, 30])
+def test_any_offset_of_a_time_is_taken(consented: Program, owner: psycopg.Connection, others: int) -> None:
+    """One more than PostgreSQL reads, in either way of writing."""
+    at = now().astimezone(timezone(timedelta(hours=23, minutes=59)))
+    far = event(OPENID, "far") | {"occurred_at": at.isoformat()}
+    assert consented.send(far, *(event(OPENID, f"e{n}") for n in range(others)))["stored"] == 1 + others
+    assert owner.execute("SELECT occurred_at FROM event WHERE event_id = 'far'").fetchone() == (at,)
 
 
 @pytest.mark.parametrize("kind", ["unionid", "external_id", "subject_id"])

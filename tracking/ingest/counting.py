@@ -128,7 +128,7 @@ class Counting:
             people = known.setdefault(cell, {})
             for kind, subjects in tally.subjects.items():
                 held = people.setdefault(kind, set())
-                held.update(islice(subjects - held, MAX_SUBJECTS))
+                held.update(islice(subjects - held, max(0, MAX_SUBJECTS - len(held))))
 
     def _tallied(self, outcome: Outcome, known: Mapping[Cell, People]) -> dict[Cell, Tally]:
         """Of answers that are final: what is to be sent again is counted when it comes again."""

@@ -81,20 +81,22 @@ class Said:
     """An event's context or properties. Events of a batch that say the same share one, so what follows is found once."""
 
     values: dict[str, Any]
-    text: str
-    """The values, a line each."""
-    may_identify: bool
-    """Whether any looks like an identifier at first sight."""
     packed: bytes | None = None
     """As a field of COPY, once it was written."""
+    _looked: tuple[str, bool] | None = None
 
-    @classmethod
-    def of(cls, values: dict[str, Any]) -> "Said":
-        text = "\n".join(map(str, values.values()))
-        return cls(values, text, may_hold(text))
+    def look(self) -> tuple[str, bool]:
+        """(the values, a line each; whether any looks like an identifier at first sight).
+
+        Of what the catalogue takes: a value of any size would take any time to look at.
+        """
+        if self._looked is None:
+            text = "\n".join(map(str, self.values.values()))
+            self._looked = text, may_hold(text)
+        return self._looked
 
 
-NOTHING = Said({}, "", False)
+NOTHING = Said({})
 
 
 @dataclass(slots=True)
@@ -122,7 +124,8 @@ class Batch:
 _clean = msgspec.json.Decoder(_Clean)
 _encoder = msgspec.json.Encoder()
 _events = msgspec.json.Decoder(SentEvent)
-_objects = msgspec.json.Decoder(dict[str, Any])
+# msgspec keeps names that it has seen, for the whole process, but of a type that is bounded.
+_objects = msgspec.json.Decoder(dict[Annotated[str, msgspec.Meta(max_length=4096)], Any])
 _ids = msgspec.json.Decoder(_Identified)
 _NAME = b'":'
 _SPACED_NAME = re.compile(rb'"\s+:')
@@ -149,7 +152,7 @@ class _SaidBySent(dict[bytes, Said]):
         values = _objects.decode(sent)
         if sent.count(_NAME) != len(values):
             raise KeyError
-        said = self[sent] = Said.of(values)
+        said = self[sent] = Said(values)
         return said
 
 
@@ -230,7 +233,7 @@ def _event(place: int, raw: bytes) -> Read | Refusal:
 
 
 def _said(values: dict[str, Any] | None) -> Said:
-    return Said.of(values) if values else NOTHING
+    return Said(values) if values else NOTHING
 
 
 def _read_again(data: bytes, envelope: Envelope, raws: list[bytes], batch: Batch) -> None:

@@ -188,9 +188,11 @@ class Screening:
 
     def _may_identify(self, read: Read) -> bool:
         """Whether the event may hold an identifier of its subject, or what looks like anybody's."""
-        if read.place in self._suspects or read.properties.may_identify or read.context.may_identify:
+        properties, suspicious = read.properties.look()
+        context, suspect = read.context.look()
+        if suspicious or suspect or read.place in self._suspects:
             return True
-        own, properties, context = self._own[read.place], read.properties.text, read.context.text
+        own = self._own[read.place]
         for _, value in read.named:
             if len(value) >= MIN_IDENTIFIER_CHARS and (value in own or value in properties or value in context):
                 return True

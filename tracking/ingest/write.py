@@ -101,7 +101,8 @@ def _row(event: Candidate, rows: Rows) -> _Row:
         event.record_id,
         event.event_type.id,
         None if sent.page is None else rows.pages[sent.page],
-        sent.occurred_at,
+        # PostgreSQL reads no offset of 16 hours or more, which RFC 3339 allows.
+        sent.occurred_at.astimezone(UTC),
         event.corrected_at,
         rows.received_at,
         event.day,
