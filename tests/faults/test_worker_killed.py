@@ -59,11 +59,6 @@ def start_worker(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes
         kill(process)
 
 
-WAITING = """
-    SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND backend_type = 'client backend'
-"""
-
-
 def kill(process: subprocess.Popen[bytes]) -> None:
     """kill -9 of the worker and of what it started."""
     if process.poll() is None:
@@ -87,8 +82,9 @@ def held_up(table: LiteralString) -> Iterator[None]:
 
 
 def hangs(owner: psycopg.Connection) -> bool:
-    """Whether some client waits for a lock; autovacuum may, too."""
-    return owner.execute(WAITING).fetchone() is not None
+    """Whether somebody waits for a row; autovacuum may wait for a table."""
+    waiting = "SELECT FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')"
+    return owner.execute(waiting).fetchone() is not None
 
 
 def count(owner: psycopg.Connection, table: LiteralString) -> int:
