@@ -60,6 +60,7 @@ def _recipient(recipient: Mapping[str, Any], locale: str) -> dict[str, Any]:
     return {
         **recipient,
         **texts,
+        "role": str(words.ROLES.get(recipient.get("role", ""), "")),
         "categories": _categories(recipient),
         "abroad": told.abroad(recipient),
         "mechanism": f"{named} {why}".strip(),

@@ -133,10 +133,18 @@ def _recipients(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator
             why = _("somebody more gets it; a recipient is known by the name")
             yield Change(f"recipients/{name}", None, recipient, True, why)
         else:
+            yield from _role(name, told.role(old[name], before), told.role(recipient, after))
             yield from _recipient(name, old[name], recipient)
     for name, recipient in old.items():
         if name not in new:
             yield Change(f"recipients/{name}", recipient, None, False, _NARROWER)
+
+
+def _role(name: str, before: str, after: str) -> Iterator[Change]:
+    if before != after:
+        own = after == "controller"
+        why = _("the recipient decides what it does with it (PIPL 23)") if own else _NARROWER
+        yield Change(f"recipients/{name}/role", before, after, own, why)
 
 
 def _recipient(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:

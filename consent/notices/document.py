@@ -48,10 +48,12 @@ class Mechanism(msgspec.Struct, forbid_unknown_fields=True):
 class Recipient(msgspec.Struct, forbid_unknown_fields=True):
     """Who else gets the information (PIPL 23), and abroad (39): how to exercise rights there, and the mechanism.
 
-    `country`: ISO 3166-1 alpha-2. Whatever is not CN is abroad: HK, MO and TW too.
+    `role`: controller for whom decides on purposes and means of their own (another personal information handler, PIPL 23),
+    processor for an entrusted party (21). `country`: ISO 3166-1 alpha-2. Whatever is not CN is abroad: HK, MO and TW too.
     """
 
     name: Name
+    role: Literal["controller", "processor"]
     contact: Text
     purpose: Localised
     method: Localised

@@ -46,6 +46,9 @@ _WANTED = {
     "validity_days": _("say for how many days a consent counts, 1 to 36500, or leave it out"),
     "attributes": _("list the profile attributes, 100 codes at most"),
     "name": _("name the recipient, in at most 200 characters (PIPL 23)"),
+    "role": _(
+        "write controller (PIPL 23: it decides what it does with it) or processor (PIPL 21: it does what you say)"
+    ),
     "purpose": _("say what the recipient does it for (PIPL 23)"),
     "method": _("say how the recipient processes it (PIPL 23)"),
     "country": _("write the recipient's country as two capital letters (ISO 3166-1), or leave it out for CN"),
@@ -57,6 +60,11 @@ _WANTED = {
     "assessed_on": _("write the day of the assessment: 2026-10-01"),
     "conclusion": _("write acceptable, with_measures or not_acceptable"),
     "document_sha256": _("write the sha256 of the assessment's document, 64 hexadecimal digits"),
+}
+_SEPARATE = {
+    "23": _('another controller gets it, which needs a consent of its own: write "23"'),
+    "25": _('public disclosure needs a consent of its own: write "25"'),
+    "39": _('a recipient abroad needs a consent of its own: write "39"'),
 }
 _UNKNOWN = _("this field is not known; see docs/formats.md")
 _COMPUTED = _("leave it out: whether a change is material is computed from the fields")
@@ -211,7 +219,7 @@ def _purpose_rules(purpose: dict[str, Any], audience: Any, pointer: str) -> Iter
             if not purpose.get(name):
                 yield Fault(f"missing_{name}", _WANTED[name], f"{pointer}/{name}")
     if purpose.get("sensitive") is True and purpose.get("separate_consent") is None:
-        detail = _('sensitive information needs a consent of its own: write "29", or "39" if it also goes abroad')
+        detail = _('sensitive information needs a consent of its own: write "29", or the article of who gets it')
         yield Fault("missing_separate_consent", detail, f"{pointer}/separate_consent")
 
 
@@ -223,9 +231,9 @@ def _sharing_rules(purpose: dict[str, Any], pointer: str) -> Iterator[Fault]:
     if article == "39" and not foreign:
         detail = _("name who gets the information abroad, with its country (PIPL 39)")
         yield Fault("missing_recipient", detail, f"{pointer}/recipients")
-    if foreign and article != "39":
-        detail = _('a recipient abroad needs a consent of its own: write "39"')
-        yield Fault("missing_separate_consent", detail, f"{pointer}/separate_consent")
+    needed = told.separate(purpose)
+    if needed is not None and article != needed:
+        yield Fault("missing_separate_consent", _SEPARATE[needed], f"{pointer}/separate_consent")
     names = [recipient.get("name") for recipient in told.recipients(purpose)[:MOST]]
     for number, name in enumerate(names):
         if names.index(name) != number:

@@ -22,6 +22,21 @@ def abroad(recipient: Mapping[str, Any]) -> bool:
     return isinstance(country, str) and country != HOME
 
 
+def role(recipient: Mapping[str, Any], purpose: Mapping[str, Any]) -> str:
+    """What the recipient was told to be; by the article where a release before told no roles."""
+    said = recipient.get("role")
+    return said if isinstance(said, str) else "controller" if purpose.get("separate_consent") == "23" else "processor"
+
+
+def separate(purpose: Mapping[str, Any]) -> str | None:
+    """The article that asks for a consent of its own, by recipients and methods; of several the one that asks for most."""
+    if any(abroad(recipient) for recipient in recipients(purpose)):
+        return "39"
+    if "disclosure" in entries(purpose, "methods"):
+        return "25"
+    return "23" if any(recipient.get("role") == "controller" for recipient in recipients(purpose)) else None
+
+
 def sensitive(purpose: Mapping[str, Any], audience: Any) -> bool:
     """PIPL 28: also whatever is collected of those under fourteen, whom the minors' notice informs."""
     return purpose.get("sensitive") is True or purpose.get("separate_consent") == "29" or audience == "minor"

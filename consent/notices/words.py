@@ -23,6 +23,10 @@ CATEGORIES = {
     "profile": _("profile"),
     "location": _("location"),
 }
+ROLES = {
+    "controller": _("another controller"),
+    "processor": _("processor"),
+}
 MECHANISMS = {
     "assessment": _("security assessment"),
     "certification": _("certification"),

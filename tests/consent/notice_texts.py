@@ -11,12 +11,13 @@ from tests.cast import AT_ONCE, Program, example_notice, now
 REFERENCE = {"reference": "PIA-7", "assessed_on": "2026-10-01", "conclusion": "acceptable"}
 RECIPIENT = {
     "name": "Partner Ltd",
+    "role": "processor",
     "contact": "dpo@partner.example",
     "purpose": {"zh-Hans": "字", "en": "text"},
     "method": {"zh-Hans": "字", "en": "text"},
     "categories": ["location"],
 }
-
+CONTROLLER = RECIPIENT | {"role": "controller"}
 ABROAD = RECIPIENT | {
     "country": "SG",
     "rights": RECIPIENT["purpose"],
@@ -38,6 +39,6 @@ def publish(program: Program, text: NoticeText) -> None:
 
 def separately(code: str, article: str) -> NoticeText:
     """With a purpose that the article of PIPL asks a separate consent for."""
-    recipients = {"23": [RECIPIENT], "39": [ABROAD]}.get(article, [])
+    recipients = {"23": [CONTROLLER], "39": [ABROAD]}.get(article, [])
     more = {"sensitive": article in ("29", "39"), "recipients": recipients}
     return text_with(code, separate_consent=article, assessment=REFERENCE, **more)

@@ -70,6 +70,8 @@ def test_becoming_sensitive_is_material_and_ceasing_to_be_is_not() -> None:
         ([HOME | {"categories": ["location", "device"]}], [HOME], "/categories", False),
         ([HOME], [HOME | {"purpose": OTHER}], "/purpose", True),
         ([HOME], [HOME | {"method": OTHER}], "/method", True),
+        ([HOME], [HOME | {"role": "controller"}], "/role", True),
+        ([HOME | {"role": "controller"}], [HOME], "/role", False),
         ([HOME], [HOME | {"country": "SG"}], "/country", True),
         ([HOME | {"country": "SG"}], [HOME | {"country": "US"}], "/country", True),
         ([HOME | {"country": "SG"}], [HOME], "/country", False),
@@ -115,6 +117,14 @@ def test_a_body_of_a_release_before_is_compared_by_what_it_says() -> None:
     for name in ("disposal", "sensitive", "necessity", "impact", "attributes", "recipients", "assessment"):
         del old["purposes"][2][name]
     assert compared(old, body()) == {"necessity": False, "impact": False}
+
+
+def test_who_was_shared_with_before_roles_were_told_was_a_controller_under_article_23_alone() -> None:
+    unsaid, own = {name: value for name, value in HOME.items() if name != "role"}, HOME | {"role": "controller"}
+    told = {"separate_consent": "23"}
+    assert compared(body(recipients=[unsaid], **told), body(recipients=[own], **told)) == {}
+    assert compared(body(recipients=[unsaid]), body(recipients=[HOME])) == {}
+    assert compared(body(recipients=[unsaid]), body(recipients=[own])) == {"recipients/Overseas Ltd/role": True}
 
 
 # Through the gate

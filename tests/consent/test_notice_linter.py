@@ -18,6 +18,7 @@ from tests.cast import AT_ONCE, EXAMPLES, Program, example_notice, now
 TEXT = {"zh-Hans": "字", "en": "text"}
 ABROAD = {
     "name": "Overseas Ltd",
+    "role": "processor",
     "contact": "dpo@overseas.example",
     "purpose": TEXT,
     "method": TEXT,
@@ -106,6 +107,7 @@ def test_what_the_law_asks_for_cannot_be_left_out_or_empty(pointer: str, value: 
         ("/purposes/0/separate_consent", "39", "/purposes/0/recipients", "missing_recipient"),
         ("/purposes/0/methods", ["spying"], "/purposes/0/methods/0", "invalid"),
         ("/purposes/0/methods", ["provision"], "/purposes/0/recipients", "missing_recipient"),
+        ("/purposes/0/methods", ["disclosure"], "/purposes/0/separate_consent", "missing_separate_consent"),
         ("/purposes/0/retention_days", True, "/purposes/0/retention_days", "invalid"),
         ("/purposes/0/retention_days", 36501, "/purposes/0/retention_days", "invalid"),
         ("/purposes/0/validity_days", 0, "/purposes/0/validity_days", "invalid"),
@@ -132,11 +134,36 @@ def test_what_is_wrong_is_told_with_its_place(pointer: str, value: Any, where: s
         ({"purpose": None}, ("purpose", "missing")),
         ({"categories": ["location", "behaviour"]}, ("categories", "undeclared_category")),
         ({"country": "Singapore"}, ("country", "invalid")),
+        ({"role": None}, ("role", "missing")),
+        ({"role": "partner"}, ("role", "invalid")),
     ],
 )
 def test_a_recipient_abroad_is_told_of_in_full(recipient: dict[str, Any], fault: tuple[str, str]) -> None:
     """L8, L20: whom, how to reach them, for what and how, how to exercise rights there, and what lets it go there."""
     assert faults(abroad(**recipient)) == {f"/purposes/2/recipients/0/{fault[0]}": fault[1]}
+
+
+@pytest.mark.parametrize(
+    ("role", "country", "article", "fits"),
+    [
+        ("controller", "CN", None, False),
+        ("controller", "CN", "25", False),
+        ("controller", "CN", "29", False),
+        ("controller", "CN", "23", True),
+        ("controller", "SG", "23", False),
+        ("controller", "SG", "39", True),
+        ("processor", "CN", None, True),
+        ("processor", "CN", "23", True),
+    ],
+)
+def test_another_controller_needs_a_consent_of_its_own(
+    role: str, country: str, article: str | None, fits: bool
+) -> None:
+    """L8: a processor at home needs none; `sensitive` says itself what is sensitive beside 23 and 39."""
+    notice = abroad(role=role, country=country)
+    notice["purposes"][2] |= {"separate_consent": article, "sensitive": False}
+    place = "/purposes/2/separate_consent"
+    assert faults(notice) == ({} if fits else {place: "missing_separate_consent"})
 
 
 def test_going_abroad_needs_its_own_article_and_each_recipient_is_named_once() -> None:
