@@ -13,7 +13,7 @@ permissions, best given through a group:
     consent.view_noticedraft      drafts of notices; consent.add_…, consent.change_…, consent.delete_noticedraft: write them
     consent.add_notice            publish a draft
     consent.add_impactassessment  record on a purpose's page that its impact was assessed
-    consent.change_purpose        activate a purpose; nothing else of it can be changed
+    consent.change_purpose        activate or end a purpose; nothing else of it can be changed
     consent.view_apiclient, consent.view_apikey
     consent.view_auditentry       the audit log
 

@@ -1,4 +1,4 @@
-"""The pages below a purpose on which its impact assessment is recorded and it is activated."""
+"""The pages below a purpose on which its impact assessment is recorded, and it is activated or ended."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.timezone import localtime
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -57,7 +57,7 @@ class AssessForm(forms.Form):
     )
 
 
-class ActivateForm(forms.Form):
+class QuestionForm(forms.Form):
     """Nothing to fill in: the page is the question."""
 
 
@@ -68,6 +68,7 @@ class Assessed(Owned):
         own = [
             path("<int:object_id>/assess/", own_page(self, self.assess_view), name="consent_purpose_assess"),
             path("<int:object_id>/activate/", own_page(self, self.activate_view), name="consent_purpose_activate"),
+            path("<int:object_id>/end/", own_page(self, self.end_view), name="consent_purpose_end"),
         ]
         return [*own, *super().get_urls()]
 
@@ -98,12 +99,14 @@ class Assessed(Owned):
                 return self._refused(request, purpose, problem)
             return self._done(request, purpose, gettext("The assessment is recorded."))
         told = gettext("An assessment is kept for good, and neither changed nor deleted. Of several the newest counts.")
+        if purpose.active:
+            told += " " + gettext("One that came to not acceptable ends the purpose at once.") + f" {_ends()}"
         return self._page(request, purpose, form, gettext("Record an assessment"), told)
 
     def activate_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
         """The page is the question; a POST activates."""
         purpose = self._purpose(request, object_id, ACTIVATE_PERMISSION)
-        form = ActivateForm(request.POST if request.method == "POST" else None)
+        form = QuestionForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
             try:
                 assessments.activate(program_id=purpose.program_id, purpose=purpose.code, by=officer(request))
@@ -112,6 +115,17 @@ class Assessed(Owned):
             return self._done(request, purpose, gettext("The purpose is active."))
         told = gettext("From now on consents to it are taken, and events under such a consent are stored.")
         return self._page(request, purpose, form, gettext("Activate"), told)
+
+    def end_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
+        """The page is the question, with how many people consent; a POST ends the purpose."""
+        purpose = self._purpose(request, object_id, ACTIVATE_PERMISSION)
+        form = QuestionForm(request.POST if request.method == "POST" else None)
+        if form.is_valid():
+            assessments.deactivate(program_id=purpose.program_id, purpose=purpose.code, by=officer(request))
+            return self._done(request, purpose, gettext("The purpose is ended."))
+        number = assessments.consenting(purpose.program_id, purpose.code)
+        counted = ngettext("%(number)d person consents to it.", "%(number)d people consent to it.", number)
+        return self._page(request, purpose, form, gettext("End"), f"{counted % {'number': number}} {_ends()}")
 
     def _page(
         self, request: HttpRequest, purpose: Purpose, form: forms.Form, title: str, told: str
@@ -135,6 +149,12 @@ class Assessed(Owned):
         unknown = gettext("It could not be done; nothing was changed.")
         messages.warning(request, str(_REFUSED.get(problem.code, unknown)))
         return redirect(reverse("admin:consent_purpose_change", args=[purpose.pk]))
+
+
+def _ends() -> str:
+    return gettext(
+        "No more consents to it are taken, no more events stored, and what was collected under it is erased."
+    )
 
 
 def standing(purpose: Purpose) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from consent.notices.document import NoticeText
 from consent.notices.models import Audience, Conclusion, Ground, ImpactAssessment, Purpose
 from consent.notices.queries import newest_told
 from consent.programs.tenancy import tenant
+from consent.records.models import AUTHORISING, ConsentState
 
 
 def record(
@@ -29,6 +30,7 @@ def record(
 ) -> bool:
     """Keep that a purpose was assessed. `covers`: the grounds looked at; None for those it has now.
 
+    One that came to `not_acceptable` about a ground that the purpose has, and is the newest about it, ends the purpose too.
     Answers whether it was not kept before. Raises NotFound (no such purpose), Invalid (in the future, unknown ground), Conflict
     (another assessment under this reference).
     """
@@ -60,6 +62,9 @@ def record(
             recorded_by=by,
         )
         audit(program_id=program_id, actor=by, action="purpose.assessed", target=f"purpose:{purpose}")
+        looked_at_now = needed(program_id, purpose) & set(looked_at)
+        if conclusion == Conclusion.NOT_ACCEPTABLE and lacking(program_id, {purpose: looked_at_now}):
+            _deactivate(held=assessed, by=by)
         return True
 
 
@@ -85,6 +90,30 @@ def activate(*, program_id: int, purpose: str, by: str) -> bool:
             held.save(update_fields=["active", "ended_at"])
             audit(program_id=program_id, actor=by, action="purpose.activated", target=f"purpose:{purpose}")
         return changed
+
+
+def deactivate(*, program_id: int, purpose: str, by: str) -> bool:
+    """End the purpose: no consent to it is taken, none of its events stored, and the next purges erase what was collected
+    under it. Answers whether it was active before. Raises NotFound.
+    """
+    with tenant(program_id):
+        return _deactivate(held=_held(program_id, purpose), by=by)
+
+
+def _deactivate(*, held: Purpose, by: str) -> bool:
+    changed = held.active
+    if changed:
+        held.active = False
+        held.save(update_fields=["active"])
+        audit(program_id=held.program_id, actor=by, action="purpose.deactivated", target=f"purpose:{held.code}")
+    return changed
+
+
+def consenting(program_id: int, purpose: str) -> int:
+    """How many people's newest decision about the purpose is a consent. Raises NotFound."""
+    with tenant(program_id):
+        held = _held(program_id, purpose)
+        return ConsentState.objects.filter(program_id=program_id, purpose=held, state__in=AUTHORISING).count()
 
 
 def needed(program_id: int, purpose: str) -> frozenset[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 
+from consent.notices import assessments
 from consent.notices.actions import publish_notice
 from consent.rights import collected, retention
 from consent.rights.holders import Keeping, Over
@@ -82,5 +83,5 @@ def also_for(owner: psycopg.Connection, program: Program, name: str, purpose: st
     )
 
 
-def end_purpose(owner: psycopg.Connection, program: Program, code: str) -> None:
-    owner.execute("UPDATE purpose SET active = false WHERE program_id = %s AND code = %s", [program.id, code])
+def end_purpose(program: Program, code: str) -> None:
+    assert assessments.deactivate(program_id=program.id, purpose=code, by="test")

@@ -191,10 +191,22 @@ def test_a_purpose_is_assessed_and_then_activated(program: Program, desk: Desk, 
     assert row == (f"officer:{desk.user.pk}",)
 
 
-def test_who_may_only_look_neither_assesses_nor_activates(program: Program, owner: psycopg.Connection) -> None:
+def test_a_purpose_is_ended_once_it_is_confirmed(program: Program, desk: Desk, owner: psycopg.Connection) -> None:
+    program.decide("alice")
+    page = text(desk, place(owner, "end", "analytics"))
+    assert "1 person consents to it. No more consents to it are taken" in page
+    program.decide("bob")
+    assert desk.post(place(owner, "end", "analytics")).status_code == 302
+    refused(program, act(program, ("analytics", "given")), 422, "purpose_inactive")
+    assert "Not active" in text(desk, place(owner, "change", "analytics"))
+    entry = owner.execute("SELECT actor, target FROM audit_entry WHERE action = 'purpose.deactivated'").fetchall()
+    assert entry == [(f"officer:{desk.user.pk}", "purpose:analytics")]
+
+
+def test_who_may_only_look_neither_assesses_activates_nor_ends(program: Program, owner: psycopg.Connection) -> None:
     publish(program, text_with())
     viewer = officer("ada", program).enter(program)
     assert "assess/" not in text(viewer, place(owner, "change"))
-    for page in ("assess", "activate"):
+    for page in ("assess", "activate", "end"):
         assert viewer.get(place(owner, page)).status_code == 403
         assert viewer.post(place(owner, page)).status_code == 403

@@ -15,8 +15,9 @@ from django.core.management import CommandError, call_command
 from consent.errors import Problem
 from consent.notices import told
 from tests.cast import EXAMPLES, Program, example_notice, now
-from tests.consent.acts import act, refused, status
+from tests.consent.acts import act, code, refused, status
 from tests.consent.notice_texts import RECIPIENT, REFERENCE, publish, text_with
+from tests.consent.retaining import also_for
 
 
 def purpose(program: Program, *arguments: str) -> Any:
@@ -97,6 +98,63 @@ def test_one_that_came_to_not_acceptable_activates_nothing_and_the_newest_counts
         activate(program)
     assess(program, reference="PIA-9", assessed_on="2026-10-02", conclusion="with_measures")
     assert activate(program)["changed"] is True
+
+
+def test_a_purpose_ends_when_its_newest_assessment_came_to_not_acceptable(
+    program: Program, owner: psycopg.Connection
+) -> None:
+    """What was asked about something that the purpose does not do ends nothing, and neither does an older one."""
+    publish(program, text_with(assessment=REFERENCE, categories=["behaviour"]))
+    also_for(owner, program, "search", "health")
+    program.decide("alice", purpose="health")
+    assess(program, reference="PIA-8", covers="automated_decision", conclusion="not_acceptable")
+    assess(program, reference="PIA-9", assessed_on="2026-09-30", conclusion="not_acceptable")
+    assert (status(program, "alice", "health")["allowed"], code(program, "e1", name="search")) == (True, None)
+    ended = assess(program, reference="PIA-10", assessed_on="2026-10-02", conclusion="not_acceptable")
+    assert ended["purposes"] == [
+        {"purpose": "health", "active": False, "needed": ["sensitive"], "lacking": ["sensitive"]}
+    ]
+    assert (status(program, "alice", "health")["allowed"], code(program, "e2", name="search")) == (
+        False,
+        "unknown_event",
+    )
+    refused(program, act(program, ("health", "given")), 422, "purpose_inactive")
+    with pytest.raises(CommandError, match="assessment_missing"):
+        activate(program)
+    assess(program, reference="PIA-11", assessed_on="2026-10-03", conclusion="with_measures")
+    assert code(program, "e3", name="search") == "unknown_event"
+    activate(program)
+    assert (status(program, "alice", "health")["allowed"], code(program, "e4", name="search")) == (True, None)
+    rows = owner.execute(
+        "SELECT action FROM audit_entry WHERE target = 'purpose:health' AND action <> 'purpose.assessed' ORDER BY id"
+    ).fetchall()
+    assert rows == [("purpose.deactivated",), ("purpose.activated",)]
+
+
+def test_a_version_whose_assessment_says_no_is_refused_and_ends_nothing(
+    program: Program, owner: psycopg.Connection
+) -> None:
+    publish(program, text_with(assessment=REFERENCE))
+    no = REFERENCE | {"reference": "PIA-8", "assessed_on": "2026-10-02", "conclusion": "not_acceptable"}
+    with pytest.raises(Problem, match="assessment_missing"):
+        publish(program, text_with(assessment=no))
+    assert owner.execute("SELECT active FROM purpose WHERE code = 'health'").fetchone() == (True,)
+
+
+def test_the_command_ends_a_purpose_and_counts_who_consents(program: Program) -> None:
+    for openid in ("alice", "bob"):
+        program.decide(openid)
+    program.decide("carol", "refused")
+    looked = purpose(program, "deactivate", "--purpose=analytics", "--dry-run")
+    assert (looked["changed"], looked["consents"], looked["purposes"][0]["active"]) == (False, 2, True)
+    assert code(program, "e1") is None
+    ended = purpose(program, "deactivate", "--purpose=analytics")
+    assert (ended["changed"], ended["consents"], ended["purposes"][0]["active"]) == (True, 2, False)
+    assert code(program, "e2") == "unknown_event"
+    assert purpose(program, "deactivate", "--purpose=analytics")["changed"] is False
+    for wrong in (["show", "--dry-run"], ["deactivate"], ["deactivate", "--purpose=nothing"]):
+        with pytest.raises(CommandError):
+            purpose(program, *wrong)
 
 
 def test_a_purpose_in_use_is_not_broadened_past_its_assessment(program: Program, owner: psycopg.Connection) -> None:

@@ -126,7 +126,7 @@ def test_an_ended_purpose_takes_along_what_it_collected(
     also_for(owner, program, "search", "personalisation")
     lively(program)
     program.send(event("alice", "kept", name="search"))
-    end_purpose(owner, program, "analytics")
+    end_purpose(program, "analytics")
     assert [(o.reason, o.rows, o.overdue) for o in over(program)] == [(Reason.PURPOSE_ENDED, 6, 0)]
     with as_worker():
         tasks.purge()
@@ -137,7 +137,7 @@ def test_an_ended_purpose_takes_along_what_it_collected(
     owner.execute("UPDATE purpose SET active = true WHERE program_id = %s", [program.id])
     program.send(event("alice", "anew"))
     assert purge(program, as_worker, later=timedelta(hours=2)) == 0
-    end_purpose(owner, program, "personalisation")
+    end_purpose(program, "personalisation")
     assert purge(program, as_worker, later=timedelta(hours=3)) == 3, "a search, a city and a nickname"
     assert events(owner) == ["anew"]
 

@@ -1,4 +1,4 @@
-"""Shows a mini-program's purposes, records impact assessments of them, and activates them."""
+"""Shows a mini-program's purposes, records impact assessments of them, activates and ends them."""
 
 from argparse import ArgumentTypeError
 from datetime import date
@@ -20,14 +20,17 @@ ASSESSMENT = ("reference", "assessed_on", "conclusion")
 class Command(OperatorCommand):
     help = (
         "Show a mini-program's purposes and what they lack; record that a purpose's impact was assessed (PIPL 55);"
-        " activate a purpose. One that handles sensitive information, shares, automates decisions or crosses the border"
-        " is not activated without an assessment."
+        " activate a purpose, or deactivate it: what was collected under it is erased. One that handles sensitive information, shares, automates decisions or crosses the border"
+        " is not activated without an assessment, and one that came to not_acceptable deactivates it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", choices=("show", "assess", "activate"), help="show changes nothing")
+        parser.add_argument("action", choices=("show", "assess", "activate", "deactivate"), help="show changes nothing")
         program_argument(parser)
-        parser.add_argument("--purpose", metavar="CODE", help="with assess and activate: the purpose")
+        parser.add_argument("--purpose", metavar="CODE", help="with all but show: the purpose")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="with deactivate: count the consents; change nothing"
+        )
         parser.add_argument("--reference", help="with assess: the number the assessment is filed under")
         parser.add_argument("--assessed-on", type=day, metavar="DATE", help="with assess: its day, 2026-10-01")
         parser.add_argument("--conclusion", choices=Conclusion.values, help="with assess: what it came to")
@@ -43,22 +46,32 @@ class Command(OperatorCommand):
     def run(self, options: dict[str, Any]) -> None:
         action, code = options["action"], options["purpose"]
         if (action == "show") != (code is None):
-            raise CommandError("give --purpose with assess and activate, and leave it out with show")
+            raise CommandError("give --purpose with all actions but show, and leave it out there")
+        if options["dry_run"] and action != "deactivate":
+            raise CommandError("--dry-run goes with deactivate")
         given = [name for name in (*ASSESSMENT, "covers", "document_sha256") if options[name] is not None]
         if action == "assess" and not set(ASSESSMENT) <= set(given):
             raise CommandError("give --reference, --assessed-on and --conclusion")
         if action != "assess" and given:
             raise CommandError("what describes an assessment goes with assess")
         program = program_named(options)
-        changed = False
+        changed, consents = False, {}
         if action == "assess":
             changed = self._assess(program, options)
         elif action == "activate":
             changed = assessments.activate(program_id=program.pk, purpose=code, by="operator")
+        elif action == "deactivate":
+            changed, consents = self._deactivate(program, code, dry_run=options["dry_run"])
         shown = _shown(program.pk, code)
-        self.answer(
-            options, {"program": program.pk, "changed": changed, "purposes": shown}, *(_line(item) for item in shown)
-        )
+        counted = [f"people who consent to it: {number}" for number in consents.values()]
+        result = {"program": program.pk, "changed": changed, **consents, "purposes": shown}
+        self.answer(options, result, *(_line(item) for item in shown), *counted)
+
+    def _deactivate(self, program: MiniProgram, code: str, *, dry_run: bool) -> tuple[bool, dict[str, int]]:
+        """Whether it changed anything, and how many people's consents come to nothing by it. Raises NotFound."""
+        consents = {"consents": assessments.consenting(program.pk, code)}
+        changed = not dry_run and assessments.deactivate(program_id=program.pk, purpose=code, by="operator")
+        return changed, consents
 
     def _assess(self, program: MiniProgram, options: dict[str, Any]) -> bool:
         covers = options["covers"]
