@@ -1,14 +1,48 @@
 """What operators write by hand, read strictly."""
 
+from itertools import chain
 from typing import Any
 
 import yaml
 
+MOST_REPEATED = 200_000
+"""Characters that the aliases of a file may stand for: a few lines of them could otherwise stand for gigabytes."""
 _MERGE = "tag:yaml.org,2002:merge"
 
 
 class _Loader(yaml.SafeLoader):
-    """As YAML 1.1 has it, but a name that stands twice is an error: PyYAML would take the last and say nothing."""
+    """As YAML 1.1 has it, but a name that stands twice is an error: PyYAML would take the last and say nothing.
+
+    What aliases repeat is counted before anything is made of it.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._sizes: dict[yaml.Node, int] = {}
+        self._repeated = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()
+        node = super().compose_node(parent, index)
+        if node is None:
+            return None
+        if not isinstance(event, yaml.AliasEvent):
+            self._sizes[node] = self._size(node)
+            return node
+        if node not in self._sizes:
+            raise yaml.composer.ComposerError(None, None, "an alias stands for what it is part of", event.start_mark)
+        self._repeated += self._sizes[node]
+        if self._repeated > MOST_REPEATED:
+            problem = f"aliases repeat more than {MOST_REPEATED} characters: write it out, or less of it"
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        return node
+
+    def _size(self, node: yaml.Node) -> int:
+        """In characters and a few for each value, with all that aliases in it stand for; of its children it is known."""
+        if isinstance(node, yaml.ScalarNode):
+            return len(node.value) + 4
+        parts = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
+        return 4 + sum(self._sizes[part] for part in parts)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()

@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
@@ -23,7 +23,7 @@ from consent.admin.notices import link_to
 from consent.errors import Problem
 from consent.notices import assessments, drafts
 from consent.notices.models import Audience, NoticeDraft, Purpose
-from consent.notices.queries import compared, latest
+from consent.notices.queries import compared
 from consent.programs.tenancy import tenant
 
 PUBLISH_PERMISSION = "consent.add_notice"
@@ -32,6 +32,7 @@ _REFUSED = {
     "draft_published": _("It has been published meanwhile."),
     "draft_changed": _("It was changed meanwhile; look at it again. Nothing was published."),
     "effective_too_soon": _("Take a later time, or none for the earliest one; nothing was published."),
+    "publication_too_slow": _("It took too long; nothing was published. Try again."),
     "effective_in_the_past": _("Only a mini-program's first notice may be dated back; nothing was published."),
     "effective_before_latest": _("It would take effect before the version before it; nothing was published."),
     "purpose_changed": _(
@@ -97,20 +98,17 @@ class NoticeDrafts(Owned):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("consent.delete_noticedraft") and (obj is None or obj.notice_id is None)
 
-    @admin.display(description=_("state"))
+    @admin.display(description=_("state"))  # what it lacks is told on its page: to examine all of a list takes long
     def shown_state(self, draft: NoticeDraft) -> SafeString:
         if draft.notice is not None:
             return link_to(draft.notice)
-        number = len(drafts.examined(draft.source)[1])
-        if not number:
-            return badge(gettext("ready"), "success")
-        return badge(ngettext("%(number)d fault", "%(number)d faults", number) % {"number": number}, "warning")
+        return badge(gettext("draft"), "info")
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """What the newest version says, to begin with; nothing where there is none."""
+        """What the newest version for `?audience=` says, to begin with; nothing where there is none at all."""
         program = picked(request)
-        before = latest(program.pk, Audience.GENERAL) if program else None
-        return {"source": drafts.as_source(before.body) if before else ""}
+        audience = Audience.MINOR if request.GET.get("audience") == Audience.MINOR else Audience.GENERAL
+        return {"source": drafts.beginning(program.pk, audience) if program else ""}
 
     def save_model(self, request: HttpRequest, obj: NoticeDraft, form: Any, change: Any) -> None:
         program = picked(request)
@@ -140,6 +138,11 @@ class NoticeDrafts(Owned):
     def response_change(self, request: HttpRequest, obj: NoticeDraft) -> HttpResponse:
         """Back to the draft, where its faults stand."""
         return HttpResponseRedirect(reverse("admin:consent_noticedraft_change", args=[obj.pk]))
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().add_view(request, form_url, (extra_context or {}) | {"audiences": Audience.choices})
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

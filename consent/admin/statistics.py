@@ -18,7 +18,8 @@ from django.utils.timezone import localdate
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from consent.admin.base import Owned, localised, picked
+from consent.admin.base import Owned, localised, officer, picked
+from consent.ledger.audit import audit
 from consent.programs.models import MiniProgram
 from consent.records.statistics import COLUMNS, MAX_DAYS, Row, decided
 
@@ -93,6 +94,7 @@ class Statistics(Owned):
         k = 1 if program.sandbox else settings.ZHIQING_K
         rows = _rows(program, form.cleaned_data, k) if form.is_valid() else []
         if request.GET.get("format") == "csv" and form.is_valid():
+            _audited(request, program, form.cleaned_data, rows)
             return _csv(rows, form.cleaned_data)
         context = {
             **self.admin_site.each_context(request),
@@ -110,6 +112,18 @@ class Statistics(Owned):
 
 def _rows(program: MiniProgram, asked: dict[str, Any], k: int) -> Sequence[Row]:
     return decided(program_id=program.pk, zone=ZoneInfo(program.zone), first=asked["first"], last=asked["last"], k=k)
+
+
+def _audited(request: HttpRequest, program: MiniProgram, asked: dict[str, Any], rows: Sequence[Row]) -> None:
+    """Who took which days along."""
+    days = {name: asked[name].isoformat() for name in ("first", "last")}
+    audit(
+        program_id=program.pk,
+        actor=officer(request),
+        action="statistics.exported",
+        target=f"program:{program.pk}",
+        details={**days, "rows": len(rows)},
+    )
 
 
 def _lines(rows: Sequence[Row], k: int) -> Iterator[Line]:

@@ -19,6 +19,9 @@ from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
 
+SLACK = timedelta(seconds=5)
+"""What a publication itself may take of the lead; the rest is what a batch takes that began under the version before."""
+
 
 def publish_notice(
     *,
@@ -33,11 +36,11 @@ def publish_notice(
 
     `lead`: for how long a batch of events may still go by the versions it has read. A version that follows another takes
     effect no sooner than that from now, and then where `effective_at` is None. Only a program's first notice may be dated
-    back. A purpose that needs an impact assessment and has none begins inactive; one that is active already would have to
+    back. By the lead but for SLACK it follows the last statement here, or nothing is published. A purpose that needs an impact assessment and has none begins inactive; one that is active already would have to
     stop, so the version is refused.
 
     Raises Invalid with every fault of the text, or for its time; Conflict `purpose_changed` where what is fixed for a
-    purpose's life differs, `assessment_missing`, `assessment_recorded`.
+    purpose's life differs, `assessment_missing`, `assessment_recorded`, `publication_too_slow`.
     """
     after = msgspec.to_builtins(text)
     faults = lint(after)
@@ -68,6 +71,9 @@ def publish_notice(
             target=f"notice:{sha256}",
             details={"material": change.material},
         )
+        if before is not None and effective < db_now() + lead - SLACK:
+            detail = f"the publication took longer than {SLACK.seconds} s; nothing was published, send it again"
+            raise Conflict("publication_too_slow", detail)
         return notice
 
 

@@ -10,7 +10,8 @@ from consent.errors import Conflict, Fault, Invalid, NotFound
 from consent.notices.actions import publish_notice
 from consent.notices.document import NoticeText
 from consent.notices.linter import parse
-from consent.notices.models import Notice, NoticeDraft
+from consent.notices.models import Audience, Notice, NoticeDraft
+from consent.notices.queries import latest
 from consent.programs.tenancy import tenant
 
 LONGEST = 200_000
@@ -61,6 +62,14 @@ def publish(
         draft.notice = notice
         draft.save(update_fields=["notice"])
         return notice
+
+
+def beginning(program_id: int, audience: str) -> str:
+    """The text to write the next version for an audience from: its newest, or else the other audience's; empty without one."""
+    before = latest(program_id, audience) or next(
+        (found for other in Audience.values if (found := latest(program_id, other)) is not None), None
+    )
+    return as_source(before.body | {"audience": str(audience)}) if before else ""
 
 
 def as_source(body: dict[str, Any]) -> str:

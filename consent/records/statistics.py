@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from django.db import connection
 
 from consent.notices.models import Notice, Purpose
-from consent.records.models import State
+from consent.records.models import AUTHORISING, State
 
 MAX_DAYS = 400
 
@@ -24,12 +24,21 @@ COLUMNS: Mapping[str, tuple[State, ...]] = {
 }
 _SHOWN = [(state.value, name) for name, states in COLUMNS.items() for state in states]
 
+# A withdrawal stands under the notice of the consent that it ended, which is the decision before it.
 # Somebody who decides the same twice on one day is one person. Who is restricted or being erased is read by nobody.
 _DECIDED = """
     SELECT day, purpose_id, notice_id, shown, count(*) FROM (
         SELECT DISTINCT (r.corrected_at AT TIME ZONE %(zone)s)::date AS day,
-               r.purpose_id, r.notice_id, counted.shown, r.subject_id
+               r.purpose_id, counted.shown, r.subject_id,
+               CASE WHEN r.state = %(withdrawn)s AND ended.state = ANY(%(authorising)s) THEN ended.notice_id
+                    ELSE r.notice_id END AS notice_id
         FROM consent_record r
+        LEFT JOIN LATERAL (
+            SELECT b.state, b.notice_id FROM consent_record b
+            WHERE r.state = %(withdrawn)s AND b.subject_id = r.subject_id AND b.purpose_id = r.purpose_id
+                AND b.version < r.version AND b.state <> %(requested)s
+            ORDER BY b.version DESC LIMIT 1
+        ) ended ON true
         JOIN unnest(%(states)s::text[], %(shown)s::text[]) AS counted (state, shown) ON counted.state = r.state
         JOIN subject s ON s.subject_id = r.subject_id AND NOT s.restricted AND NOT s.erasure_pending
         WHERE r.program_id = %(program)s AND r.corrected_at >= %(begins)s AND r.corrected_at < %(ends)s
@@ -40,7 +49,9 @@ _DECIDED = """
 
 @dataclass(frozen=True)
 class Row:
-    """What was decided on one local day about one purpose under one notice (None: a withdrawal that named none).
+    """What was decided on one local day about one purpose under one notice.
+
+    A withdrawal counts under the notice of the consent it ended; where it ended none under its own, if it named one (else None).
 
     `people`: by COLUMNS' names, distinct subjects; None where they are fewer than k, and not nobody.
     """
@@ -64,6 +75,9 @@ def decided(*, program_id: int, zone: ZoneInfo, first: date, last: date, k: int)
         "ends": datetime.combine(last + timedelta(days=1), time.min, zone),
         "states": [state for state, _ in _SHOWN],
         "shown": [name for _, name in _SHOWN],
+        "withdrawn": State.WITHDRAWN,
+        "requested": State.REQUESTED,
+        "authorising": list(AUTHORISING),
     }
     counts: dict[tuple[date, int, int | None], dict[str, int]] = {}
     with connection.cursor() as cursor:

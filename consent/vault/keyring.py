@@ -71,6 +71,7 @@ def create(path: Path) -> bool:
             _write(file, content)
     except FileExistsError:
         return False
+    _keep_names(path.parent)
     return True
 
 
@@ -118,6 +119,7 @@ def _replacing(path: Path) -> Iterator[dict[str, Any]]:
                 os.fchown(file.fileno(), owned.st_uid, owned.st_gid)
                 _write(file, content)
                 changed.replace(path)
+                _keep_names(path.parent)
             finally:
                 changed.unlink(missing_ok=True)
     except FileExistsError:
@@ -151,6 +153,15 @@ def _write(file: TextIO, content: dict[str, Any]) -> None:
     json.dump(content, file, indent=1)
     file.flush()
     os.fsync(file.fileno())
+
+
+def _keep_names(folder: Path) -> None:
+    """That the folder names the file durably: until then a loss of power may bring the one before back, or none."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _family(content: dict[str, Any], family: str) -> KeySet:

@@ -11,9 +11,10 @@ import pytest
 
 from consent.programs.tenancy import tenant
 from consent.records.statistics import Row, decided
-from tests.cast import Program, make_program, now
+from tests.cast import Program, example_notice, make_program, now
 from tests.consent.acts import guarded, minors_notice
 from tests.consent.desk import officer
+from tests.consent.notice_texts import publish
 
 PAGE = "consent/consentrecord/statistics/"
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -42,10 +43,24 @@ def test_each_column_counts_people_once_a_day(program: Program) -> None:
     program.decide("bob", "refused", "personalisation")
     found = [(row.purpose.code, row.notice and row.notice.version, people(row)) for row in rows(program)]
     assert found == [
-        ("analytics", 1, (3, 1, 1, 1, 0)),
-        ("analytics", None, (0, 0, 0, 1, 0)),
+        ("analytics", 1, (3, 1, 1, 2, 0)),
         ("personalisation", 1, (0, 1, 0, 0, 0)),
     ]
+
+
+def test_a_withdrawal_counts_under_the_version_of_the_consent_that_it_ended(program: Program) -> None:
+    """Whichever version it names itself; one that ended none has its own, or none."""
+    for name in ("ann", "bob", "cat"):
+        program.decide(name, "refused" if name == "cat" else "given")
+    program.decide("ann", "deferred")
+    publish(program, example_notice())
+    program.decide("ann", "withdrawn")
+    program.decide("bob")
+    for name in ("bob", "cat"):
+        withdrawn = {"subject": {"openid": name}, "decisions": [{"purpose": "analytics", "decision": "withdrawn"}]}
+        assert program.post("consents", withdrawn).status_code == 201
+    found = {row.notice and row.notice.version: row.people["withdrawn"] for row in rows(program)}
+    assert found == {1: 1, 2: 1, None: 1}
 
 
 def test_the_day_is_the_mini_programs_and_the_acts_own(database: None, owner: psycopg.Connection) -> None:
@@ -104,11 +119,13 @@ def test_the_page_holds_back_what_is_below_ten(program: Program, sandbox: Progra
     assert ">1</td>" in told and "&lt;" not in told and "is not told" not in told
 
 
-def test_the_csv_says_the_same_in_codes(program: Program) -> None:
+def test_the_csv_says_the_same_in_codes(program: Program, owner: psycopg.Connection) -> None:
     for n in range(10):
         program.decide(f"s{n}")
     program.decide("s0", "refused", "personalisation")
-    response = officer("grace", program).enter(program).get(PAGE, query_params={"format": "csv"})
+    desk = officer("grace", program).enter(program)
+    assert desk.get(PAGE).status_code == 200
+    response = desk.get(PAGE, query_params={"format": "csv"})
     assert response["Content-Type"] == "text/csv; charset=utf-8"
     assert "attachment" in response["Content-Disposition"]
     first, second = csv.DictReader(io.StringIO(response.content.decode()))
@@ -116,6 +133,10 @@ def test_the_csv_says_the_same_in_codes(program: Program) -> None:
     assert (first["audience"], first["version"], first["sha256"]) == ("general", "1", program.notice)
     assert (second["purpose"], second["refused"], second["refused_status"]) == ("personalisation", "", "suppressed")
     assert (second["given"], second["given_status"]) == ("0", "ok")
+    (entry,) = owner.execute("SELECT actor, details FROM audit_entry WHERE action = 'statistics.exported'").fetchall()
+    today = now().astimezone(ZONE).date()
+    days = {"first": (today - timedelta(days=29)).isoformat(), "last": today.isoformat()}
+    assert entry == (f"officer:{desk.user.pk}", days | {"rows": 2})
 
 
 def test_a_range_that_is_none_is_told_on_the_page(program: Program) -> None:

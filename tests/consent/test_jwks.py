@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import stat
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,6 +96,22 @@ def test_a_rotation_adds_a_key_and_changes_nothing_else(path: Path) -> None:
     assert after == before
     assert path.stat().st_mode & 0o777 == 0o600
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_replaced_keyring_outlives_a_loss_of_power(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its content is durable before it gets its name, and its name before anything is signed with it."""
+    synced: list[tuple[bool, int]] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), len(signing(path))))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    keyring.add_signing_key(path, since=AT)
+    assert synced == [(False, 1), (True, 2)]
+    synced.clear()
+    path.unlink()
+    assert keyring.create(path)
+    assert synced == [(False, 1), (True, 1)]
 
 
 def test_each_moment_has_its_key(path: Path) -> None:

@@ -12,7 +12,7 @@ from consent.notices import drafts
 from consent.notices.models import Notice
 from consent.programs.tenancy import tenant
 from tests.cast import EXAMPLES, Program, now
-from tests.consent.acts import act, refused
+from tests.consent.acts import act, minors_notice, refused
 from tests.consent.desk import PASSWORD, Desk, officer, superuser
 from tests.consent.notice_texts import publish, text_with
 
@@ -58,6 +58,28 @@ def test_a_draft_begins_with_the_version_before_and_changes_nothing_so_far(progr
     assert "No consent ends" in page
 
 
+def test_a_draft_begins_with_the_minors_notice_where_it_is_asked_for(program: Program, desk: Desk) -> None:
+    assert 'href="?audience=minor"' in text(desk, f"{DRAFT}add/")
+    general, first = (beginning(desk, query) for query in ("", "?audience=minor"))
+    assert (general, first) == (["general"], ["minor"]), "from the general one while there is none"
+    minors_notice(program)
+    page = text(desk, f"{DRAFT}add/?audience=minor")
+    assert "audience: minor" in page and "PIA analytics" not in page, "its assessments are recorded"
+    assert page.count("impact:") == 3, "what the minors&#x27; notice alone tells of each purpose"
+    assert beginning(desk, "?audience=nobody") == ["general"]
+
+
+def beginning(desk: Desk, query: str) -> list[str]:
+    return re.findall(r"^audience: (.*)", text(desk, f"{DRAFT}add/{query}"), re.M)
+
+
+def test_a_list_of_drafts_examines_none(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred of them, each as long as a draft may be, would take a minute to lint."""
+    made(desk, "controller: x")
+    monkeypatch.setattr(drafts, "examined", None)
+    assert "Next" in text(desk, DRAFT)
+
+
 def test_a_draft_with_faults_is_kept_and_all_of_them_are_shown(program: Program, desk: Desk) -> None:
     key = made(desk, "controller: x\npurposes: [{code: a}]")
     page = text(desk, f"{DRAFT}{key}/change/")
@@ -65,7 +87,6 @@ def test_a_draft_with_faults_is_kept_and_all_of_them_are_shown(program: Program,
         assert f">{place}</code>" in page
     assert "list who else gets the information" in page
     assert "publish/" not in page
-    assert "faults" in text(desk, DRAFT)
     page = desk.client.get(f"/admin/{DRAFT}{key}/change/", headers={"accept-language": "zh-hans"}).content.decode()
     assert "列出还有谁会得到这些信息" in page
     assert desk.get(f"{DRAFT}{key}/publish/").status_code == 302

@@ -176,19 +176,31 @@ def test_going_abroad_needs_its_own_article_and_each_recipient_is_named_once() -
     }
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", "x", "- 1", "purposes: 5", "purposes: [5, [], {}]", "2: {3: 4}", "a: &a [*a]"]
-)
+@pytest.mark.parametrize("text", ["", "[]", "x", "- 1", "purposes: 5", "purposes: [5, [], {}]", "2: {3: 4}"])
 def test_any_other_shape_is_told_too(text: str) -> None:
     with pytest.raises(Invalid, match="invalid_notice") as refused:
         parse(text)
     assert refused.value.errors
 
 
-@pytest.mark.parametrize("text", ["purposes: [", "a: 2026-13-45", "a: 1\na: 2", "[" * 5000, "\x01", "? [1]\n: 2"])
+@pytest.mark.parametrize(
+    "text", ["purposes: [", "a: 2026-13-45", "a: 1\na: 2", "[" * 5000, "\x01", "? [1]\n: 2", "a: &a [*a]"]
+)
 def test_what_is_no_yaml_is_told(text: str) -> None:
     with pytest.raises(Invalid, match="not YAML"):
         parse(text)
+
+
+def test_aliases_may_be_used_but_not_to_multiply_a_file() -> None:
+    assert read("a: &a {x: 1}\nb: *a\nc: {<<: *a, y: 2}") == {"a": {"x": 1}, "b": {"x": 1}, "c": {"x": 1, "y": 2}}
+    lines = ["a0: &a0 [" + ", ".join(["x" * 100] * 10) + "]"]
+    lines += [f"a{level}: &a{level} [" + ", ".join([f"*a{level - 1}"] * 10) + "]" for level in range(1, 9)]
+    with pytest.raises(Invalid, match="line 4: aliases repeat more than 200000 characters"):
+        parse("\n".join(lines))
+    merges = ["a0: &a0 {" + ", ".join(f"x{number}: 1" for number in range(9)) + "}"]
+    merges += [f"a{level}: &a{level} {{<<: [*a{level - 1}, *a{level - 1}]}}" for level in range(1, 30)]
+    with pytest.raises(Invalid, match="aliases repeat more"):
+        parse("\n".join(merges))
 
 
 anything = st.recursive(
