@@ -5,6 +5,7 @@ An officer is a staff account (`is_staff`) with an OfficerAssignment for each mi
 permissions, best given through a group:
 
     consent.view_subjectrequest   requests, with the progress of each holder of personal data
+    consent.find_by_phone         with it, the requests of whoever has a telephone number; each search is counted and audited
     consent.change_subjectrequest approve, reject and extend them; nothing else of them can be changed
     consent.view_reviewrule       which kinds go to review; consent.add_reviewrule, consent.delete_reviewrule: set it
     consent.view_package          download the package of an access request

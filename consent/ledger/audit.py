@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any
 
+from django.db import connection
+
 from consent.ledger.models import AuditEntry
 
 OFFICER = "officer:"
@@ -26,3 +28,13 @@ def audit(
     if at is not None:
         entry.at = at
     entry.save(force_insert=True)
+
+
+def counted(*, program_id: int, actor: str, action: str, since: datetime) -> list[datetime]:
+    """When the actor did it since then, oldest first. Until the transaction ends no other asks the same of the actor, so
+    that of two at once the second sees the first.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [f"{action} {actor}", program_id])
+    entries = AuditEntry.objects.filter(program_id=program_id, actor=actor, action=action, at__gt=since)
+    return list(entries.order_by("at").values_list("at", flat=True))

@@ -37,6 +37,13 @@ class AuditEntry(models.Model):
         db_table = "audit_entry"
         verbose_name = _("audit entry")
         verbose_name_plural = _("audit log")
+        indexes = [
+            models.Index(
+                fields=["program", "actor", "at"],
+                name="audit_entry_phone_looked_up",
+                condition=models.Q(action="phone.looked_up"),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.target}"

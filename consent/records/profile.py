@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from consent.errors import Conflict, Fault, Invalid
-from consent.notices.models import NoticePurpose
+from consent.notices.models import NoticePurpose, Purpose
 from consent.programs.tenancy import tenant
 from consent.records.grants import Covered, Grant
 from consent.records.models import ConsentState, ProfileAttribute
@@ -50,8 +50,7 @@ def identify(*, vault: Vault, program_id: int, identifiers: Identifiers, attribu
     try:
         with tenant(program_id):
             subject = _known(vault, program_id, named)
-            held_grants = _locked_grants(subject)
-            _require_consent(held_grants)
+            held_grants = require_consent(subject)
             identities.attach(vault, subject, named)
             if attributes:
                 _write(vault, subject, attributes, held_grants)
@@ -70,13 +69,22 @@ def _known(vault: Vault, program_id: int, identifiers: Identifiers) -> Subject:
     return subject
 
 
-def _require_consent(held_grants: HeldGrants) -> None:
-    """Raises Invalid with the code of why no purpose may be processed: the newest decision's."""
+def require_consent(subject: Subject) -> HeldGrants:
+    """The grants, locked, of a subject whose row is held by the caller: what is told of it from here on needs a basis.
+
+    Raises Invalid with the code of why no purpose may be processed: the newest decision's.
+    """
+    held_grants = _locked_grants(subject)
     grants, covered, now = held_grants
+    active = set(Purpose.objects.filter(id__in=grants, active=True).values_list("id", flat=True))
     newest = sorted(grants.values(), key=lambda grant: grant.record_id, reverse=True)
-    refusals = [grant.refusal(now, grant.told(covered)) for grant in newest]
+    refusals = [
+        grant.refusal(now, grant.told(covered)) if grant.purpose_id in active else "purpose_inactive"
+        for grant in newest
+    ]
     if None not in refusals:
         raise Invalid(next(filter(None, refusals), "consent_missing"), "the subject consents to no purpose now")
+    return held_grants
 
 
 def held(subject_id: int) -> Subject | None:

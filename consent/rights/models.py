@@ -90,6 +90,7 @@ class SubjectRequest(models.Model):
         db_table = "subject_request"
         verbose_name = _("data-subject request")
         verbose_name_plural = _("data-subject requests")
+        permissions = [("find_by_phone", "Can find data-subject requests by telephone number")]
         constraints = [
             models.CheckConstraint(condition=models.Q(kind__in=RequestKind.values), name="subject_request_kind"),
             models.CheckConstraint(condition=models.Q(state__in=RequestState.values), name="subject_request_state"),

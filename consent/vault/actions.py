@@ -8,6 +8,7 @@ from consent.errors import Conflict, NotFound
 from consent.ledger.audit import audit
 from consent.programs.idempotency import IdempotencyKey, claim
 from consent.programs.tenancy import tenant
+from consent.records.profile import require_consent
 from consent.records.queries import db_now
 from consent.vault import identities
 from consent.vault.identities import SubjectTaken, Vault
@@ -32,7 +33,8 @@ def change_identifiers(
 ) -> Held:
     """Remove the kinds that the subject has of `removed`, and add those it lacks of `added`: what is so changes nothing.
 
-    All or nothing. Raises NotFound `unknown_subject`; Conflict `identity_conflict` where a value is another subject's or
+    All or nothing. Added is information about the subject, as that identifiers are one person's: while no purpose may be
+    processed nothing is, and Invalid has the code of why. To remove needs no consent. Raises NotFound `unknown_subject`; Conflict `identity_conflict` where a value is another subject's or
     the subject has another of the kind, `last_identifier`, `erasure_pending`, `restricted`.
     """
     named, more = identities.checked(identifiers), identities.checked_values(added, pointer="/add")
@@ -49,6 +51,7 @@ def change_identifiers(
                 if removed and not again:
                     _audit(program_id, "removed", identities.detach(vault, subject, named, removed), by=by)
                 if more and not again:
+                    require_consent(subject)
                     _audit(program_id, "added", identities.attach(vault, subject, named, more=more), by=by)
                 return subject.pseudonym, identities.kinds(subject)
         except SubjectTaken:

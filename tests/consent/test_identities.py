@@ -9,6 +9,7 @@ from consent.edge import vault
 from consent.vault.lookup import PHONE
 from tests.cast import Program, event
 from tests.consent.acts import post_and_close, status, wait_for_a_waiter
+from tests.consent.retaining import end_purpose
 from tests.consent.rights import Working, ask, carry_out, erased, file, package_of, problem, sections
 from tests.tracking.test_barrier import Caller
 
@@ -55,6 +56,23 @@ def test_the_same_again_changes_nothing(program: Program, owner: psycopg.Connect
             "phone",
         ]
     assert len(audited(owner)) == 1
+
+
+def test_nothing_is_added_while_no_purpose_is_consented_to(program: Program, owner: psycopg.Connection) -> None:
+    """As where Segment's identify says it: a new identifier is information about the person. To remove needs no consent."""
+    program.decide("alice", "refused", subject=ALICE | {"external_id": "user-1"})
+    added = {"add": {"phone": NUMBER}}
+    problem(change(program, **added), 422, "consent_refused")
+    program.decide("alice", purpose="personalisation")
+    assert "phone" in kinds(change(program, key="k-1", **added))
+    program.decide("alice", "withdrawn", purpose="personalisation")
+    assert "phone" in kinds(change(program, key="k-1", **added)), "what was done is answered again"
+    problem(change(program, add={"unionid": "u-1"}), 422, "consent_withdrawn")
+    assert kinds(change(program, remove=["phone", "external_id"])) == ["openid"]
+    program.decide("alice")
+    end_purpose(program, "analytics")
+    problem(change(program, add={"unionid": "u-1"}), 422, "purpose_inactive")
+    assert owner.execute("SELECT kind FROM subject_identifier").fetchall() == [("openid",)]
 
 
 def test_what_belongs_to_another_or_differs_is_a_conflict(program: Program, owner: psycopg.Connection) -> None:
