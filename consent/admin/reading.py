@@ -43,6 +43,7 @@ def _purpose(purpose: Mapping[str, Any], audience: Any, locale: str) -> dict[str
         **_in(purpose, PURPOSE_TEXTS, locale),
         "methods": [str(words.METHODS.get(method, method)) for method in purpose["methods"]],
         "categories": _categories(purpose),
+        "storage": [_place(place, locale) for place in told.entries(purpose, "storage")],
         "sensitive": told.sensitive(purpose, audience),
         "recipients": [_recipient(recipient, locale) for recipient in told.recipients(purpose)],
     }
@@ -50,6 +51,10 @@ def _purpose(purpose: Mapping[str, Any], audience: Any, locale: str) -> dict[str
 
 def _categories(told_of: Mapping[str, Any]) -> list[str]:
     return [str(words.CATEGORIES.get(category, category)) for category in told_of["categories"]]
+
+
+def _place(place: Mapping[str, Any], locale: str) -> str:
+    return f"{place['country']} {(place.get('place') or {}).get(locale, '')}".strip()
 
 
 def _recipient(recipient: Mapping[str, Any], locale: str) -> dict[str, Any]:
@@ -124,7 +129,9 @@ def _value(value: Any) -> str:
     if isinstance(value, bool):
         return gettext("yes") if value else gettext("no")
     if isinstance(value, list):
-        return ", ".join(map(str, value))
+        return ", ".join(map(_value, value))
     if isinstance(value, dict):
-        return localised(value) if set(value) <= set(LOCALES) else str(value.get("name") or value.get("kind"))
+        if set(value) <= set(LOCALES):
+            return localised(value)
+        return value.get("name") or value.get("kind") or " ".join(map(_value, told.said(value)))
     return str(value)

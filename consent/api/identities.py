@@ -56,7 +56,7 @@ class Identities(APIView):
         responses=responses(s200=IdentitiesHeld),
     )
     def post(self, request: Request) -> Response:
-        """Add identifiers to a known subject, or remove some."""
+        """Add identifiers to a known subject who consents to some purpose now, or remove some."""
         asked = body(request, IdentitiesChanged)
         added = asked.add.values() if asked.add is not None else {}
         if bool(added) == bool(asked.remove):

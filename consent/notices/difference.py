@@ -89,6 +89,7 @@ def _purpose(before: Mapping[str, Any] | None, after: Mapping[str, Any], audienc
     changes = [
         *_lists(before, after),
         *_retention(before, after),
+        *_storage(before, after),
         *_sensitivity(before, after, audience),
         *_recipients(before, after),
         *_words(_TEXTS, before, after),
@@ -117,6 +118,14 @@ def _retention(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[
     if valid != will_be:
         why = _("counts for consents to this version only")
         yield Change("validity_days", valid, will_be, False, why)
+
+
+def _storage(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+    old, new = (set(told.kept_in(purpose)) or {told.HOME} for purpose in (before, after))
+    if told.entries(before, "storage") != told.entries(after, "storage"):
+        leaves = bool(new - old - {told.HOME})
+        why = _("it is kept in another country") if leaves else _EDITORIAL if old == new else _NARROWER
+        yield Change("storage", before.get("storage"), after.get("storage"), leaves, why)
 
 
 def _sensitivity(before: Mapping[str, Any], after: Mapping[str, Any], audience: str) -> Iterator[Change]:

@@ -63,6 +63,13 @@ class Recipient(msgspec.Struct, forbid_unknown_fields=True):
     mechanism: Mechanism | None = None
 
 
+class Storage(msgspec.Struct, forbid_unknown_fields=True):
+    """Where the information is kept: a country (ISO 3166-1 alpha-2) and, where it is told, the place in it."""
+
+    country: Country
+    place: Localised | None = None
+
+
 class Assessment(msgspec.Struct, forbid_unknown_fields=True):
     """The impact assessment (PIPL 55, 56) of a purpose as this version tells of it."""
 
@@ -83,6 +90,7 @@ class PurposeText(msgspec.Struct, forbid_unknown_fields=True):
     retention_days: Days
     after_retention: Localised
     recipients: Annotated[list[Recipient], msgspec.Meta(max_length=100)]
+    storage: Annotated[list[Storage], msgspec.Meta(min_length=1, max_length=100)] | None = None
     disposal: Literal["deletion", "anonymisation"] = "deletion"
     necessary: bool = False
     justification: Localised | None = None

@@ -35,6 +35,8 @@ _WANTED = {
     "categories": _("list the categories of information, 1 to 100 codes (PIPL 17)"),
     "retention_days": _("say for how many days from collection it is kept, 1 to 36500 (PIPL 17, 19)"),
     "after_retention": _("say what happens when the retention period is over (PIPL 17, 19)"),
+    "storage": _("list where the information is kept, each with its country, or leave it out"),
+    "place": _("name the place, or leave it out"),
     "disposal": _("write deletion or anonymisation"),
     "recipients": _("list who else gets the information; write [] where nobody does (PIPL 23)"),
     "necessary": _("write true or false"),
@@ -51,7 +53,7 @@ _WANTED = {
     ),
     "purpose": _("say what the recipient does it for (PIPL 23)"),
     "method": _("say how the recipient processes it (PIPL 23)"),
-    "country": _("write the recipient's country as two capital letters (ISO 3166-1), or leave it out for CN"),
+    "country": _("write the country as two capital letters (ISO 3166-1); a recipient without one is in CN"),
     "mechanism": _("say by what it may go abroad: kind, and reference or ground (PIPL 38)"),
     "kind": _("write assessment, certification, standard_contract or exemption (PIPL 38)"),
     "ground": _("say on what ground it is exempt"),
@@ -234,6 +236,11 @@ def _sharing_rules(purpose: dict[str, Any], pointer: str) -> Iterator[Fault]:
     needed = told.separate(purpose)
     if needed is not None and article != needed:
         yield Fault("missing_separate_consent", _SEPARATE[needed], f"{pointer}/separate_consent")
+    reached = [recipient.get("country") for recipient in foreign]
+    for number, country in enumerate(told.kept_in(purpose)[:MOST]):
+        if country not in (told.HOME, *reached):
+            detail = _("name who keeps it abroad as a recipient with this country (PIPL 39)")
+            yield Fault("missing_recipient", detail, f"{pointer}/storage/{number}/country")
     names = [recipient.get("name") for recipient in told.recipients(purpose)[:MOST]]
     for number, name in enumerate(names):
         if names.index(name) != number:

@@ -17,6 +17,16 @@ def recipients(purpose: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [recipient for recipient in entries(purpose, "recipients") if isinstance(recipient, dict)]
 
 
+def said(value: Mapping[str, Any]) -> list[Any]:
+    """What a mapping says, by name: as the database keeps a body its names have no order."""
+    return [item for _, item in sorted(value.items()) if item is not None]
+
+
+def kept_in(purpose: Mapping[str, Any]) -> list[Any]:
+    """The countries in which the information is kept, one for each place told; none where the notice tells no place."""
+    return [place.get("country") for place in entries(purpose, "storage") if isinstance(place, dict)]
+
+
 def abroad(recipient: Mapping[str, Any]) -> bool:
     country = recipient.get("country", HOME)
     return isinstance(country, str) and country != HOME

@@ -82,7 +82,7 @@ def content(record: ConsentRecord, notice: Notice | None) -> dict[str, Any]:
 
 
 def _told_by(notice: Notice, code: str) -> dict[str, Any]:
-    """Texts in every language of the notice; periods as ISO 8601 has them. A notice names no places of storage."""
+    """Texts in every language of the notice; periods as ISO 8601 has them. Not every notice tells where it is kept."""
     body = notice.body
     purpose = next(item for item in body["purposes"] if item["code"] == code)
     return {
@@ -98,7 +98,7 @@ def _told_by(notice: Notice, code: str) -> dict[str, Any]:
         "profile_attributes": purpose["attributes"],
         "pii_controllers": [{"name": body["controller"], "contact": body["contact"]}],
         "processing_methods": purpose["methods"],
-        "storage_locations": None,
+        "storage_locations": purpose.get("storage"),
         "retention_period": _days(purpose["retention_days"]),
         "after_retention": purpose["after_retention"],
         "recipient_third_parties": purpose["recipients"],

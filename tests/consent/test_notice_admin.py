@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 from django.test import Client
@@ -14,7 +15,7 @@ from consent.programs.tenancy import tenant
 from tests.cast import EXAMPLES, Program, now
 from tests.consent.acts import act, minors_notice, refused
 from tests.consent.desk import PASSWORD, Desk, officer, superuser
-from tests.consent.notice_texts import publish, text_with
+from tests.consent.notice_texts import CONTROLLER, REFERENCE, publish, text_with
 
 WRITES = ("view_noticedraft", "add_noticedraft", "change_noticedraft", "delete_noticedraft")
 MAY = (*WRITES, "add_notice", "add_impactassessment", "change_purpose")
@@ -114,7 +115,21 @@ def test_the_preview_speaks_each_language(desk: Desk) -> None:
     chinese, english = page.split('<article lang="en"')
     assert "收集, 存储, 汇总" in chinese
     assert "collection, storage, aggregation" in english
+    assert "CN 上海" in chinese and "CN Shanghai" in english
     assert page.count("max-width: 390px") == 2
+
+
+def test_the_preview_tells_what_a_recipient_is(desk: Desk) -> None:
+    shared = text_with(recipients=[CONTROLLER], separate_consent="23", assessment=REFERENCE)
+    page = text(desk, f"{DRAFT}{made(desk, drafts.as_source(msgspec.to_builtins(shared)))}/preview/")
+    chinese, english = page.split('<article lang="en"')
+    assert "Partner Ltd, 其他个人信息处理者" in chinese
+    assert "Partner Ltd, another controller" in english
+
+
+def test_where_it_is_kept_is_compared_in_words(desk: Desk) -> None:
+    page = text(desk, f"{DRAFT}{made(desk, FILE.replace('en: Shanghai', 'en: Beijing'))}/change/")
+    assert re.search(r"CN Shanghai.*CN Beijing", page, re.S)
 
 
 def test_what_was_seen_is_published_audited_and_kept(program: Program, desk: Desk, owner: psycopg.Connection) -> None:

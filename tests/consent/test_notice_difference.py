@@ -62,6 +62,29 @@ def test_becoming_sensitive_is_material_and_ceasing_to_be_is_not() -> None:
 
 
 @pytest.mark.parametrize(
+    ("before", "after", "material"),
+    [
+        (None, ["CN"], False),
+        (None, ["SG"], True),
+        (["CN"], ["CN", "SG"], True),
+        (["SG"], ["US"], True),
+        (["CN", "SG"], ["CN"], False),
+        (["SG"], ["CN"], False),
+        (["SG"], None, False),
+    ],
+)
+def test_where_it_is_kept(before: list[str] | None, after: list[str] | None, material: bool) -> None:
+    old, new = ([{"country": country} for country in kept] if kept else None for kept in (before, after))
+    assert compared(body(storage=old), body(storage=new)) == {"storage": material}
+    assert compared(body(storage=old), body(storage=old)) == {}
+
+
+def test_another_place_in_the_same_country_is_not_material() -> None:
+    there = [[{"country": "SG", "place": text}] for text in (TEXT, OTHER)]
+    assert compared(body(storage=there[0]), body(storage=there[1])) == {"storage": False}
+
+
+@pytest.mark.parametrize(
     ("before", "after", "field", "material"),
     [
         ([], [HOME], "", True),

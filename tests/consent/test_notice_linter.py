@@ -114,6 +114,11 @@ def test_what_the_law_asks_for_cannot_be_left_out_or_empty(pointer: str, value: 
         ("/purposes/0/categories", ["Behaviour"], "/purposes/0/categories/0", "invalid"),
         ("/purposes/2/assessment/assessed_on", "soon", "/purposes/2/assessment/assessed_on", "invalid"),
         ("/purposes/2/assessment/reference", ..., "/purposes/2/assessment/reference", "missing"),
+        ("/purposes/0/storage", [], "/purposes/0/storage", "missing"),
+        ("/purposes/0/storage", [{"place": TEXT}], "/purposes/0/storage/0/country", "missing"),
+        ("/purposes/0/storage", [{"country": "China"}], "/purposes/0/storage/0/country", "invalid"),
+        ("/purposes/0/storage", [{"country": "CN", "place": "x"}], "/purposes/0/storage/0/place", "invalid"),
+        ("/purposes/0/storage", [{"country": "SG"}], "/purposes/0/storage/0/country", "missing_recipient"),
         ("/audience", "minor", "/purposes/0/impact", "missing_impact"),
         ("/controller", "a\0b", "/controller", "invalid"),
     ],
@@ -164,6 +169,14 @@ def test_another_controller_needs_a_consent_of_its_own(
     notice["purposes"][2] |= {"separate_consent": article, "sensitive": False}
     place = "/purposes/2/separate_consent"
     assert faults(notice) == ({} if fits else {place: "missing_separate_consent"})
+
+
+def test_what_is_kept_abroad_is_kept_by_a_recipient_there() -> None:
+    notice = abroad()
+    notice["purposes"][2]["storage"] = [{"country": "CN"}, {"country": "SG"}]
+    assert faults(notice) == {}
+    notice["purposes"][2]["storage"].append({"country": "US"})
+    assert faults(notice) == {"/purposes/2/storage/2/country": "missing_recipient"}
 
 
 def test_going_abroad_needs_its_own_article_and_each_recipient_is_named_once() -> None:
@@ -218,7 +231,7 @@ anything = st.recursive(
 @given(
     top=st.dictionaries(st.sampled_from(sorted(said())), anything),
     purpose=st.dictionaries(
-        st.sampled_from(["code", "methods", "recipients", "separate_consent", "sensitive", "assessment", "disposal"]),
+        st.sampled_from(["code", "methods", "recipients", "separate_consent", "sensitive", "assessment", "storage"]),
         anything,
     ),
 )

@@ -81,6 +81,11 @@ def test_a_receipt_says_what_was_decided_and_told(program: Program) -> None:
     assert program.get(told["privacy_notice"]["path"]).json()["sha256"] == program.notice
 
 
+def test_where_it_is_kept_is_told_as_the_notice_does(program: Program) -> None:
+    place = {"zh-Hans": "上海", "en": "Shanghai"}
+    assert said(given(program))["storage_locations"] == [{"country": "CN", "place": place}]
+
+
 def test_the_times_are_the_records(program: Program) -> None:
     told = said(given(program))
     with tenant(program.id):

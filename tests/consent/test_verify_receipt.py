@@ -226,7 +226,7 @@ def test_it_needs_the_public_keys_and_nothing_else(program: Program, tmp_path: P
     for line in (
         "purpose: code analytics; necessary no; title 使用情况统计",
         "categories: behaviour, device", "decision: given", "retention period: P365D", "recipients: none",
-        "stored at: not told",
+        "stored at: country CN; place 上海",
     ):  # fmt: skip
         assert line in done.stdout.splitlines()
     (tmp_path / "receipt").write_text(signed.given(program)[:-1])

@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 
 from consent import edge
 from consent.management.base import OperatorCommand, moment, program_argument, program_named, read_text
-from consent.notices import assessments
+from consent.notices import assessments, told
 from consent.notices.actions import publish_notice
 from consent.notices.difference import Change, Difference, PurposeDifference
 from consent.notices.document import NoticeText
@@ -136,5 +136,5 @@ def _line(change: Change) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
-        return str(value.get("en") or value.get("name") or value)
-    return ", ".join(map(str, value)) if isinstance(value, list) else "nothing" if value is None else str(value)
+        return str(value.get("en") or value.get("name") or " ".join(map(_value, told.said(value))))
+    return ", ".join(map(_value, value)) if isinstance(value, list) else "nothing" if value is None else str(value)
