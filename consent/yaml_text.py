@@ -22,7 +22,7 @@ class _Loader(yaml.SafeLoader):
         self._repeated = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
         node = super().compose_node(parent, index)
         if node is None:
             return None
@@ -30,11 +30,10 @@ class _Loader(yaml.SafeLoader):
             self._sizes[node] = self._size(node)
             return node
         if node not in self._sizes:
-            raise yaml.composer.ComposerError(None, None, "an alias stands for what it is part of", event.start_mark)
+            raise _refused("an alias stands for what it is part of", event)
         self._repeated += self._sizes[node]
         if self._repeated > MOST_REPEATED:
-            problem = f"aliases repeat more than {MOST_REPEATED} characters: write it out, or less of it"
-            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+            raise _refused(f"aliases repeat more than {MOST_REPEATED} characters: repeat less", event)
         return node
 
     def _size(self, node: yaml.Node) -> int:
@@ -51,6 +50,10 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, "a name stands twice", key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+def _refused(problem: str, event: yaml.Event) -> yaml.YAMLError:
+    return yaml.composer.ComposerError(None, None, problem, event.start_mark)  # type: ignore[arg-type]  # or libyaml's
 
 
 def read(text: str) -> Any:

@@ -61,7 +61,7 @@ def test_the_same_again_changes_nothing(program: Program, owner: psycopg.Connect
 def test_nothing_is_added_while_no_purpose_is_consented_to(program: Program, owner: psycopg.Connection) -> None:
     """As where Segment's identify says it: a new identifier is information about the person. To remove needs no consent."""
     program.decide("alice", "refused", subject=ALICE | {"external_id": "user-1"})
-    added = {"add": {"phone": NUMBER}}
+    added: dict[str, Any] = {"add": {"phone": NUMBER}}
     problem(change(program, **added), 422, "consent_refused")
     program.decide("alice", purpose="personalisation")
     assert "phone" in kinds(change(program, key="k-1", **added))

@@ -34,7 +34,7 @@ def test_neither_a_bundle_nor_accept_all_grants_it(program: Program, article: st
 def test_another_controller_and_public_disclosure_are_not_told_of_without_it(
     program: Program, telling: dict[str, Any], article: str
 ) -> None:
-    plain = {"separate_consent": None, "sensitive": False, "assessment": REFERENCE}
+    plain: dict[str, Any] = {"separate_consent": None, "sensitive": False, "assessment": REFERENCE}
     with pytest.raises(Problem, match=f'/purposes/3/separate_consent.*"{article}"'):
         publish(program, text_with(**plain | telling))
     publish(program, text_with(**plain | telling | {"separate_consent": article}))
@@ -44,7 +44,7 @@ def test_another_controller_and_public_disclosure_are_not_told_of_without_it(
 
 def test_a_processor_needs_none_until_it_is_one_no_more(program: Program) -> None:
     """One that begins to decide by itself is provision to another: a purpose of its own, under a new code."""
-    plain = {"separate_consent": None, "sensitive": False, "assessment": REFERENCE}
+    plain: dict[str, Any] = {"separate_consent": None, "sensitive": False, "assessment": REFERENCE}
     publish(program, text_with(recipients=[RECIPIENT], **plain))
     assert program.decide("alice", purpose="health", act="bundled")
     own = plain | {"recipients": [CONTROLLER], "separate_consent": "23"}

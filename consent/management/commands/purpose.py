@@ -55,7 +55,7 @@ class Command(OperatorCommand):
         if action != "assess" and given:
             raise CommandError("what describes an assessment goes with assess")
         program = program_named(options)
-        changed, consents = False, {}
+        changed, consents = False, dict[str, int]()
         if action == "assess":
             changed = self._assess(program, options)
         elif action == "activate":
