@@ -13,7 +13,7 @@ from consent.notices.document import LOCALES
 from consent.notices.models import Notice
 from consent.programs.tenancy import role
 from consent.records import letting_go, profile
-from consent.records.actions import evidence_cell
+from consent.records.entries import evidence_cell
 from consent.records.grants import Grant
 from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, PurposeErasure, WithdrawalIntent
 from consent.records.queries import coverage, db_now, standing

@@ -14,7 +14,7 @@ from consent.errors import Problem
 from consent.ledger.leaves import LeafType, leaf_hash
 from consent.notices.actions import publish_notice
 from consent.programs.tenancy import tenant
-from consent.records.actions import canonical, evidence_cell
+from consent.records.entries import canonical, evidence_cell
 from consent.records.models import ConsentRecord
 from consent.vault.identities import open_json
 from tests.cast import AT_ONCE, Program, event, example_notice, now
