@@ -11,7 +11,7 @@ from consent.programs.tenancy import tenant
 from consent.records import erasures, minors, projection, receipts
 from consent.records.coming_of_age import end_at_14, end_guardianship
 from consent.records.decisions import Act, Decision, Told, purposes_ended, told_of
-from consent.records.entries import Moment, insert, new_record
+from consent.records.entries import Moment, insert, new_record, number
 from consent.records.grants import CLOCK_TOLERANCE, of_state
 from consent.records.intents import announce, retract
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State, WithdrawalIntent
@@ -155,22 +155,23 @@ def _record(
         raise Conflict("erasure_pending", "the subject asked to be erased; take the request back first")
     before = moment.before
     _advance(subject, act, moment)
-    for place, item in enumerate(told):
-        if subject.under_14 and item.decided == State.GIVEN and item.version is not None:
-            minors.check_given(item.version.notice, place=place, alone=act.kind == "single" and len(told) == 1)
+    unguarded = _age_checked(subject, told, act, moment) and act.guardian is None
     waiting = pending_records(map(of_state, before.values()))
     known = projection.Standing(moment.received_at, coverage(subject.program_id), waiting)
-    records = []
-    for item in told:
-        held = before.get(item.purpose.id)
-        allows = projection.authorises(subject, held, item.version, item.decided, moment.corrected_at, known)
-        record = new_record(vault, subject, item, act, moment, allows)
+    collected = {purpose_id for purpose_id, held in before.items() if held.state in COLLECTED}
+    allowed = _allowed(subject, told, moment, unguarded, known)
+    records = [
+        new_record(vault, subject, item, act, moment, None if unguarded else allows)
+        for item, allows in zip(told, allowed, strict=True)
+    ]
+    number(records)
+    after = []
+    for record, allows in zip(records, allowed, strict=True):
         record.client_id, record.idempotency = client_id, idempotency.key_hash if idempotency else None
-        records.append(record)
+        after.append(projection.project(subject, before.get(record.purpose_id), record, allows, unguarded, known))
+        record.answered = after[-1].state
     insert(subject, records)
-    erasures.owe([record for record in records if (held := before.get(record.purpose_id)) and held.state in COLLECTED])
-    guardian = act.guardian is not None
-    after = [projection.project(subject, before.get(record.purpose_id), record, guardian, known) for record in records]
+    erasures.owe([record for record in records if record.purpose_id in collected])
     projection.write(after)
     if before:
         WithdrawalIntent.objects.filter(subject=subject, purpose_id__in=[item.purpose.id for item in told]).delete()
@@ -179,6 +180,37 @@ def _record(
         Recorded(record.record_id, item.purpose.code, state.state, signed[record.record_id])
         for item, record, state in zip(told, records, after, strict=True)
     ]
+
+
+def _allowed(
+    subject: Subject, told: list[Told], moment: Moment, unguarded: bool, known: projection.Standing
+) -> list[projection.Allowed | None]:
+    if unguarded and not subject.under_14:
+        # A child's consent of then waits for a guardian until 14, and that is over.
+        return [None for _ in told]
+    return [
+        projection.authorises(
+            subject, moment.before.get(item.purpose.id), item.version, item.decided, moment.corrected_at, known
+        )
+        for item in told
+    ]
+
+
+def _age_checked(subject: Subject, told: list[Told], act: Act, moment: Moment) -> bool:
+    """Whether the subject was under 14 at the act's time. Raises Invalid where the age allows no such consent.
+
+    Refusing and withdrawing are never refused for it: the birthday counts.
+    """
+    if any(item.decided not in (State.REFUSED, State.WITHDRAWN) for item in told):
+        minors.check_age(subject, act.age_band, moment.corrected_at)
+    under_14 = minors.is_under_14(subject, act.age_band, moment.corrected_at)
+    alone = act.kind == "single" and len(told) == 1
+    for place, item in enumerate(told):
+        if item.decided == State.GIVEN and item.version is not None:
+            minors.check_given(
+                subject, item.version.notice, under_14=under_14, at=moment.corrected_at, place=place, alone=alone
+            )
+    return under_14
 
 
 def _advance(subject: Subject, act: Act, moment: Moment) -> None:
@@ -223,5 +255,5 @@ def _recorded_before(
     rows = [row for row in rows if row.version == rows[0].version]
     signed = receipts.issued(vault, rows)
     return rows[0].subject.pseudonym, [
-        Recorded(row.record_id, row.purpose.code, row.state, signed[row.record_id]) for row in rows
+        Recorded(row.record_id, row.purpose.code, row.answered or row.state, signed[row.record_id]) for row in rows
     ]

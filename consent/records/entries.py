@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from django.db import connection
+
 from consent.ledger.leaves import LeafType, leaf_hash, new_salt
 from consent.ledger.models import Leaf
 from consent.records import projection
@@ -14,6 +16,8 @@ from consent.vault import identities
 from consent.vault.envelope import Cell
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
+
+_NUMBERS = "SELECT nextval(pg_get_serial_sequence('consent_record', 'id')) FROM generate_series(1, %s)"
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,15 @@ def canonical(record: ConsentRecord) -> dict[str, Any]:
         "evidence": bytes(record.evidence).hex() if record.evidence else None,
         **{name: value.astimezone(UTC).isoformat() if (value := getattr(record, name)) else None for name in times},
     }
+
+
+def number(records: list[ConsentRecord]) -> None:
+    """Give new records their ids before they are written: the state that comes of them names them, and they keep it."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NUMBERS, [len(records)])
+        ids = [row[0] for row in cursor.fetchall()]
+    for record, record_id in zip(records, ids, strict=True):
+        record.id = record_id
 
 
 def insert(subject: Subject, records: list[ConsentRecord]) -> None:

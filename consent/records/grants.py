@@ -155,13 +155,12 @@ def begun_everywhere(day: date) -> datetime:
 def until_14(until: datetime | None, consented_at: datetime, turns_14_on: date | None) -> datetime | None:
     """When a consent ends: at the subject's 14th birthday at the latest, if it was given before that.
 
-    The date says no zone. Where the birthday has begun somewhere the child may be 14, and what was given before is over;
-    until it has begun everywhere they may not be, and what is given meanwhile, with a guardian, is over then.
+    The date says no zone. Where the birthday has begun somewhere the child may be 14, and no guardian's consent counts;
+    until it has begun everywhere they may not be, and their own does not: what is given meanwhile never counts.
     """
-    if turns_14_on is None:
+    if turns_14_on is None or begun_everywhere(turns_14_on) <= consented_at:
         return until
-    ends = next((end for end in (begins(turns_14_on), begun_everywhere(turns_14_on)) if consented_at < end), None)
-    return min((end for end in (until, ends) if end is not None), default=None)
+    return min(until or begins(turns_14_on), begins(turns_14_on))
 
 
 FIELDS = Grant._fields

@@ -329,7 +329,7 @@ def _record(record: ConsentRecord, data_key: bytes) -> dict[str, Any]:
         "notice": record.notice.sha256 if record.notice else None,
         **_fields(
             record, "version", "state", "act", "method", "locale", "age_band", "turns_14_on", "occurred_at",
-            "corrected_at", "received_at", "authorises_from", "authorises_until",
+            "corrected_at", "received_at", "authorises_from", "authorises_until", "answered",
         ),
         "evidence": evidence,
     }  # fmt: skip
