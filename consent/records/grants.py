@@ -142,6 +142,11 @@ class Grant(NamedTuple):
         return not lapsed and (self.grant_until is None or self.grant_until >= moment)
 
 
+def expiry(consented_at: datetime, validity_days: int | None) -> datetime | None:
+    """When a consent counts no more by what its notice says; None: it counts until it is withdrawn."""
+    return None if validity_days is None else consented_at + timedelta(days=validity_days)
+
+
 def begins(day: date) -> datetime:
     """The earliest instant of a day anywhere on earth: 14 hours before its midnight in UTC."""
     return datetime.combine(day, time.min, tzinfo=UTC) - timedelta(hours=14)

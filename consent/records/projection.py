@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from consent.notices.models import NoticePurpose
-from consent.records.grants import AuthorisingRecord, Covered, Grant, Waiting, of_state, until_14
+from consent.records.grants import AuthorisingRecord, Covered, Grant, Waiting, expiry, of_state, until_14
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State
 from consent.vault.models import Subject
 
@@ -58,8 +58,7 @@ def authorises(
         and since < grant.record_from <= known.now
     ):
         return None
-    expiry = None if version.validity_days is None else corrected_at + timedelta(days=version.validity_days)
-    until = until_14(expiry, corrected_at, subject.turns_14_on)
+    until = until_14(expiry(corrected_at, version.validity_days), corrected_at, subject.turns_14_on)
     if (until is not None and until <= since) or known.covered[version.purpose_id, version.notice_id].lapsed(since):
         return None
     return Allowed(since, until)
