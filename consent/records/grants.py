@@ -8,6 +8,8 @@ from typing import NamedTuple
 from consent.records.models import AUTHORISING, ConsentState, State
 
 CLOCK_TOLERANCE = timedelta(seconds=60)
+EVERYWHERE = timedelta(hours=12)
+"""From the midnight of a day in UTC to when it has begun everywhere on earth."""
 
 _CODES = {
     State.REFUSED: "consent_refused",
@@ -154,7 +156,7 @@ def begins(day: date) -> datetime:
 
 def begun_everywhere(day: date) -> datetime:
     """The earliest instant at which a day has begun everywhere on earth: noon in UTC."""
-    return datetime.combine(day, time.min, tzinfo=UTC) + timedelta(hours=12)
+    return datetime.combine(day, time.min, tzinfo=UTC) + EVERYWHERE
 
 
 def until_14(until: datetime | None, consented_at: datetime, turns_14_on: date | None) -> datetime | None:

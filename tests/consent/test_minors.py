@@ -14,7 +14,8 @@ from consent.records.models import ConsentRecord
 from consent.records.queries import earlier_records
 from tests.cast import Program, event, now
 from tests.consent.acts import act, code, guarded, minors_notice, refused, status
-from tests.consent.rights import Working
+from tests.consent.retaining import erase_due, events
+from tests.consent.rights import Working, lively
 from tests.consent.signed import said
 
 STATES = "SELECT state, guardian_pending, pending FROM consent_state ORDER BY purpose_id"
@@ -186,6 +187,31 @@ def test_an_age_that_contradicts_the_birthday_is_refused_unless_it_says_no(
 
 
 @pytest.mark.parametrize("by_task", [True, False])
+def test_what_was_collected_without_a_guardian_is_owed_when_they_turn_fourteen(
+    program: Program, owner: psycopg.Connection, as_worker: Working, by_task: bool
+) -> None:
+    """Whatever they consent to themselves on that day. What a guardian consented to is left to its retention."""
+    lively(program)
+    lively(program, "bob")
+    minors = minors_notice(program)
+    program.decide("alice", "refused", "precise_location", age_band="under_14")
+    program.decide("alice", "given", "personalisation", **guarded(minors))
+    turn_14(owner)
+    if by_task:
+        with as_worker():
+            tasks.come_of_age()
+    program.decide("alice")
+    assert code(program, "anew") is None
+    owed = owner.execute(
+        "SELECT p.code, e.kept_days, r.state, e.owed_from = r.received_at FROM purpose_erasure e"
+        " JOIN purpose p ON p.id = e.purpose_id JOIN consent_record r USING (subject_id, purpose_id, version)"
+    ).fetchall()
+    assert owed == [("analytics", None, "invalidated", True)]
+    assert erase_due(as_worker) == (1, 6)
+    assert events(owner) == ["anew", *(f"bob-{n}" for n in range(6))]
+
+
+@pytest.mark.parametrize("by_task", [True, False])
 def test_who_turned_fourteen_and_withdraws_takes_along_what_the_guardian_allowed(
     program: Program, owner: psycopg.Connection, as_worker: Working, by_task: bool
 ) -> None:
@@ -292,6 +318,30 @@ def test_one_who_cannot_be_done_holds_up_nobody_and_is_done_whole_later(
     assert owner.execute(STATES).fetchall() == [("given", False, []), ("expired", False, [])]
     assert coming_of_age.end_guardianships(program.id) == 1
     assert owner.execute("SELECT count(*) FROM consent_record WHERE state = 'expired'").fetchone() == (2,)
+
+
+def test_who_is_late_in_turning_fourteen_is_counted_and_said(
+    program: Program,
+    owner: psycopg.Connection,
+    as_worker: Working,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    minors = minors_notice(program)
+    newest = "WHERE subject_id = (SELECT max(subject_id) FROM subject)"
+    for name, days_ago in (("alice", 4), ("bob", 1), ("eve", 4)):
+        program.decide(name, **guarded(minors))
+        owner.execute(f"UPDATE subject SET turns_14_on = current_date - {days_ago} {newest}")
+    owner.execute(f"UPDATE subject SET restricted = true {newest}")
+
+    def fails(*_: object) -> bool:
+        raise RuntimeError("no")
+
+    with monkeypatch.context() as patched, as_worker(), caplog.at_level("WARNING", logger="zhiqing.records"):
+        patched.setattr(coming_of_age, "come_of_age", fails)
+        tasks.come_of_age()
+    (late,) = [record for record in caplog.records if record.message == "turning 14 is overdue"]
+    assert vars(late)["fields"] == {"program": program.id, "subjects": 1}
 
 
 def test_beat_looks_for_them() -> None:
