@@ -71,7 +71,7 @@ def check_given(subject: Subject, notice: Notice, *, under_14: bool, at: datetim
 def ended_at_14(subject: Subject, states: Sequence[ConsentState], now: datetime) -> list[ConsentRecord]:
     """The records that end what was given for a child, one a grant, under the subject's version.
 
-    `expired` where a guardian stood by the grant, `invalidated` where none did and it never authorised. Dated when the
+    `expired` where a guardian stood by the grant, `invalidated` where none did: what it collected has to go. Dated when the
     grant was over, which may be before `now`.
     """
     return [
