@@ -202,6 +202,7 @@ classify(
             "authorises_until": _EVIDENCE,
             "client": _INTERNAL,
             "idempotency": _PSEUDONYM,
+            "answered": _EVIDENCE,
             "leaf_id": _STATE,
             "salt": _ACCESS,
         },

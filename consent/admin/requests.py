@@ -15,10 +15,10 @@ from django.utils.translation import gettext_lazy as _
 
 from consent import edge
 from consent.admin.badges import REQUEST_STATES, RUN_STATUSES, STANDINGS, badge, word
-from consent.admin.base import OwnedInline, at, officer
+from consent.admin.base import OwnedInline, at, officer, picked
 from consent.admin.decisions import DECIDE_PERMISSION, Decided, offered
 from consent.admin.packages import PACKAGE_PERMISSION, Form, Reason, ReleaseForm, release, status_of
-from consent.admin.standing import StandingFilter, standing
+from consent.admin.standing import StandingFilter, overdue_unasked, standing
 from consent.errors import Conflict, NotFound
 from consent.rights import rejections
 from consent.rights.holders import UnknownHolder, holder_of
@@ -62,6 +62,7 @@ class SubjectRequests(Decided):
         (_("Dates"), {"fields": [("received_at", "due_at"), ("undo_until", "closed_at")]}),
     ]
     readonly_fields = ["shown_id", "shown_state", "shown_standing", "shown_requester", "shown_rejection"]
+    list_before_template = "consent/admin/overdue.html"
     change_form_outer_before_template = "consent/admin/request_decisions.html"
     change_form_outer_after_template = "consent/admin/request_package.html"
 
@@ -112,6 +113,11 @@ class SubjectRequests(Decided):
             return "–"
         done = f"{statuses.count(RunStatus.DONE)} / {len(statuses)}"
         return badge(done, "danger") if RunStatus.FAILED in statuses else done
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        program = picked(request)
+        overdue = overdue_unasked(program.pk, now=edge.now()) if program and self.has_view_permission(request) else []
+        return super().changelist_view(request, (extra_context or {}) | {"overdue_unasked": overdue})
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

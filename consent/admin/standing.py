@@ -1,8 +1,10 @@
-"""How a request stands to its deadline: overdue, due soon, or with time left. Closed ones stand nowhere."""
+"""What is overdue. How a request stands to its deadline: overdue, due soon, or with time left; closed ones stand nowhere.
+And what nobody asked for and should have been done by now."""
 
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -10,6 +12,8 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from consent import edge
+from consent.records import coming_of_age
+from consent.rights import collected
 from consent.rights.models import SubjectRequest
 
 SOON = timedelta(days=3)
@@ -29,6 +33,31 @@ def standing(request: SubjectRequest, *, now: datetime) -> tuple[str, str]:
     days = left.days
     words = ngettext("%(days)d day left", "%(days)d days left", days) if days else gettext("due today")
     return ("soon" if left <= SOON else "open"), words % {"days": days}
+
+
+def overdue_unasked(program_id: int, *, now: datetime) -> list[str]:
+    """In words, what the service owes without a request and is late with; empty where it is late with nothing."""
+    erasures = collected.overdue_in(program_id, now=now, within=settings.ZHIQING_WITHDRAWAL_ERASURE)
+    turned = coming_of_age.overdue(program_id, now=now)
+    told = [
+        (
+            erasures,
+            ngettext(
+                "%(count)d erasure after the end of a consent is overdue.",
+                "%(count)d erasures after the end of a consent are overdue.",
+                erasures,
+            ),
+        ),
+        (
+            turned,
+            ngettext(
+                "%(count)d person turned 14 more than a day ago, and the guardian's consents are not ended.",
+                "%(count)d people turned 14 more than a day ago, and the guardians' consents are not ended.",
+                turned,
+            ),
+        ),
+    ]
+    return [words % {"count": count} for count, words in told if count]
 
 
 class StandingFilter(admin.SimpleListFilter):

@@ -18,7 +18,8 @@ from consent.api.idempotency import idempotency_key
 from consent.api.shapes import Moment, SubjectNamed, Text, request_body, responses
 from consent.errors import Fault, Forbidden, Invalid, invalid
 from consent.programs.authentication import caller
-from consent.records import actions
+from consent.records.actions import record_decisions
+from consent.records.decisions import Act, Decision
 from consent.records.status import status
 
 PurposeCode = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -107,12 +108,12 @@ class Consents(APIView):
     def post(self, request: Request) -> Response:
         """Record what a subject decided: all or nothing."""
         done = body(request, ActDone)
-        pseudonym, recorded = actions.record_decisions(
+        pseudonym, recorded = record_decisions(
             vault=edge.vault(),
             program_id=caller(request).program_id,
             identifiers=done.subject.identifiers(),
             notice=done.notice,
-            decisions=[actions.Decision(made.purpose, made.decision) for made in done.decisions],
+            decisions=[Decision(made.purpose, made.decision) for made in done.decisions],
             act=_act(done, may_import="import" in caller(request).scopes),
             client_id=caller(request).client_id,
             may_import="import" in caller(request).scopes,
@@ -122,7 +123,7 @@ class Consents(APIView):
         return Response(ActRecorded(pseudonym, records), status=201)
 
 
-def _act(done: ActDone, *, may_import: bool) -> actions.Act:
+def _act(done: ActDone, *, may_import: bool) -> Act:
     """Raises Forbidden, and Invalid for what an act that is not only a withdrawal must say, and for times no clock shows."""
     needed = ("notice", "locale", "method", "act")
     if any(made.decision != "withdrawn" for made in done.decisions):
@@ -138,7 +139,7 @@ def _act(done: ActDone, *, may_import: bool) -> actions.Act:
     for pointer, moment in times.items():
         if moment is not None and not 2000 <= moment.year <= 2200:
             raise invalid("invalid", "the year lies outside 2000 to 2200", pointer)
-    return actions.Act(
+    return Act(
         method=done.method,
         kind=done.act,
         locale=done.locale,

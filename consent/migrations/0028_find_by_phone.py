@@ -4,7 +4,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0024_phone_constraint_holds")]
+    dependencies = [("consent", "0027_invalidated_before")]
 
     operations = [
         migrations.AlterModelOptions(

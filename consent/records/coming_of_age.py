@@ -6,16 +6,20 @@ everywhere, a record says so for each purpose, and the subject is no longer one 
 
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
-from consent.records import minors
-from consent.records.actions import end_guardianship
-from consent.records.models import ConsentState
+from consent.records import erasures, minors, projection
+from consent.records.entries import insert
+from consent.records.grants import EVERYWHERE, until_14
+from consent.records.models import ConsentRecord, ConsentState
 from consent.records.queries import db_now, turned_14
 from consent.vault.models import Subject
 
 LOOKED_AT_ONCE = 500
+LATE_AFTER = timedelta(days=1)
+"""From when the birthday has begun everywhere; the task runs each hour."""
 
 logger = logging.getLogger("zhiqing.records")
 
@@ -43,6 +47,16 @@ def _due(program_id: int) -> Iterator[int]:
         after = found[-1]
 
 
+def overdue(program_id: int, *, now: datetime) -> int:
+    """How many subjects are still kept as under 14 a day after they turned 14. Under the tenant.
+
+    Without those whose data nobody may add to: they come of age once that is over.
+    """
+    last = (now - LATE_AFTER - EVERYWHERE).astimezone(UTC).date()
+    late = Subject.objects.filter(program_id=program_id, under_14=True, turns_14_on__lte=last)
+    return late.filter(restricted=False, erasure_pending=False).count()
+
+
 def come_of_age(program_id: int, subject_id: int) -> bool:
     """False where somebody else has the subject, or it is done, or the subject is gone."""
     with tenant(program_id):
@@ -66,3 +80,29 @@ def come_of_age(program_id: int, subject_id: int) -> bool:
             at=now.replace(hour=0, minute=0, second=0, microsecond=0),
         )
         return True
+
+
+def end_guardianship(subject: Subject, held: dict[int, ConsentState], now: datetime) -> int:
+    """End every grant of a subject who has turned 14, and answer how many. The locks on subject and states are held; the
+    caller saves the subject.
+
+    The gate let nothing through since the birthday that was known: this writes down that it is so. What was collected
+    without a guardian's consent has to go, whatever the person consents to from now on: that is for what follows it.
+    """
+    subject.version, subject.under_14 = subject.version + 1, False
+    records = minors.ended_at_14(subject, list(held.values()), now)
+    insert(subject, records)
+    erasures.owe(records)
+    for record in records:
+        projection.lapse(held[record.purpose_id], record)
+    projection.write(held.values())
+    return len(records)
+
+
+def end_at_14(subject: Subject, given: list[ConsentState]) -> None:
+    """A birthday that is told later ends what was given before it, too."""
+    records = ConsentRecord.objects.filter(subject=subject, id__in=[state.record_id for state in given])
+    times = dict(records.values_list("id", "corrected_at"))
+    for state in given:
+        state.grant_until = until_14(state.grant_until, times[state.record_id], subject.turns_14_on)
+        state.save(update_fields=["grant_until"])

@@ -9,6 +9,7 @@ from django.db import connection
 
 from consent.records.models import ConsentRecord, PurposeErasure, State
 
+_TAKES_ALONG = (State.REFUSED, State.WITHDRAWN, State.INVALIDATED)
 _SHORTER = """
     INSERT INTO purpose_erasure
         (subject_id, purpose_id, version, program_id, kept_days, asked_at, owed_from, not_before, attempts, affected)
@@ -28,7 +29,10 @@ _SHORTER = """
 
 def owe(records: Sequence[ConsentRecord]) -> None:
     """One subject's new records about purposes whose consent stood: one that ends it takes what was collected under it
-    along, one that agrees to a shorter retention what is older than that."""
+    along, one that agrees to a shorter retention what is older than that.
+
+    A consent that no guardian stood by ends with all that it collected; one that ran out leaves it to its retention.
+    """
     PurposeErasure.objects.bulk_create(
         PurposeErasure(
             subject_id=record.subject_id,
@@ -40,7 +44,7 @@ def owe(records: Sequence[ConsentRecord]) -> None:
             not_before=record.received_at,
         )
         for record in records
-        if record.state in (State.REFUSED, State.WITHDRAWN)
+        if record.state in _TAKES_ALONG
     )
     given = [record for record in records if record.authorises_from is not None]
     if given:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from consent.records.models import AUTHORISING, ConsentState, State
 
 CLOCK_TOLERANCE = timedelta(seconds=60)
+EVERYWHERE = timedelta(hours=12)
+"""From the midnight of a day in UTC to when it has begun everywhere on earth."""
 
 _CODES = {
     State.REFUSED: "consent_refused",
@@ -142,6 +144,11 @@ class Grant(NamedTuple):
         return not lapsed and (self.grant_until is None or self.grant_until >= moment)
 
 
+def expiry(consented_at: datetime, validity_days: int | None) -> datetime | None:
+    """When a consent counts no more by what its notice says; None: it counts until it is withdrawn."""
+    return None if validity_days is None else consented_at + timedelta(days=validity_days)
+
+
 def begins(day: date) -> datetime:
     """The earliest instant of a day anywhere on earth: 14 hours before its midnight in UTC."""
     return datetime.combine(day, time.min, tzinfo=UTC) - timedelta(hours=14)
@@ -149,19 +156,18 @@ def begins(day: date) -> datetime:
 
 def begun_everywhere(day: date) -> datetime:
     """The earliest instant at which a day has begun everywhere on earth: noon in UTC."""
-    return datetime.combine(day, time.min, tzinfo=UTC) + timedelta(hours=12)
+    return datetime.combine(day, time.min, tzinfo=UTC) + EVERYWHERE
 
 
 def until_14(until: datetime | None, consented_at: datetime, turns_14_on: date | None) -> datetime | None:
     """When a consent ends: at the subject's 14th birthday at the latest, if it was given before that.
 
-    The date says no zone. Where the birthday has begun somewhere the child may be 14, and what was given before is over;
-    until it has begun everywhere they may not be, and what is given meanwhile, with a guardian, is over then.
+    The date says no zone. Where the birthday has begun somewhere the child may be 14, and no guardian's consent counts;
+    until it has begun everywhere they may not be, and their own does not: what is given meanwhile never counts.
     """
-    if turns_14_on is None:
+    if turns_14_on is None or begun_everywhere(turns_14_on) <= consented_at:
         return until
-    ends = next((end for end in (begins(turns_14_on), begun_everywhere(turns_14_on)) if consented_at < end), None)
-    return min((end for end in (until, ends) if end is not None), default=None)
+    return min(until or begins(turns_14_on), begins(turns_14_on))
 
 
 FIELDS = Grant._fields

@@ -2,14 +2,16 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
-from django.db.models import BooleanField, Case, Q, Value, When
+from django.db.models import BooleanField, Case, OuterRef, Q, Subquery, Value, When
 
-from consent.notices.models import Purpose
+from consent.notices.models import NoticePurpose, Purpose
 from consent.programs.tenancy import tenant
 from consent.records import status
+from consent.records.grants import expiry
 from consent.records.models import ConsentRecord
 from consent.vault import identities
 from consent.vault.identities import Vault
@@ -22,7 +24,8 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True)
 class Decided:
-    """One record; `notice` by its sha256. `evidence`: whether some is kept with it."""
+    """One record; `notice` by its sha256. `evidence`: whether some is kept with it. `authorises_until` by the notice's
+    validity alone: a birthday that ends it sooner is not told."""
 
     place: Place
     record_id: uuid.UUID
@@ -36,13 +39,13 @@ class Decided:
     occurred_at: datetime
     received_at: datetime
     authorises_from: datetime | None
-    authorises_until: datetime | None
     evidence: bool
+    authorises_until: datetime | None
 
 
 _COLUMNS = (
     "version", "purpose_id", "record_id", "purpose__code", "state", "notice__sha256", "act", "method", "locale", "age_band",
-    "occurred_at", "received_at", "authorises_from", "authorises_until", "kept",
+    "occurred_at", "received_at", "authorises_from", "kept", "corrected_at", "validity_days",
 )  # fmt: skip
 
 
@@ -77,5 +80,15 @@ def history(
             # Said twice, so that the index of versions is begun at the right place.
             rows = rows.filter(Q(version__lt=version) | Q(purpose_id__lt=purpose_id), version__lte=version)
         kept = Case(When(evidence__isnull=False, then=Value(True)), default=Value(False), output_field=BooleanField())
-        found = rows.annotate(kept=kept).order_by("-version", "-purpose_id").values_list(*_COLUMNS)
-        return [Decided((version, purpose_id), *told) for version, purpose_id, *told in found[:limit]]
+        told = NoticePurpose.objects.filter(purpose_id=OuterRef("purpose_id"), notice_id=OuterRef("notice_id"))
+        found = rows.annotate(kept=kept, validity_days=Subquery(told.values("validity_days")))
+        found = found.order_by("-version", "-purpose_id")
+        return [_decided(*row) for row in found.values_list(*_COLUMNS)[:limit]]
+
+
+def _decided(version: int, purpose_id: int, *told: Any) -> Decided:
+    *shown, corrected_at, validity_days = told
+    record = Decided((version, purpose_id), *shown, authorises_until=None)
+    if record.authorises_from is None:
+        return record
+    return replace(record, authorises_until=expiry(corrected_at, validity_days))

@@ -6,7 +6,7 @@ from datetime import datetime
 from consent.errors import invalid
 from consent.ledger.leaves import new_salt
 from consent.notices.models import Audience, Notice
-from consent.records.grants import begun_everywhere
+from consent.records.grants import begins, begun_everywhere
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State
 from consent.vault.models import Subject
 
@@ -16,21 +16,48 @@ def turned_14(subject: Subject, now: datetime) -> bool:
     return subject.turns_14_on is not None and begun_everywhere(subject.turns_14_on) <= now
 
 
-def is_under_14(subject: Subject, age_band: str, now: datetime) -> bool:
-    """By what an act says of the age; a known birthday outweighs all but `under_14`."""
-    if age_band == "under_14":
-        return True
+def is_under_14(subject: Subject, age_band: str, at: datetime) -> bool:
+    """At a time, by what an act says of the age; a known birthday outweighs it. An age nobody says is not under 14."""
     if subject.turns_14_on is not None:
-        return not turned_14(subject, now)
-    return subject.under_14 and age_band == "unknown"
+        return not turned_14(subject, at)
+    return age_band == "under_14" or (subject.under_14 and age_band == "unknown")
 
 
-def check_given(notice: Notice, *, place: int, alone: bool) -> None:
-    """A consent for somebody under 14 is an act of its own, under the notice for minors and their guardians.
+def check_age(subject: Subject, age_band: str, at: datetime) -> None:
+    """What an act says of the age may not contradict the birthday. Raises Invalid `age_contradicted`."""
+    if age_band == "under_14" and turned_14(subject, at):
+        raise invalid(
+            "age_contradicted",
+            "the birthday says that they had turned 14 everywhere: leave under_14 out, or put turns_14_on right",
+            "/age_band",
+        )
 
-    `place` among the act's decisions. Raises Invalid `separate_consent_required`, `minor_notice_required`. Without a
-    guardian it is kept as evidence and authorises nothing (`guardian_pending`).
+
+def check_given(subject: Subject, notice: Notice, *, under_14: bool, at: datetime, place: int, alone: bool) -> None:
+    """A consent for somebody under 14 is an act of its own, under the notice for minors and their guardians; nobody else's
+    is given under that. Who turns 14 about then may be either, so that neither they nor a guardian can consent.
+
+    `under_14` at the act's time, `at`; `place` among its decisions. Raises Invalid `turning_14`, `general_notice_required`,
+    `separate_consent_required`, `minor_notice_required`. Without a guardian it is kept as evidence and authorises nothing
+    (`guardian_pending`).
     """
+    day = subject.turns_14_on
+    if day is not None and begins(day) <= at < begun_everywhere(day):
+        raise invalid(
+            "turning_14",
+            "they turn 14, in one part of the world sooner than in another: ask them under the general notice from"
+            f" {begun_everywhere(day).isoformat()} on",
+            f"/decisions/{place}/decision",
+        )
+    if not under_14:
+        if notice.audience == Audience.MINOR:
+            raise invalid(
+                "general_notice_required",
+                "the notice of audience minor is for people said to be under fourteen: show and send the general one,"
+                " or say age_band or turns_14_on",
+                "/notice",
+            )
+        return
     if not alone:
         raise invalid(
             "separate_consent_required",
@@ -44,7 +71,7 @@ def check_given(notice: Notice, *, place: int, alone: bool) -> None:
 def ended_at_14(subject: Subject, states: Sequence[ConsentState], now: datetime) -> list[ConsentRecord]:
     """The records that end what was given for a child, one a grant, under the subject's version.
 
-    `expired` where a guardian stood by the grant, `invalidated` where none did and it never authorised. Dated when the
+    `expired` where a guardian stood by the grant, `invalidated` where none did: what it collected has to go. Dated when the
     grant was over, which may be before `now`.
     """
     return [

@@ -32,7 +32,9 @@ class ConsentRecord(models.Model):
     """One decision about one purpose: evidence, never changed. In the database the key is (id, subject_id).
 
     `occurred_at` as claimed, `corrected_at` by the sender's clock skew, `received_at` by the database's clock.
-    `authorises_from`/`authorises_until` bound what it allows; both null where it allows nothing.
+    `authorises_from`/`authorises_until` bound what it allows; both null where it allows nothing, as a child's without a
+    guardian does. `answered`: the state that the act was told it came to, to be told again; null where no act was told
+    (what ended by itself), and on records from before it was kept.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -56,6 +58,7 @@ class ConsentRecord(models.Model):
     authorises_until = models.DateTimeField(_("authorises until"), null=True)
     client = models.ForeignKey(ApiClient, models.PROTECT, verbose_name=_("recorded by"), null=True, db_index=False)
     idempotency = models.BinaryField(_("idempotency key hash"), null=True)
+    answered = models.TextField(_("answered state"), choices=State.choices, null=True)
     leaf_id = models.BigIntegerField(_("leaf"))
     salt = models.BinaryField(_("salt"), max_length=32)
 
@@ -65,6 +68,10 @@ class ConsentRecord(models.Model):
         verbose_name_plural = _("consent records")
         constraints = [
             models.UniqueConstraint(fields=["subject", "version", "purpose"], name="consent_record_version"),
+            models.CheckConstraint(
+                condition=models.Q(answered__isnull=True) | models.Q(answered__in=State.values),
+                name="consent_record_answered",
+            ),
         ]
         indexes = [
             models.Index(fields=["program", "corrected_at"], name="consent_record_decided"),

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from consent.notices.models import NoticePurpose
-from consent.records.grants import AuthorisingRecord, Covered, Grant, Waiting, of_state, until_14
+from consent.records.grants import AuthorisingRecord, Covered, Grant, Waiting, expiry, of_state, until_14
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State
 from consent.vault.models import Subject
 
@@ -58,17 +58,21 @@ def authorises(
         and since < grant.record_from <= known.now
     ):
         return None
-    expiry = None if version.validity_days is None else corrected_at + timedelta(days=version.validity_days)
-    until = until_14(expiry, corrected_at, subject.turns_14_on)
+    until = until_14(expiry(corrected_at, version.validity_days), corrected_at, subject.turns_14_on)
     if (until is not None and until <= since) or known.covered[version.purpose_id, version.notice_id].lapsed(since):
         return None
     return Allowed(since, until)
 
 
 def project(
-    subject: Subject, held: ConsentState | None, record: ConsentRecord, guardian: bool, known: Standing
+    subject: Subject,
+    held: ConsentState | None,
+    record: ConsentRecord,
+    allows: Allowed | None,
+    unguarded: bool,
+    known: Standing,
 ) -> ConsentState:
-    """The state after a record. `guardian`: one stands by it."""
+    """The state after a record. `unguarded`: what it allows waits for a guardian, and the record itself authorises nothing."""
     state = held or ConsentState(
         subject=subject,
         purpose=record.purpose,
@@ -81,9 +85,9 @@ def project(
     )
     state.version += 1
     state.asked_at = known.now
-    if record.authorises_from is not None:
-        _grant(state, record, known)
-        state.guardian_pending, state.renewal_required = subject.under_14 and not guardian, False
+    if allows is not None:
+        _grant(state, record, allows, unguarded, known)
+        state.guardian_pending, state.renewal_required = unguarded, False
     elif record.state in (State.REFUSED, State.WITHDRAWN):
         _end(state, record, known.now)
     elif record.state == State.REQUESTED and state.state == State.UNKNOWN:
@@ -91,23 +95,23 @@ def project(
     return state
 
 
-def _grant(state: ConsentState, record: ConsentRecord, known: Standing) -> None:
+def _grant(state: ConsentState, record: ConsentRecord, allows: Allowed, unguarded: bool, known: Standing) -> None:
     """Hold the record that is in force (or comes into force first), and those to come as pending.
 
     Of two that come into force at once the later decision counts. What was given before a guardian's consent was known
-    to be missing counts no more, and neither does what had to be renewed.
+    to be missing counts no more, and neither does what had to be renewed, or what a child's own consent followed.
     """
-    assert record.authorises_from is not None and record.notice_id is not None
+    assert record.notice_id is not None
     given = AuthorisingRecord(
         state.subject_id,
         state.purpose_id,
         record.id,
         record.notice_id,
-        record.authorises_from,
-        record.authorises_until,
+        allows.since,
+        allows.until,
     )
     grant, queue = of_state(state), [given]
-    if grant.state in AUTHORISING and not (grant.guardian_pending or grant.renewal_required):
+    if grant.state in AUTHORISING and not (unguarded or grant.guardian_pending or grant.renewal_required):
         grant = grant.at(known.now, known.waiting, known.covered)
         queue += [grant.record, *(known.waiting[record_id] for record_id in grant.pending)]
         queue.sort(key=lambda item: (item.since, item.record_id))

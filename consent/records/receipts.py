@@ -14,7 +14,9 @@ from django.db.models import OuterRef, Subquery
 from consent.errors import NotFound
 from consent.notices.models import Notice
 from consent.programs.tenancy import tenant
-from consent.records.models import ConsentRecord
+from consent.records.grants import expiry
+from consent.records.models import ConsentRecord, State
+from consent.vault import identities
 from consent.vault.identities import Vault
 
 SCHEMA_VERSION = "zhiqing-receipt-1"
@@ -22,12 +24,16 @@ TYPE = "consent-receipt+jws"
 
 
 def receipt(vault: Vault, program_id: int, record_id: uuid.UUID) -> str | None:
-    """The JWS; None where the keyring holds no signing key. Raises NotFound."""
+    """The JWS; None where the keyring holds no signing key.
+
+    Raises NotFound; Conflict `erasure_pending` or `restricted` where the subject's data are stored and read no more.
+    """
     with tenant(program_id):
         found = ConsentRecord.objects.filter(record_id=record_id, program_id=program_id)
         record = found.select_related("purpose", "subject").defer("evidence", "salt").first()
         if record is None:
             raise NotFound("not_found", "no consent record has this id")
+        identities.refuse_closed(record.subject)
         return issued(vault, [record])[record.record_id]
 
 
@@ -60,31 +66,41 @@ def _notices(records: list[ConsentRecord]) -> dict[int, Notice]:
 
 
 def content(record: ConsentRecord, notice: Notice | None) -> dict[str, Any]:
-    """What is signed. What only a notice tells is left out where there was none."""
+    """What is signed. What only a notice tells is left out where there was none.
+
+    Nobody expresses that a consent is over by itself: how and by whom is null then.
+    """
+    pseudonym, by_itself = str(record.subject.pseudonym), record.state in (State.EXPIRED, State.INVALIDATED)
     return {
         "schema_version": SCHEMA_VERSION,
         "record_id": str(record.record_id),
-        "pii_principal_id": str(record.subject.pseudonym),
+        "pii_principal_id": pseudonym,
         "language": record.locale,
         "lawful_basis": "consent",
         "jurisdiction": "CN",
         **({"purpose": {"code": record.purpose.code}} if notice is None else _told_by(notice, record.purpose.code)),
         "event_time": _time(record.corrected_at),
         "received_at": _time(record.received_at),
-        "entity_id": str(record.subject.pseudonym),
-        "event_type": "explicit",
+        "entity_id": None if by_itself else pseudonym,
+        "event_type": None if by_itself else "explicit",
         "event_state": record.state,
         "act": record.act,
         "method": record.method,
         "authorises_from": _time(record.authorises_from),
-        "authorises_until": _time(record.authorises_until),
+        "authorises_until": _time(_until(record, notice)),
     }
+
+
+def _until(record: ConsentRecord, notice: Notice | None) -> datetime | None:
+    """By the notice's validity alone: a birthday that ends it sooner is not told."""
+    if record.authorises_from is None or notice is None:
+        return None
+    return expiry(record.corrected_at, _of(notice, record.purpose.code)["validity_days"])
 
 
 def _told_by(notice: Notice, code: str) -> dict[str, Any]:
     """Texts in every language of the notice; periods as ISO 8601 has them. Not every notice tells where it is kept."""
-    body = notice.body
-    purpose = next(item for item in body["purposes"] if item["code"] == code)
+    body, purpose = notice.body, _of(notice, code)
     return {
         "privacy_notice": {
             "sha256": notice.sha256,
@@ -106,6 +122,12 @@ def _told_by(notice: Notice, code: str) -> dict[str, Any]:
         "privacy_rights": body["rights"],
         "validity_duration": _days(purpose["validity_days"]),
     }
+
+
+def _of(notice: Notice, code: str) -> dict[str, Any]:
+    """What a notice says of a purpose."""
+    found: dict[str, Any] = next(item for item in notice.body["purposes"] if item["code"] == code)
+    return found
 
 
 def _days(number: int | None) -> str | None:

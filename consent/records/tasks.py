@@ -5,8 +5,9 @@ from datetime import timedelta
 
 from celery import shared_task
 
+from consent import edge
 from consent.programs.models import MiniProgram
-from consent.programs.tenancy import without_tenant
+from consent.programs.tenancy import tenant, without_tenant
 from consent.records import coming_of_age, intents
 
 ABANDONED_AFTER = timedelta(seconds=60)
@@ -42,8 +43,12 @@ def come_of_age() -> None:
     for program_id in programs:
         try:
             turned = coming_of_age.end_guardianships(program_id)
+            with tenant(program_id):
+                late = coming_of_age.overdue(program_id, now=edge.now())
         except Exception:
             logger.exception("turning 14 stopped", extra={"fields": {"program": program_id}})
             continue
+        if late:
+            logger.warning("turning 14 is overdue", extra={"fields": {"program": program_id, "subjects": late}})
         if turned:
             logger.info("subjects turned 14", extra={"fields": {"program": program_id, "subjects": turned}})

@@ -65,6 +65,12 @@ def overdue(*, now: datetime, within: timedelta) -> int:
         return int(cursor.fetchone()[0])
 
 
+def overdue_in(program_id: int, *, now: datetime, within: timedelta) -> int:
+    """The same of one mini-program. Under the tenant."""
+    late = PurposeErasure.objects.filter(program_id=program_id, done_at__isnull=True, owed_from__lt=now - within)
+    return late.count()
+
+
 def erase_due(*, seconds: float, program_id: int | None = None) -> tuple[int, int]:
     """Do what is due until nothing is, or the time is over; answers how many erasures and how many rows."""
     until, done, affected = time.monotonic() + seconds, 0, 0

@@ -13,7 +13,7 @@ from consent.notices.document import LOCALES
 from consent.notices.models import Notice
 from consent.programs.tenancy import role
 from consent.records import letting_go, profile
-from consent.records.actions import evidence_cell
+from consent.records.entries import evidence_cell
 from consent.records.grants import Grant
 from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, PurposeErasure, WithdrawalIntent
 from consent.records.queries import coverage, db_now, standing
@@ -329,7 +329,7 @@ def _record(record: ConsentRecord, data_key: bytes) -> dict[str, Any]:
         "notice": record.notice.sha256 if record.notice else None,
         **_fields(
             record, "version", "state", "act", "method", "locale", "age_band", "turns_14_on", "occurred_at",
-            "corrected_at", "received_at", "authorises_from", "authorises_until",
+            "corrected_at", "received_at", "authorises_from", "authorises_until", "answered",
         ),
         "evidence": evidence,
     }  # fmt: skip

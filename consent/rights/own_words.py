@@ -125,6 +125,7 @@ CONSENTS = {
     "received_at": _("received at"),
     "authorises_from": _("authorises from"),
     "authorises_until": _("authorises until"),
+    "answered": _("state answered"),
     "evidence": _("evidence"),
     "erasures": _("Erased because a consent ended"),
     "kept_days": _("only what is older than (days)"),

@@ -15,6 +15,7 @@ from consent.programs.models import MiniProgram, OfficerAssignment
 from consent.rights.models import HolderRun, RunStatus
 from tests import stack
 from tests.cast import Program, now
+from tests.consent.acts import guarded, minors_notice
 from tests.consent.desk import (
     CHANGED_LISTS,
     LISTS,
@@ -26,6 +27,7 @@ from tests.consent.desk import (
     subject_of,
     superuser,
 )
+from tests.consent.rights import lively
 
 CANARY = "oCanary7Kq2xWv9ZtR4mN8sB3"
 TABLES = {
@@ -85,6 +87,26 @@ def test_every_model_of_the_admin_is_in_a_list_of_these_tests() -> None:
 def test_a_superuser_sees_every_list(program: Program, path: str) -> None:
     request_row(program, "alice")
     assert 'id="changelist"' in text(superuser().enter(program), f"{path}/")
+
+
+def test_what_is_overdue_without_a_request_is_said_above_the_requests(
+    program: Program, sandbox: Program, owner: psycopg.Connection
+) -> None:
+    desk, other = superuser().enter(program), superuser("other").enter(sandbox)
+    lively(program)
+    program.decide("alice", "withdrawn")
+    program.decide("bob", **guarded(minors_notice(program)))
+    assert 'id="overdue"' not in text(desk, "consent/subjectrequest/")
+    owner.execute("UPDATE purpose_erasure SET owed_from = now() - interval '73 h'")
+    page = text(desk, "consent/subjectrequest/")
+    assert "1 erasure after the end of a consent is overdue." in page
+    assert "turned 14" not in page
+    owner.execute("UPDATE subject SET turns_14_on = current_date - 4")
+    owner.execute("UPDATE purpose_erasure SET done_at = now()")
+    page = text(desk, "consent/subjectrequest/")
+    assert "1 person turned 14 more than a day ago" in page
+    assert "erasure after" not in page
+    assert 'id="overdue"' not in text(other, "consent/subjectrequest/")
 
 
 def test_no_page_shows_an_identifier_or_a_pseudonym(program: Program, owner: psycopg.Connection) -> None:

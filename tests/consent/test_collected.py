@@ -353,6 +353,32 @@ def test_what_was_withdrawn_before_this_version_is_owed_by_the_migration(
     assert events(owner) == [*(f"bob-{n}" for n in range(6)), "new"]
 
 
+def test_what_was_invalidated_before_this_version_is_owed_by_the_migration(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    migration = import_module("consent.migrations.0027_invalidated_before")
+    for name in ("alice", "bob", "eve"):
+        lively(program, name)
+        program.decide(name, "refused", "precise_location", age_band="under_14")
+        program.decide(name, "refused", "precise_location", age_band="14_17")
+    program.decide("bob", "withdrawn", "personalisation")
+    owner.execute(
+        "DELETE FROM purpose_erasure e USING consent_record r WHERE r.version = e.version AND r.state = 'invalidated'"
+    )
+    owner.execute(migration.OWED)
+    mine = owner.execute(
+        "SELECT row_number() OVER (PARTITION BY subject_id ORDER BY version), p.code FROM purpose_erasure"
+        " JOIN purpose p ON p.id = purpose_id ORDER BY subject_id, version, p.code"
+    ).fetchall()
+    assert [name for _, name in mine] == ["analytics", "personalisation"] * 3
+    assert owner.execute(
+        "SELECT count(*) FROM purpose_erasure e JOIN consent_record r USING (subject_id, purpose_id, version)"
+        " WHERE r.state = 'withdrawn'"
+    ).fetchone() == (1,)
+    erase_due(as_worker)
+    assert events(owner) == []
+
+
 def test_a_holder_that_collects_nothing_owes_nothing(program: Program) -> None:
     holder = holder_of("consent.subject")
     what = Collected(program.id, 1, 1, 1, now(), None, now().date())

@@ -14,7 +14,7 @@ from consent.errors import Problem
 from consent.ledger.leaves import LeafType, leaf_hash
 from consent.notices.actions import publish_notice
 from consent.programs.tenancy import tenant
-from consent.records.actions import canonical, evidence_cell
+from consent.records.entries import canonical, evidence_cell
 from consent.records.models import ConsentRecord
 from consent.vault.identities import open_json
 from tests.cast import AT_ONCE, Program, event, example_notice, now
@@ -198,6 +198,32 @@ def test_an_idempotency_key_records_once(program: Program, owner: psycopg.Connec
     failed = program.post("consents", act(program, ("nothing", "given")), Idempotency_Key="k2")
     assert failed.status_code == 422
     assert program.post("consents", body, Idempotency_Key="k2").status_code == 201
+
+
+def test_a_key_used_again_answers_the_state_that_was_told_first(program: Program, owner: psycopg.Connection) -> None:
+    """A grant that renews, and one dated before a refusal: what they came to is not what was decided."""
+    before = now()
+    program.decide("alice")
+    renewing = act(program, ("analytics", "given"))
+    renewed = program.post("consents", renewing, Idempotency_Key="k1").json()
+    program.decide("alice", "refused")
+    late = act(program, ("analytics", "given"), occurred_at=before.isoformat())
+    evidence = program.post("consents", late, Idempotency_Key="k2").json()
+    assert [told["records"][0]["state"] for told in (renewed, evidence)] == ["renewed", "refused"]
+    program.decide("alice")
+    assert program.post("consents", renewing, Idempotency_Key="k1").json() == renewed
+    assert program.post("consents", late, Idempotency_Key="k2").json() == evidence
+    owner.execute("UPDATE consent_record SET answered = NULL")
+    old = program.post("consents", renewing, Idempotency_Key="k1").json()["records"][0]
+    assert old == renewed["records"][0] | {"state": "given"}, (
+        "a record of before the state was kept; the receipt is the same"
+    )
+
+
+def test_a_record_keeps_no_answered_state_but_one_of_consent(program: Program, owner: psycopg.Connection) -> None:
+    program.decide("alice")
+    with pytest.raises(psycopg.errors.CheckViolation, match="consent_record_answered"):
+        owner.execute("UPDATE consent_record SET answered = 'maybe'")
 
 
 def test_a_withdrawal_that_found_nobody_is_answered_alike_when_it_is_sent_again(program: Program) -> None:

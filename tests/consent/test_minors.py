@@ -7,11 +7,16 @@ import pytest
 from celery import current_app
 
 from consent.ledger.audit import audit
+from consent.programs.tenancy import tenant
 from consent.records import coming_of_age, tasks
 from consent.records.grants import begins, begun_everywhere, until_14
+from consent.records.models import ConsentRecord
+from consent.records.queries import earlier_records
 from tests.cast import Program, event, now
 from tests.consent.acts import act, code, guarded, minors_notice, refused, status
-from tests.consent.rights import Working
+from tests.consent.retaining import erase_due, events
+from tests.consent.rights import Working, lively
+from tests.consent.signed import said
 
 STATES = "SELECT state, guardian_pending, pending FROM consent_state ORDER BY purpose_id"
 
@@ -84,16 +89,126 @@ def test_a_birthday_told_later_ends_what_was_given_before(program: Program) -> N
     assert status(program, "alice")["expires_at"] < (now() + timedelta(days=6)).isoformat()
 
 
-def test_where_the_day_has_begun_somewhere_the_grant_before_is_over_and_a_guardian_still_needed() -> None:
+def test_where_the_day_has_begun_somewhere_and_not_everywhere_no_consent_counts() -> None:
     day = date(2026, 11, 26)
     midnight = datetime.combine(day, time.min, UTC)
     first, last = begins(day), begun_everywhere(day)
     assert (first, last) == (midnight - timedelta(hours=14), midnight + timedelta(hours=12))
     second = timedelta(seconds=1)
     assert until_14(None, first - second, day) == first
-    assert until_14(None, first, day) == last
-    assert until_14(last - second, first, day) == last - second
+    assert until_14(first - second, first - 2 * second, day) == first - second
+    assert until_14(None, first, day) == until_14(None, last - second, day) == first, "over before it begins"
     assert until_14(None, last, day) is None
+    assert until_14(last + second, last, day) == last + second
+
+
+def around_now() -> date:
+    """A day that has begun in one part of the world and not in another."""
+    return (now() + timedelta(hours=12)).date()
+
+
+def test_while_a_birthday_begins_nobody_can_consent_and_is_told_from_when(
+    program: Program, owner: psycopg.Connection
+) -> None:
+    minors, day = minors_notice(program), around_now()
+    told = {"turns_14_on": day.isoformat()}
+    for more in (guarded(minors, **told), told, told | {"age_band": "adult"}):
+        response = program.post("consents", act(program, ("analytics", "given"), **more))
+        problem = response.json()
+        assert (response.status_code, problem["code"]) == (422, "turning_14")
+        (error,) = problem["errors"]
+        assert error["pointer"] == "/decisions/0/decision"
+        assert f"from {day.isoformat()}T12:00:00+00:00 on" in error["detail"]
+    assert owner.execute("SELECT count(*) FROM consent_record").fetchone() == (0,)
+    program.decide("alice", "refused", **told)
+
+
+def test_a_childs_own_consent_authorises_nothing_wherever_it_is_told(program: Program) -> None:
+    minors = minors_notice(program)
+    answer = program.decide("alice", notice=minors, age_band="under_14")
+    assert answer["records"][0]["state"] == "given"
+    assert code(program, "e1") == "guardian_required"
+    (shown,) = program.post("consents/history", {"subject": {"openid": "alice"}}).json()["results"]
+    assert (shown["authorises_from"], shown["authorises_until"]) == (None, None)
+    told = said(answer["records"][0]["receipt"])
+    assert (told["authorises_from"], told["authorises_until"]) == (None, None)
+    program.decide("alice", **guarded(minors))
+    with tenant(program.id):
+        child, guardians = ConsentRecord.objects.order_by("version")
+        (named,) = earlier_records([(guardians.subject_id, guardians.purpose_id)])
+    assert (child.authorises_from, named.record_id) == (None, guardians.id)
+    assert code(program, "e2") is None
+
+
+def test_a_childs_own_consent_to_a_notice_to_come_is_not_in_force_when_its_day_comes(
+    program: Program, owner: psycopg.Connection
+) -> None:
+    minors = minors_notice(program)
+    program.decide("alice", **guarded(minors))
+    later = minors_notice(program, effective_at=now() + timedelta(days=1))
+    program.decide("alice", notice=later, age_band="under_14")
+    assert owner.execute("SELECT pending FROM consent_state").fetchall() == [([],)]
+    assert code(program, "e1") == "guardian_required"
+    assert not status(program, "alice")["allowed"]
+
+
+@pytest.mark.parametrize(
+    "age", [{}, {"age_band": "adult"}, {"age_band": "14_17"}, {"turns_14_on": "2020-02-29"}], ids=str
+)
+def test_nobody_else_consents_under_the_minors_notice(program: Program, age: dict[str, str]) -> None:
+    minors = minors_notice(program)
+    refused(
+        program, act(program, ("analytics", "given"), notice=minors, **age), 422, "general_notice_required", "/notice"
+    )
+    assert program.decide("alice", "refused", notice=minors, **age)["records"][0]["state"] == "refused"
+    program.decide("alice", **age)
+    assert code(program, "e1") is None
+
+
+def test_an_age_that_contradicts_the_birthday_is_refused_unless_it_says_no(
+    program: Program, owner: psycopg.Connection
+) -> None:
+    minors = minors_notice(program)
+    past = {"turns_14_on": (now() - timedelta(days=2)).date().isoformat()}
+    given = ("analytics", "given")
+    refused(program, act(program, given, **guarded(minors, **past)), 422, "age_contradicted", "/age_band")
+    refused(program, act(program, ("analytics", "deferred"), age_band="under_14", **past), 422, "age_contradicted")
+    program.decide("alice", **past)
+    program.decide("alice", "given", "personalisation")
+    # The birthday that was told before counts as well; who says no is heard whatever they say of the age.
+    refused(program, act(program, given, **guarded(minors)), 422, "age_contradicted", "/age_band")
+    program.decide("alice", "withdrawn", "personalisation", age_band="under_14")
+    assert owner.execute("SELECT under_14 FROM subject").fetchone() == (False,)
+    assert code(program, "e1") is None
+    # A birthday put right.
+    coming = (now() + timedelta(days=400)).date().isoformat()
+    program.decide("alice", **guarded(minors, turns_14_on=coming))
+    assert status(program, "alice")["allowed"]
+
+
+@pytest.mark.parametrize("by_task", [True, False])
+def test_what_was_collected_without_a_guardian_is_owed_when_they_turn_fourteen(
+    program: Program, owner: psycopg.Connection, as_worker: Working, by_task: bool
+) -> None:
+    """Whatever they consent to themselves on that day. What a guardian consented to is left to its retention."""
+    lively(program)
+    lively(program, "bob")
+    minors = minors_notice(program)
+    program.decide("alice", "refused", "precise_location", age_band="under_14")
+    program.decide("alice", "given", "personalisation", **guarded(minors))
+    turn_14(owner)
+    if by_task:
+        with as_worker():
+            tasks.come_of_age()
+    program.decide("alice")
+    assert code(program, "anew") is None
+    owed = owner.execute(
+        "SELECT p.code, e.kept_days, r.state, e.owed_from = r.received_at FROM purpose_erasure e"
+        " JOIN purpose p ON p.id = e.purpose_id JOIN consent_record r USING (subject_id, purpose_id, version)"
+    ).fetchall()
+    assert owed == [("analytics", None, "invalidated", True)]
+    assert erase_due(as_worker) == (1, 6)
+    assert events(owner) == ["anew", *(f"bob-{n}" for n in range(6))]
 
 
 @pytest.mark.parametrize("by_task", [True, False])
@@ -203,6 +318,30 @@ def test_one_who_cannot_be_done_holds_up_nobody_and_is_done_whole_later(
     assert owner.execute(STATES).fetchall() == [("given", False, []), ("expired", False, [])]
     assert coming_of_age.end_guardianships(program.id) == 1
     assert owner.execute("SELECT count(*) FROM consent_record WHERE state = 'expired'").fetchone() == (2,)
+
+
+def test_who_is_late_in_turning_fourteen_is_counted_and_said(
+    program: Program,
+    owner: psycopg.Connection,
+    as_worker: Working,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    minors = minors_notice(program)
+    newest = "WHERE subject_id = (SELECT max(subject_id) FROM subject)"
+    for name, days_ago in (("alice", 4), ("bob", 1), ("eve", 4)):
+        program.decide(name, **guarded(minors))
+        owner.execute(f"UPDATE subject SET turns_14_on = current_date - {days_ago} {newest}")
+    owner.execute(f"UPDATE subject SET restricted = true {newest}")
+
+    def fails(*_: object) -> bool:
+        raise RuntimeError("no")
+
+    with monkeypatch.context() as patched, as_worker(), caplog.at_level("WARNING", logger="zhiqing.records"):
+        patched.setattr(coming_of_age, "come_of_age", fails)
+        tasks.come_of_age()
+    (late,) = [record for record in caplog.records if record.message == "turning 14 is overdue"]
+    assert vars(late)["fields"] == {"program": program.id, "subjects": 1}
 
 
 def test_beat_looks_for_them() -> None:

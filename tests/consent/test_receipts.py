@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,10 +13,11 @@ import pytest
 from consent.notices.actions import publish_notice
 from consent.programs.tenancy import tenant
 from consent.records.models import ConsentRecord
+from consent.records.tasks import come_of_age
 from consent.vault import jws
 from tests.cast import AT_ONCE, Program, example_notice, now
-from tests.consent.acts import act, minors_notice
-from tests.consent.rights import Working, erased
+from tests.consent.acts import act, guarded, minors_notice
+from tests.consent.rights import Working, ask, erased, problem
 from tests.consent.signed import Ring, decoded, given, header, jwks, said
 
 FIELDS = {
@@ -113,6 +114,50 @@ def test_no_identifier_and_no_evidence_is_in_it(program: Program) -> None:
     content = decoded(answer["records"][0]["receipt"].split(".")[1])
     for never in (b"canary", b"2030-04-05", b"under_14"):
         assert never not in content
+
+
+def test_neither_it_nor_the_history_tells_a_birthday(program: Program) -> None:
+    minors, told = minors_notice(program), []
+    for openid, years in (("ann", 1), ("bob", 1.5), ("eve", None)):
+        birthday = {} if years is None else {"turns_14_on": (now() + timedelta(days=365 * years)).date().isoformat()}
+        receipt = said(given(program, openid, **guarded(minors, **birthday)))
+        (shown,) = program.post("consents/history", {"subject": {"openid": openid}}).json()["results"]
+        valid = timedelta(days=730)
+        assert (
+            datetime.fromisoformat(receipt["authorises_until"]) == datetime.fromisoformat(receipt["event_time"]) + valid
+        )
+        assert datetime.fromisoformat(shown["authorises_until"]) == datetime.fromisoformat(receipt["authorises_until"])
+        told.append(receipt.keys())
+    with tenant(program.id):
+        kept = ConsentRecord.objects.order_by("id").values_list("corrected_at", "authorises_until")
+        lasting = [until - at < timedelta(days=720) for at, until in kept if until is not None]
+    assert lasting == [True, True, False], "the record has it"
+
+
+def test_what_ended_by_itself_was_expressed_by_nobody(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    program.decide("alice", **guarded(minors_notice(program)))
+    owner.execute("UPDATE subject SET turns_14_on = current_date - 2")
+    with as_worker():
+        come_of_age()
+    with tenant(program.id):
+        given_for, ended = ConsentRecord.objects.order_by("version")
+    told = [said(asked(program, str(record.record_id))) for record in (given_for, ended)]
+    assert [(one["event_state"], one["event_type"], one["entity_id"] is None) for one in told] == [
+        ("given", "explicit", False),
+        ("expired", None, True),
+    ]
+    assert told[1]["pii_principal_id"] == told[0]["pii_principal_id"]
+
+
+def test_what_is_to_be_erased_or_restricted_has_none_to_read(program: Program, owner: psycopg.Connection) -> None:
+    (made,) = program.decide("alice")["records"]
+    owner.execute("UPDATE subject SET restricted = true")
+    problem(program.get(f"receipts/{made['record_id']}"), 409, "restricted")
+    owner.execute("UPDATE subject SET restricted = false")
+    assert ask(program, "erasure").status_code == 202
+    problem(program.get(f"receipts/{made['record_id']}"), 409, "erasure_pending")
 
 
 @pytest.mark.parametrize("hours", [0, 8, -11])

@@ -9,7 +9,7 @@ import rfc8785
 from consent.ledger.leaves import LeafType, leaf_hash
 from consent.ledger.models import Leaf
 from consent.programs.tenancy import tenant
-from consent.records.actions import canonical
+from consent.records.entries import canonical
 from consent.records.models import ConsentRecord
 from tests.cast import Program, event, now
 from tests.consent.acts import guarded, minors_notice

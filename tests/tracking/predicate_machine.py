@@ -208,12 +208,16 @@ class PredicateMachine(RuleBasedStateMachine):
         known = [version for version in self.model.versions if not dated or version.effective_at <= self.now()]
         return known[max(0, len(known) - 1 - back)]
 
+    def guarded(self, subject: str, age: ToldAge) -> bool:
+        """Whether a guardian decides for somebody known to be a child: for anybody else there is no minors' notice."""
+        return age.guardian and subject in self.model.minors
+
     def body_of_act(
         self, subject: str, made: dict[str, str], version: Version, at: datetime, skew: timedelta, age: ToldAge
     ) -> dict[str, Any]:
         body = {
             "subject": {"openid": subject},
-            "notice": version.minors if age.under_14 or age.guardian else version.sha256,
+            "notice": version.minors if age.under_14 or self.guarded(subject, age) else version.sha256,
             "locale": "en",
             "method": "dialog",
             "act": "bundled" if len(made) > 1 else "single",

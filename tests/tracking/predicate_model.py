@@ -46,7 +46,7 @@ class Version:
 class Consent:
     """A given: `at` its corrected time, `received_at` by the service's clock. `order` counts the acts.
 
-    `birthday`: the earliest instant of the subject's 14th, if one after the consent is known.
+    `birthday`: the earliest instant of the subject's 14th, if it had not begun everywhere at the consent.
     """
 
     record: str
@@ -138,8 +138,7 @@ class Segment:
 def _until_14(consent: Consent, birthday: datetime | None) -> Consent:
     if birthday is None or birthday + BIRTHDAY <= consent.at:
         return consent
-    end = birthday if consent.at < birthday else birthday + BIRTHDAY
-    return replace(consent, birthday=min(end, consent.birthday or end))
+    return replace(consent, birthday=min(birthday, consent.birthday or birthday))
 
 
 class Model:
@@ -167,7 +166,7 @@ class Model:
 
     def child(self, subject: str, age: Age, now: datetime) -> bool:
         """Whether they are under 14, by an act and what was known before: a birthday says it, and otherwise the act."""
-        if age.under_14 or age.birthday is None:
+        if age.birthday is None:
             return age.under_14 or subject in self.minors
         return now < age.birthday + BIRTHDAY
 
@@ -177,9 +176,9 @@ class Model:
         if decision in ("refused", "withdrawn"):
             held.ended, held.barrier, held.consents = decision, consent.received_at, []
         elif decision == "given" and self._counts(held, purpose, consent := _until_14(consent, age.birthday)):
-            held.ended = None
-            held.consents = [consent] if held.unguarded else [*held.consents, consent]
+            held.ended, anew = None, held.unguarded
             held.unguarded = subject in self.minors and not age.guardian
+            held.consents = [consent] if anew or held.unguarded else [*held.consents, consent]
 
     def _counts(self, held: Held, purpose: str, consent: Consent) -> bool:
         """Whether a given is more than evidence.
@@ -219,9 +218,16 @@ class Model:
     ) -> set[str]:
         """The codes with which POST /consents may refuse an act; none: it is recorded. `notice`: the sha256 sent."""
         codes = set()
-        if "given" in made.values() and self.child(subject, age, now):
+        begun = age.birthday is not None and age.birthday + BIRTHDAY <= at
+        if age.under_14 and begun and {"given", "deferred"} & set(made.values()):
+            codes.add("age_contradicted")
+        if "given" in made.values() and age.birthday is not None and age.birthday <= at and not begun:
+            codes.add("turning_14")
+        if "given" in made.values() and self.child(subject, age, at):
             codes |= {"separate_consent_required"} if len(made) > 1 else set()
             codes |= {"minor_notice_required"} if notice != version.minors else set()
+        elif "given" in made.values() and notice == version.minors:
+            codes.add("general_notice_required")
         if any(decision != "withdrawn" and purpose not in version.told for purpose, decision in made.items()):
             codes.add("purpose_not_in_notice")
         if "given" in made.values() and subject in self.pending:
