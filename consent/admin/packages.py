@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from consent.errors import Conflict, NotFound
 from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
-from consent.rights import packages, page
+from consent.rights import barrier, packages, page
 from consent.rights.models import Package, RequestSubject
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
@@ -69,14 +69,17 @@ def release(
 ) -> Iterator[bytes]:
     """The package's pieces, and its audit entry, committed before the first piece is read.
 
-    Raises NotFound where there is none (any more), Conflict while it is being made or its subject being erased.
+    Raises NotFound where there is none (any more), Conflict while it is being made or its subject's data are closed to
+    reading.
     """
     with tenant(program_id):
         package = _package(program_id, request_id)
         if package is None:
             raise NotFound("not_found", "this request has no package")
-        if Subject.objects.filter(program_id=program_id, id=package.subject_id, erasure_pending=True).exists():
+        subject = Subject.objects.get(program_id=program_id, id=package.subject_id)
+        if subject.erasure_pending:
             raise Conflict("erasure_pending", "the subject has asked for erasure, which closes their data to reading")
+        barrier.refuse_reading(subject)
         pieces = page.stream(vault, package) if form == Form.PAGE else packages.stream(vault, package)
         audit(
             program_id=program_id,

@@ -22,10 +22,9 @@ from consent.admin.standing import StandingFilter, standing
 from consent.errors import Conflict, NotFound
 from consent.rights import rejections
 from consent.rights.holders import UnknownHolder, holder_of
-from consent.rights.models import HolderRun, RunStatus, SubjectRequest
+from consent.rights.models import PACKAGED, HolderRun, RunStatus, SubjectRequest
 
 RECEIVED, DUE = at("received_at", _("received at")), at("due_at", _("due at"))
-PACKAGED = ("access", "copy", "portability")
 
 
 class HolderRuns(OwnedInline):

@@ -334,6 +334,16 @@ def _end_at_14(subject: Subject, given: list[ConsentState]) -> None:
         state.save(update_fields=["grant_until"])
 
 
+def end_consents(
+    vault: Vault, subject: Subject, purposes: Sequence[Purpose], *, method: str, locale: str, client_id: int | None
+) -> list[ConsentRecord]:
+    """Withdraw purposes as an act of the subject, whose row the caller's transaction holds; the records, in order."""
+    told = [Told(purpose, State.WITHDRAWN, None) for purpose in purposes]
+    act = Act(method=method, locale=locale)
+    recorded = _record(vault, subject, told, act, _moment(subject, told, act, may_import=False), client_id, None)
+    return list(ConsentRecord.objects.filter(subject=subject, record_id__in=[one.record_id for one in recorded]))
+
+
 def _new_record(
     vault: Vault, subject: Subject, item: Told, act: Act, moment: Moment, allows: projection.Allowed | None
 ) -> ConsentRecord:

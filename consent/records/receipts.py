@@ -15,6 +15,7 @@ from consent.errors import NotFound
 from consent.notices.models import Notice
 from consent.programs.tenancy import tenant
 from consent.records.models import ConsentRecord
+from consent.vault import identities
 from consent.vault.identities import Vault
 
 SCHEMA_VERSION = "zhiqing-receipt-1"
@@ -22,12 +23,13 @@ TYPE = "consent-receipt+jws"
 
 
 def receipt(vault: Vault, program_id: int, record_id: uuid.UUID) -> str | None:
-    """The JWS; None where the keyring holds no signing key. Raises NotFound."""
+    """The JWS; None where the keyring holds no signing key. Raises NotFound; Conflict `erasure_pending`, `restricted`."""
     with tenant(program_id):
         found = ConsentRecord.objects.filter(record_id=record_id, program_id=program_id)
         record = found.select_related("purpose", "subject").defer("evidence", "salt").first()
         if record is None:
             raise NotFound("not_found", "no consent record has this id")
+        identities.refuse_closed(record.subject)
         return issued(vault, [record])[record.record_id]
 
 

@@ -113,6 +113,8 @@ CONSENTS = {
     "method=portal": _("self-service pages"),
     "method=offline": _("offline"),
     "method=import": _("imported"),
+    "method=objection": _("objection"),
+    "method=cancellation": _("account cancellation"),
     "locale": _("language"),
     "age_band": _("age band"),
     "age_band=under_14": _("under 14"),
