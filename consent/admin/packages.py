@@ -1,7 +1,7 @@
-"""Handing the package of an access request to an officer, until the data subject's own pages can."""
+"""Handing the package of a request to an officer, until the data subject's own pages can."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from consent.errors import Conflict, NotFound
 from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
-from consent.rights import barrier, packages, page
+from consent.rights import barrier, packages, page, table
 from consent.rights.models import Package, RequestSubject
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
@@ -34,6 +34,14 @@ class Form(models.TextChoices):
 
     PAGE = "page", _("a page to read (HTML)")
     DOCUMENT = "json", _("machine-readable (JSON)")
+    TABLE = "csv", _("the events as a table (CSV)")
+
+
+_STREAMS: dict[Form, Callable[[Vault, Package], Iterator[bytes]]] = {
+    Form.PAGE: page.stream,
+    Form.DOCUMENT: packages.stream,
+    Form.TABLE: table.stream,
+}
 
 
 class ReleaseForm(forms.Form):
@@ -80,7 +88,7 @@ def release(
         if subject.erasure_pending:
             raise Conflict("erasure_pending", "the subject has asked for erasure, which closes their data to reading")
         barrier.refuse_reading(subject)
-        pieces = page.stream(vault, package) if form == Form.PAGE else packages.stream(vault, package)
+        pieces = _STREAMS[form](vault, package)
         audit(
             program_id=program_id,
             actor=by,

@@ -22,7 +22,7 @@ from consent.programs.authentication import caller
 from consent.programs.tenancy import tenant
 from consent.rights import actions, certificates, queries, rejections, tasks
 from consent.rights.holders import Changes
-from consent.rights.models import RequestKind, SubjectRequest
+from consent.rights.models import Condition, RequestKind, SubjectRequest
 
 Kind = Literal[
     "access",
@@ -70,6 +70,14 @@ class Scope(msgspec.Struct, forbid_unknown_fields=True):
     purposes: Annotated[list[Text], msgspec.Meta(min_length=1, max_length=100)]
 
 
+class Recipient(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """To whom the data are to be passed on, and in which formats they take them: `json`, `csv`, or any other word."""
+
+    name: Text
+    contact: Text | None = None
+    formats: Annotated[list[Text], msgspec.Meta(max_length=20)] = []
+
+
 class RequestAsked(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A data subject's request. `changes` go with a rectification, `scope` with an objection, `recipient` with a portability."""
 
@@ -79,7 +87,7 @@ class RequestAsked(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     requester: Literal["self", "guardian", "next_of_kin", "agent"] = "self"
     scope: Scope | None = None
     changes: ChangesAsked | None = None
-    recipient: dict[str, Any] | None = None
+    recipient: Recipient | None = None
     verification: Verification | None = None
 
 
@@ -136,11 +144,13 @@ class HolderShown(msgspec.Struct):
 
 class RequestInFull(RequestShown):
     """A request with the progress of every holder. Since `point_of_no_return_at` an erasure has been erasing; `records`
-    are the consent records that an objection made, until their subject is gone."""
+    are the consent records that an objection made, until their subject is gone; `conditions` says of each condition of a
+    portability whether it was met when it was filed."""
 
     rejection: Rejection | None
     point_of_no_return_at: datetime | None
     records: list[uuid.UUID] | None
+    conditions: dict[str, bool] | None
     holders: list[HolderShown]
 
 
@@ -258,7 +268,7 @@ def _asked(asked: RequestAsked) -> actions.Asked:
         requester=asked.requester,
         changes=changes,
         purposes=asked.scope.purposes if asked.scope is not None else (),
-        recipient=asked.recipient,
+        recipient=msgspec.to_builtins(asked.recipient) if asked.recipient is not None else None,
         verification=msgspec.to_builtins(asked.verification) if asked.verification else None,
     )
 
@@ -282,6 +292,7 @@ def _in_full(program_id: int, request_id: uuid.UUID) -> RequestInFull:
         rejection=rejection,
         point_of_no_return_at=row.point_of_no_return_at,
         records=records,
+        conditions=None if row.unmet is None else {code: code not in row.unmet for code in Condition.values},
         holders=holders,
     )
 

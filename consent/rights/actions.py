@@ -17,13 +17,14 @@ from consent.programs.tenancy import tenant
 from consent.records.intents import announce, retract
 from consent.records.models import ConsentRecord
 from consent.records.queries import db_now
-from consent.rights import barrier, content, gate, queries, rectification, runs
+from consent.rights import barrier, content, gate, portability, queries, rectification, runs
 from consent.rights.content import Content
 from consent.rights.deadlines import Deadlines, due_at
 from consent.rights.holders import Changes, fulfilling
 from consent.rights.models import (
     ERASING,
     PACKAGED,
+    Condition,
     HolderRun,
     RequestKind,
     RequestState,
@@ -233,7 +234,8 @@ def _stub(
 ) -> SubjectRequest:
     """The request with a run for every holder, alike whether we know the subject or not: it names none."""
     program, now = MiniProgram.objects.get(id=program_id), db_now()
-    reviewed = ReviewRule.objects.filter(program=program, kind=asked.kind).exists()
+    unmet = _unmet(subject, asked)
+    reviewed = bool(unmet) or ReviewRule.objects.filter(program=program, kind=asked.kind).exists()
     undo_until = now + terms.undo if asked.kind in ERASING else None
     request = SubjectRequest.objects.create(
         id=uuid.uuid4(),
@@ -246,6 +248,7 @@ def _stub(
         received_at=now,
         due_at=due_at(now, terms.deadlines, zone=program.zone),
         undo_until=undo_until,
+        unmet=unmet,
         idempotency=idempotency.key_hash if idempotency else None,
     )
     HolderRun.objects.bulk_create(
@@ -259,6 +262,15 @@ def _stub(
         for holder in fulfilling(asked.kind)
     )
     return request
+
+
+def _unmet(subject: Subject | None, asked: Asked) -> list[Condition] | None:
+    """The conditions of a portability that are not met, so that an officer decides; None of other kinds."""
+    if asked.kind != RequestKind.PORTABILITY:
+        return None
+    return portability.unmet(
+        subject, requester=asked.requester, verification=asked.verification, recipient=asked.recipient
+    )
 
 
 def _concern(
@@ -340,7 +352,8 @@ def _given_up(request: SubjectRequest, subject: Subject | None) -> bool:
 
 
 def _audit_filed(request: SubjectRequest, by: str) -> None:
-    runs.audited(request, "filed", by=by, day_only=request.kind in ERASING)
+    told = {} if request.unmet is None else {"unmet": ",".join(request.unmet)}
+    runs.audited(request, "filed", by=by, day_only=request.kind in ERASING, **told)
 
 
 def _filed(vault: Vault, request: SubjectRequest) -> Filed:

@@ -96,12 +96,14 @@ def reject(
     """Refuse the request with a reason and words for the person, and open an erasure's gate again from now on.
 
     Data that a law keeps, or that cannot be erased, become restricted instead (PIPL 47). Raises Invalid
-    `text_missing`, `text_too_long`; NotFound; Conflict as `approve`, and `nobody_known`.
+    `text_missing`, `text_too_long`; NotFound; Conflict as `approve`, `nobody_known`, `reason_of_another_kind`.
     """
     written = _checked(text)
     with gate.reopening(program_id, request_id), _deciding(program_id, request_id) as (request, subject):
         if subject is None:
             raise Conflict("nobody_known", "nothing is held about this person: approve the request, and it completes")
+        if not rejections.GROUNDS[reason].fits(request.kind):
+            raise Conflict("reason_of_another_kind", "this reason is of another kind of request: take one that fits")
         sealed = rejections.seal_text(vault, request, subject, written)
         RequestSubject.objects.filter(subject=subject, request_id=request.id).update(rejection=sealed)
         runs.end_runs(request, RunStatus.CANCELLED)

@@ -17,6 +17,7 @@ from tests.cast import Program, now
 from tests.consent import signed
 from tests.consent.deciding import take_back
 from tests.consent.rights import Working, carry_out, erased, file, lively, overdue, problem, shown, work
+from tests.consent.test_erasure import far_ids as far_ids
 from tests.consent.test_erasure import traces_of
 from tests.stack import ROOT
 
@@ -33,7 +34,7 @@ def refusal(program: Program, filed: Any, status: int, code: str) -> None:
 
 @pytest.mark.parametrize("kind", ["erasure", "cancellation"])
 def test_it_tells_what_every_holder_had_and_has(
-    program: Program, owner: psycopg.Connection, as_worker: Working, kind: str
+    program: Program, owner: psycopg.Connection, as_worker: Working, far_ids: None, kind: str
 ) -> None:
     pseudonym = lively(program)
     lively(program, "bob")
@@ -123,7 +124,7 @@ def test_it_needs_the_public_keys_and_nothing_else(
     done = elsewhere(tmp_path)
     assert done.returncode == 0, done.stderr
     assert "outcome: completed" in done.stdout.splitlines()
-    assert "holder consent.profile; rows_before 2; rows_after 0" in done.stdout
+    assert "holder consent.profile; rows_after 0; rows_before 2" in done.stdout
     flipped = token[:40] + ("A" if token[40] != "A" else "B") + token[41:]
     (tmp_path / "certificate").write_text(flipped)
     done = elsewhere(tmp_path)
