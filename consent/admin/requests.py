@@ -72,6 +72,8 @@ class SubjectRequests(Decided):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """What most requests have none of is shown only where there is some."""
         more: list[Any] = []
+        if obj is not None and obj.point_of_no_return_at is not None:
+            more.append((_("Point of no return"), {"fields": ["point_of_no_return_at"]}))
         if obj is not None and obj.extended_from is not None:
             more.append((_("Extension"), {"fields": [("extended_from", "extension")]}))
         if obj is not None and obj.unmet is not None:

@@ -179,6 +179,7 @@ def _announce(
         subject_id = identities.resolve_many(vault, program_id, [named])[0]
         if subject_id is not None:
             _check_open(subject_id, asked)
+            _check_pending(subject_id, asked)
             announce(subject_id, purposes=asked.purposes or None)
         return subject_id
 
@@ -209,12 +210,17 @@ def _locked(vault: Vault, program_id: int, named: dict[str, str]) -> Subject | N
 
 def _check(vault: Vault, subject: Subject, asked: Asked) -> None:
     _check_open(subject.id, asked)
-    if subject.erasure_pending and asked.kind not in ERASING:
-        raise Conflict("erasure_pending", "the subject asked to be erased; take that request back first")
+    _check_pending(subject.id, asked)
     if asked.kind in PACKAGED:
         barrier.refuse_reading(subject)
     if asked.kind == RequestKind.RECTIFICATION and asked.changes is not None:
         rectification.rehearse(vault, subject, asked.changes)
+
+
+def _check_pending(subject_id: int, asked: Asked) -> None:
+    pending = Subject.objects.filter(id=subject_id, erasure_pending=True)
+    if asked.kind not in ERASING and pending.exists():
+        raise Conflict("erasure_pending", "the subject asked to be erased; take that request back first")
 
 
 def _check_open(subject_id: int, asked: Asked) -> None:
@@ -312,7 +318,7 @@ def _take_back(program_id: int, request_id: uuid.UUID, by: str) -> SubjectReques
         if request.state == RequestState.WITHDRAWN:
             return request
         if not (_lifts(request, subject) or _given_up(request, subject) or _undoable(request)):
-            if request.point_of_no_return_at is not None:
+            if request.point_of_no_return_at is not None and request.state != RequestState.FAILED:
                 raise Conflict("point_of_no_return", "erasing has begun; what is gone cannot be brought back")
             raise Conflict("not_undoable", "the request is being carried out or closed; it can no longer be taken back")
         runs.end_runs(request, RunStatus.CANCELLED)

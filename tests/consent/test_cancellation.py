@@ -19,7 +19,7 @@ def test_it_ends_every_consent_at_its_202(program: Program, owner: psycopg.Conne
     assert filed["state"] == "approved"
     assert filed["undo_until"] is not None
     assert code_of(program) == "erasure_pending"
-    states = dict(
+    states: dict[str, str] = dict(
         owner.execute("SELECT p.code, s.state FROM consent_state s JOIN purpose p ON p.id = s.purpose_id").fetchall()
     )
     assert states == {"analytics": "withdrawn", "personalisation": "withdrawn", "precise_location": "refused"}

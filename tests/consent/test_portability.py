@@ -12,7 +12,7 @@ from tests.consent.deciding import approve, audited, download, reject
 from tests.consent.desk import DECIDES, Desk, officer
 from tests.consent.rights import Working, ask, carry_out, file, lively, package_of, problem, sections, shown
 
-VERIFIED = {"verification": {"method": "login_code", "at": "2026-11-01T00:00:00Z"}}
+VERIFIED: dict[str, Any] = {"verification": {"method": "login_code", "at": "2026-11-01T00:00:00Z"}}
 MET = dict.fromkeys(("identity_verified", "consent_basis", "technically_feasible", "no_harm_to_others"), True)
 
 
