@@ -8,7 +8,7 @@ from django.core.management import execute_from_command_line
 
 from config.env import SettingError
 
-OFFLINE = {"verify_receipt"}
+OFFLINE = {"verify_receipt", "verify_certificate"}
 """Commands that run on any machine, without a stack."""
 
 if __name__ == "__main__":

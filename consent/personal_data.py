@@ -267,6 +267,8 @@ classify(
             "extension": _REQUEST,
             "rejection": _REQUEST,
             "closed_at": _REQUEST,
+            "point_of_no_return_at": _REQUEST,
+            "unmet": _REQUEST,
             "idempotency": _PSEUDONYM,
         },
         RequestSubject: {
@@ -296,6 +298,8 @@ classify(
             "lease_until": _OPERATIONAL,
             "lease_token": _OPERATIONAL,
             "affected": _REQUEST,
+            "held_before": _REQUEST,
+            "held_after": _REQUEST,
             "error": _REQUEST,
             "finished_at": _REQUEST,
         },

@@ -172,6 +172,7 @@ class EventHolder(PersonalDataHolder):
     title = _("Events")
     description = _("What you did in the mini-program, as recorded under your consents.")
     stage = 10
+    portable = True
     collects = "event"
     columns: ClassVar = {"events": ("occurred_at", "name", "page", "properties")}
 

@@ -39,6 +39,8 @@ WORDS = {
     "portal": _("self-service pages"),
     "offline": _("offline"),
     "import": _("imported"),
+    "objection": _("objection"),
+    "cancellation": _("account cancellation"),
     "single": _("an act of its own"),
     "bundled": _("with others"),
     # by whom

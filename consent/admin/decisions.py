@@ -153,6 +153,7 @@ _REFUSED = {
     "taken_back": _("The data subject has taken the request back meanwhile; nothing was changed."),
     "not_in_review": _("The request is not in review, or no longer; nothing was changed."),
     "nobody_known": _("Nothing is held about this person, so there is nothing to refuse: approve the request."),
+    "reason_of_another_kind": _("This reason is of another kind of request; nothing was changed."),
     "request_closed": _("The request is closed; nothing was changed."),
     "already_extended": _("The deadline has been extended before; nothing was changed."),
     "overdue": _("The deadline is over, and can no longer be extended."),

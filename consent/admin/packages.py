@@ -1,7 +1,7 @@
-"""Handing the package of an access request to an officer, until the data subject's own pages can."""
+"""Handing the package of a request to an officer, until the data subject's own pages can."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from consent.errors import Conflict, NotFound
 from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
-from consent.rights import packages, page
+from consent.rights import barrier, packages, page, table
 from consent.rights.models import Package, RequestSubject
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
@@ -34,6 +34,14 @@ class Form(models.TextChoices):
 
     PAGE = "page", _("a page to read (HTML)")
     DOCUMENT = "json", _("machine-readable (JSON)")
+    TABLE = "csv", _("the events as a table (CSV)")
+
+
+_STREAMS: dict[Form, Callable[[Vault, Package], Iterator[bytes]]] = {
+    Form.PAGE: page.stream,
+    Form.DOCUMENT: packages.stream,
+    Form.TABLE: table.stream,
+}
 
 
 class ReleaseForm(forms.Form):
@@ -69,15 +77,18 @@ def release(
 ) -> Iterator[bytes]:
     """The package's pieces, and its audit entry, committed before the first piece is read.
 
-    Raises NotFound where there is none (any more), Conflict while it is being made or its subject being erased.
+    Raises NotFound where there is none (any more), Conflict while it is being made or its subject's data are closed to
+    reading.
     """
     with tenant(program_id):
         package = _package(program_id, request_id)
         if package is None:
             raise NotFound("not_found", "this request has no package")
-        if Subject.objects.filter(program_id=program_id, id=package.subject_id, erasure_pending=True).exists():
+        subject = Subject.objects.get(program_id=program_id, id=package.subject_id)
+        if subject.erasure_pending:
             raise Conflict("erasure_pending", "the subject has asked for erasure, which closes their data to reading")
-        pieces = page.stream(vault, package) if form == Form.PAGE else packages.stream(vault, package)
+        barrier.refuse_reading(subject)
+        pieces = _STREAMS[form](vault, package)
         audit(
             program_id=program_id,
             actor=by,

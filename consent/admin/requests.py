@@ -22,10 +22,14 @@ from consent.admin.standing import StandingFilter, overdue_unasked, standing
 from consent.errors import Conflict, NotFound
 from consent.rights import rejections
 from consent.rights.holders import UnknownHolder, holder_of
-from consent.rights.models import HolderRun, RunStatus, SubjectRequest
+from consent.rights.models import PACKAGED, Condition, HolderRun, RunStatus, SubjectRequest
 
+_FILES = {
+    Form.PAGE: ("text/html; charset=utf-8", "html"),
+    Form.DOCUMENT: ("application/json", "json"),
+    Form.TABLE: ("text/csv; charset=utf-8", "csv"),
+}
 RECEIVED, DUE = at("received_at", _("received at")), at("due_at", _("due at"))
-PACKAGED = ("access", "copy", "portability")
 
 
 class HolderRuns(OwnedInline):
@@ -61,7 +65,7 @@ class SubjectRequests(Decided):
         (None, {"fields": ["shown_id", ("kind", "shown_requester"), ("shown_state", "shown_standing"), "locale"]}),
         (_("Dates"), {"fields": [("received_at", "due_at"), ("undo_until", "closed_at")]}),
     ]
-    readonly_fields = ["shown_id", "shown_state", "shown_standing", "shown_requester", "shown_rejection"]
+    readonly_fields = ["shown_id", "shown_state", "shown_standing", "shown_requester", "shown_rejection", "shown_unmet"]
     list_before_template = "consent/admin/overdue.html"
     change_form_outer_before_template = "consent/admin/request_decisions.html"
     change_form_outer_after_template = "consent/admin/request_package.html"
@@ -69,8 +73,12 @@ class SubjectRequests(Decided):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """What most requests have none of is shown only where there is some."""
         more: list[Any] = []
+        if obj is not None and obj.point_of_no_return_at is not None:
+            more.append((_("Point of no return"), {"fields": ["point_of_no_return_at"]}))
         if obj is not None and obj.extended_from is not None:
             more.append((_("Extension"), {"fields": [("extended_from", "extension")]}))
+        if obj is not None and obj.unmet is not None:
+            more.append((_("Conditions of the transfer"), {"fields": ["shown_unmet"]}))
         if obj is not None and obj.rejection is not None:
             more.append((_("Rejection"), {"fields": ["shown_rejection"]}))
         return [*self.fieldsets, *more]
@@ -105,6 +113,10 @@ class SubjectRequests(Decided):
         told = rejections.described(request, None)
         article = gettext("PIPL Art. %(article)s") % {"article": told.article}
         return f"{request.get_rejection_display()} ({article})"
+
+    @admin.display(description=_("conditions that are not met"))
+    def shown_unmet(self, request: SubjectRequest) -> str:
+        return "; ".join(str(Condition(code).label) for code in request.unmet or ()) or gettext("none")
 
     @admin.display(description=_("holders done"))
     def progress(self, request: Any) -> SafeString | str:
@@ -174,7 +186,7 @@ class SubjectRequests(Decided):
         except (NotFound, Conflict):
             messages.warning(request, gettext("There is no package to download: it is not ready, or has expired."))
             return redirect(reverse("admin:consent_subjectrequest_change", args=[asked.pk]))
-        kind, ending = ("text/html; charset=utf-8", "html") if form == Form.PAGE else ("application/json", "json")
+        kind, ending = _FILES[form]
         response = StreamingHttpResponse(pieces, content_type=kind)
         # An attachment, so that a page with what others sent is never opened under this origin.
         response["Content-Disposition"] = f'attachment; filename="package-{asked.pk}.{ending}"'

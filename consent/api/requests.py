@@ -1,4 +1,4 @@
-"""POST and GET /requests, GET /requests/{id}, POST /requests/{id}/withdraw."""
+"""POST and GET /requests, GET /requests/{id} and its certificate, POST /requests/{id}/withdraw."""
 
 import uuid
 from datetime import UTC, datetime
@@ -20,9 +20,9 @@ from consent.api.shapes import IdentifierText, Moment, SubjectNamed, Text, reque
 from consent.errors import invalid
 from consent.programs.authentication import caller
 from consent.programs.tenancy import tenant
-from consent.rights import actions, queries, rejections, tasks
+from consent.rights import actions, certificates, queries, rejections, tasks
 from consent.rights.holders import Changes
-from consent.rights.models import SubjectRequest
+from consent.rights.models import Condition, RequestKind, SubjectRequest
 
 Kind = Literal[
     "access",
@@ -65,13 +65,21 @@ class Verification(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Scope(msgspec.Struct, forbid_unknown_fields=True):
-    """The purposes it is about; all when left out."""
+    """The purposes that an objection is about."""
 
     purposes: Annotated[list[Text], msgspec.Meta(min_length=1, max_length=100)]
 
 
+class Recipient(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """To whom the data are to be passed on, and in which formats they take them: `json`, `csv`, or any other word."""
+
+    name: Text
+    contact: Text | None = None
+    formats: Annotated[list[Text], msgspec.Meta(max_length=20)] = []
+
+
 class RequestAsked(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """A data subject's request. `changes` go with a rectification, `recipient` with a portability."""
+    """A data subject's request. `changes` go with a rectification, `scope` with an objection, `recipient` with a portability."""
 
     subject: SubjectNamed
     kind: Kind
@@ -79,12 +87,12 @@ class RequestAsked(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     requester: Literal["self", "guardian", "next_of_kin", "agent"] = "self"
     scope: Scope | None = None
     changes: ChangesAsked | None = None
-    recipient: dict[str, Any] | None = None
+    recipient: Recipient | None = None
     verification: Verification | None = None
 
 
-class RequestFiled(msgspec.Struct):
-    """The same for a subject Zhiqing knows and for one it does not."""
+class RequestNamed(msgspec.Struct):
+    """A request by its id, with its state and its times."""
 
     request_id: uuid.UUID
     kind: str
@@ -95,6 +103,12 @@ class RequestFiled(msgspec.Struct):
     claim_url: str | None
 
 
+class RequestFiled(RequestNamed):
+    """The same for a subject Zhiqing knows and for one it does not. `records`: the consent records an objection made."""
+
+    records: list[uuid.UUID] | None
+
+
 class Extension(msgspec.Struct):
     """The deadline was moved; `first_due_at` is what it was."""
 
@@ -103,7 +117,7 @@ class Extension(msgspec.Struct):
     reason: str
 
 
-class RequestShown(RequestFiled):
+class RequestShown(RequestNamed):
     """A request as it stands now."""
 
     closed_at: datetime | None
@@ -129,9 +143,14 @@ class HolderShown(msgspec.Struct):
 
 
 class RequestInFull(RequestShown):
-    """A request with the progress of every holder."""
+    """A request with the progress of every holder. Since `point_of_no_return_at` an erasure has been erasing; `records`
+    are the consent records that an objection made, until their subject is gone; `conditions` says of each condition of a
+    portability whether it was met when it was filed."""
 
     rejection: Rejection | None
+    point_of_no_return_at: datetime | None
+    records: list[uuid.UUID] | None
+    conditions: dict[str, bool] | None
     holders: list[HolderShown]
 
 
@@ -149,7 +168,8 @@ class Requests(APIView):
         operation_id="file_request", request=request_body(RequestAsked), responses=responses(s202=RequestFiled)
     )
     def post(self, request: Request) -> Response:
-        """File a data-subject request; an erasure closes the gate with this answer, also one that is `in_review` first."""
+        """File a data-subject request. With this answer an erasure, a cancellation and a restriction have closed the gate,
+        also where they are `in_review` first, and an objection is done."""
         asked = body(request, RequestAsked)
         filed = actions.file_request(
             vault=edge.vault(),
@@ -159,6 +179,7 @@ class Requests(APIView):
             terms=actions.Terms(undo=settings.ZHIQING_ERASURE_UNDO),
             by=_by(request),
             on_filed=tasks.hint,
+            client_id=caller(request).client_id,
             idempotency=idempotency_key(request, asked),
         )
         return Response(
@@ -170,6 +191,7 @@ class Requests(APIView):
                 due_at=filed.due_at,
                 undo_until=filed.undo_until,
                 claim_url=None,
+                records=filed.records,
             ),
             status=202,
         )
@@ -198,12 +220,29 @@ class OneRequest(APIView):
         return Response(_in_full(caller(request).program_id, request_id))
 
 
+class CertificateAnswered(msgspec.Struct):
+    """A compact JWS: what each holder of personal data had before the erasure and has now."""
+
+    certificate: str
+
+
+class Certificate(APIView):
+    scope = "requests"
+
+    @extend_schema(operation_id="get_certificate", responses=responses(s200=CertificateAnswered))
+    def get(self, request: Request, request_id: uuid.UUID) -> Response:
+        """The signed certificate of a completed erasure or cancellation."""
+        made = certificates.certificate(edge.vault(), caller(request).program_id, request_id)
+        return Response(CertificateAnswered(made))
+
+
 class TakeBack(APIView):
     scope = "requests"
 
     @extend_schema(operation_id="withdraw_request", request=None, responses=responses(s200=RequestInFull))
     def post(self, request: Request, request_id: uuid.UUID) -> Response:
-        """Take back a request of which nothing was done, or a failed erasure, whose gate then opens from now on."""
+        """Take back a request of which nothing was done, lift a restriction, or give up a failed erasure; the gate that it
+        closed opens from now on."""
         program_id = caller(request).program_id
         actions.take_back(program_id=program_id, request_id=request_id, by=_by(request))
         return Response(_in_full(program_id, request_id))
@@ -211,14 +250,14 @@ class TakeBack(APIView):
 
 def _asked(asked: RequestAsked) -> actions.Asked:
     """Raises Invalid for what the kind does not take: nothing that was asked is passed over in silence."""
-    taken = {"changes": asked.kind == "rectification", "recipient": asked.kind == "portability"}
+    taken = {
+        "changes": asked.kind == "rectification",
+        "recipient": asked.kind == "portability",
+        "scope": asked.kind == "objection",
+    }
     for name, takes in taken.items():
         if getattr(asked, name) is not None and not takes:
             raise invalid("not_taken", f"a request of this kind takes no {name}", f"/{name}")
-    if asked.scope is not None:
-        raise invalid(
-            "scope_not_available", "requests are about all purposes for now; withdraw the consent to end one", "/scope"
-        )
     changes = None
     if asked.changes is not None:
         renamed = asked.changes.identifiers
@@ -228,6 +267,8 @@ def _asked(asked: RequestAsked) -> actions.Asked:
         locale=asked.locale,
         requester=asked.requester,
         changes=changes,
+        purposes=asked.scope.purposes if asked.scope is not None else (),
+        recipient=msgspec.to_builtins(asked.recipient) if asked.recipient is not None else None,
         verification=msgspec.to_builtins(asked.verification) if asked.verification else None,
     )
 
@@ -243,9 +284,17 @@ def _in_full(program_id: int, request_id: uuid.UUID) -> RequestInFull:
     with tenant(program_id):
         row, runs = queries.request_of(program_id, request_id)
         told = rejections.told(edge.vault(), row)
+        records = queries.records_of(edge.vault(), row) if row.kind == RequestKind.OBJECTION else None
     holders = [HolderShown(run.holder, run.status, run.affected, run.error or None) for run in runs]
     rejection = Rejection(told.code, told.article, told.detail, told.text) if told else None
-    return RequestInFull(**_shown(row), rejection=rejection, holders=holders)
+    return RequestInFull(
+        **_shown(row),
+        rejection=rejection,
+        point_of_no_return_at=row.point_of_no_return_at,
+        records=records,
+        conditions=None if row.unmet is None else {code: code not in row.unmet for code in Condition.values},
+        holders=holders,
+    )
 
 
 def _by(request: Request) -> str:

@@ -15,5 +15,6 @@ urlpatterns = [
     path("profile", profile.Profile.as_view()),
     path("requests", requests.Requests.as_view()),
     path("requests/<uuid:request_id>", requests.OneRequest.as_view()),
+    path("requests/<uuid:request_id>/certificate", requests.Certificate.as_view()),
     path("requests/<uuid:request_id>/withdraw", requests.TakeBack.as_view()),
 ]

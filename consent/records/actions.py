@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from consent.errors import Conflict, invalid
+from consent.notices.models import Purpose
 from consent.programs.idempotency import IdempotencyKey, claim, used
 from consent.programs.tenancy import tenant
 from consent.records import erasures, minors, projection, receipts
@@ -232,6 +233,16 @@ def _advance(subject: Subject, act: Act, moment: Moment) -> None:
     subject.save(update_fields=["version", "turns_14_on", "under_14"])
     if act.turns_14_on is not None:
         end_at_14(subject, [state for state in moment.before.values() if state.state in AUTHORISING])
+
+
+def end_consents(
+    vault: Vault, subject: Subject, purposes: Sequence[Purpose], *, method: str, locale: str, client_id: int | None
+) -> list[ConsentRecord]:
+    """Withdraw purposes as an act of the subject, whose row the caller's transaction holds; the records, in order."""
+    told = [Told(purpose, State.WITHDRAWN, None) for purpose in purposes]
+    act = Act(method=method, locale=locale)
+    recorded = _record(vault, subject, told, act, _moment(subject, told, act, may_import=False), client_id, None)
+    return list(ConsentRecord.objects.filter(subject=subject, record_id__in=[one.record_id for one in recorded]))
 
 
 def _recorded_before(

@@ -1,25 +1,30 @@
 """Filing a request of a data subject, and taking it back."""
 
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from django.db import transaction
 
-from consent.errors import Conflict, Fault, Invalid, NotFound
+from consent.errors import Conflict, Fault, Invalid, NotFound, invalid
+from consent.notices.models import Purpose
 from consent.programs.idempotency import IdempotencyKey, claim, used
 from consent.programs.models import IdempotencyRecord, MiniProgram
 from consent.programs.tenancy import tenant
-from consent.records.intents import announce
+from consent.records.intents import announce, retract
+from consent.records.models import ConsentRecord
 from consent.records.queries import db_now
-from consent.rights import content, gate, rectification, runs
+from consent.rights import barrier, content, gate, portability, queries, rectification, runs
 from consent.rights.content import Content
 from consent.rights.deadlines import Deadlines, due_at
-from consent.rights.holders import Changes, holders
+from consent.rights.holders import Changes, fulfilling
 from consent.rights.models import (
+    ERASING,
+    PACKAGED,
+    Condition,
     HolderRun,
     RequestKind,
     RequestState,
@@ -33,30 +38,29 @@ from consent.vault.identities import Vault
 from consent.vault.lookup import Identifiers
 from consent.vault.models import Subject
 
-_INSTEAD = {
-    RequestKind.COPY: "file an access request: its package is a copy",
-    RequestKind.PORTABILITY: "file an access request: its package is machine-readable",
-    RequestKind.RESTRICTION: "withdraw the consents with POST /api/v1/consents: nothing is recorded from then on",
-    RequestKind.OBJECTION: "withdraw the consent to the purpose with POST /api/v1/consents",
-    RequestKind.CANCELLATION: "file an erasure: it removes the subject with everything held",
-    RequestKind.EXPLANATION: "show the notice of GET /api/v1/notices/current and answer by its contact",
-}
-
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked, by whom, and in which language it is to be answered."""
+    """What is asked, by whom, and in which language it is to be answered.
+
+    `changes` with a rectification, `purposes` (codes) with an objection, `recipient` with a portability.
+    """
 
     kind: str
     locale: str
     requester: str = "self"
     changes: Changes | None = None
+    purposes: Sequence[str] = ()
+    recipient: dict[str, Any] | None = None
     verification: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Filed:
-    """The answer to a filing: the same for a subject we know and for one we do not."""
+    """The answer to a filing: the same for a subject we know and for one we do not.
+
+    `records`: of the consents that an objection ended, which for a subject nobody knows are none; None of other kinds.
+    """
 
     request_id: uuid.UUID
     kind: str
@@ -64,6 +68,7 @@ class Filed:
     due_at: datetime
     undo_until: datetime | None
     state: str
+    records: list[uuid.UUID] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,67 +88,109 @@ def file_request(
     terms: Terms,
     by: str,
     on_filed: Callable[[uuid.UUID], object],
+    client_id: int | None = None,
     idempotency: IdempotencyKey | None = None,
 ) -> Filed:
-    """File a request; from its commit on it is carried out or in review, and an erasure has closed the gate.
+    """File a request; from its commit on it is carried out or in review, and what it ends at once has ended.
 
     `on_filed` is called after the commit with a request that is due at once: a hint, whose loss costs a sweep's time.
-    Raises Invalid `kind_not_available`, or what is wrong with the changes; Conflict `request_open` (with the open one's
-    `request_id`), `erasure_pending`, `identity_conflict`.
+    `client_id` is kept with the consent records that the request makes.
+    Raises Invalid for what is wrong with the changes, and `unknown_purpose`; Conflict `request_open` (with the open one's
+    `request_id`), `erasure_pending`, `restricted`, `identity_conflict`.
     """
     named = identities.checked(identifiers)
-    _check_available(asked)
-    if asked.kind == RequestKind.ERASURE:
-        _announce(vault, program_id, named, asked, idempotency)
-    with tenant(program_id):
-        if idempotency is not None and not claim(idempotency):
-            return _filed_before(program_id, idempotency)
-        if asked.kind == RequestKind.RECTIFICATION:
-            asked = _with_changes(asked, rectification.checked(asked.changes, program_id))
-        subject = _locked(vault, program_id, named)
-        if subject is not None:
-            _check(vault, subject, asked)
-            if asked.kind == RequestKind.ERASURE:
-                gate.close_for_erasure(subject)
-        # After the gate's locks: the time of receipt is later than every batch that came before it.
-        request = _stub(program_id, asked, terms, idempotency)
-        if subject is not None:
-            _concern(vault, request, subject, asked)
-        _audit_filed(request, by)
-        if not request.reviewed and (request.undo_until is None or request.undo_until <= request.received_at):
-            transaction.on_commit(partial(on_filed, request.id), robust=True)
-        return _filed(request)
+    announced = _announce(vault, program_id, named, asked, idempotency) if asked.kind in barrier.CLOSING else None
+    try:
+        with tenant(program_id):
+            if idempotency is not None and not claim(idempotency):
+                if announced is not None:
+                    # Announced before the same call, sent twice, was seen to be done.
+                    retract(program_id, announced, purposes=asked.purposes or None)
+                return _filed_before(vault, program_id, idempotency)
+            asked, purposes = _checked(program_id, asked)
+            subject = _locked(vault, program_id, named)
+            ended: list[ConsentRecord] = []
+            if subject is not None:
+                _check(vault, subject, asked)
+                ended = barrier.close(
+                    vault, subject, asked.kind, purposes=purposes, locale=asked.locale, client_id=client_id
+                )
+            # After the gate's locks: the time of receipt is later than every batch that came before it.
+            request = _stub(program_id, subject, asked, terms, idempotency)
+            if subject is not None:
+                _concern(vault, request, subject, asked, ended)
+            _audit_filed(request, by)
+            _begin(request, subject, ended, by, on_filed)
+            return _filed(vault, request)
+    except Exception:
+        if announced is not None:
+            retract(program_id, announced, purposes=asked.purposes or None)
+        raise
 
 
-def _check_available(asked: Asked) -> None:
-    if asked.kind in _INSTEAD:
-        detail = f"this kind comes later; until then: {_INSTEAD[RequestKind(asked.kind)]}"
-        raise Invalid("kind_not_available", detail, [Fault("kind_not_available", detail, "/kind")])
+def _begin(
+    request: SubjectRequest,
+    subject: Subject | None,
+    ended: Sequence[ConsentRecord],
+    by: str,
+    on_filed: Callable[[uuid.UUID], object],
+) -> None:
+    """An objection is done with its filing; what is due at once is handed out after the commit."""
+    if request.kind == RequestKind.OBJECTION:
+        runs.close(request, RequestState.COMPLETED_NO_DATA if subject is None else RequestState.COMPLETED, by=by)
+        return
+    if request.undo_until is not None:
+        barrier.wait_for_the_whole(ended, request.undo_until)
+    if not request.reviewed and (request.undo_until is None or request.undo_until <= request.received_at):
+        transaction.on_commit(partial(on_filed, request.id), robust=True)
+
+
+def _checked(program_id: int, asked: Asked) -> tuple[Asked, list[Purpose]]:
+    """What is asked with its changes normalised, and the purposes an objection is about. Raises Invalid."""
+    if asked.kind == RequestKind.RECTIFICATION:
+        return replace(asked, changes=rectification.checked(asked.changes, program_id)), []
+    if asked.kind != RequestKind.OBJECTION:
+        return asked, []
+    if not asked.purposes:
+        raise invalid("scope_missing", "name the purposes that are objected to", "/scope")
+    known = {row.code: row for row in Purpose.objects.filter(program_id=program_id, code__in=asked.purposes)}
+    detail = "no notice of this mini-program names this purpose"
+    faults = [
+        Fault("unknown_purpose", detail, f"/scope/purposes/{place}")
+        for place, code in enumerate(asked.purposes)
+        if code not in known
+    ]
+    if faults:
+        raise Invalid("unknown_purpose", detail, faults)
+    return asked, [known[code] for code in dict.fromkeys(asked.purposes)]
 
 
 def _announce(
     vault: Vault, program_id: int, named: dict[str, str], asked: Asked, idempotency: IdempotencyKey | None
-) -> None:
-    """Commit the intent to close the gate before waiting for its locks, so that ingest cannot starve it.
+) -> int | None:
+    """Commit the intent to close the gate before waiting for its locks, so that ingest cannot starve it; answers whose.
 
     Not for what will be refused or was done before: an intent left behind makes ingest answer `retry` until it is swept.
     """
     with tenant(program_id):
         if idempotency is not None and used(idempotency):
-            return
+            return None
+        _checked(program_id, asked)
         subject_id = identities.resolve_many(vault, program_id, [named])[0]
         if subject_id is not None:
             _check_open(subject_id, asked)
-            announce(subject_id)
+            _check_pending(subject_id, asked)
+            announce(subject_id, purposes=asked.purposes or None)
+        return subject_id
 
 
-def _filed_before(program_id: int, idempotency: IdempotencyKey) -> Filed:
+def _filed_before(vault: Vault, program_id: int, idempotency: IdempotencyKey) -> Filed:
     # A key used again after its 24 hours is on an older request too, until that is housekept.
     before = SubjectRequest.objects.filter(program_id=program_id, idempotency=idempotency.key_hash)
     request = before.order_by("-received_at", "id").first()
     if request is None:
         raise Conflict("request_gone", "what this Idempotency-Key filed is no longer kept; take a new key")
-    return _filed(request)
+    return _filed(vault, request)
 
 
 def forget_calls(program_id: int) -> int:
@@ -163,28 +210,39 @@ def _locked(vault: Vault, program_id: int, named: dict[str, str]) -> Subject | N
 
 def _check(vault: Vault, subject: Subject, asked: Asked) -> None:
     _check_open(subject.id, asked)
-    if subject.erasure_pending and asked.kind != RequestKind.ERASURE:
-        raise Conflict("erasure_pending", "the subject asked to be erased; take that request back first")
+    _check_pending(subject.id, asked)
+    if asked.kind in PACKAGED:
+        barrier.refuse_reading(subject)
     if asked.kind == RequestKind.RECTIFICATION and asked.changes is not None:
         rectification.rehearse(vault, subject, asked.changes)
 
 
+def _check_pending(subject_id: int, asked: Asked) -> None:
+    pending = Subject.objects.filter(id=subject_id, erasure_pending=True)
+    if asked.kind not in ERASING and pending.exists():
+        raise Conflict("erasure_pending", "the subject asked to be erased; take that request back first")
+
+
 def _check_open(subject_id: int, asked: Asked) -> None:
-    """One open request of a kind; a constraint says so too."""
-    first = RequestSubject.objects.filter(subject_id=subject_id, kind=asked.kind, scope="", open=True).first()
+    """One open request of a kind, one that erases, one restriction that stands; constraints say so too."""
+    kinds = ERASING if asked.kind in ERASING else (asked.kind,)
+    first = RequestSubject.objects.filter(subject_id=subject_id, kind__in=kinds, scope="", open=True).first()
     if first is not None:
         raise Conflict(
             "request_open",
-            "a request of this kind is open already: follow that one",
+            "a request of this kind is open already, or stands: follow that one",
             extra={"request_id": str(first.request_id)},
         )
 
 
-def _stub(program_id: int, asked: Asked, terms: Terms, idempotency: IdempotencyKey | None) -> SubjectRequest:
+def _stub(
+    program_id: int, subject: Subject | None, asked: Asked, terms: Terms, idempotency: IdempotencyKey | None
+) -> SubjectRequest:
     """The request with a run for every holder, alike whether we know the subject or not: it names none."""
     program, now = MiniProgram.objects.get(id=program_id), db_now()
-    reviewed = ReviewRule.objects.filter(program=program, kind=asked.kind).exists()
-    undo_until = now + terms.undo if asked.kind == RequestKind.ERASURE else None
+    unmet = _unmet(subject, asked)
+    reviewed = bool(unmet) or ReviewRule.objects.filter(program=program, kind=asked.kind).exists()
+    undo_until = now + terms.undo if asked.kind in ERASING else None
     request = SubjectRequest.objects.create(
         id=uuid.uuid4(),
         program=program,
@@ -196,6 +254,7 @@ def _stub(program_id: int, asked: Asked, terms: Terms, idempotency: IdempotencyK
         received_at=now,
         due_at=due_at(now, terms.deadlines, zone=program.zone),
         undo_until=undo_until,
+        unmet=unmet,
         idempotency=idempotency.key_hash if idempotency else None,
     )
     HolderRun.objects.bulk_create(
@@ -206,15 +265,27 @@ def _stub(program_id: int, asked: Asked, terms: Terms, idempotency: IdempotencyK
             stage=holder.stage,
             not_before=None if reviewed else undo_until or now,
         )
-        for holder in holders()
+        for holder in fulfilling(asked.kind)
     )
     return request
 
 
-def _concern(vault: Vault, request: SubjectRequest, subject: Subject, asked: Asked) -> None:
+def _unmet(subject: Subject | None, asked: Asked) -> list[Condition] | None:
+    """The conditions of a portability that are not met, so that an officer decides; None of other kinds."""
+    if asked.kind != RequestKind.PORTABILITY:
+        return None
+    return portability.unmet(
+        subject, requester=asked.requester, verification=asked.verification, recipient=asked.recipient
+    )
+
+
+def _concern(
+    vault: Vault, request: SubjectRequest, subject: Subject, asked: Asked, ended: Sequence[ConsentRecord]
+) -> None:
     """Link the request to its subject, with what it asks sealed."""
+    made = [record.record_id for record in ended] if request.kind == RequestKind.OBJECTION else None
     sealed = content.seal(
-        Content(asked.changes, asked.verification),
+        Content(asked.changes, asked.verification, asked.purposes, made, asked.recipient),
         vault.data_key(subject.program_id, subject.id),
         program_id=subject.program_id,
         subject_id=subject.id,
@@ -226,10 +297,11 @@ def _concern(vault: Vault, request: SubjectRequest, subject: Subject, asked: Ask
 
 
 def take_back(*, program_id: int, request_id: uuid.UUID, by: str) -> SubjectRequest:
-    """Withdraw a request while nothing of it has been done; an erasure's gate opens again from now on.
+    """Withdraw a request while nothing of it has been done; the gate it closed opens again from now on.
 
-    An erasure that has failed may be taken back too, whatever of it was done: its gate would stay closed for ever.
-    Once taken back it stays so: a second call answers the same. Raises NotFound, Conflict `not_undoable`.
+    A completed restriction is lifted by this. An erasure or restriction that has failed may be taken back too, whatever
+    of it was done: its gate would stay closed for ever. Once taken back it stays so: a second call answers the same.
+    Raises NotFound, Conflict `not_undoable`, `point_of_no_return`, and what `barrier.reopen` raises.
     """
     with gate.reopening(program_id, request_id):
         return _take_back(program_id, request_id, by)
@@ -245,11 +317,13 @@ def _take_back(program_id: int, request_id: uuid.UUID, by: str) -> SubjectReques
             raise NotFound("not_found", "this mini-program has no request with this id")
         if request.state == RequestState.WITHDRAWN:
             return request
-        if not (_given_up(request, subject) or _undoable(request)):
+        if not (_lifts(request, subject) or _given_up(request, subject) or _undoable(request)):
+            if request.point_of_no_return_at is not None and request.state != RequestState.FAILED:
+                raise Conflict("point_of_no_return", "erasing has begun; what is gone cannot be brought back")
             raise Conflict("not_undoable", "the request is being carried out or closed; it can no longer be taken back")
         runs.end_runs(request, RunStatus.CANCELLED)
-        if subject is not None and subject.erasure_pending and request.kind == RequestKind.ERASURE:
-            gate.reopen_after_erasure(subject)
+        if subject is not None:
+            barrier.reopen(subject, request)
         runs.close(request, RequestState.WITHDRAWN, by=by)
         request.refresh_from_db()
         return request
@@ -265,27 +339,34 @@ def _undoable(request: SubjectRequest) -> bool:
     return request.closed_at is None and not begun and not late
 
 
+def _lifts(request: SubjectRequest, subject: Subject | None) -> bool:
+    """A restriction that stands."""
+    restriction = request.kind == RequestKind.RESTRICTION and request.state == RequestState.COMPLETED
+    return restriction and subject is not None
+
+
 def _given_up(request: SubjectRequest, subject: Subject | None) -> bool:
-    """A failed erasure of somebody still here, with no later erasure that keeps the gate closed."""
-    if request.kind != RequestKind.ERASURE or request.state != RequestState.FAILED or subject is None:
+    """A failed erasure or restriction of somebody still here, with no later one that keeps the gate closed."""
+    kinds = ERASING if request.kind in ERASING else (RequestKind.RESTRICTION,)
+    if request.kind not in kinds or request.state != RequestState.FAILED or subject is None:
         return False
-    erasures = RequestSubject.objects.filter(subject=subject, kind=RequestKind.ERASURE)
+    erasures = RequestSubject.objects.filter(subject=subject, kind__in=kinds)
     later = SubjectRequest.objects.filter(
         id__in=list(erasures.values_list("request_id", flat=True)), received_at__gt=request.received_at
     )
     return not later.exclude(state__in=(RequestState.WITHDRAWN, RequestState.REJECTED)).exists()
 
 
-def _with_changes(asked: Asked, changes: Changes) -> Asked:
-    return Asked(asked.kind, asked.locale, asked.requester, changes, asked.verification)
-
-
 def _audit_filed(request: SubjectRequest, by: str) -> None:
-    runs.audited(request, "filed", by=by, day_only=request.kind == RequestKind.ERASURE)
+    told = {} if request.unmet is None else {"unmet": ",".join(request.unmet)}
+    runs.audited(request, "filed", by=by, day_only=request.kind in ERASING, **told)
 
 
-def _filed(request: SubjectRequest) -> Filed:
+def _filed(vault: Vault, request: SubjectRequest) -> Filed:
     """The answer of the first call, whatever became of the request since."""
     state = RequestState.IN_REVIEW if request.reviewed else RequestState.APPROVED
+    records = None
+    if request.kind == RequestKind.OBJECTION:
+        state, records = RequestState.COMPLETED, queries.records_of(vault, request)
     due = request.extended_from or request.due_at
-    return Filed(request.id, request.kind, request.received_at, due, request.undo_until, state.value)
+    return Filed(request.id, request.kind, request.received_at, due, request.undo_until, state.value, records)

@@ -1,6 +1,7 @@
 """What a request asks and what shows who asked it: sealed with the subject's data key, so that it goes with the subject."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +13,14 @@ from consent.vault.identities import open_json, seal_json
 
 @dataclass(frozen=True)
 class Content:
-    """`verification` as the caller's backend sent it: its claim of how the requester was identified."""
+    """`verification` as the caller's backend sent it: its claim of how the requester was identified. `purposes` and
+    `records`: what an objection is about, and the consent records that it made. `recipient`: whom a portability names."""
 
     changes: Changes | None = None
     verification: dict[str, Any] | None = None
+    purposes: Sequence[str] = ()
+    records: Sequence[uuid.UUID] | None = None
+    recipient: dict[str, Any] | None = None
 
 
 def seal(content: Content, data_key: bytes, *, program_id: int, subject_id: int, request_id: uuid.UUID) -> bytes | None:
@@ -26,6 +31,12 @@ def seal(content: Content, data_key: bytes, *, program_id: int, subject_id: int,
             "attributes": dict(content.changes.attributes),
             "identifiers": dict(content.changes.identifiers),
         }
+    if content.purposes:
+        kept["purposes"] = list(content.purposes)
+    if content.records is not None:
+        kept["records"] = [str(record_id) for record_id in content.records]
+    if content.recipient is not None:
+        kept["recipient"] = content.recipient
     return seal_json(data_key, kept, _cell(program_id, subject_id, request_id)) if kept else None
 
 
@@ -41,6 +52,11 @@ def opened(about: RequestSubject, data_key: bytes) -> dict[str, Any]:
 def changes_of(about: RequestSubject, data_key: bytes) -> Changes:
     found = opened(about, data_key).get("changes", {})
     return Changes(attributes=found.get("attributes", {}), identifiers=found.get("identifiers", {}))
+
+
+def records_of(about: RequestSubject, data_key: bytes) -> list[uuid.UUID]:
+    """The records that an objection made."""
+    return [uuid.UUID(record_id) for record_id in opened(about, data_key).get("records", [])]
 
 
 def _cell(program_id: int, subject_id: int, request_id: uuid.UUID) -> Cell:

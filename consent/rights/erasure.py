@@ -18,10 +18,11 @@ _BLUR = """
     UPDATE subject_request
     SET received_at = date_trunc('day', received_at, 'UTC'), due_at = date_trunc('day', due_at, 'UTC'),
         extended_from = date_trunc('day', extended_from, 'UTC'), undo_until = date_trunc('day', undo_until, 'UTC'),
-        closed_at = date_trunc('day', closed_at, 'UTC')
+        closed_at = date_trunc('day', closed_at, 'UTC'),
+        point_of_no_return_at = date_trunc('day', point_of_no_return_at, 'UTC')
     WHERE id = ANY(%s)
 """
-# `affected` stays: the request's answer and its certificate say how many rows went, and a count names nobody.
+# The counts stay: the request's answer and its certificate say how many rows went, and a count names nobody.
 _BLUR_RUNS = """
     UPDATE holder_run
     SET not_before = date_trunc('day', not_before, 'UTC'), finished_at = date_trunc('day', finished_at, 'UTC'),
@@ -41,9 +42,23 @@ def retained(subject: Subject, holder: PersonalDataHolder) -> None:
 
 
 def make_way(run: Claimed) -> None:
-    """Close the subject's other open requests, so that nothing is built beside the erasure."""
+    """Close the subject's other open requests, so that nothing is built beside the erasure. The first run to come here
+    marks the point of no return and counts what every holder has, for the certificate."""
     with runs.step(run) as subject:
         _close_others(subject, run.request_id)
+        first = SubjectRequest.objects.filter(id=run.request_id, point_of_no_return_at__isnull=True)
+        if first.update(point_of_no_return_at=db_now()):
+            _note(run, "held_before")
+
+
+def _note(run: Claimed, column: str) -> int:
+    """Keep how many rows each holder of the request has now; answers how many that is of all."""
+    total = 0
+    for holder in holders():
+        rows = holder.count(program_id=run.program_id, subject_id=run.subject_id)
+        HolderRun.objects.filter(request_id=run.request_id, holder=holder.identifier).update(**{column: rows})
+        total += rows
+    return total
 
 
 def complete(run: Claimed) -> bool:
@@ -64,7 +79,7 @@ def complete(run: Claimed) -> bool:
         subject_holder = holder_of(run.holder)
         retained(subject, subject_holder)
         erased = subject_holder.erase(program_id=run.program_id, subject_id=run.subject_id, limit=1000)
-        if not erased.finished or _left(run, holders()):
+        if not erased.finished or _note(run, "held_after"):
             raise StillHeld
         runs.advanced(run, erased.affected)
         runs.finished(run)
@@ -91,7 +106,12 @@ def _put_back(run: Claimed, request: SubjectRequest, left: list[PersonalDataHold
             request=request,
             holder=holder.identifier,
             defaults=again,
-            create_defaults={**again, "program_id": run.program_id, "stage": holder.stage},
+            create_defaults={
+                **again,
+                "program_id": run.program_id,
+                "stage": holder.stage,
+                "held_before": holder.count(program_id=run.program_id, subject_id=run.subject_id),
+            },
         )
     HolderRun.objects.filter(id=run.id).update(**again, lease_token=None)
 

@@ -12,9 +12,18 @@ from django.db import connection
 
 from consent.programs.tenancy import tenant, without_tenant
 from consent.records.queries import db_now
-from consent.rights import content, erasure, packages, runs
+from consent.rights import barrier, content, erasure, packages, runs
 from consent.rights.holders import LAST_STAGE, PersonalDataHolder, Row, holder_of
-from consent.rights.models import HolderRun, RequestKind, RequestState, RequestSubject, RunStatus, SubjectRequest
+from consent.rights.models import (
+    ERASING,
+    PACKAGED,
+    HolderRun,
+    RequestKind,
+    RequestState,
+    RequestSubject,
+    RunStatus,
+    SubjectRequest,
+)
 from consent.rights.runs import LEASE, AttemptsExhausted, Claimed, LeaseLost, logger
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
@@ -77,7 +86,7 @@ def _carry_out(vault: Vault, run: Claimed, package_kept: timedelta) -> None:
     if run.attempts > runs.MAX_ATTEMPTS:
         raise AttemptsExhausted
     holder = holder_of(run.holder)
-    if run.kind == RequestKind.ERASURE:
+    if run.kind in ERASING:
         erasure.make_way(run)
         if run.stage >= LAST_STAGE:
             done = erasure.complete(run)
@@ -86,6 +95,8 @@ def _carry_out(vault: Vault, run: Claimed, package_kept: timedelta) -> None:
         work = _erasing(run, holder)
     elif run.kind == RequestKind.RECTIFICATION:
         work = _rectifying(vault, run, holder)
+    elif run.kind == RequestKind.RESTRICTION:
+        work = _restricting(run, holder)
     else:
         work = _exporting(vault, run, holder, package_kept)
     affected = _perform(run, work)
@@ -121,9 +132,15 @@ def _rectifying(vault: Vault, run: Claimed, holder: PersonalDataHolder) -> Itera
     yield holder.rectify(vault=vault, subject=subject, changes=changes, now=db_now())
 
 
+def _restricting(run: Claimed, holder: PersonalDataHolder) -> Iterator[int]:
+    """The gate has been closed since the filing: this reaches what a holder keeps behind it."""
+    yield holder.restrict(subject=Subject.objects.get(id=run.subject_id), restricted=True, now=db_now())
+
+
 def _exporting(vault: Vault, run: Claimed, holder: PersonalDataHolder, kept: timedelta) -> Iterator[int]:
     """The holder's part of the package, begun anew: what an earlier attempt has left of it is deleted first."""
     subject = Subject.objects.get(id=run.subject_id)
+    barrier.refuse_reading(subject)
     request = SubjectRequest.objects.get(id=run.request_id)
     ordered = HolderRun.objects.filter(request=request).order_by("stage", "holder").values_list("id", flat=True)
     place = list(ordered).index(run.id)
@@ -132,7 +149,8 @@ def _exporting(vault: Vault, run: Claimed, holder: PersonalDataHolder, kept: tim
     while packages.erase_parts(package, numbers, limit=PARTS_LIMIT) == PARTS_LIMIT:
         yield 0
     data_key = vault.data_key(run.program_id, run.subject_id)
-    rows = _Counted(holder.export(vault=vault, subject=subject))
+    told = holder.explain if run.kind == RequestKind.EXPLANATION else holder.export
+    rows = _Counted(told(vault=vault, subject=subject))
     text = packages.fragments(holder, rows, first=place == 0, locale=run.locale)
     for number, piece in zip(numbers, packages.gathered(text), strict=False):
         packages.put(package, data_key, number, piece)
@@ -165,9 +183,9 @@ def _close_if_done(vault: Vault, program_id: int, request_id: uuid.UUID, package
         if subject is None:
             runs.close_without_data(request)
             return
-        if request.kind == RequestKind.ERASURE:
+        if request.kind in ERASING:
             return
-        if request.kind == RequestKind.ACCESS:
+        if request.kind in PACKAGED:
             packages.complete(vault, request, subject, kept=package_kept)
         runs.close(request, RequestState.COMPLETED)
     logger.info("request completed", extra={"fields": {"request": str(request_id), "kind": request.kind}})

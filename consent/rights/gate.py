@@ -8,17 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from consent.programs.tenancy import tenant
 from consent.records.intents import announce, retract
 from consent.records.models import ConsentState, WithdrawalIntent
 from consent.records.queries import db_now
-from consent.rights.models import RequestKind, RequestState, RequestSubject, SubjectRequest
+from consent.rights.models import ERASING, RequestKind, RequestState, RequestSubject, SubjectRequest
 from consent.vault.models import Subject
 
 REOPENING = (RequestState.IN_REVIEW, RequestState.APPROVED, RequestState.FAILED)
-"""States from which an erasure may be taken back or rejected."""
+_STANDING = RequestState.COMPLETED
+"""States from which an erasure or a restriction may be taken back or rejected; a completed restriction is lifted too."""
 
 
 def lock(subject_id: int) -> datetime:
@@ -35,6 +36,12 @@ def close_for_erasure(subject: Subject) -> None:
     WithdrawalIntent.objects.filter(subject=subject).delete()
 
 
+def close_for_restriction(subject: Subject) -> None:
+    """From the commit on nothing is stored of the subject, and what is held is not used."""
+    restrict(subject, restricted=True)
+    WithdrawalIntent.objects.filter(subject=subject).delete()
+
+
 def reopen_after_erasure(subject: Subject) -> None:
     """An erasure taken back: grants stand again, from now on."""
     now = lock(subject.id)
@@ -45,16 +52,20 @@ def reopen_after_erasure(subject: Subject) -> None:
 
 @contextmanager
 def reopening(program_id: int, request_id: uuid.UUID) -> Iterator[None]:
-    """Announce, before the block waits for locks, that an erasure's gate opens again: refused batches starve it else.
+    """Announce, before the block waits for locks, that the gate a request closed opens again: refused batches starve it
+    else.
 
     Not for an erasure that is being carried out or is closed, whose gate stays as it is: its holders would count the
     intents. They are gone after the block, whatever came of it.
     """
     with tenant(program_id):
-        request = SubjectRequest.objects.filter(id=request_id, program_id=program_id, state__in=REOPENING)
-        about = RequestSubject.objects.filter(request_id__in=request.values("id"), kind=RequestKind.ERASURE)
-        pending = Subject.objects.filter(id__in=about.values("subject_id"), erasure_pending=True)
-        subject_id = pending.values_list("id", flat=True).first()
+        restriction = Q(kind=RequestKind.RESTRICTION)
+        opens = Q(kind__in=ERASING, state__in=REOPENING) | restriction & Q(state__in=(*REOPENING, _STANDING))
+        request = SubjectRequest.objects.filter(opens, id=request_id, program_id=program_id)
+        about = RequestSubject.objects.filter(request_id__in=request.values("id"))
+        erasing = Q(id__in=about.filter(kind__in=ERASING).values("subject_id"), erasure_pending=True)
+        restricted = Q(id__in=about.filter(restriction).values("subject_id"), restricted=True, erasure_pending=False)
+        subject_id = Subject.objects.filter(erasing | restricted).values_list("id", flat=True).first()
         if subject_id is not None:
             announce(subject_id)
     try:

@@ -16,6 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from consent.rights.models import RequestKind
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
 
@@ -128,6 +129,10 @@ class PersonalDataHolder(ABC):
     stage: int
     collects: str = ""
     """The table of what is collected under purposes, where there is one."""
+    portable: bool = False
+    """What is here was provided by the subject or observed of it, on consent: a transfer takes it along (PIPL 45)."""
+    explains: bool = False
+    """It can tell the rules under which the subject's data are processed (PIPL 48)."""
     columns: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     cards: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Sections as people read them: tables with these columns, or cards that begin with these fields; the rest is beside."""
@@ -140,6 +145,10 @@ class PersonalDataHolder(ABC):
     @abstractmethod
     def export(self, *, vault: Vault, subject: Subject) -> Iterator[Row]:
         """Every row about the subject. It is advanced over several transactions: read by pages, hold no cursor open."""
+
+    def explain(self, *, vault: Vault, subject: Subject) -> Iterator[Row]:
+        """The rules in force for the subject, as `export` gives rows."""
+        yield from ()
 
     def rectify(self, *, vault: Vault, subject: Subject, changes: Changes, now: datetime) -> int:
         """Put in place what of `changes` is kept here; answers how many values. Raises Problem where it cannot be."""
@@ -202,6 +211,17 @@ def register(holder: PersonalDataHolder) -> None:
 def holders() -> list[PersonalDataHolder]:
     """All of them, in the order in which an erasure goes through them."""
     return sorted(_registered.values(), key=lambda holder: (holder.stage, holder.identifier))
+
+
+def fulfilling(kind: str) -> list[PersonalDataHolder]:
+    """Those that have a part in requests of this kind. An objection is carried out where it is filed, by none."""
+    if kind == RequestKind.OBJECTION:
+        return []
+    if kind == RequestKind.EXPLANATION:
+        return [holder for holder in holders() if holder.explains]
+    if kind == RequestKind.PORTABILITY:
+        return [holder for holder in holders() if holder.portable]
+    return holders()
 
 
 def holder_of(identifier: str) -> PersonalDataHolder:

@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -19,6 +20,12 @@ class RequestKind(models.TextChoices):
     OBJECTION = "objection", _("objection")
     CANCELLATION = "cancellation", _("account cancellation")
     EXPLANATION = "explanation", _("explanation")
+
+
+ERASING = (RequestKind.ERASURE, RequestKind.CANCELLATION)
+"""Kinds that erase everything: they close the gate when filed, may be taken back for a while, and exclude each other."""
+PACKAGED = (RequestKind.ACCESS, RequestKind.COPY, RequestKind.PORTABILITY, RequestKind.EXPLANATION)
+"""Kinds that are answered with a package."""
 
 
 class RequestState(models.TextChoices):
@@ -52,6 +59,7 @@ class RejectionReason(models.TextChoices):
     SOMEBODY_ELSE = "not_data_subject", _("not the data subject, and without authority to act for them")
     RETENTION = "retention_required", _("a law requires keeping the data")
     INFEASIBLE = "technically_infeasible", _("erasure is technically hard to realise")
+    CONDITIONS = "conditions_not_met", _("the conditions of a transfer are not met")
 
 
 class ExtensionReason(models.TextChoices):
@@ -63,11 +71,21 @@ class ExtensionReason(models.TextChoices):
     OTHERS = "others", _("others who hold the data must be asked")
 
 
+class Condition(models.TextChoices):
+    """What a transfer of data rests on (PIPL 45, NDR 25); consent.rights.portability says when each is met."""
+
+    IDENTITY = "identity_verified", _("the identity of who asks is verified")
+    BASIS = "consent_basis", _("the data were collected on consent")
+    FEASIBLE = "technically_feasible", _("the transfer is technically feasible")
+    HARMLESS = "no_harm_to_others", _("the transfer harms nobody else")
+
+
 class SubjectRequest(models.Model):
     """The stub of a request: it names no subject and stays when the subject is gone.
 
     `due_at`: the legal deadline, and `extended_from` what it was before an officer moved it; `undo_until`: an erasure
-    may be taken back before it and runs after it; `reviewed`: it was filed into review.
+    may be taken back before it and runs after it; `reviewed`: it was filed into review. `point_of_no_return_at`: since
+    when an erasure has been erasing. `unmet`: which conditions a portability was found not to meet; of that kind alone.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
@@ -84,6 +102,10 @@ class SubjectRequest(models.Model):
     extension = models.TextField(_("reason of the extension"), choices=ExtensionReason.choices, null=True)
     rejection = models.TextField(_("reason of the rejection"), choices=RejectionReason.choices, null=True)
     closed_at = models.DateTimeField(_("closed at"), null=True)
+    point_of_no_return_at = models.DateTimeField(_("point of no return"), null=True)
+    unmet = ArrayField(
+        models.TextField(choices=Condition.choices), verbose_name=_("conditions that are not met"), null=True
+    )
     idempotency = models.BinaryField(null=True)
 
     class Meta:
@@ -117,6 +139,12 @@ class SubjectRequest(models.Model):
                 | models.Q(extension__isnull=True, extended_from__isnull=True),
                 name="subject_request_extension",
             ),
+            models.CheckConstraint(
+                condition=models.Q(kind=RequestKind.PORTABILITY, unmet__isnull=False)
+                & models.Q(unmet__contained_by=Condition.values)
+                | models.Q(~models.Q(kind=RequestKind.PORTABILITY), unmet__isnull=True),
+                name="subject_request_unmet",
+            ),
         ]
         indexes = [
             models.Index(fields=["due_at"], name="subject_request_open", condition=models.Q(closed_at__isnull=True)),
@@ -149,6 +177,7 @@ class RequestSubject(models.Model):
     """Whom a request is about, what it asks and why it was rejected, sealed. Goes at erasure; the stub stays.
 
     `scope` is a fingerprint of the purposes asked about, so that one open request of a kind and scope is a constraint.
+    `open`: the request is, or it is a restriction that stands until it is taken back.
     """
 
     pk = models.CompositePrimaryKey("subject_id", "request_id")
@@ -167,6 +196,11 @@ class RequestSubject(models.Model):
             models.UniqueConstraint(
                 fields=["subject", "kind", "scope"], name="request_subject_one_open", condition=models.Q(open=True)
             ),
+            models.UniqueConstraint(
+                fields=["subject"],
+                name="request_subject_one_erasing",
+                condition=models.Q(open=True, kind__in=[kind.value for kind in ERASING]),
+            ),
         ]
 
 
@@ -182,7 +216,8 @@ class HolderRun(models.Model):
     """One holder's part of one request: claimed with a lease, idempotent, done in transactions of its own.
 
     `stage` orders the holders of a request: a run may start when all runs of lower stages are done. `not_before` is None
-    while the request is in review: what has no time is never due.
+    while the request is in review: what has no time is never due. `held_before` and `held_after`: an erasure's count of
+    the holder's rows when it began to erase, and when it was completed.
     """
 
     request = models.ForeignKey(SubjectRequest, models.PROTECT, related_name="runs", verbose_name=_("request"))
@@ -195,6 +230,8 @@ class HolderRun(models.Model):
     lease_until = models.DateTimeField(_("lease until"), null=True)
     lease_token = models.UUIDField(null=True)
     affected = models.BigIntegerField(_("rows affected"), default=0)
+    held_before = models.BigIntegerField(_("rows before"), null=True)
+    held_after = models.BigIntegerField(_("rows after"), null=True)
     error = models.TextField(_("error code"), default="", blank=True)
     finished_at = models.DateTimeField(_("finished at"), null=True)
 
@@ -219,7 +256,7 @@ class HolderRun(models.Model):
 
 
 class Package(models.Model):
-    """The answer to an access request, sealed with the subject's data key in parts; expires and is erased."""
+    """The answer to a request for data or for an explanation, sealed with the subject's data key in parts; expires and is erased."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     subject = models.ForeignKey(Subject, models.DO_NOTHING, db_column="subject_id")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from consent.notices.document import LOCALES
 from consent.notices.models import Notice
 from consent.programs.tenancy import role
 from consent.records import letting_go, profile
@@ -17,7 +16,7 @@ from consent.records.entries import evidence_cell
 from consent.records.grants import Grant
 from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, PurposeErasure, WithdrawalIntent
 from consent.records.queries import coverage, db_now, standing
-from consent.rights import content, gate, own_words, packages, rectification, rejections
+from consent.rights import content, explanation, gate, own_words, packages, rectification, rejections
 from consent.rights.holders import (
     LAST_STAGE,
     Changes,
@@ -47,6 +46,7 @@ class ProfileHolder(PersonalDataHolder):
     title = _("Profile")
     description = _("Attributes you gave, as declared in the notice.")
     stage = 30
+    portable = True
     collects = "profile_attribute"
     columns: ClassVar = {"attributes": ("name", "value", "purpose", "updated_at")}
 
@@ -109,7 +109,12 @@ class ConsentHolder(PersonalDataHolder):
     title = _("Consents")
     description = _("What you decided about each purpose, when and how, and what that comes to now.")
     stage = 40
-    cards: ClassVar = {"states": ("purpose", "state", "grant_from", "grant_until", "told")}
+    explains = True
+    cards: ClassVar = {
+        "states": ("purpose", "state", "grant_from", "grant_until", "told"),
+        "notice_in_force": ("controller", "contact", "rights", "withdrawal"),
+        "rules": ("purpose", "in_words", "told"),
+    }
     columns: ClassVar = {
         "records": ("occurred_at", "purpose", "state", "method"),
         "erasures": ("asked_at", "purpose", "affected", "done_at"),
@@ -137,6 +142,9 @@ class ConsentHolder(PersonalDataHolder):
         )
         for erasure in owed:
             yield "erasures", {"purpose": erasure.purpose.code, **_fields(erasure, *_ERASURE)}
+
+    def explain(self, *, vault: Vault, subject: Subject) -> Iterator[Row]:
+        return explanation.rows(subject)
 
     def restrict(self, *, subject: Subject, restricted: bool, now: datetime) -> int:
         return gate.restrict(subject, restricted=restricted)
@@ -282,40 +290,10 @@ def _state(state: ConsentState, grant: Grant, notice: Notice | None) -> dict[str
         "purpose": code,
         "state": grant.state,
         "notice": notice.sha256 if notice else None,
-        "told": {locale: _told(notice, code, locale) for locale in LOCALES} if notice else None,
+        "told": explanation.told_in_all(notice, code) if notice else None,
         **_fields(grant, "grant_from", "grant_until", "barrier_at"),
         "asked_at": state.asked_at,
         **_fields(grant, "restricted", "erasure_pending", "guardian_pending", "renewal_required"),
-    }
-
-
-def _told(notice: Notice, code: str, locale: str) -> dict[str, Any] | None:
-    """What the notice told of the purpose in one language: why, what, how long, and who else gets it (PIPL 17, 23)."""
-    told = next((purpose for purpose in notice.body["purposes"] if purpose["code"] == code), None)
-    if told is None:
-        return None
-    others = [
-        {
-            "name": other["name"],
-            "contact": other["contact"],
-            "purpose": other["purpose"].get(locale),
-            "method": other["method"].get(locale),
-            "categories": other["categories"],
-            "country": other.get("country"),
-            "rights": (other.get("rights") or {}).get(locale),
-        }
-        for other in told.get("recipients", [])
-    ]
-    texts = {name: told[name].get(locale) for name in ("title", "description", "after_retention")}
-    return {
-        "title": texts["title"],
-        "description": texts["description"],
-        "methods": told["methods"],
-        "categories": told["categories"],
-        "attributes": told.get("attributes", []),
-        "retention_days": told["retention_days"],
-        "after_retention": texts["after_retention"],
-        "recipients": others,
     }
 
 
@@ -336,10 +314,12 @@ def _record(record: ConsentRecord, data_key: bytes) -> dict[str, Any]:
 
 
 def _request(request: SubjectRequest, asked: dict[str, Any], text: str | None) -> dict[str, Any]:
-    times = ("received_at", "due_at", "undo_until", "closed_at")
+    times = ("received_at", "due_at", "undo_until", "closed_at", "point_of_no_return_at")
     return {
         "request_id": request.id,
-        **_fields(request, "kind", "state", "requester", "locale", *times, "extended_from", "extension", "reviewed"),
+        **_fields(
+            request, "kind", "state", "requester", "locale", *times, "extended_from", "extension", "reviewed", "unmet"
+        ),
         "asked": asked,
         "rejection": asdict(rejections.described(request, text)) if request.rejection else None,
     }

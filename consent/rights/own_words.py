@@ -11,7 +11,7 @@ from consent.notices import words
 from consent.notices.models import Purpose
 from consent.records.models import State
 from consent.rights.languages import localised
-from consent.rights.models import ExtensionReason, RequestKind, RequestState
+from consent.rights.models import Condition, ExtensionReason, RequestKind, RequestState
 
 if TYPE_CHECKING:
     from consent.rights.holders import Word
@@ -56,6 +56,14 @@ REQUESTS = {
     "asked.changes": _("to be put right"),
     "asked.changes.attributes": _("Profile attributes"),
     "asked.changes.identifiers": _("Identifiers"),
+    "asked.purposes": _("purposes"),
+    "asked.records": _("records that were made"),
+    "asked.recipient": _("to be passed on to"),
+    "asked.recipient.name": _("name"),
+    "asked.recipient.contact": _("contact"),
+    "asked.recipient.formats": _("formats"),
+    "point_of_no_return_at": _("erasing since"),
+    "unmet": _("conditions that are not met"),
     "asked.verification": _("how it was made sure who asks"),
     "asked.verification.method": _("method"),
     "asked.verification.at": _("time"),
@@ -84,6 +92,8 @@ CONSENTS = {
     "told.attributes": _("Profile attributes"),
     "told.retention_days": _("kept for (days from collection)"),
     "told.after_retention": _("and then"),
+    "told.necessity": _("why it is necessary (sensitive information)"),
+    "told.impact": _("what it means for you (sensitive information)"),
     "told.recipients": _("shared with"),
     "told.recipients.name": _("name"),
     "told.recipients.contact": _("contact"),
@@ -101,6 +111,17 @@ CONSENTS = {
     "erasure_pending": _("erasure asked for"),
     "guardian_pending": _("waits for a guardian"),
     "renewal_required": _("to be asked again"),
+    "notice_in_force": _("The notice in force"),
+    "controller": _("who processes"),
+    "contact": _("contact"),
+    "rights": _("your rights"),
+    "withdrawal": _("how to withdraw"),
+    "effective_at": _("in force since"),
+    "rules": _("The rules, purpose by purpose"),
+    "in_words": _("how it stands"),
+    "recorded": _("recorded now"),
+    "necessary": _("necessary for the service"),
+    "separate_consent": _("needs an act of its own (article of PIPL)"),
     "records": _("Every decision, as it was recorded"),
     "record_id": _("record"),
     "version": _("version"),
@@ -113,6 +134,8 @@ CONSENTS = {
     "method=portal": _("self-service pages"),
     "method=offline": _("offline"),
     "method=import": _("imported"),
+    "method=objection": _("objection"),
+    "method=cancellation": _("account cancellation"),
     "locale": _("language"),
     "age_band": _("age band"),
     "age_band=under_14": _("under 14"),
@@ -156,7 +179,7 @@ def purposes(program_id: int) -> dict[str, str]:
 
 def requests() -> "Mapping[str, Word]":
     coded = {**choices("kind", RequestKind), **choices("state", RequestState)}
-    return {**REQUESTS, **coded, **choices("extension", ExtensionReason)}
+    return {**REQUESTS, **coded, **choices("extension", ExtensionReason), **choices("unmet", Condition)}
 
 
 def consents(program_id: int) -> "Mapping[str, Word]":

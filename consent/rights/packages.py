@@ -1,4 +1,4 @@
-"""The package of an access request: one JSON document of all holders' rows, in parts sealed with the subject's data key.
+"""The package of a request: one JSON document of all holders' rows, in parts sealed with the subject's data key.
 
 Parts are pieces of the text, numbered with room for every holder's run, so that a run begun anew replaces its own parts
 and no other's. A package is complete only once its last part stands; it expires, and is erased with its subject.
@@ -80,6 +80,16 @@ def _pieces(package: Package, data_key: bytes, numbers: list[int]) -> Iterator[b
         if part is None:
             raise PackageExpired
         yield open_cell(data_key, bytes(part.sealed), _cell(package, number))
+
+
+def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The document's lines, without the commas between them; the longest is a row."""
+    held = b""
+    for piece in pieces:
+        *whole, held = (held + piece).split(b"\n")
+        for line in whole:
+            yield line.lstrip(b",")
+    yield held.lstrip(b",")
 
 
 def begin(request: SubjectRequest, subject: Subject, *, kept: timedelta) -> Package:

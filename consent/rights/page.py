@@ -6,7 +6,7 @@ Whatever was sent by anybody is escaped; each value stands in the page exactly a
 read a word or a local time in its place (`<data value>`, `<time datetime>`).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -34,6 +34,8 @@ from consent.vault.identities import Vault
 
 DEEPEST = 6
 TIMES = ("_at", ".at", "_from", "_until", "since")
+LOCALISED = ("told", "in_words", "rights", "withdrawal")
+"""Fields that hold a text in each of our languages, of which the reader's is shown."""
 _HEAD = {
     "request_id": _("request"),
     "kind": _("kind"),
@@ -53,26 +55,16 @@ def stream(vault: Vault, package: Package) -> Iterator[bytes]:
     with tenant(package.program_id):
         request = SubjectRequest.objects.get(id=package.request_id)
         program = MiniProgram.objects.select_related("controller").get(id=package.program_id)
-        page = _Page(program, request.locale)
-    return packages.gathered(piece.encode() for piece in page.pieces(_lines(document)))
-
-
-def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The document's lines, without the commas between them; the longest is a row."""
-    held = b""
-    for piece in pieces:
-        *whole, held = (held + piece).split(b"\n")
-        for line in whole:
-            yield line.lstrip(b",")
-    yield held.lstrip(b",")
+        page = _Page(program, request.locale, request.kind)
+    return packages.gathered(piece.encode() for piece in page.pieces(packages.lines(document)))
 
 
 class _Page:
     """Writes the page as the lines come. What is translated is so before it is needed: between two pieces other work
     of the thread may have another language."""
 
-    def __init__(self, program: MiniProgram, locale: str) -> None:
-        self._program, self._locale, self._zone = program, locale, ZoneInfo(program.zone)
+    def __init__(self, program: MiniProgram, locale: str, kind: str = RequestKind.ACCESS) -> None:
+        self._program, self._locale, self._zone, self._kind = program, locale, ZoneInfo(program.zone), kind
         with translation.override(language(locale)):
             self._yes, self._no, self._none = gettext("yes"), gettext("no"), gettext("none")
             self._more = gettext("more")
@@ -85,6 +77,7 @@ class _Page:
 
     def _context(self) -> dict[str, Any]:
         context = {
+            "kind": self._kind,
             "lang": "zh-Hans" if language(self._locale) == "zh-hans" else "en",
             "program": self._program.name,
             "controller": self._program.controller.name,
@@ -173,7 +166,7 @@ class _Page:
         return escape(self._words.get(path) or path.rpartition(".")[2])
 
     def _value(self, path: str, value: Any) -> str:
-        if path == "told" and isinstance(value, dict) and value.keys() == set(LOCALES):
+        if path in LOCALISED and isinstance(value, dict) and value.keys() == set(LOCALES):
             value = value["zh-Hans" if language(self._locale) == "zh-hans" else "en"]
         if value is None or value == [] or value == {}:
             return f'<span class="none">{escape(self._none if value is not None else "–")}</span>'

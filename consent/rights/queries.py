@@ -7,7 +7,9 @@ from datetime import datetime
 from django.db.models import Q
 
 from consent.errors import NotFound
+from consent.rights import content
 from consent.rights.models import HolderRun, RequestSubject, SubjectRequest
+from consent.vault.identities import Vault
 
 Position = tuple[datetime, uuid.UUID]
 
@@ -27,6 +29,12 @@ def request_of(program_id: int, request_id: uuid.UUID) -> tuple[SubjectRequest, 
     if request is None:
         raise NotFound("not_found", "this mini-program has no request with this id")
     return request, list(HolderRun.objects.filter(request=request).order_by("stage", "holder"))
+
+
+def records_of(vault: Vault, request: SubjectRequest) -> list[uuid.UUID]:
+    """The consent records that an objection made; none once its subject is gone."""
+    about = RequestSubject.objects.filter(request_id=request.id, program_id=request.program_id).first()
+    return [] if about is None else content.records_of(about, vault.data_key(about.program_id, about.subject_id))
 
 
 def requests_of(program_id: int, subject_ids: Collection[int]) -> list[SubjectRequest]:

@@ -15,7 +15,7 @@ from consent.notices import queries
 from consent.notices.models import Audience
 from consent.records.queries import db_now
 from consent.rights.languages import language
-from consent.rights.models import RejectionReason, RequestSubject, SubjectRequest
+from consent.rights.models import ERASING, RejectionReason, RequestKind, RequestSubject, SubjectRequest
 from consent.vault.envelope import Cell, open_cell, seal
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
@@ -26,11 +26,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ground:
-    """`article` of PIPL; `restricts`: the data stay, and nothing but storing and securing them is allowed (PIPL 47)."""
+    """`article` of PIPL; `restricts`: the data stay, and nothing but storing and securing them is allowed (PIPL 47).
+
+    `kinds`: of which requests; none named is of all.
+    """
 
     article: str
     detail: "_StrPromise"
     restricts: bool = False
+    kinds: tuple[RequestKind, ...] = ()
+
+    def fits(self, kind: str) -> bool:
+        return not self.kinds or kind in self.kinds
 
 
 GROUNDS = {
@@ -47,6 +54,7 @@ GROUNDS = {
             " Until then we store and secure it and do nothing else with it."
         ),
         restricts=True,
+        kinds=ERASING,
     ),
     RejectionReason.INFEASIBLE: Ground(
         "47",
@@ -54,6 +62,15 @@ GROUNDS = {
             "Erasing this information is technically hard to realise. We store and secure it and do nothing else with it."
         ),
         restricts=True,
+        kinds=ERASING,
+    ),
+    RejectionReason.CONDITIONS: Ground(
+        "45",
+        _(
+            "The conditions under which information may be passed on are not met: a verified identity, information"
+            " collected on consent, a technically feasible way, and no harm to others."
+        ),
+        kinds=(RequestKind.PORTABILITY,),
     ),
 }
 

@@ -16,14 +16,14 @@ from consent.ledger.audit import audit
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
-from consent.rights import gate, rejections, runs
+from consent.rights import barrier, gate, rejections, runs
 from consent.rights.deadlines import extended
 from consent.rights.holders import holders
 from consent.rights.models import (
+    ERASING,
     ExtensionReason,
     HolderRun,
     RejectionReason,
-    RequestKind,
     RequestState,
     RequestSubject,
     ReviewRule,
@@ -33,7 +33,7 @@ from consent.rights.models import (
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
 
-REVIEWABLE = (RequestKind.ERASURE,)
+REVIEWABLE = ERASING
 MOST_WORKING_DAYS = 15
 """An extension is no longer than the deadline itself, and is given once."""
 LONGEST_TEXT = 2_000
@@ -85,7 +85,7 @@ def approve(*, program_id: int, request_id: uuid.UUID, by: str, on_approved: Cal
         due = max(request.undo_until or now, now)
         HolderRun.objects.filter(request=request, status=RunStatus.PENDING).update(not_before=due)
         SubjectRequest.objects.filter(id=request.id).update(state=RequestState.APPROVED)
-        runs.audited(request, "approved", by=by, day_only=request.kind == RequestKind.ERASURE)
+        runs.audited(request, "approved", by=by, day_only=request.kind in ERASING)
         if due == now:
             transaction.on_commit(partial(on_approved, request.id), robust=True)
 
@@ -96,20 +96,21 @@ def reject(
     """Refuse the request with a reason and words for the person, and open an erasure's gate again from now on.
 
     Data that a law keeps, or that cannot be erased, become restricted instead (PIPL 47). Raises Invalid
-    `text_missing`, `text_too_long`; NotFound; Conflict as `approve`, and `nobody_known`.
+    `text_missing`, `text_too_long`; NotFound; Conflict as `approve`, `nobody_known`, `reason_of_another_kind`.
     """
     written = _checked(text)
     with gate.reopening(program_id, request_id), _deciding(program_id, request_id) as (request, subject):
         if subject is None:
             raise Conflict("nobody_known", "nothing is held about this person: approve the request, and it completes")
+        if not rejections.GROUNDS[reason].fits(request.kind):
+            raise Conflict("reason_of_another_kind", "this reason is of another kind of request: take one that fits")
         sealed = rejections.seal_text(vault, request, subject, written)
         RequestSubject.objects.filter(subject=subject, request_id=request.id).update(rejection=sealed)
         runs.end_runs(request, RunStatus.CANCELLED)
         if rejections.GROUNDS[reason].restricts:
             for holder in holders():
                 holder.restrict(subject=subject, restricted=True, now=db_now())
-        if subject.erasure_pending and request.kind == RequestKind.ERASURE:
-            gate.reopen_after_erasure(subject)
+        barrier.reopen(subject, request)
         runs.close(request, RequestState.REJECTED, by=by, rejection=reason.value)
 
 
@@ -136,7 +137,7 @@ def extend(*, program_id: int, request_id: uuid.UUID, working_days: int, reason:
             extended_from=request.due_at,
             extension=reason,
         )
-        day_only = request.kind == RequestKind.ERASURE
+        day_only = request.kind in ERASING
         runs.audited(
             request, "extended", by=by, day_only=day_only, extension=reason.value, working_days=str(working_days)
         )

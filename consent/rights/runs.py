@@ -21,7 +21,15 @@ from consent.errors import Problem
 from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
-from consent.rights.models import HolderRun, RequestKind, RequestState, RequestSubject, RunStatus, SubjectRequest
+from consent.rights.models import (
+    ERASING,
+    HolderRun,
+    RequestKind,
+    RequestState,
+    RequestSubject,
+    RunStatus,
+    SubjectRequest,
+)
 from consent.vault.keyring import KeyringError
 from consent.vault.models import Subject
 
@@ -87,7 +95,7 @@ def claim(program_id: int, request_id: uuid.UUID, *, lease: timedelta) -> Claime
         if request is None:
             return None
         with connection.cursor() as cursor:
-            erasing = request.kind == RequestKind.ERASURE
+            erasing = request.kind in ERASING
             cursor.execute(_CLAIM, [erasing, token, lease.total_seconds(), request_id])
             row = cursor.fetchone()
         if row is None:
@@ -149,7 +157,7 @@ def hold(run: Claimed) -> None:
 def advanced(run: Claimed, affected: int) -> None:
     """Count what a step did. A step of an erasure cannot be lost again, so it earns the run its attempts anew."""
     mine = HolderRun.objects.filter(id=run.id)
-    if run.kind == RequestKind.ERASURE and affected:
+    if run.kind in ERASING and affected:
         mine.update(affected=F("affected") + affected, attempts=0)
     else:
         mine.update(affected=F("affected") + affected)
@@ -230,12 +238,14 @@ def close(
 ) -> None:
     """The terminal state, with its audit entry. The caller holds the subject's row and the request's.
 
+    A restriction goes on to stand, so that there is no other, until it is taken back.
     `day_only`: the entry outlives a subject whom its time would point to, as it would for every erasure.
     """
     SubjectRequest.objects.filter(id=request.id).update(state=state, closed_at=db_now(), rejection=rejection)
-    RequestSubject.objects.filter(request_id=request.id).update(open=False)
+    standing = request.kind == RequestKind.RESTRICTION and state == RequestState.COMPLETED
+    RequestSubject.objects.filter(request_id=request.id).update(open=standing)
     told = {} if rejection is None else {"rejection": rejection}
-    audited(request, state.value, by=by, day_only=day_only or request.kind == RequestKind.ERASURE, **told)
+    audited(request, state.value, by=by, day_only=day_only or request.kind in ERASING, **told)
 
 
 def audited(request: SubjectRequest, what: str, *, by: str, day_only: bool, **details: str) -> None:

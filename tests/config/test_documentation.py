@@ -22,6 +22,7 @@ CALLS = {
     ("post", "/api/v1/requests"),
     ("get", "/api/v1/requests"),
     ("get", "/api/v1/requests/{request_id}"),
+    ("get", "/api/v1/requests/{request_id}/certificate"),
     ("post", "/api/v1/requests/{request_id}/withdraw"),
     ("post", "/api/v1/reports/{metric}"),
 }

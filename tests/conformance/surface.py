@@ -111,6 +111,7 @@ CALLS = (
     Call("file_request", "POST", "requests", "requests", 202, _request),
     Call("open_requests", "GET", "requests", "requests", 200),
     Call("get_request", "GET", "requests/{request_id}", "requests", 200),
+    Call("get_certificate", "GET", "requests/{request_id}/certificate", "requests", 200),
     Call("withdraw_request", "POST", "requests/{request_id}/withdraw", "requests", 200),
     Call("report", "POST", "reports/{metric}", "reports", 200, _report),
 )  # fmt: skip

@@ -43,3 +43,9 @@ def audited(owner: psycopg.Connection, filed: Any) -> list[tuple[Any, ...]]:
         "SELECT action, actor, details FROM audit_entry WHERE target = %s ORDER BY id",
         [f"request:{filed['request_id']}"],
     ).fetchall()
+
+
+def download(desk: Desk, filed: Any, form: str = "json") -> Any:
+    """What an officer gets who asks for the request's package: the file, or a way back to the request."""
+    path = f"consent/subjectrequest/{filed['request_id']}/package/"
+    return desk.post(path, form=form, reason="delivery")

@@ -13,7 +13,7 @@ import pytest
 from consent import edge
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant
-from consent.rights import page
+from consent.rights import packages, page
 from consent.rights.models import Package
 from consent.rights.packages import PackageExpired
 from consent.rights.review import set_review
@@ -223,7 +223,7 @@ def test_the_page_takes_no_more_memory_for_more_rows(program: Program) -> None:
 
     made = page._Page(MiniProgram.objects.select_related("controller").get(id=program.id), "en")
     tracemalloc.start()
-    size = sum(len(piece) for piece in made.pieces(page._lines(document())))
+    size = sum(len(piece) for piece in made.pieces(packages.lines(document())))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert size > 10_000_000

@@ -70,11 +70,11 @@ def test_a_request_is_due_after_fifteen_working_days(received: str, due: str) ->
 @pytest.mark.parametrize(
     ("body", "code", "pointer"),
     [
-        ({"kind": "portability"}, "kind_not_available", "/kind"),
-        ({"kind": "restriction"}, "kind_not_available", "/kind"),
+        ({"kind": "objection"}, "scope_missing", "/scope"),
+        ({"kind": "objection", "scope": {"purposes": ["analytics", "x"]}}, "unknown_purpose", "/scope/purposes/1"),
         ({"kind": "access", "changes": {"attributes": {"city": "x"}}}, "not_taken", "/changes"),
         ({"kind": "access", "recipient": {"name": "x"}}, "not_taken", "/recipient"),
-        ({"kind": "erasure", "scope": {"purposes": ["analytics"]}}, "scope_not_available", "/scope"),
+        ({"kind": "erasure", "scope": {"purposes": ["analytics"]}}, "not_taken", "/scope"),
         ({"kind": "rectification"}, "changes_missing", "/changes"),
         ({"kind": "rectification", "changes": {}}, "changes_missing", "/changes"),
         (

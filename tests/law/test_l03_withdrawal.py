@@ -37,3 +37,11 @@ def test_once_it_is_acknowledged_nothing_more_is_stored_and_the_records_of_befor
     assert program.send(event("alice", "e2"))["results"][0]["code"] == "consent_withdrawn"
     kept = owner.execute("SELECT state FROM consent_record ORDER BY version").fetchall()
     assert kept == [("given",), ("withdrawn",)]
+
+
+def test_an_objection_ends_the_consent_with_its_answer(program: Program, owner: psycopg.Connection) -> None:
+    program.decide("alice")
+    asked = {"subject": {"openid": "alice"}, "kind": "objection", "scope": {"purposes": ["analytics"]}, "locale": "en"}
+    answer = program.post("requests", asked).json()
+    assert (answer["state"], len(answer["records"])) == ("completed", 1)
+    assert program.send(event("alice", "e1"))["results"][0]["code"] == "consent_withdrawn"

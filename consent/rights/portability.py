@@ -1,0 +1,42 @@
+"""What a transfer of data to the subject or to another handler rests on (PIPL 45, NDR 25): four conditions, kept with the
+request. Where one is not met an officer decides.
+
+| condition | is met where |
+|---|---|
+| identity_verified | the caller said how it verified who asks (`verification`) |
+| consent_basis | the subject agreed to something, so that there is something collected on consent |
+| technically_feasible | no recipient is named, or one that says no formats, or one of ours |
+| no_harm_to_others | the data subject asks: what is handed over is theirs, and identifiers of others were refused at ingest |
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from consent.records.models import ConsentRecord
+from consent.rights.models import Condition
+from consent.vault.models import Subject
+
+FORMATS = ("json", "csv")
+"""What a package can be handed over as."""
+
+
+def unmet(
+    subject: Subject | None,
+    *,
+    requester: str,
+    verification: Mapping[str, Any] | None,
+    recipient: Mapping[str, Any] | None,
+) -> list[Condition]:
+    """The conditions that are not met. About nobody we know there is nothing that could be without a basis."""
+    formats: Sequence[str] = (recipient or {}).get("formats") or FORMATS
+    met = {
+        Condition.IDENTITY: verification is not None,
+        Condition.BASIS: subject is None or _agreed(subject),
+        Condition.FEASIBLE: not set(FORMATS).isdisjoint(formats),
+        Condition.HARMLESS: requester == "self",
+    }
+    return [condition for condition, is_met in met.items() if not is_met]
+
+
+def _agreed(subject: Subject) -> bool:
+    return ConsentRecord.objects.filter(subject=subject, authorises_from__isnull=False).exists()
