@@ -16,7 +16,7 @@ from itertools import repeat
 from typing import Any
 
 import psycopg
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
@@ -85,12 +85,14 @@ class Answer:
         self._cursor = cursor
 
     def rows(self) -> list[tuple[Any, ...]]:
-        with connection.wrap_database_errors:
+        with connections[DEFAULT_DB_ALIAS].wrap_database_errors:
             return self._cursor.fetchall()
 
 
 def ask(statement: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> Answer:
     """Send a statement; outside `together` it is answered at once."""
+    # Looked up once: `django.db.connection` would look it up for each of its attributes.
+    connection = connections[DEFAULT_DB_ALIAS]
     with connection.wrap_database_errors:
         cursor = psycopg.Cursor(connection.connection)
         cursor.execute(statement, parameters, binary=True)
@@ -100,5 +102,14 @@ def ask(statement: str, parameters: Sequence[object] | Mapping[str, object] = ()
 @contextmanager
 def together() -> Iterator[None]:
     """Send what is asked in the block without waiting in between. A transaction must be open."""
+    connection = connections[DEFAULT_DB_ALIAS]
     with connection.wrap_database_errors, connection.connection.pipeline():
         yield
+
+
+def ask_commit() -> None:
+    """Commit with what is asked in the same block. The surrounding `atomic`, a durable one, finds it done.
+
+    Where a statement of the block fails PostgreSQL skips this one, and the block raises.
+    """
+    ask("COMMIT")

@@ -35,14 +35,23 @@ def ask_as_tenant(program_id: int, *, lock_timeout: str) -> Answer:
     )
 
 
+def ask_ingest_role() -> None:
+    """Act as `zq_ingest`, which writes events, until `ask_own_role` or the transaction's end."""
+    ask("SET LOCAL ROLE zq_ingest")
+
+
+def ask_own_role() -> None:
+    ask("RESET ROLE")
+
+
 @contextmanager
 def role(name: str) -> Iterator[None]:
-    """Run statements of the current transaction as a group role: `zq_ingest` writes events, `zq_erase` deletes.
+    """Run statements of the current transaction as a group role: `zq_erase` deletes.
 
     After an error the transaction is void and the role ends with it, so only success resets it.
     """
-    if name not in ("zq_ingest", "zq_erase"):
-        raise ValueError("only zq_ingest and zq_erase are roles to act in")
+    if name != "zq_erase":
+        raise ValueError("only zq_erase is a role to act in")
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL ROLE {name}")
         yield

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet
 
 from consent.records.grants import FIELDS, AuthorisingRecord, Coverage, Covered, Grant, Waiting, of_state, until_14
 from consent.records.models import ConsentRecord, ConsentState, State
-from consent.statements import Answer, Int8s, ask
+from consent.statements import Int8s, ask
 
 # The union is of what one snapshot shows: who is about to withdraw is either told or locked. Of the former only ids.
 _LOCK = f"""
@@ -32,6 +33,10 @@ _COVERAGE = """
     WHERE told.program_id = %s
     GROUP BY told.purpose_id, told.notice_id, told.categories, told.retention_days
 """
+# A row at least: of a mini-program without notices one that tells the time alone.
+_CLOCK_AND_COVERAGE = (
+    f"SELECT clock_timestamp(), covered.* FROM (SELECT) AS always LEFT JOIN ({_COVERAGE}) covered ON true"
+)
 # Noon in UTC is when a day has begun everywhere on earth.
 _TURNED_14 = """
     SELECT subject_id FROM subject
@@ -52,11 +57,14 @@ def db_now() -> datetime:
 
 def coverage(program_id: int) -> dict[tuple[int, int], Coverage]:
     """(purpose id, notice id) -> Coverage, for every published version."""
-    return _covered(ask(_COVERAGE, [program_id]))
+    return _covered(ask(_COVERAGE, [program_id]).rows())
 
 
-def _covered(told: Answer) -> dict[tuple[int, int], Coverage]:
-    return {(row[0], row[1]): Coverage(frozenset(row[2]), row[3], row[4]) for row in told.rows()}
+def _covered(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[int, int], Coverage]:
+    return {
+        (purpose_id, notice_id): Coverage(frozenset(categories), retention_days, lapses_at)
+        for purpose_id, notice_id, categories, retention_days, lapses_at in rows
+    }
 
 
 class AskedGrants:
@@ -70,23 +78,24 @@ class AskedGrants:
     def __init__(self, program_id: int, subject_ids: list[int], purpose_ids: list[int]) -> None:
         subjects, purposes = Int8s.of(subject_ids), Int8s.of(purpose_ids)
         self._locked = ask(_LOCK, {"subjects": subjects, "purposes": purposes})
-        # By a statement of its own, after the lock: inside the locking SELECT it would be early.
-        self._now = ask(_CLOCK)
-        self._coverage = ask(_COVERAGE, [program_id])
+        # By another statement, after the lock: inside the locking SELECT the time would be early.
+        self._told = ask(_CLOCK_AND_COVERAGE, [program_id])
 
     def grants(self) -> tuple[dict[tuple[int, int], Grant], set[int]]:
         """(subject id, purpose id) -> Grant, and the ids of those who are leaving."""
-        rows = self._locked.rows()
-        leaving = {row[0] for row in rows if row[1] is None}
-        return {row[:2]: Grant._make(row) for row in rows if row[1] is not None}, leaving
+        leaving: set[int] = set()
+        grants: dict[tuple[int, int], Grant] = {}
+        for row in self._locked.rows():
+            if row[1] is None:
+                leaving.add(row[0])
+            else:
+                grants[row[:2]] = Grant._make(row)
+        return grants, leaving
 
-    def now(self) -> datetime:
-        """Later than whatever the locks waited for."""
-        now: datetime = self._now.rows()[0][0]
-        return now
-
-    def covered(self) -> dict[tuple[int, int], Coverage]:
-        return _covered(self._coverage)
+    def clock_and_covered(self) -> tuple[datetime, dict[tuple[int, int], Coverage]]:
+        """A time later than whatever the locks waited for, and the mini-program's coverage."""
+        rows = self._told.rows()
+        return rows[0][0], _covered(row[1:] for row in rows if row[1] is not None)
 
 
 def turned_14(program_id: int, *, after: int, limit: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta, timezone
 from typing import Any
 
@@ -13,7 +14,7 @@ from consent.records.models import ConsentState
 from tests.cast import Program, event, now
 from tests.tracking.test_events import codes, count, post_raw
 from tracking.catalogue import import_catalogue, parse
-from tracking.ingest import parse as parsing
+from tracking.ingest import identifiers
 
 OPENID = "oABCDEFGHIJKLMNOPQRSTUVWXYZ12"
 MORE = """
@@ -78,11 +79,11 @@ def test_what_is_not_declared_is_not_looked_at_however_long_it_is(
     """Accents in turn take a time that grows with the square of their number to compare."""
     looked: list[int] = []
 
-    def noting(text: str) -> bool:
-        looked.append(len(text))
-        return False
+    def noting(texts: Sequence[str]) -> set[int]:
+        looked.extend(map(len, texts))
+        return set()
 
-    monkeypatch.setattr(parsing, "may_hold", noting)
+    monkeypatch.setattr(identifiers, "suspects", noting)
     long = "a" + "\u0315\u0300" * 500
     answer = consented.send(
         event(OPENID, "e1") | {"properties": {"colour": long}},

@@ -1,5 +1,6 @@
 """POST /events."""
 
+from collections import Counter
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -61,13 +62,8 @@ class Events(RecordingView):
 
 
 def _answer(outcome: Outcome) -> EventsAnswered:
-    counts = outcome.counts()
-    results = []
-    for place, event_id in enumerate(outcome.event_ids):
-        refusal = outcome.refused.get(place)
-        results.append(
-            EventResult(event_id, outcome.result(place))
-            if refusal is None
-            else EventResult(event_id, outcome.result(place), refusal.code, refusal.pointer or None)
-        )
+    results = [EventResult(*told) for told in zip(outcome.event_ids, outcome.results(), strict=True)]
+    for place, refusal in outcome.refused.items():
+        results[place].code, results[place].pointer = refusal.code, refusal.pointer or None
+    counts = Counter([answered.result for answered in results])
     return EventsAnswered(counts["stored"], counts["duplicate"], counts["refused"], counts["retry"], results)

@@ -1,6 +1,6 @@
 """Recording a batch of events: read, screen, lock, write. One transaction holds the lock and the write (I1, I2, I5)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -9,8 +9,8 @@ from django.db import DatabaseError, transaction
 from psycopg import errors as pg
 
 from consent.errors import Forbidden
-from consent.programs.tenancy import ask_as_tenant, tenant
-from consent.statements import together
+from consent.programs.tenancy import ask_as_tenant, ask_ingest_role, ask_own_role, tenant
+from consent.statements import ask_commit, together
 from consent.vault.identities import AskedSubjects, Vault
 from tracking.ingest import screen, write
 from tracking.ingest.counting import Counting
@@ -89,18 +89,23 @@ class _Attempt:
         self._batch = batch
         self._limits = limits
         self._candidates: list[Candidate] = []
+        self._copied = False
         self._outcome = Outcome(batch.event_ids, dict(batch.refused))
         self._counting: Counting | None = None
 
     def run(self, *, again: bool) -> Outcome:
         """`again`: an event was there already, so that rows are inserted one by one."""
-        with transaction.atomic(savepoint=False):
+        with transaction.atomic(durable=True):
             counting, received_at = self._screen()
             if missing := {item.day for item in self._candidates} - known_days():
                 raise DayMissing(missing)
             kept = self._write(received_at, again=again) if self._candidates else None
-            # Last: a counter is locked for the commit only, and whoever has it waits for nothing any more.
-            counted = counting.write(self._outcome)
+            with together():
+                if self._copied:
+                    ask_own_role()
+                # Last: a counter is locked for the commit only, and whoever has it waits for nothing any more.
+                counted = counting.write(self._outcome)
+                ask_commit()
         if kept is not None:
             pages, days = kept
             write.remember_pages(self._program_id, pages)
@@ -130,9 +135,9 @@ class _Attempt:
         catalogue, found = types.types(), dict(zip(names, subjects.found(), strict=True))
         old = self._limits.historical if self._batch.historical else self._limits.late
         times = Times(received_at, self._batch.sent_at, received_at - old)
-        screening = screen.Screening(reads)
+        refused = screen.refusals(reads, catalogue)
         for read in reads:
-            screened = _screened(screening, read, catalogue.get(read.sent.name), found[read.named], times)
+            screened = _screened(read, catalogue, refused.get(read.place), found[read.named], times)
             if isinstance(screened, Refusal):
                 self._outcome.refused[read.place] = screened
             else:
@@ -154,8 +159,11 @@ class _Attempt:
         with together():
             days = write.MarkedDays.ask(self._program_id, firsts)
             inserted = write.ask_insert(rows) if again or len(firsts) <= FEW else None
+            if inserted is None:
+                ask_ingest_role()
         if inserted is None:
             write.copy(rows)
+            self._copied = True
             self._outcome.stored |= {event.read.place: True for event in firsts}
         else:
             new = set(inserted.rows())
@@ -164,20 +172,19 @@ class _Attempt:
 
 
 def _screened(
-    screening: screen.Screening, read: Read, event_type: Compiled | None, subjects: set[int], times: Times
+    read: Read, catalogue: Mapping[str, Compiled], refusal: Refusal | None, subjects: set[int], times: Times
 ) -> Candidate | Refusal:
     timed = times.of(read.place, read.sent)
     if isinstance(timed, Refusal):
         return timed
-    refusal = screening.refusal(read, event_type)
-    if refusal is not None or event_type is None:
-        return refusal or Refusal("unknown_event")
+    if refusal is not None:
+        return refusal
     if len(subjects) != 1:
         conflict = Refusal("invalid_event", f"/events/{read.place}/subject")
         return conflict if subjects else Refusal("consent_missing")
     (subject_id,) = subjects
     day, corrected_at = timed
-    return Candidate(read, subject_id, event_type, day, corrected_at)
+    return Candidate(read, subject_id, catalogue[read.sent.name], day, corrected_at)
 
 
 def _once_each(authorised: Sequence[Candidate]) -> tuple[list[Candidate], dict[int, bool]]:
@@ -185,11 +192,14 @@ def _once_each(authorised: Sequence[Candidate]) -> tuple[list[Candidate], dict[i
 
     Only what passed the gate itself counts as a first: the copies of an event may tell different times of one day.
     """
-    firsts: dict[Key, Candidate] = {}
+    keys = [_key(event) for event in authorised]
+    # From the last to the first, which so is the one that stays.
+    firsts = dict(zip(reversed(keys), reversed(authorised), strict=True))
     repeats = {}
-    for event in authorised:
-        if firsts.setdefault(_key(event), event) is not event:
-            repeats[event.read.place] = False
+    if len(firsts) < len(keys):
+        repeats = {
+            event.read.place: False for key, event in zip(keys, authorised, strict=True) if firsts[key] is not event
+        }
     # By day, since a COPY fills one partition after the other. Two batches with the same events, whatever their order,
     # then wait for each other and never deadlock.
     return [firsts[key] for key in sorted(firsts)], repeats

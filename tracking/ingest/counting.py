@@ -31,6 +31,10 @@ MAX_SUBJECTS = 128
 MAX_CELLS = 5_000
 """What one process remembers at most: some 100 MB."""
 
+# Each look at a choice's value takes as long as the rest of counting an event.
+_ACCEPTED, _LATE, _DUPLICATE = Answer.ACCEPTED.value, Answer.LATE.value, Answer.DUPLICATE.value
+_REFUSED = Answer.REFUSED.value
+
 Cell = tuple[int, str, str]
 """(event type's id, answer, code of a refusal or empty)"""
 People = dict[str, set[int]]
@@ -133,16 +137,16 @@ class Counting:
     def _tallied(self, outcome: Outcome, known: Mapping[Cell, People]) -> dict[Cell, Tally]:
         """Of answers that are final: what is to be sent again is counted when it comes again."""
         tallies: dict[Cell, Tally] = {}
+        refused, stored, late, types = outcome.refused, outcome.stored, self._late, self._types
         for place, read in enumerate(self._read):
-            refusal = outcome.refused.get(place)
-            if refusal is None:
-                answer = self._answer(place, outcome)
+            type_id = UNKNOWN_TYPE if read is None else types.get(read.sent.name, UNKNOWN_TYPE)
+            if (refusal := refused.get(place)) is None:
+                answer = _DUPLICATE if not stored[place] else _LATE if place in late else _ACCEPTED
+                cell = (type_id, answer, "")
             elif refusal.code in RETRY:
                 continue
             else:
-                answer = Answer.REFUSED.value
-            type_id = UNKNOWN_TYPE if read is None else self._types.get(read.sent.name, UNKNOWN_TYPE)
-            cell = (type_id, answer, "" if refusal is None else refusal.code)
+                cell = (type_id, _REFUSED, refusal.code)
             if (tally := tallies.get(cell)) is None:
                 tally = tallies[cell] = Tally(_bound(known.get(cell, {}), {}) == MAX_SUBJECTS)
             tally.events += 1
@@ -150,11 +154,6 @@ class Counting:
                 kind, subject = self._who(read)
                 tally.subjects.setdefault(kind, set()).add(subject)
         return tallies
-
-    def _answer(self, place: int, outcome: Outcome) -> str:
-        if not outcome.stored[place]:
-            return Answer.DUPLICATE.value
-        return Answer.LATE.value if place in self._late else Answer.ACCEPTED.value
 
     def _who(self, read: Read) -> tuple[str, int]:
         """Of an unknown one the first of the kinds it is named by. Python's hash is keyed anew in each process and leads

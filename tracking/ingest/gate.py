@@ -1,8 +1,9 @@
 """The predicate, evaluated under the lock: which events an unbroken grant authorises, and by which record (I1, I2)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
+
+import msgspec
 
 from consent.records.grants import CLOCK_TOLERANCE, AuthorisingRecord, Coverage, Covered, Grant, Waiting
 from consent.records.queries import AskedGrants, earlier_records, pending_records
@@ -12,8 +13,7 @@ from tracking.ingest.parse import Read, Refusal
 from tracking.ingest.screen import Compiled
 
 
-@dataclass(slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, eq=False, gc=False):
     """An event of a known subject and a declared type, at a time. `day`: its UTC date as sent.
 
     `record_id`: the record that authorises it, of those that the gate answers; 0 of all others.
@@ -43,14 +43,9 @@ def gate(program_id: int, candidates: list[Candidate]) -> tuple[list[Candidate],
         # What the screening knew of the types may be out of date: part (a) of the predicate is decided here as well.
         types = screen.ask_categories(screened.keys())
     grants, leaving = asked.grants()
-    decision = _Decision(
-        grants,
-        leaving,
-        pending_records(grants.values()),
-        asked.covered(),
-        screen.active_categories(types, screened.values()),
-        asked.now(),
-    )
+    now, covered = asked.clock_and_covered()
+    active = screen.active_categories(types, screened.values())
+    decision = _Decision(grants, leaving, pending_records(grants.values()), covered, active, now)
     authorised: list[Candidate] = []
     refused: dict[int, Refusal] = {}
     early: list[Candidate] = []
@@ -89,14 +84,17 @@ class _Decision:
         self.now = now
         self.latest = now + CLOCK_TOLERANCE
         self.today = now.astimezone(UTC).date()
+        # Notices that tell enough for all events of a type and a day: most are the same.
+        self._enough: set[tuple[int, int | None, date]] = set()
 
     def of(self, item: Candidate) -> int | Refusal | None:
         """The record's id; None: inside the grant but before its last renewal, so an earlier record of it is in force."""
-        if item.event_type.id not in self.types:
+        event_type = item.event_type
+        if event_type.id not in self.types:
             return Refusal("unknown_event", f"/events/{item.read.place}/name")
         if item.subject_id in self.leaving:
             return Refusal("consent_changing")
-        grant = self.grants.get((item.subject_id, item.event_type.purpose_id))
+        grant = self.grants.get((item.subject_id, event_type.purpose_id))
         if grant is None:
             return Refusal("consent_missing")
         told = grant.told(self.covered)
@@ -115,7 +113,14 @@ class _Decision:
             ahead = grant.at(item.corrected_at, self.waiting, self.covered)
             grant = ahead if ahead.grant_from == grant.grant_from else grant
             told = grant.told(self.covered)
-        return self.refusal_by(told, item) or grant.record_id
+        key = (event_type.id, grant.notice_id, item.day)
+        return grant.record_id if key in self._enough else self._found_out(key, told, item) or grant.record_id
+
+    def _found_out(self, key: tuple[int, int | None, date], told: Coverage | None, item: Candidate) -> Refusal | None:
+        refusal = self.refusal_by(told, item)
+        if refusal is None:
+            self._enough.add(key)
+        return refusal
 
     def refusal_by(self, told: Coverage | None, item: Candidate, since: Iterable[Coverage] = ()) -> Refusal | None:
         """`told`: by the record; `since`: by those in force after it, one of which may have promised less."""

@@ -1,6 +1,5 @@
 """What became of each event of a batch."""
 
-from collections import Counter
 from dataclasses import dataclass, field
 
 from tracking.codes import RETRY
@@ -15,11 +14,11 @@ class Outcome:
     refused: dict[int, Refusal]
     stored: dict[int, bool] = field(default_factory=dict)
 
-    def counts(self) -> Counter[str]:
-        """API.md's four counters."""
-        return Counter(self.result(place) for place in range(len(self.event_ids)))
+    def results(self) -> list[str]:
+        """By place: stored, duplicate, refused or retry."""
+        return [self._result(place, self.refused.get(place)) for place in range(len(self.event_ids))]
 
-    def result(self, place: int) -> str:
-        if (refusal := self.refused.get(place)) is not None:
-            return "retry" if refusal.code in RETRY else "refused"
-        return "stored" if self.stored[place] else "duplicate"
+    def _result(self, place: int, refusal: Refusal | None) -> str:
+        if refusal is None:
+            return "stored" if self.stored[place] else "duplicate"
+        return "retry" if refusal.code in RETRY else "refused"

@@ -1,9 +1,10 @@
 """From the body of POST /events to events, each decoded by itself: one that cannot be read is one refusal."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 
@@ -12,10 +13,10 @@ from consent.api.bodies import described, names_of_objects
 from consent.api.shapes import Moment, SubjectNamed
 from consent.errors import Fault, Invalid, Malformed, Problem
 from consent.vault.identities import checked
-from tracking.ingest.identifiers import may_hold
 
 MAX_EVENTS = 2000
 _NO_SKEW = timedelta(0)
+_NOT_NAMED = (None, None, None)
 MAX_SKEW = timedelta(hours=24)
 """How far a sender's clock may be off, so that a report knows in which partitions a local day's events can lie."""
 
@@ -83,24 +84,12 @@ class Said:
     values: dict[str, Any]
     packed: bytes | None = None
     """As a field of COPY, once it was written."""
-    _looked: tuple[str, bool] | None = None
-
-    def look(self) -> tuple[str, bool]:
-        """(the values, a line each; whether any looks like an identifier at first sight).
-
-        Of what the catalogue takes: a value of any size would take any time to look at.
-        """
-        if self._looked is None:
-            text = "\n".join(map(str, self.values.values()))
-            self._looked = text, may_hold(text)
-        return self._looked
 
 
 NOTHING = Said({})
 
 
-@dataclass(slots=True)
-class Read:
+class Read(msgspec.Struct, eq=False, gc=False):
     """An event that can be read. What it says is in `context` and `properties`: `sent` may hold these unread."""
 
     place: int
@@ -172,27 +161,34 @@ def _parse_clean(data: bytes) -> Batch | None:
 
 def _read_clean(body: _Clean) -> Batch | None:
     """Raises Problem for a subject, KeyError and msgspec's errors for an object that has to be looked at by itself."""
-    batch = Batch([], [], {}, body.sent_at, bool(body.historical))
+    event_ids: list[str | None] = [sent.event_id for sent in body.events]
+    if not "".join(cast("list[str]", event_ids)).isprintable():
+        return None
     said = _SaidBySent({b"": NOTHING})
-    for place, sent in enumerate(body.events):
-        subject, event_id = sent.subject, sent.event_id
-        openid = subject.openid
-        if (
-            openid is not None
-            and subject.unionid is None
-            and subject.external_id is None
-            and subject.subject_id is None
-            and openid.isprintable()
-            and openid == openid.strip()
-        ):
-            named: Named = (("openid", openid),)
-        else:
-            named = _named(subject)
-        if not event_id.isprintable():
-            return None
-        batch.event_ids.append(event_id)
-        batch.read.append(Read(place, sent, named, said[bytes(sent.context)], said[bytes(sent.properties)]))
-    return batch
+    plain = _has_plain_openids(body.events)
+    read: list[Read | None] = [
+        Read(
+            place,
+            sent,
+            (("openid", sent.subject.openid),) if plain else _named(sent.subject),  # type: ignore[arg-type]  # none is None
+            said[bytes(sent.context)],
+            said[bytes(sent.properties)],
+        )
+        for place, sent in enumerate(body.events)
+    ]
+    return Batch(event_ids, read, {}, body.sent_at, bool(body.historical))
+
+
+def _has_plain_openids(events: Sequence[SentEvent]) -> bool:
+    """Whether openids alone name all subjects, normalised as they are: printable, and without white space at all."""
+    subjects = [sent.subject for sent in events]
+    openids = [
+        subject.openid
+        for subject in subjects
+        if subject.openid is not None and (subject.unionid, subject.external_id, subject.subject_id) == _NOT_NAMED
+    ]
+    whole = "".join(openids)
+    return len(openids) == len(subjects) and whole.isprintable() and " " not in whole
 
 
 def _parse_each(data: bytes) -> Batch:

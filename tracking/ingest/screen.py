@@ -1,7 +1,7 @@
 """What an event may say: the catalogue's properties, the common context, and nothing that looks like an identifier."""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -12,7 +12,7 @@ import msgspec
 from consent.statements import Answer, Int8s, ask
 from tracking.catalogue import Property
 from tracking.ingest import identifiers
-from tracking.ingest.parse import NOTHING, Read, Refusal, Said, SentEvent
+from tracking.ingest.parse import Named, Read, Refusal, Said, SentEvent
 from tracking.models import EventType
 
 CONTEXT = ("os", "app_version", "device_level", "network", "channel")
@@ -20,6 +20,7 @@ MAX_CONTEXT_CHARS = 64
 MAX_SAFE_INTEGER = 2**53
 # Shorter values would be found within ordinary words; the platforms' own ids are 28 characters long.
 MIN_IDENTIFIER_CHARS = 6
+_LINE_ENDS = 3
 
 Check = Callable[[Any], bool]
 
@@ -145,58 +146,96 @@ def _is_date(value: Any) -> bool:
         return False
 
 
-class Screening:
-    """Why the catalogue does not take an event. Made for a batch: what many of its events say is looked at once."""
+def refusals(reads: Sequence[Read], catalogue: Mapping[str, Compiled]) -> dict[int, Refusal]:
+    """Why the catalogue does not take events of a batch, by their places; `catalogue`: by name.
 
-    def __init__(self, reads: Collection[Read]) -> None:
-        self._own = {read.place: _own_texts(read.sent) for read in reads}
-        suspects = identifiers.suspects(list(self._own.values()))
-        self._suspects = {place for number, place in enumerate(self._own) if number in suspects}
-        self._contexts: dict[Said, Refusal | None] = {NOTHING: None}
-        self._properties: dict[tuple[int, Said], Refusal | None] = {}
-
-    def refusal(self, read: Read, event_type: Compiled | None) -> Refusal | None:
-        """None where it does. Pointers name no undeclared property: its name was sent."""
+    What many events say is looked at once, and identifiers are looked for in all texts at one go. Pointers name no
+    undeclared property: its name was sent.
+    """
+    own = [_own_texts(read.sent) for read in reads]
+    taken = _Taken(well_formed=_all_well_formed(own))
+    refused: dict[int, Refusal] = {}
+    passed: list[tuple[int, Read, Compiled]] = []
+    for number, read in enumerate(reads):
+        event_type = catalogue.get(read.sent.name)
         if event_type is None or not event_type.active:
-            return Refusal("unknown_event", f"/events/{read.place}/name")
-        sent = read.sent
-        if sent.page is not None and ("?" in sent.page or "#" in sent.page or not sent.page.isprintable()):
-            return Refusal("invalid_event", f"/events/{read.place}/page")
-        if sent.session_id is not None and not sent.session_id.isprintable():
-            return Refusal("invalid_event", f"/events/{read.place}/session_id")
-        if type(sent.scene) is str and not sent.scene.isprintable():
-            return Refusal("invalid_event", f"/events/{read.place}/scene")
-        fault = self._fault_of_properties(read.properties, event_type) or self._fault_of_context(read.context)
-        if fault is not None:
-            return Refusal(fault.code, f"/events/{read.place}/{fault.pointer}")
-        return _identifier(read, event_type) if self._may_identify(read) else None
+            refused[read.place] = Refusal("unknown_event", f"/events/{read.place}/name")
+        elif (fault := taken.fault(read, event_type)) is not None:
+            refused[read.place] = Refusal(fault.code, f"/events/{read.place}/{fault.pointer}")
+        else:
+            passed.append((number, read, event_type))
+    # Only of what the catalogue takes: a value of any size would take any time to look at.
+    texts = taken.texts()
+    suspects = identifiers.suspects([*own, *texts.values()])
+    suspicious = {said for number, said in enumerate(texts, len(own)) if number in suspects} if suspects else set()
+    for number, read, event_type in passed:
+        if (
+            (suspects and (number in suspects or read.properties in suspicious or read.context in suspicious))
+            or _holds_own(read.named, own[number], texts[read.properties], texts[read.context])
+        ) and (found := _identifier(read, event_type)) is not None:
+            refused[read.place] = found
+    return refused
 
-    def _fault_of_properties(self, said: Said, event_type: Compiled) -> Refusal | None:
-        key = (event_type.id, said)
-        try:
-            return self._properties[key]
-        except KeyError:
-            found = self._properties[key] = _properties(said.values, event_type)
-            return found
 
-    def _fault_of_context(self, said: Said) -> Refusal | None:
-        try:
-            return self._contexts[said]
-        except KeyError:
-            found = self._contexts[said] = _context(said.values)
-            return found
+class _Taken:
+    """What the events of a batch say, each distinct piece checked once. Pointers of faults begin below the event."""
 
-    def _may_identify(self, read: Read) -> bool:
-        """Whether the event may hold an identifier of its subject, or what looks like anybody's."""
-        properties, suspicious = read.properties.look()
-        context, suspect = read.context.look()
-        if suspicious or suspect or read.place in self._suspects:
-            return True
-        own = self._own[read.place]
-        for _, value in read.named:
-            if len(value) >= MIN_IDENTIFIER_CHARS and (value in own or value in properties or value in context):
+    def __init__(self, *, well_formed: bool) -> None:
+        self._well_formed = well_formed
+        self._properties: dict[tuple[int, Said], Refusal | None] = {}
+        self._contexts: dict[Said, Refusal | None] = {}
+
+    def fault(self, read: Read, event_type: Compiled) -> Refusal | None:
+        """Why the catalogue does not take an event of a declared type, whatever its texts look like."""
+        if not self._well_formed and (malformed := _malformed(read.sent)) is not None:
+            return Refusal("invalid_event", malformed)
+        key, context = (event_type.id, read.properties), read.context
+        if key not in self._properties:
+            self._properties[key] = _properties(read.properties.values, event_type)
+        if context not in self._contexts:
+            self._contexts[context] = _context(context.values)
+        return self._properties[key] or self._contexts[context]
+
+    def texts(self) -> dict[Said, str]:
+        """The values of what is taken, a line each."""
+        pieces = [said for (_, said), fault in self._properties.items() if fault is None]
+        pieces += [said for said, fault in self._contexts.items() if fault is None]
+        return {said: "\n".join(map(str, said.values.values())) for said in pieces}
+
+
+def _holds_own(named: Named, *texts: str) -> bool:
+    """Whether an identifier by which the event names its subject stands in one of the texts."""
+    for _, value in named:
+        for text in texts:
+            if value in text and len(value) >= MIN_IDENTIFIER_CHARS:
                 return True
-        return False
+    return False
+
+
+def _all_well_formed(texts: Collection[str]) -> bool:
+    """Whether `_malformed` finds nothing in any event of whose own texts these are, by one look at all of them.
+
+    It may say no of events that are: an id may hold what no page may.
+    """
+    whole = "".join(texts)
+    lines = whole.replace("\n", "")
+    return (
+        len(whole) - len(lines) == _LINE_ENDS * len(texts)
+        and lines.isprintable()
+        and "?" not in lines
+        and "#" not in lines
+    )
+
+
+def _malformed(sent: SentEvent) -> str | None:
+    """The name of a text that cannot be printed, or of a page with a query or fragment."""
+    if sent.page is not None and ("?" in sent.page or "#" in sent.page or not sent.page.isprintable()):
+        return "page"
+    if sent.session_id is not None and not sent.session_id.isprintable():
+        return "session_id"
+    if type(sent.scene) is str and not sent.scene.isprintable():
+        return "scene"
+    return None
 
 
 def _properties(properties: dict[str, Any], event_type: Compiled) -> Refusal | None:
@@ -234,7 +273,7 @@ def _identifier(read: Read, event_type: Compiled) -> Refusal | None:
 
 
 def _own_texts(sent: SentEvent) -> str:
-    """What is stored as it was sent, but context and properties: a line each."""
+    """What is stored as it was sent, but context and properties: a line each, with _LINE_ENDS between."""
     scene = "" if sent.scene is None else str(sent.scene)
     return f"{sent.event_id}\n{sent.page or ''}\n{sent.session_id or ''}\n{scene}"
 

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -12,7 +12,6 @@ import msgspec
 from django.db import connection
 from pyroaring import BitMap64
 
-from consent.programs.tenancy import role
 from consent.statements import Answer, Int8s, Json, ask
 from tracking.ingest.gate import Candidate
 from tracking.ingest.parse import Said
@@ -26,11 +25,10 @@ _HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
 _TRAILER = struct.pack(">h", -1)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(2000, 1, 1)
-_MICROSECOND = timedelta(microseconds=1)
 _NULL = struct.pack(">i", -1)
 _IDS = struct.Struct(">hiqiqiq")
 _TIMES = struct.Struct(">iqiqiqii")
-_PAGE_AND_DWELL = struct.Struct(">hiqiqiqiqiqiqiqiiii")
+_ALL_BUT_OBJECTS = ">hiqiqiqiqiqiqiqiiiii{}si{}si{}s"
 _INT8 = struct.Struct(">iq")
 _INT4 = struct.Struct(">ii")
 _LENGTH = struct.Struct(">i")
@@ -51,12 +49,13 @@ class Rows:
 
 
 def copy(rows: Rows) -> None:
-    """COPY as `zq_ingest`, which may insert past row-level security and do nothing else. The tenant is a column default.
+    """COPY; the caller acts as `zq_ingest`, which may insert past row-level security and do nothing else.
 
-    Raises psycopg's own errors (Django does not wrap those of a COPY): UniqueViolation where an event is there already.
+    The tenant is a column default. Raises psycopg's own errors (Django does not wrap those of a COPY): UniqueViolation
+    where an event is there already.
     """
     data = _packed(rows)
-    with role("zq_ingest"), connection.cursor() as cursor, cursor.copy(_COPY) as stream:
+    with connection.cursor() as cursor, cursor.copy(_COPY) as stream:
         stream.write(data)
 
 
@@ -178,12 +177,14 @@ def page_ids(program_id: int, events: Sequence[Candidate]) -> tuple[dict[str, in
     far becomes shared, under its lock, since that subject may be being erased. A page that only this subject has named
     needs none: the gate's lock keeps its erasure from beginning.
     """
-    visitors: dict[str, set[int]] = {}
-    for event in events:
-        if (path := event.read.sent.page) is not None:
-            visitors.setdefault(path, set()).add(event.subject_id)
-    found = {path: _pages[program_id, path] for path in visitors if (program_id, path) in _pages}
-    unknown = [path for path in visitors if path not in found]
+    paths = {path for event in events if (path := event.read.sent.page) is not None}
+    found = {path: _pages[program_id, path] for path in paths if (program_id, path) in _pages}
+    visitors: dict[str, set[int]] = {path: set() for path in paths if path not in found}
+    if visitors:
+        for event in events:
+            if (path := event.read.sent.page) in visitors:
+                visitors[path].add(event.subject_id)
+    unknown = list(visitors)
     lasting: dict[str, int] = {}
     for path, page_id, subject_id in ask(_KNOWN_PAGES, [program_id, unknown]).rows() if unknown else ():
         if subject_id is None:
@@ -214,24 +215,35 @@ def _packed(rows: Rows) -> bytes:
         sent = read.sent
         ids = (_FIELDS, 8, event.subject_id, 8, event.record_id, 8, event.event_type.id)
         times = (8, _micros(sent.occurred_at), 8, _micros(event.corrected_at), 8, received, 4, _day_number(event.day))
-        if sent.page is not None and sent.dwell_ms is not None:
-            parts.append(_PAGE_AND_DWELL.pack(*ids, 8, pages[sent.page], *times, 4, sent.dwell_ms))
+        page, dwell_ms, session_id, scene = sent.page, sent.dwell_ms, sent.session_id, sent.scene
+        if page is not None and dwell_ms is not None and session_id is not None and scene is not None:
+            # As most are: in one piece.
+            event_id, session, said = sent.event_id.encode(), session_id.encode(), str(scene).encode()
+            sizes = len(event_id), len(session), len(said)
+            texts = (sizes[0], event_id, sizes[1], session, sizes[2], said)
+            parts.append(_whole(sizes).pack(*ids, 8, pages[page], *times, 4, dwell_ms, *texts))
         else:
             parts += (
                 _IDS.pack(*ids),
-                _NULL if sent.page is None else _INT8.pack(8, pages[sent.page]),
+                _NULL if page is None else _INT8.pack(8, pages[page]),
                 _TIMES.pack(*times),
-                _NULL if sent.dwell_ms is None else _INT4.pack(4, sent.dwell_ms),
+                _NULL if dwell_ms is None else _INT4.pack(4, dwell_ms),
             )
-        for text in (sent.event_id, sent.session_id, sent.scene):
-            if text is None:
-                parts.append(_NULL)
-            else:
-                encoded = str(text).encode()
-                parts += (_LENGTHS[len(encoded)], encoded)
-        parts += (_field(read.context), _field(read.properties))
+            for text in (sent.event_id, session_id, scene):
+                if text is None:
+                    parts.append(_NULL)
+                else:
+                    encoded = str(text).encode()
+                    parts += (_LENGTHS[len(encoded)], encoded)
+        parts += (read.context.packed or _field(read.context), read.properties.packed or _field(read.properties))
     parts.append(_TRAILER)
     return b"".join(parts)
+
+
+@lru_cache(maxsize=4096)
+def _whole(sizes: tuple[int, int, int]) -> struct.Struct:
+    """Of a row without nulls but for context and properties, with texts of these sizes."""
+    return struct.Struct(_ALL_BUT_OBJECTS.format(*sizes))
 
 
 def _field(said: Said) -> bytes:
@@ -243,7 +255,8 @@ def _field(said: Said) -> bytes:
 
 def _micros(moment: datetime) -> int:
     """Microseconds since 2000-01-01 UTC, exactly."""
-    return (moment - _EPOCH) // _MICROSECOND
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 @lru_cache(maxsize=1024)

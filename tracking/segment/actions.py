@@ -60,7 +60,7 @@ def record(
     for places in _chunks(batch):
         sent = _body(batch, places)
         outcome = ingest(vault=vault, program_id=program_id, zone=zone, body=sent, limits=limits, may_import=False)
-        undecided += outcome.counts()["retry"]
+        undecided += outcome.results().count("retry")
         results |= _results(batch, places, outcome)
     if undecided:
         raise Unavailable("busy", "send the same batch again: what is stored of it counts once", retry_after=1)
@@ -96,13 +96,13 @@ def _body(batch: Batch, places: list[int]) -> bytes:
 
 def _results(batch: Batch, places: list[int], outcome: Outcome) -> Iterator[tuple[int, Result]]:
     """By the messages' places, of the events that could be read."""
-    for number, place in enumerate(places):
+    for number, (place, result) in enumerate(zip(places, outcome.results(), strict=True)):
         if place not in batch.events:
             continue
         refusal = outcome.refused.get(number)
         if refusal is not None:
             refusal = Refusal(refusal.code, _pointer(place, batch.events[place], number, refusal.pointer))
-        yield place, Result(batch.message_ids[place], outcome.result(number), refusal)
+        yield place, Result(batch.message_ids[place], result, refusal)
 
 
 def _pointer(place: int, mapped: Mapped, number: int, pointer: str) -> str:
