@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -39,8 +39,8 @@ class Decided:
     occurred_at: datetime
     received_at: datetime
     authorises_from: datetime | None
-    evidence: bool
     authorises_until: datetime | None
+    evidence: bool
 
 
 _COLUMNS = (
@@ -87,8 +87,7 @@ def history(
 
 
 def _decided(version: int, purpose_id: int, *told: Any) -> Decided:
-    *shown, corrected_at, validity_days = told
-    record = Decided((version, purpose_id), *shown, authorises_until=None)
-    if record.authorises_from is None:
-        return record
-    return replace(record, authorises_until=expiry(corrected_at, validity_days))
+    *shown, since, kept, corrected_at, validity_days = told
+    until = None if since is None else expiry(corrected_at, validity_days)
+    fields = [*shown, since, until, kept]
+    return Decided((version, purpose_id), *fields)
