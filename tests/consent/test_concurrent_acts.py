@@ -23,6 +23,8 @@ PURPOSES = ("analytics", "personalisation", "precise_location")
 ADDED = {"unionid": "u-1", "external_id": "user-1", "phone": "+8613812345678"}
 # What a caller may be told besides success: the subject asked to be erased.
 REFUSALS = {"erasure_pending"}
+# And who would add an identifier: no purpose was consented to just then.
+UNCONSENTED = {"consent_missing", "consent_refused", "consent_withdrawn"}
 DECIDED = {"given": "given", "refused": "refused", "withdrawn": "withdrawn", "deferred": "requested"}
 
 Call = tuple[str, Any]
@@ -138,6 +140,9 @@ def acknowledged(answers: Sequence[tuple[Call, Any]]) -> dict[str, tuple[str, st
         told = response.json()
         if response.status_code == 409:
             assert told["code"] in REFUSALS, told
+        elif response.status_code == 422:
+            assert (path, body.keys()) == ("identities", {"subject", "add"}), told
+            assert told["code"] in UNCONSENTED, told
         else:
             assert response.status_code in (200, 201, 202), (path, told)
         if response.status_code == 201:
