@@ -85,7 +85,7 @@ def test_copied_rows_are_those_that_are_inserted(
     openid = "oABCDEFGHIJKLMNOPQRSTUVWXYZ12"
     program.decide(openid)
     at = now()
-    whole = {
+    whole: dict[str, Any] = {
         "session_id": "会话-1",
         "page": "pages/item",
         "dwell_ms": 17,
