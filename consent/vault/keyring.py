@@ -119,9 +119,11 @@ def _replacing(path: Path) -> Iterator[dict[str, Any]]:
                 os.fchown(file.fileno(), owned.st_uid, owned.st_gid)
                 _write(file, content)
                 changed.replace(path)
-                _keep_names(path.parent)
-            finally:
+            except BaseException:
+                # Only while it is ours: the replacement gave its name free, and the next change may stand under it already.
                 changed.unlink(missing_ok=True)
+                raise
+            _keep_names(path.parent)
     except FileExistsError:
         raise KeyringError(f"{changed.name} is there: another change is under way, or remove what one left") from None
     except OSError as error:
