@@ -13,7 +13,16 @@ from consent.programs.models import (
 from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, PurposeErasure, WithdrawalIntent
 from consent.rights.classification import Classified, Kind, classify
 from consent.rights.holders import register
-from consent.rights.models import HolderRun, Package, PackagePart, RequestSubject, ReviewRule, SubjectRequest
+from consent.rights.models import (
+    ErasureCount,
+    HolderRun,
+    Package,
+    PackagePart,
+    RequestReminder,
+    RequestSubject,
+    ReviewRule,
+    SubjectRequest,
+)
 from consent.rights.own_holders import ConsentHolder, ProfileHolder, RequestHolder, SubjectHolder
 from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
 
@@ -257,6 +266,9 @@ classify(
             "kind": _REQUEST,
             "state": _REQUEST,
             "requester": _REQUEST,
+            "filed_by": _REQUEST,
+            "approved_by": _REQUEST,
+            "rejection_delivered_at": _REQUEST,
             "locale": _REQUEST,
             "received_at": _REQUEST,
             "due_at": _REQUEST,
@@ -277,6 +289,21 @@ classify(
             "open": _REQUEST,
             "sealed": _SEALED_REQUEST,
             "rejection": _SEALED_REQUEST,
+            "verified": _SEALED_REQUEST,
+        },
+        RequestReminder: {
+            "id": _OPERATIONAL,
+            "request": _REQUEST,
+            "program": _OPERATIONAL,
+            "stage": _REQUEST,
+            "due_on": _REQUEST,
+        },
+        ErasureCount: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "filed_by": _OPERATIONAL,
+            "hour": _OPERATIONAL,
+            "erasures": _OPERATIONAL,
         },
         ReviewRule: {
             "id": _OPERATIONAL,

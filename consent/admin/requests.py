@@ -15,12 +15,13 @@ from django.utils.translation import gettext_lazy as _
 
 from consent import edge
 from consent.admin.badges import REQUEST_STATES, RUN_STATUSES, STANDINGS, badge, word
-from consent.admin.base import OwnedInline, at, officer
+from consent.admin.base import OwnedInline, at, officer, picked
 from consent.admin.decisions import DECIDE_PERMISSION, Decided, offered
 from consent.admin.packages import PACKAGE_PERMISSION, Form, Reason, ReleaseForm, release, status_of
-from consent.admin.standing import StandingFilter, standing
+from consent.admin.standing import StandingFilter, standing, standings
 from consent.errors import Conflict, NotFound
 from consent.rights import rejections
+from consent.rights.deadlines import is_estimate
 from consent.rights.holders import UnknownHolder, holder_of
 from consent.rights.models import HolderRun, RunStatus, SubjectRequest
 
@@ -59,9 +60,17 @@ class SubjectRequests(Decided):
     inlines = [HolderRuns]
     fieldsets = [
         (None, {"fields": ["shown_id", ("kind", "shown_requester"), ("shown_state", "shown_standing"), "locale"]}),
-        (_("Dates"), {"fields": [("received_at", "due_at"), ("undo_until", "closed_at")]}),
+        (_("Dates"), {"fields": [("received_at", "due_at"), ("undo_until", "closed_at"), "shown_calendar"]}),
     ]
-    readonly_fields = ["shown_id", "shown_state", "shown_standing", "shown_requester", "shown_rejection"]
+    readonly_fields = [
+        "shown_id",
+        "shown_state",
+        "shown_standing",
+        "shown_requester",
+        "shown_rejection",
+        "shown_calendar",
+    ]
+    list_before_template = "consent/admin/request_standings.html"
     change_form_outer_before_template = "consent/admin/request_decisions.html"
     change_form_outer_after_template = "consent/admin/request_package.html"
 
@@ -71,7 +80,7 @@ class SubjectRequests(Decided):
         if obj is not None and obj.extended_from is not None:
             more.append((_("Extension"), {"fields": [("extended_from", "extension")]}))
         if obj is not None and obj.rejection is not None:
-            more.append((_("Rejection"), {"fields": ["shown_rejection"]}))
+            more.append((_("Rejection"), {"fields": ["shown_rejection", "rejection_delivered_at"]}))
         return [*self.fieldsets, *more]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SubjectRequest]:
@@ -95,6 +104,12 @@ class SubjectRequests(Decided):
         key, words = standing(request, now=edge.now())
         return badge(words, STANDINGS.get(key, ""))
 
+    @admin.display(description=_("reckoned by"))
+    def shown_calendar(self, request: SubjectRequest) -> str:
+        if is_estimate(request.due_at, zone=request.program.zone):
+            return gettext("weekends alone: the holiday calendar of that year is not published yet")
+        return gettext("the PRC holiday calendar")
+
     @admin.display(description=_("requester"))
     def shown_requester(self, request: SubjectRequest) -> str:
         return word(request.requester)
@@ -112,6 +127,11 @@ class SubjectRequests(Decided):
             return "–"
         done = f"{statuses.count(RunStatus.DONE)} / {len(statuses)}"
         return badge(done, "danger") if RunStatus.FAILED in statuses else done
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        program = picked(request)
+        shown = {"standings": standings(program, now=edge.now())} if program is not None else {}
+        return super().changelist_view(request, (extra_context or {}) | shown)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

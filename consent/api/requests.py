@@ -1,4 +1,4 @@
-"""POST and GET /requests, GET /requests/{id}, POST /requests/{id}/withdraw."""
+"""POST and GET /requests, GET /requests/{id}, POST /requests/{id}/withdraw and /requests/{id}/rejection-delivered."""
 
 import uuid
 from datetime import UTC, datetime
@@ -20,7 +20,8 @@ from consent.api.shapes import IdentifierText, Moment, SubjectNamed, Text, reque
 from consent.errors import invalid
 from consent.programs.authentication import caller
 from consent.programs.tenancy import tenant
-from consent.rights import actions, queries, rejections, tasks
+from consent.rights import actions, queries, rejections, review, tasks
+from consent.rights.deadlines import Deadlines
 from consent.rights.holders import Changes
 from consent.rights.models import SubjectRequest
 
@@ -111,12 +112,14 @@ class RequestShown(RequestFiled):
 
 
 class Rejection(msgspec.Struct):
-    """Why the request was rejected, by which article of PIPL. `text` is to be handed to the data subject as it is."""
+    """Why the request was rejected, by which article of PIPL. `text` is to be handed to the data subject as it is;
+    `delivered_at`: when that was said to be done."""
 
     code: str
     article: str
     detail: str
     text: str | None
+    delivered_at: datetime | None
 
 
 class HolderShown(msgspec.Struct):
@@ -149,14 +152,18 @@ class Requests(APIView):
         operation_id="file_request", request=request_body(RequestAsked), responses=responses(s202=RequestFiled)
     )
     def post(self, request: Request) -> Response:
-        """File a data-subject request; an erasure closes the gate with this answer, also one that is `in_review` first."""
+        """File a data-subject request; an erasure closes the gate with this answer, also one that is `in_review` first.
+
+        One by a guardian, the next of kin or an agent is `verifying` until an officer has made sure of them: nothing comes
+        of it before, and an erasure closes the gate and may be taken back from then on.
+        """
         asked = body(request, RequestAsked)
         filed = actions.file_request(
             vault=edge.vault(),
             program_id=caller(request).program_id,
             identifiers=asked.subject.identifiers(),
             asked=_asked(asked),
-            terms=actions.Terms(undo=settings.ZHIQING_ERASURE_UNDO),
+            terms=_terms(),
             by=_by(request),
             on_filed=tasks.hint,
             idempotency=idempotency_key(request, asked),
@@ -209,6 +216,25 @@ class TakeBack(APIView):
         return Response(_in_full(program_id, request_id))
 
 
+class RejectionDelivered(APIView):
+    scope = "requests"
+
+    @extend_schema(operation_id="rejection_delivered", request=None, responses=responses(s200=RequestInFull))
+    def post(self, request: Request, request_id: uuid.UUID) -> Response:
+        """Say that the data subject was handed `rejection.text`; the first time counts."""
+        program_id = caller(request).program_id
+        review.delivered(program_id=program_id, request_id=request_id, by=_by(request))
+        return Response(_in_full(program_id, request_id))
+
+
+def _terms() -> actions.Terms:
+    return actions.Terms(
+        undo=settings.ZHIQING_ERASURE_UNDO,
+        erasures=settings.ZHIQING_ERASURES_PER_HOUR,
+        deadlines=Deadlines(settings.ZHIQING_DUE_WORKING_DAYS, settings.ZHIQING_DUE_DAYS),
+    )
+
+
 def _asked(asked: RequestAsked) -> actions.Asked:
     """Raises Invalid for what the kind does not take: nothing that was asked is passed over in silence."""
     taken = {"changes": asked.kind == "rectification", "recipient": asked.kind == "portability"}
@@ -244,7 +270,8 @@ def _in_full(program_id: int, request_id: uuid.UUID) -> RequestInFull:
         row, runs = queries.request_of(program_id, request_id)
         told = rejections.told(edge.vault(), row)
     holders = [HolderShown(run.holder, run.status, run.affected, run.error or None) for run in runs]
-    rejection = Rejection(told.code, told.article, told.detail, told.text) if told else None
+    delivered = row.rejection_delivered_at
+    rejection = Rejection(told.code, told.article, told.detail, told.text, delivered) if told else None
     return RequestInFull(**_shown(row), rejection=rejection, holders=holders)
 
 

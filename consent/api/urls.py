@@ -16,4 +16,5 @@ urlpatterns = [
     path("requests", requests.Requests.as_view()),
     path("requests/<uuid:request_id>", requests.OneRequest.as_view()),
     path("requests/<uuid:request_id>/withdraw", requests.TakeBack.as_view()),
+    path("requests/<uuid:request_id>/rejection-delivered", requests.RejectionDelivered.as_view()),
 ]

@@ -10,17 +10,20 @@ from typing import Any
 from django.db import transaction
 
 from consent.errors import Conflict, Fault, Invalid, NotFound
+from consent.ledger.audit import OFFICER
 from consent.programs.idempotency import IdempotencyKey, claim, used
 from consent.programs.models import IdempotencyRecord, MiniProgram
 from consent.programs.tenancy import tenant
 from consent.records.intents import announce
 from consent.records.queries import db_now
-from consent.rights import content, gate, rectification, runs
+from consent.rights import content, erasure_rate, gate, rectification, requesters, runs
 from consent.rights.content import Content
 from consent.rights.deadlines import Deadlines, due_at
 from consent.rights.holders import Changes, holders
 from consent.rights.models import (
+    TWO_OFFICERS,
     HolderRun,
+    Requester,
     RequestKind,
     RequestState,
     RequestSubject,
@@ -49,9 +52,19 @@ class Asked:
 
     kind: str
     locale: str
-    requester: str = "self"
+    requester: str = Requester.SELF
     changes: Changes | None = None
     verification: dict[str, Any] | None = None
+
+    @property
+    def verifying(self) -> bool:
+        """An officer makes sure who asks before anything comes of it."""
+        return self.requester != Requester.SELF
+
+    @property
+    def closes(self) -> bool:
+        """The filing itself closes the gate."""
+        return self.kind == RequestKind.ERASURE and not self.verifying
 
 
 @dataclass(frozen=True)
@@ -68,9 +81,11 @@ class Filed:
 
 @dataclass(frozen=True)
 class Terms:
-    """`undo`: how long an erasure may be taken back before it runs."""
+    """`undo`: how long an erasure may be taken back before it runs; `erasures`: how many of them an actor may file in an
+    hour before an officer decides on the others, None: any."""
 
     undo: timedelta
+    erasures: int | None = None
     deadlines: Deadlines = field(default_factory=Deadlines)
 
 
@@ -85,15 +100,16 @@ def file_request(
     on_filed: Callable[[uuid.UUID], object],
     idempotency: IdempotencyKey | None = None,
 ) -> Filed:
-    """File a request; from its commit on it is carried out or in review, and an erasure has closed the gate.
+    """File a request; from its commit on it is carried out or in review, and an erasure has closed the gate. One by
+    somebody else than the subject waits until an officer has made sure of them (consent.rights.requesters).
 
     `on_filed` is called after the commit with a request that is due at once: a hint, whose loss costs a sweep's time.
     Raises Invalid `kind_not_available`, or what is wrong with the changes; Conflict `request_open` (with the open one's
-    `request_id`), `erasure_pending`, `identity_conflict`.
+    `request_id`), `erasure_pending`, `identity_conflict`, `guardian_not_needed`.
     """
     named = identities.checked(identifiers)
     _check_available(asked)
-    if asked.kind == RequestKind.ERASURE:
+    if asked.closes:
         _announce(vault, program_id, named, asked, idempotency)
     with tenant(program_id):
         if idempotency is not None and not claim(idempotency):
@@ -103,14 +119,15 @@ def file_request(
         subject = _locked(vault, program_id, named)
         if subject is not None:
             _check(vault, subject, asked)
-            if asked.kind == RequestKind.ERASURE:
+            if asked.closes:
                 gate.close_for_erasure(subject)
         # After the gate's locks: the time of receipt is later than every batch that came before it.
-        request = _stub(program_id, asked, terms, idempotency)
+        request = _stub(program_id, asked, terms, idempotency, by)
         if subject is not None:
             _concern(vault, request, subject, asked)
         _audit_filed(request, by)
-        if not request.reviewed and (request.undo_until is None or request.undo_until <= request.received_at):
+        carried_out = request.state == RequestState.APPROVED
+        if carried_out and (request.undo_until is None or request.undo_until <= request.received_at):
             transaction.on_commit(partial(on_filed, request.id), robust=True)
         return _filed(request)
 
@@ -163,6 +180,7 @@ def _locked(vault: Vault, program_id: int, named: dict[str, str]) -> Subject | N
 
 def _check(vault: Vault, subject: Subject, asked: Asked) -> None:
     _check_open(subject.id, asked)
+    requesters.check_guardian(asked.requester, subject, db_now())
     if subject.erasure_pending and asked.kind != RequestKind.ERASURE:
         raise Conflict("erasure_pending", "the subject asked to be erased; take that request back first")
     if asked.kind == RequestKind.RECTIFICATION and asked.changes is not None:
@@ -171,7 +189,8 @@ def _check(vault: Vault, subject: Subject, asked: Asked) -> None:
 
 def _check_open(subject_id: int, asked: Asked) -> None:
     """One open request of a kind; a constraint says so too."""
-    first = RequestSubject.objects.filter(subject_id=subject_id, kind=asked.kind, scope="", open=True).first()
+    scopes = ("", _scope(asked)) if asked.verifying else ("",)
+    first = RequestSubject.objects.filter(subject_id=subject_id, kind=asked.kind, scope__in=scopes, open=True).first()
     if first is not None:
         raise Conflict(
             "request_open",
@@ -180,16 +199,21 @@ def _check_open(subject_id: int, asked: Asked) -> None:
         )
 
 
-def _stub(program_id: int, asked: Asked, terms: Terms, idempotency: IdempotencyKey | None) -> SubjectRequest:
+def _scope(asked: Asked) -> str:
+    return asked.requester if asked.verifying else ""
+
+
+def _stub(program_id: int, asked: Asked, terms: Terms, idempotency: IdempotencyKey | None, by: str) -> SubjectRequest:
     """The request with a run for every holder, alike whether we know the subject or not: it names none."""
     program, now = MiniProgram.objects.get(id=program_id), db_now()
-    reviewed = ReviewRule.objects.filter(program=program, kind=asked.kind).exists()
-    undo_until = now + terms.undo if asked.kind == RequestKind.ERASURE else None
+    reviewed = _goes_to_review(program_id, asked, terms, by, now)
+    undo_until = now + terms.undo if asked.closes else None
     request = SubjectRequest.objects.create(
         id=uuid.uuid4(),
         program=program,
         kind=asked.kind,
-        state=RequestState.IN_REVIEW if reviewed else RequestState.APPROVED,
+        state=_first_state(asked.requester, reviewed),
+        filed_by=by,
         reviewed=reviewed,
         requester=asked.requester,
         locale=asked.locale,
@@ -204,11 +228,25 @@ def _stub(program_id: int, asked: Asked, terms: Terms, idempotency: IdempotencyK
             program=program,
             holder=holder.identifier,
             stage=holder.stage,
-            not_before=None if reviewed else undo_until or now,
+            not_before=None if reviewed or asked.verifying else undo_until or now,
         )
         for holder in holders()
     )
     return request
+
+
+def _goes_to_review(program_id: int, asked: Asked, terms: Terms, by: str, now: datetime) -> bool:
+    """By the mini-program's rules; what an officer files and another approves; erasures beyond an hour's number."""
+    erasing = asked.kind == RequestKind.ERASURE and terms.erasures is not None
+    beyond = erasing and erasure_rate.beyond(program_id, by=by, limit=terms.erasures or 0, now=now)
+    officers = by.startswith(OFFICER) and asked.kind in TWO_OFFICERS
+    return beyond or officers or ReviewRule.objects.filter(program_id=program_id, kind=asked.kind).exists()
+
+
+def _first_state(requester: str, reviewed: bool) -> RequestState:
+    if requester != Requester.SELF:
+        return RequestState.VERIFYING
+    return RequestState.IN_REVIEW if reviewed else RequestState.APPROVED
 
 
 def _concern(vault: Vault, request: SubjectRequest, subject: Subject, asked: Asked) -> None:
@@ -221,7 +259,12 @@ def _concern(vault: Vault, request: SubjectRequest, subject: Subject, asked: Ask
         request_id=request.id,
     )
     RequestSubject.objects.create(
-        subject=subject, request_id=request.id, program_id=subject.program_id, kind=asked.kind, sealed=sealed
+        subject=subject,
+        request_id=request.id,
+        program_id=subject.program_id,
+        kind=asked.kind,
+        scope=_scope(asked),
+        sealed=sealed,
     )
 
 
@@ -248,7 +291,8 @@ def _take_back(program_id: int, request_id: uuid.UUID, by: str) -> SubjectReques
         if not (_given_up(request, subject) or _undoable(request)):
             raise Conflict("not_undoable", "the request is being carried out or closed; it can no longer be taken back")
         runs.end_runs(request, RunStatus.CANCELLED)
-        if subject is not None and subject.erasure_pending and request.kind == RequestKind.ERASURE:
+        closed_by_it = request.kind == RequestKind.ERASURE and request.state != RequestState.VERIFYING
+        if subject is not None and subject.erasure_pending and closed_by_it:
             gate.reopen_after_erasure(subject)
         runs.close(request, RequestState.WITHDRAWN, by=by)
         request.refresh_from_db()
@@ -286,6 +330,7 @@ def _audit_filed(request: SubjectRequest, by: str) -> None:
 
 def _filed(request: SubjectRequest) -> Filed:
     """The answer of the first call, whatever became of the request since."""
-    state = RequestState.IN_REVIEW if request.reviewed else RequestState.APPROVED
+    state = _first_state(request.requester, request.reviewed)
     due = request.extended_from or request.due_at
-    return Filed(request.id, request.kind, request.received_at, due, request.undo_until, state.value)
+    undo_until = None if state == RequestState.VERIFYING else request.undo_until
+    return Filed(request.id, request.kind, request.received_at, due, undo_until, state.value)

@@ -18,7 +18,8 @@ _BLUR = """
     UPDATE subject_request
     SET received_at = date_trunc('day', received_at, 'UTC'), due_at = date_trunc('day', due_at, 'UTC'),
         extended_from = date_trunc('day', extended_from, 'UTC'), undo_until = date_trunc('day', undo_until, 'UTC'),
-        closed_at = date_trunc('day', closed_at, 'UTC')
+        closed_at = date_trunc('day', closed_at, 'UTC'),
+        rejection_delivered_at = date_trunc('day', rejection_delivered_at, 'UTC')
     WHERE id = ANY(%s)
 """
 # `affected` stays: the request's answer and its certificate say how many rows went, and a count names nobody.

@@ -5,6 +5,7 @@ import uuid
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from consent.ledger.audit import OFFICER
 from consent.programs.models import MiniProgram
 from consent.vault.models import Subject
 
@@ -63,18 +64,34 @@ class ExtensionReason(models.TextChoices):
     OTHERS = "others", _("others who hold the data must be asked")
 
 
+class Requester(models.TextChoices):
+    """Who asks, for the data subject. All but the subject themselves are verified by an officer first."""
+
+    SELF = "self", _("the data subject")
+    GUARDIAN = "guardian", _("guardian")
+    NEXT_OF_KIN = "next_of_kin", _("next of kin")
+    AGENT = "agent", _("agent")
+
+
+TWO_OFFICERS = (RequestKind.ERASURE, RequestKind.CANCELLATION)
+"""What an officer filed of these kinds another one approves."""
+
+
 class SubjectRequest(models.Model):
     """The stub of a request: it names no subject and stays when the subject is gone.
 
     `due_at`: the legal deadline, and `extended_from` what it was before an officer moved it; `undo_until`: an erasure
-    may be taken back before it and runs after it; `reviewed`: it was filed into review.
+    may be taken back before it and runs after it; `reviewed`: it was filed into review, or goes there once it is verified.
+    `filed_by` and `approved_by` are actors as audit entries name them; `rejection_delivered_at`: the text reached the person.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     program = models.ForeignKey(MiniProgram, models.PROTECT, verbose_name=_("mini-program"))
     kind = models.TextField(_("kind"), choices=RequestKind.choices)
     state = models.TextField(_("state"), choices=RequestState.choices)
-    requester = models.TextField(_("requester"), default="self")
+    requester = models.TextField(_("requester"), default=Requester.SELF)
+    filed_by = models.TextField(_("filed by"), default="", db_default="")
+    approved_by = models.TextField(_("approved by"), null=True)
     locale = models.TextField(_("language"))
     received_at = models.DateTimeField(_("received at"))
     due_at = models.DateTimeField(_("due at"))
@@ -83,6 +100,7 @@ class SubjectRequest(models.Model):
     extended_from = models.DateTimeField(_("first due at"), null=True)
     extension = models.TextField(_("reason of the extension"), choices=ExtensionReason.choices, null=True)
     rejection = models.TextField(_("reason of the rejection"), choices=RejectionReason.choices, null=True)
+    rejection_delivered_at = models.DateTimeField(_("refusal delivered at"), null=True)
     closed_at = models.DateTimeField(_("closed at"), null=True)
     idempotency = models.BinaryField(null=True)
 
@@ -116,9 +134,26 @@ class SubjectRequest(models.Model):
                 | models.Q(extension__isnull=True, extended_from__isnull=True),
                 name="subject_request_extension",
             ),
+            models.CheckConstraint(
+                condition=models.Q(rejection_delivered_at__isnull=True) | models.Q(state=RequestState.REJECTED),
+                name="subject_request_delivered",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(
+                    kind__in=[kind.value for kind in TWO_OFFICERS],
+                    filed_by__startswith=OFFICER,
+                    approved_by=models.F("filed_by"),
+                ),
+                name="subject_request_two_officers",
+            ),
         ]
         indexes = [
             models.Index(fields=["due_at"], name="subject_request_open", condition=models.Q(closed_at__isnull=True)),
+            models.Index(
+                fields=["program", "closed_at"],
+                name="subject_request_undelivered",
+                condition=models.Q(state=RequestState.REJECTED, rejection_delivered_at__isnull=True),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -144,10 +179,49 @@ class ReviewRule(models.Model):
         return self.get_kind_display()
 
 
+class ReminderStage(models.TextChoices):
+    DUE_SOON = "due_soon", _("due soon")
+    OVERDUE = "overdue", _("overdue")
+    UNDELIVERED = "undelivered", _("refusal not delivered")
+
+
+class RequestReminder(models.Model):
+    """A stage of a request was told once: again only for another deadline. `due_on`: its day (UTC), no time, as it stays."""
+
+    request = models.ForeignKey(SubjectRequest, models.PROTECT, db_index=False)
+    program = models.ForeignKey(MiniProgram, models.PROTECT)
+    stage = models.TextField(choices=ReminderStage.choices)
+    due_on = models.DateField()
+
+    class Meta:
+        db_table = "request_reminder"
+        constraints = [
+            models.UniqueConstraint(fields=["request", "stage", "due_on"], name="request_reminder_once"),
+            models.CheckConstraint(condition=models.Q(stage__in=ReminderStage.values), name="request_reminder_stage"),
+        ]
+
+
+class ErasureCount(models.Model):
+    """How many erasures an API client or another actor filed in a clock hour; forgotten hours later."""
+
+    program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
+    filed_by = models.TextField()
+    hour = models.DateTimeField()
+    erasures = models.IntegerField()
+
+    class Meta:
+        db_table = "erasure_count"
+        constraints = [
+            models.UniqueConstraint(fields=["program", "filed_by", "hour"], name="erasure_count_once"),
+        ]
+
+
 class RequestSubject(models.Model):
     """Whom a request is about, what it asks and why it was rejected, sealed. Goes at erasure; the stub stays.
 
-    `scope` is a fingerprint of the purposes asked about, so that one open request of a kind and scope is a constraint.
+    `scope`: one open request of a kind and scope is a constraint. It is the requester's role until somebody else than the
+    subject is verified, so that a stranger's claim stands in nobody's way, and empty from then on. `verified`: how an
+    officer made sure of that requester.
     """
 
     pk = models.CompositePrimaryKey("subject_id", "request_id")
@@ -159,6 +233,7 @@ class RequestSubject(models.Model):
     open = models.BooleanField(default=True)
     sealed = models.BinaryField(null=True)
     rejection = models.BinaryField(null=True)
+    verified = models.BinaryField(null=True)
 
     class Meta:
         db_table = "request_subject"

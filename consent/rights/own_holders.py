@@ -17,7 +17,7 @@ from consent.records.actions import evidence_cell
 from consent.records.grants import Grant
 from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, PurposeErasure, WithdrawalIntent
 from consent.records.queries import coverage, db_now, standing
-from consent.rights import content, gate, own_words, packages, rectification, rejections
+from consent.rights import content, gate, own_words, packages, rectification, rejections, requesters
 from consent.rights.holders import (
     LAST_STAGE,
     Changes,
@@ -182,7 +182,8 @@ class RequestHolder(PersonalDataHolder):
         about = {row.request_id: row for row in RequestSubject.objects.filter(subject=subject)}
         for request in SubjectRequest.objects.filter(id__in=list(about)).order_by("received_at"):
             row = about[request.id]
-            yield "requests", _request(request, content.opened(row, data_key), rejections.opened(vault, request, row))
+            asked, text = content.opened(row, data_key), rejections.opened(vault, request, row)
+            yield "requests", _request(request, asked, text) | {"verified": requesters.verified(request, row, data_key)}
         for package in Package.objects.filter(subject=subject).order_by("created_at"):
             yield (
                 "packages",
@@ -336,7 +337,7 @@ def _record(record: ConsentRecord, data_key: bytes) -> dict[str, Any]:
 
 
 def _request(request: SubjectRequest, asked: dict[str, Any], text: str | None) -> dict[str, Any]:
-    times = ("received_at", "due_at", "undo_until", "closed_at")
+    times = ("received_at", "due_at", "undo_until", "closed_at", "rejection_delivered_at")
     return {
         "request_id": request.id,
         **_fields(request, "kind", "state", "requester", "locale", *times, "extended_from", "extension", "reviewed"),
