@@ -194,6 +194,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 3600.0,
         "options": {"expires": 600},
     },
+    "go on with erasures whose legal hold is over": {
+        "task": "consent.rights.tasks.end_holds",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
     "remind of deadlines": {
         "task": "consent.rights.tasks.remind",
         "schedule": 3600.0,

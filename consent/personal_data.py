@@ -15,7 +15,9 @@ from consent.rights.classification import Classified, Kind, classify
 from consent.rights.holders import register
 from consent.rights.models import (
     ErasureCount,
+    HeldSubject,
     HolderRun,
+    LegalHold,
     Package,
     PackagePart,
     RequestReminder,
@@ -298,6 +300,24 @@ classify(
             "stage": _REQUEST,
             "due_on": _REQUEST,
         },
+        LegalHold: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "holder": _OPERATIONAL,
+            "ground": _OPERATIONAL,
+            "law": _OPERATIONAL,
+            "until": _OPERATIONAL,
+            "everybody": _OPERATIONAL,
+            "created_by": _INTERNAL,
+            "created_at": _OPERATIONAL,
+            "lifted_at": _OPERATIONAL,
+            "lifted_by": _INTERNAL,
+        },
+        HeldSubject: {
+            "subject": _PSEUDONYM,
+            "hold_id": _REQUEST,
+            "program": _OPERATIONAL,
+        },
         ErasureCount: {
             "id": _OPERATIONAL,
             "program": _OPERATIONAL,
@@ -323,6 +343,7 @@ classify(
             "lease_token": _OPERATIONAL,
             "affected": _REQUEST,
             "error": _REQUEST,
+            "hold": _REQUEST,
             "finished_at": _REQUEST,
         },
         Package: {

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 from consent import edge
 from consent.admin.base import officer, picked
 from consent.admin.phone import may_find
-from consent.admin.standing import standings
+from consent.admin.standing import late
 from consent.admin.tenancy import SESSION_KEY, programs_of
 from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
@@ -90,7 +90,7 @@ def _own(request: HttpRequest) -> list[dict[str, Any]]:
 def _late(request: HttpRequest) -> int | None:
     """Requests overdue, and refusals nobody was told of; None where there is none."""
     program = picked(request)
-    return standings(program, now=edge.now()).late or None if program is not None else None
+    return late(program.pk, now=edge.now()) or None if program is not None else None
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:

@@ -77,6 +77,12 @@ class Standings:
         return self.overdue + self.undelivered
 
 
+def late(program_id: int, *, now: datetime) -> int:
+    """How many requests are overdue, or refused and not told."""
+    undelivered = queries.undelivered(program_id, before=_refused_before(now))
+    return queries.overdue(program_id, now=now).count() + undelivered.count()
+
+
 def standings(program: MiniProgram, *, now: datetime) -> Standings:
     """Counts of one mini-program's requests."""
     unfinished = SubjectRequest.objects.filter(program=program, closed_at__isnull=True)

@@ -1,7 +1,8 @@
 """POST and GET /requests, GET /requests/{id}, POST /requests/{id}/withdraw and /requests/{id}/rejection-delivered."""
 
 import uuid
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -20,10 +21,10 @@ from consent.api.shapes import IdentifierText, Moment, SubjectNamed, Text, reque
 from consent.errors import invalid
 from consent.programs.authentication import caller
 from consent.programs.tenancy import tenant
-from consent.rights import actions, queries, rejections, review, tasks
+from consent.rights import actions, legal_holds, queries, rejections, review, tasks
 from consent.rights.deadlines import Deadlines
 from consent.rights.holders import Changes
-from consent.rights.models import SubjectRequest
+from consent.rights.models import LegalHold, SubjectRequest
 
 Kind = Literal[
     "access",
@@ -122,13 +123,23 @@ class Rejection(msgspec.Struct):
     delivered_at: datetime | None
 
 
+class Kept(msgspec.Struct):
+    """What a law obliges to keep, to the end of the day `until`; `text` is for the data subject to read."""
+
+    ground: str
+    law: str
+    until: date
+    text: str
+
+
 class HolderShown(msgspec.Struct):
-    """How far one holder of personal data has come; `affected` counts rows, `error` is a code."""
+    """How far one holder of personal data has come; `affected` counts rows, `error` is a code, `kept` goes with `held`."""
 
     holder: str
     status: str
     affected: int
     error: str | None
+    kept: Kept | None
 
 
 class RequestInFull(RequestShown):
@@ -269,10 +280,16 @@ def _in_full(program_id: int, request_id: uuid.UUID) -> RequestInFull:
     with tenant(program_id):
         row, runs = queries.request_of(program_id, request_id)
         told = rejections.told(edge.vault(), row)
-    holders = [HolderShown(run.holder, run.status, run.affected, run.error or None) for run in runs]
-    delivered = row.rejection_delivered_at
-    rejection = Rejection(told.code, told.article, told.detail, told.text, delivered) if told else None
+    holders = [
+        HolderShown(run.holder, run.status, run.affected, run.error or None, _kept(run.hold, row.locale))
+        for run in runs
+    ]
+    rejection = Rejection(**asdict(told)) if told else None
     return RequestInFull(**_shown(row), rejection=rejection, holders=holders)
+
+
+def _kept(hold: LegalHold | None, locale: str) -> Kept | None:
+    return Kept(hold.ground, hold.law, hold.until, legal_holds.told(hold, locale)) if hold is not None else None
 
 
 def _by(request: Request) -> str:

@@ -244,19 +244,76 @@ class RequestSubject(models.Model):
         ]
 
 
+class HoldGround(models.TextChoices):
+    """Why a law obliges to keep data: a code, because it stays with the stub."""
+
+    TRANSACTIONS = "transactions", _("records of transactions")
+    ACCOUNTS = "accounts", _("accounting and tax records")
+    NETWORK_LOGS = "network_logs", _("network logs")
+    OTHER = "other", _("another law or administrative regulation")
+
+
+class LegalHold(models.Model):
+    """A law obliges a holder to keep what it has, of everybody or of those named by HeldSubject, to the end of a day.
+
+    `law`: its name and article, for people to read. It names no subject and stays.
+    """
+
+    program = models.ForeignKey(MiniProgram, models.PROTECT, verbose_name=_("mini-program"))
+    holder = models.TextField(_("holder"))
+    ground = models.TextField(_("ground"), choices=HoldGround.choices)
+    law = models.TextField(_("law and article"))
+    until = models.DateField(_("last day"))
+    everybody = models.BooleanField(_("everybody"))
+    created_by = models.TextField(_("made by"))
+    created_at = models.DateTimeField(_("made at"))
+    lifted_at = models.DateTimeField(_("lifted at"), null=True)
+    lifted_by = models.TextField(_("lifted by"), null=True)
+
+    class Meta:
+        db_table = "legal_hold"
+        verbose_name = _("legal hold")
+        verbose_name_plural = _("legal holds")
+        constraints = [
+            models.CheckConstraint(condition=models.Q(ground__in=HoldGround.values), name="legal_hold_ground"),
+            models.CheckConstraint(condition=~models.Q(law=""), name="legal_hold_law"),
+            models.CheckConstraint(
+                condition=models.Q(lifted_at__isnull=True, lifted_by__isnull=True)
+                | models.Q(lifted_at__isnull=False, lifted_by__isnull=False),
+                name="legal_hold_lifted",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.law
+
+
+class HeldSubject(models.Model):
+    """Whom a legal hold is about. Goes with the subject; the hold stays."""
+
+    pk = models.CompositePrimaryKey("subject_id", "hold_id")
+    subject = models.ForeignKey(Subject, models.DO_NOTHING, db_column="subject_id", db_index=False)
+    hold_id = models.BigIntegerField()
+    program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
+
+    class Meta:
+        db_table = "held_subject"
+
+
 class RunStatus(models.TextChoices):
     PENDING = "pending", _("pending")
     RUNNING = "running", _("running")
     DONE = "done", _("done")
     FAILED = "failed", _("failed")
     CANCELLED = "cancelled", _("cancelled")
+    HELD = "held", _("kept by law")
 
 
 class HolderRun(models.Model):
     """One holder's part of one request: claimed with a lease, idempotent, done in transactions of its own.
 
     `stage` orders the holders of a request: a run may start when all runs of lower stages are done. `not_before` is None
-    while the request is in review: what has no time is never due.
+    while the request is in review: what has no time is never due. `hold`: why a `held` run has erased nothing yet.
     """
 
     request = models.ForeignKey(SubjectRequest, models.PROTECT, related_name="runs", verbose_name=_("request"))
@@ -270,6 +327,7 @@ class HolderRun(models.Model):
     lease_token = models.UUIDField(null=True)
     affected = models.BigIntegerField(_("rows affected"), default=0)
     error = models.TextField(_("error code"), default="", blank=True)
+    hold = models.ForeignKey(LegalHold, models.PROTECT, null=True, db_index=False, verbose_name=_("legal hold"))
     finished_at = models.DateTimeField(_("finished at"), null=True)
 
     class Meta:
@@ -279,12 +337,18 @@ class HolderRun(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["request", "holder"], name="holder_run_once"),
             models.CheckConstraint(condition=models.Q(status__in=RunStatus.values), name="holder_run_status"),
+            models.CheckConstraint(
+                condition=~models.Q(status=RunStatus.HELD) | models.Q(hold__isnull=False), name="holder_run_held"
+            ),
         ]
         indexes = [
             models.Index(
                 fields=["not_before"],
                 name="holder_run_due",
                 condition=models.Q(status__in=[RunStatus.PENDING.value, RunStatus.RUNNING.value]),
+            ),
+            models.Index(
+                fields=["program"], name="holder_run_held_ones", condition=models.Q(status=RunStatus.HELD.value)
             ),
         ]
 

@@ -17,7 +17,7 @@ from consent.records.actions import evidence_cell
 from consent.records.grants import Grant
 from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, PurposeErasure, WithdrawalIntent
 from consent.records.queries import coverage, db_now, standing
-from consent.rights import content, gate, own_words, packages, rectification, rejections, requesters
+from consent.rights import content, gate, legal_holds, own_words, packages, rectification, rejections, requesters
 from consent.rights.holders import (
     LAST_STAGE,
     Changes,
@@ -29,7 +29,7 @@ from consent.rights.holders import (
     Reason,
     Row,
 )
-from consent.rights.models import Package, PackagePart, RequestSubject, SubjectRequest
+from consent.rights.models import HeldSubject, Package, PackagePart, RequestSubject, SubjectRequest
 from consent.vault import identities
 from consent.vault.identities import Vault
 from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
@@ -222,7 +222,7 @@ class SubjectHolder(PersonalDataHolder):
     description = _("The identifiers we know you by, and the pseudonym under which your data are kept.")
     stage = LAST_STAGE
     cards: ClassVar = {"subject": ("created_at", "subject_id")}
-    columns: ClassVar = {"identifiers": ("kind", "value", "since")}
+    columns: ClassVar = {"identifiers": ("kind", "value", "since"), "holds": ("holder", "law", "until")}
 
     def words(self, *, program_id: int) -> Mapping[str, "Word"]:
         return own_words.SUBJECT
@@ -243,6 +243,8 @@ class SubjectHolder(PersonalDataHolder):
         since = {row.kind: row.created_at for row in held}
         for kind, value in identities.opened(vault, subject).items():
             yield "identifiers", {"kind": kind, "value": value, "since": since[kind]}
+        for held in legal_holds.standing(subject.program_id, subject.id).values():
+            yield "holds", {"holder": held.holder, "ground": held.ground, "law": held.law, "until": held.until}
 
     def rectify(self, *, vault: Vault, subject: Subject, changes: Changes, now: datetime) -> int:
         return rectification.identifiers(vault, subject, changes.identifiers)
@@ -261,6 +263,7 @@ class SubjectHolder(PersonalDataHolder):
             SubjectLookup.objects.filter(subject_id=subject_id),
             SubjectIdentifier.objects.filter(subject_id=subject_id),
             RequestSubject.objects.filter(subject_id=subject_id),
+            HeldSubject.objects.filter(subject_id=subject_id),
             DataKey.objects.filter(subject_id=subject_id),
             Subject.objects.filter(id=subject_id),
         ]
@@ -337,7 +340,7 @@ def _record(record: ConsentRecord, data_key: bytes) -> dict[str, Any]:
 
 
 def _request(request: SubjectRequest, asked: dict[str, Any], text: str | None) -> dict[str, Any]:
-    times = ("received_at", "due_at", "undo_until", "closed_at", "rejection_delivered_at")
+    times = ("received_at", "due_at", "undo_until", "closed_at")
     return {
         "request_id": request.id,
         **_fields(request, "kind", "state", "requester", "locale", *times, "extended_from", "extension", "reviewed"),

@@ -11,7 +11,7 @@ from consent.notices import words
 from consent.notices.models import Purpose
 from consent.records.models import State
 from consent.rights.languages import localised
-from consent.rights.models import ExtensionReason, RequestKind, RequestState
+from consent.rights.models import ExtensionReason, HoldGround, RequestKind, RequestState
 
 if TYPE_CHECKING:
     from consent.rights.holders import Word
@@ -28,6 +28,12 @@ SUBJECT: "Mapping[str, Word]" = {
     "kind": _("kind"),
     "value": _("value"),
     "since": _("known since"),
+    "holds": _("Kept by law"),
+    "holder": _("what"),
+    "ground": _("ground"),
+    "law": _("law and article"),
+    "until": _("last day"),
+    **{f"ground={ground.value}": ground.label for ground in HoldGround},
     "kind=openid": "OpenID",
     "kind=unionid": "UnionID",
     "kind=external_id": _("account number"),
@@ -56,7 +62,6 @@ REQUESTS = {
     "asked.changes": _("to be put right"),
     "asked.changes.attributes": _("Profile attributes"),
     "asked.changes.identifiers": _("Identifiers"),
-    "rejection_delivered_at": _("refusal delivered at"),
     "verified": _("how we made sure who asks"),
     "verified.method": _("method"),
     "verified.reference": _("evidence"),
@@ -70,6 +75,7 @@ REQUESTS = {
     "rejection.article": _("article of PIPL"),
     "rejection.detail": _("reason"),
     "rejection.text": _("What the person is told"),
+    "rejection.delivered_at": _("refusal delivered at"),
     "packages": _("Packages made for you"),
     "created_at": _("made at"),
     "expires_at": _("expires at"),

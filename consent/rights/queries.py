@@ -26,7 +26,7 @@ def request_of(program_id: int, request_id: uuid.UUID) -> tuple[SubjectRequest, 
     request = SubjectRequest.objects.filter(id=request_id, program_id=program_id).first()
     if request is None:
         raise NotFound("not_found", "this mini-program has no request with this id")
-    return request, list(HolderRun.objects.filter(request=request).order_by("stage", "holder"))
+    return request, list(HolderRun.objects.filter(request=request).select_related("hold").order_by("stage", "holder"))
 
 
 def overdue(program_id: int, *, now: datetime) -> QuerySet[SubjectRequest]:

@@ -21,7 +21,15 @@ from consent.errors import Problem
 from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
-from consent.rights.models import HolderRun, RequestKind, RequestState, RequestSubject, RunStatus, SubjectRequest
+from consent.rights.models import (
+    HolderRun,
+    LegalHold,
+    RequestKind,
+    RequestState,
+    RequestSubject,
+    RunStatus,
+    SubjectRequest,
+)
 from consent.vault.keyring import KeyringError
 from consent.vault.models import Subject
 
@@ -45,7 +53,7 @@ _CLAIM = """
           AND (run.lease_until IS NULL OR run.lease_until < clock_timestamp())
           AND NOT EXISTS (
               SELECT FROM holder_run earlier
-              WHERE earlier.request_id = run.request_id AND earlier.stage < run.stage AND earlier.status <> 'done'
+              WHERE earlier.request_id = run.request_id AND earlier.stage < run.stage AND earlier.status NOT IN ('done', 'held')
           )
         ORDER BY run.stage, run.id LIMIT 1
         FOR NO KEY UPDATE SKIP LOCKED
@@ -159,6 +167,13 @@ def finished(run: Claimed) -> None:
     """Call within `step`."""
     HolderRun.objects.filter(id=run.id).update(
         status=RunStatus.DONE, lease_until=None, lease_token=None, finished_at=db_now()
+    )
+
+
+def held(run: Claimed, hold: LegalHold) -> None:
+    """The law keeps what there is. Call within `step`."""
+    HolderRun.objects.filter(id=run.id).update(
+        status=RunStatus.HELD, hold=hold, lease_until=None, lease_token=None, finished_at=db_now()
     )
 
 

@@ -13,7 +13,17 @@ from consent import edge
 from consent.programs.idempotency import forget_old
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant, without_tenant
-from consent.rights import actions, collected, erasure_rate, fulfilment, packages, reminders, requesters, retention
+from consent.rights import (
+    actions,
+    collected,
+    erasure_rate,
+    fulfilment,
+    legal_holds,
+    packages,
+    reminders,
+    requesters,
+    retention,
+)
 from consent.rights.holders import Keeping
 from consent.rights.models import Package
 
@@ -118,6 +128,24 @@ def remind() -> None:
                 logger.warning("a request needs an officer", extra={"fields": fields})
         except Exception:
             logger.exception("reminders stopped", extra={"fields": {"program": program_id}})
+
+
+@shared_task(name="consent.rights.tasks.end_holds", ignore_result=True)
+def end_holds() -> None:
+    """Go on with erasures of which some legal hold is over, in every mini-program."""
+    try:
+        with without_tenant():
+            programs = list(MiniProgram.objects.order_by("id").values_list("id", flat=True))
+    except Exception:
+        logger.exception("ending of legal holds stopped")
+        return
+    for program_id in programs:
+        try:
+            for request_id in legal_holds.go_on(program_id, within=settings.ZHIQING_WITHDRAWAL_ERASURE):
+                logger.info("a legal hold is over", extra={"fields": {"request": str(request_id)}})
+                hint(request_id)
+        except Exception:
+            logger.exception("ending of legal holds stopped", extra={"fields": {"program": program_id}})
 
 
 def keeping(*, lag: timedelta) -> Keeping:
