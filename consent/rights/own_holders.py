@@ -243,8 +243,8 @@ class SubjectHolder(PersonalDataHolder):
         since = {row.kind: row.created_at for row in held}
         for kind, value in identities.opened(vault, subject).items():
             yield "identifiers", {"kind": kind, "value": value, "since": since[kind]}
-        for held in legal_holds.standing(subject.program_id, subject.id).values():
-            yield "holds", {"holder": held.holder, "ground": held.ground, "law": held.law, "until": held.until}
+        for hold in legal_holds.standing(subject.program_id, subject.id).values():
+            yield "holds", {"holder": hold.holder, "ground": hold.ground, "law": hold.law, "until": hold.until}
 
     def rectify(self, *, vault: Vault, subject: Subject, changes: Changes, now: datetime) -> int:
         return rectification.identifiers(vault, subject, changes.identifiers)

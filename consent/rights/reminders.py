@@ -19,7 +19,7 @@ _NOTE = """
         SELECT id, program_id, due_at AS due, CASE WHEN due_at <= %(now)s THEN 'overdue' ELSE 'due_soon' END AS stage
         FROM subject_request WHERE program_id = %(program)s AND closed_at IS NULL AND due_at <= %(soon)s
         UNION ALL
-        SELECT id, program_id, closed_at + %(delivery)s, 'undelivered'
+        SELECT id, program_id, closed_at + make_interval(secs => %(delivery)s), 'undelivered'
         FROM subject_request WHERE id = ANY(%(undelivered)s)
     ) found
     ON CONFLICT DO NOTHING RETURNING request_id, stage
@@ -57,7 +57,7 @@ def remind(program_id: int, *, now: datetime, patience: Patience) -> list[Remind
                     "now": now,
                     "program": program_id,
                     "soon": patience.soon(now, zone=zone),
-                    "delivery": patience.delivery,
+                    "delivery": patience.delivery.total_seconds(),
                     "undelivered": list(undelivered.values_list("id", flat=True)),
                 },
             )

@@ -23,6 +23,7 @@ CALLS = {
     ("get", "/api/v1/requests"),
     ("get", "/api/v1/requests/{request_id}"),
     ("post", "/api/v1/requests/{request_id}/withdraw"),
+    ("post", "/api/v1/requests/{request_id}/rejection-delivered"),
     ("post", "/api/v1/reports/{metric}"),
 }
 PUBLIC = {

@@ -202,7 +202,7 @@ def test_somebody_elses_data_and_mini_program_are_as_they_were(
 def test_what_is_wrong_is_refused(program: Program) -> None:
     for more, code_of_it in (({"days": -3}, "until_past"), ({"holder": "nobody.knows"}, "unknown_holder")):
         with pytest.raises(Invalid, match=code_of_it):
-            held(program, **more)  # type: ignore[arg-type]
+            held(program, **more)
     with pytest.raises(Conflict, match="nobody_known"):
         held(program, request=file(program, "access", "nobody"))
     hold = held(program)
