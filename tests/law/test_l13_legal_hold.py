@@ -137,6 +137,7 @@ def test_a_longer_hold_takes_the_place_of_one_that_ends(
     carry_out(program, as_worker, filed)
     longer = held(program, days=90)
     legal_holds.lift(program_id=program.id, hold_id=first.pk, by="test")
+    held(program, days=10)
     answer = end_holds(program, as_worker, filed)
     assert answer["state"] == "partially_completed"
     assert {holder["kept"]["until"] for holder in answer["holders"] if holder["kept"]} == {longer.until.isoformat()}
@@ -173,7 +174,7 @@ def test_a_held_holder_that_has_nothing_keeps_nobody(
 
 
 def test_a_later_erasure_completes_the_earlier_one(
-    program: Program, owner: psycopg.Connection, as_worker: Working
+    program: Program, owner: psycopg.Connection, as_worker: Working, caplog: pytest.LogCaptureFixture
 ) -> None:
     lively(program)
     hold = held(program)
@@ -185,6 +186,7 @@ def test_a_later_erasure_completes_the_earlier_one(
     with as_worker():
         tasks.end_holds()
     assert shown(program, first)["state"] == "partially_completed", "the open one does it"
+    assert not [record for record in caplog.records if "stopped" in record.getMessage()]
     overdue(owner)
     assert carry_out(program, as_worker, second)["state"] == "completed"
     assert shown(program, first)["state"] == "completed"
