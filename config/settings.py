@@ -194,6 +194,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 3600.0,
         "options": {"expires": 600},
     },
+    "go on with erasures whose legal hold is over": {
+        "task": "consent.rights.tasks.end_holds",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
+    "remind of deadlines": {
+        "task": "consent.rights.tasks.remind",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
     "make partitions ahead": {
         "task": "tracking.tasks.make_partitions",
         "schedule": 3600.0,
@@ -263,6 +273,31 @@ ZHIQING_PHONE_SEARCHES = env.integer(
 )
 ZHIQING_PACKAGE_KEPT = timedelta(
     days=env.integer("ZHIQING_PACKAGE_DAYS", 7, minimum=1, about="Days an access package can be fetched")
+)
+
+ZHIQING_DUE_WORKING_DAYS = env.integer(
+    "ZHIQING_DUE_WORKING_DAYS", 15, minimum=1, maximum=15, about="Working days within which a request is due"
+)
+ZHIQING_DUE_DAYS = env.integer(
+    "ZHIQING_DUE_DAYS", 30, minimum=1, maximum=30, about="Days within which a request is due, where that is sooner"
+)
+ZHIQING_REMIND_WORKING_DAYS = env.integer(
+    "ZHIQING_REMIND_WORKING_DAYS",
+    3,
+    minimum=1,
+    maximum=15,
+    about="Working days before its deadline a request is due soon",
+)
+ZHIQING_ERASURES_PER_HOUR = env.integer(
+    "ZHIQING_ERASURES_PER_HOUR",
+    60,
+    minimum=0,
+    about="Erasures that one API client may file in a clock hour before an officer decides on the others",
+)
+ZHIQING_REFUSAL_DELIVERY = timedelta(
+    days=env.integer(
+        "ZHIQING_REFUSAL_DELIVERY_DAYS", 3, minimum=1, about="Days after which a refusal nobody was told of is overdue"
+    )
 )
 
 # --- REST -----------------------------------------------------------------------------------------------------------

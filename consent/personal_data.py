@@ -13,7 +13,18 @@ from consent.programs.models import (
 from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, PurposeErasure, WithdrawalIntent
 from consent.rights.classification import Classified, Kind, classify
 from consent.rights.holders import register
-from consent.rights.models import HolderRun, Package, PackagePart, RequestSubject, ReviewRule, SubjectRequest
+from consent.rights.models import (
+    ErasureCount,
+    HeldSubject,
+    HolderRun,
+    LegalHold,
+    Package,
+    PackagePart,
+    RequestReminder,
+    RequestSubject,
+    ReviewRule,
+    SubjectRequest,
+)
 from consent.rights.own_holders import ConsentHolder, ProfileHolder, RequestHolder, SubjectHolder
 from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
 
@@ -258,6 +269,9 @@ classify(
             "kind": _REQUEST,
             "state": _REQUEST,
             "requester": _REQUEST,
+            "filed_by": _REQUEST,
+            "approved_by": _REQUEST,
+            "rejection_delivered_at": _REQUEST,
             "locale": _REQUEST,
             "received_at": _REQUEST,
             "due_at": _REQUEST,
@@ -280,6 +294,39 @@ classify(
             "open": _REQUEST,
             "sealed": _SEALED_REQUEST,
             "rejection": _SEALED_REQUEST,
+            "verified": _SEALED_REQUEST,
+        },
+        RequestReminder: {
+            "id": _OPERATIONAL,
+            "request": _REQUEST,
+            "program": _OPERATIONAL,
+            "stage": _REQUEST,
+            "due_on": _REQUEST,
+        },
+        LegalHold: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "holder": _OPERATIONAL,
+            "ground": _OPERATIONAL,
+            "law": _OPERATIONAL,
+            "until": _OPERATIONAL,
+            "everybody": _OPERATIONAL,
+            "created_by": _INTERNAL,
+            "created_at": _OPERATIONAL,
+            "lifted_at": _OPERATIONAL,
+            "lifted_by": _INTERNAL,
+        },
+        HeldSubject: {
+            "subject": _PSEUDONYM,
+            "hold_id": _REQUEST,
+            "program": _OPERATIONAL,
+        },
+        ErasureCount: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "filed_by": _OPERATIONAL,
+            "hour": _OPERATIONAL,
+            "erasures": _OPERATIONAL,
         },
         ReviewRule: {
             "id": _OPERATIONAL,
@@ -301,6 +348,7 @@ classify(
             "held_before": _REQUEST,
             "held_after": _REQUEST,
             "error": _REQUEST,
+            "hold": _REQUEST,
             "finished_at": _REQUEST,
         },
         Package: {

@@ -6,8 +6,9 @@ permissions, best given through a group:
 
     consent.view_subjectrequest   requests, with the progress of each holder of personal data
     consent.find_by_phone         with it, the requests of whoever has a telephone number; each search is counted and audited
-    consent.change_subjectrequest approve, reject and extend them; nothing else of them can be changed
+    consent.change_subjectrequest verify, approve, reject and extend them; nothing else of them can be changed
     consent.view_reviewrule       which kinds go to review; consent.add_reviewrule, consent.delete_reviewrule: set it
+    consent.view_legalhold        legal holds; consent.add_legalhold, consent.change_legalhold: make and lift them
     consent.view_package          download the package of an access request
     consent.view_consentrecord    consent records
     consent.view_notice, consent.view_purpose, tracking.view_eventtype
@@ -21,6 +22,6 @@ permissions, best given through a group:
 Controllers, mini-programs, accounts, groups and assignments are a superuser's, whatever permissions others hold.
 """
 
-from consent.admin import drafts, ledger, notices, people, programs, records, requests, review
+from consent.admin import drafts, holds, ledger, notices, people, programs, records, requests, review
 
-__all__ = ["drafts", "ledger", "notices", "people", "programs", "records", "requests", "review"]
+__all__ = ["drafts", "holds", "ledger", "notices", "people", "programs", "records", "requests", "review"]

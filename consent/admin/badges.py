@@ -17,7 +17,7 @@ REQUEST_STATES = {
     "failed": "danger",
 }
 STANDINGS = {"overdue": "danger", "soon": "warning", "open": "success"}
-RUN_STATUSES = {"running": "info", "done": "success", "failed": "danger"}
+RUN_STATUSES = {"running": "info", "done": "success", "failed": "danger", "held": "warning"}
 CONSENT_STATES = {
     "given": "success",
     "renewed": "success",

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponseBase
@@ -16,13 +17,18 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from consent import edge
 from consent.admin.base import Owned, officer
 from consent.errors import Conflict, NotFound
 from consent.programs.tenancy import tenant
-from consent.rights import rejections, review, tasks
+from consent.rights import rejections, requesters, review, tasks
 from consent.rights.models import ExtensionReason, RejectionReason, RequestState, SubjectRequest
 
 if TYPE_CHECKING:
@@ -46,6 +52,19 @@ class RejectForm(forms.Form):
         label=_("What the person is told"),
         max_length=review.LONGEST_TEXT,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 6}),
+    )
+
+
+class VerifyForm(forms.Form):
+    """How it was made sure who asks, and where the evidence is kept."""
+
+    method = forms.ChoiceField(
+        label=_("Method"), choices=[_UNCHOSEN, *requesters.Method.choices], widget=UnfoldAdminSelectWidget
+    )
+    reference = forms.CharField(
+        label=_("Reference of the evidence"),
+        max_length=requesters.LONGEST_REFERENCE,
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
     )
 
 
@@ -97,6 +116,19 @@ def _reject(request: HttpRequest, asked: SubjectRequest, given: dict[str, Any]) 
     )
 
 
+def _verify(request: HttpRequest, asked: SubjectRequest, given: dict[str, Any]) -> None:
+    requesters.verify(
+        vault=edge.vault(),
+        program_id=asked.program_id,
+        request_id=asked.pk,
+        method=requesters.Method(given["method"]),
+        reference=given["reference"],
+        undo=settings.ZHIQING_ERASURE_UNDO,
+        by=officer(request),
+        on_due=tasks.hint,
+    )
+
+
 def _extend(request: HttpRequest, asked: SubjectRequest, given: dict[str, Any]) -> None:
     review.extend(
         program_id=asked.program_id,
@@ -108,6 +140,20 @@ def _extend(request: HttpRequest, asked: SubjectRequest, given: dict[str, Any]) 
 
 
 DECISIONS = (
+    Decision(
+        "verify",
+        _("Verify who asks"),
+        _(
+            "The request goes on as if the person had filed it: it is carried out, or waits for approval where its kind is"
+            " reviewed. An erasure's gate closes now, and the time in which it may be taken back begins. What you write is"
+            " sealed with the person's own key."
+        ),
+        _("The requester is verified."),
+        "verified_user",
+        "primary",
+        VerifyForm,
+        _verify,
+    ),
     Decision(
         "approve",
         _("Approve"),
@@ -150,9 +196,15 @@ _NOT_DONE = _("It could not be done; nothing was changed.")
 _REFUSED = {
     "already_approved": _("It has been approved meanwhile; nothing was changed."),
     "already_rejected": _("It has been rejected meanwhile; nothing was changed."),
+    "own_request": _("You filed this request: another officer approves it."),
+    "not_verified": _("It is not known yet who asks: verify them first, or reject because of that."),
+    "not_verifying": _("The request is not being verified, or no longer; nothing was changed."),
+    "guardian_not_needed": _("By its consents the data subject is not under 14: no guardian asks for them. Reject it."),
+    "erasure_pending": _("The person is being erased; nothing was changed."),
+    "request_open": _("A request of this kind is being carried out for the same person; nothing was changed."),
     "taken_back": _("The data subject has taken the request back meanwhile; nothing was changed."),
     "not_in_review": _("The request is not in review, or no longer; nothing was changed."),
-    "nobody_known": _("Nothing is held about this person, so there is nothing to refuse: approve the request."),
+    "nobody_known": _("Nothing is held about this person, so there is nothing to refuse: let the request go on."),
     "reason_of_another_kind": _("This reason is of another kind of request; nothing was changed."),
     "request_closed": _("The request is closed; nothing was changed."),
     "already_extended": _("The deadline has been extended before; nothing was changed."),
@@ -165,7 +217,8 @@ def offered(asked: SubjectRequest, *, now: datetime) -> list[Decision]:
     """What may be decided on the request as it stands."""
     fits = {
         "approve": asked.state == RequestState.IN_REVIEW,
-        "reject": asked.state == RequestState.IN_REVIEW,
+        "reject": asked.state in (RequestState.IN_REVIEW, RequestState.VERIFYING),
+        "verify": asked.state == RequestState.VERIFYING,
         "extend": asked.closed_at is None and asked.extended_from is None and now < asked.due_at,
     }
     return [decision for decision in DECISIONS if fits[decision.name]]

@@ -12,11 +12,14 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
+from consent import edge
 from consent.admin.base import officer, picked
 from consent.admin.phone import may_find
+from consent.admin.standing import late
 from consent.admin.tenancy import SESSION_KEY, programs_of
 from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
+from consent.rights.models import SubjectRequest
 
 APPS = ("consent", "tracking", "reports", "auth")
 
@@ -84,6 +87,12 @@ def _own(request: HttpRequest) -> list[dict[str, Any]]:
     return [{"title": title, "link": reverse("admin_phone"), "icon": "call"}] if may_find(request) else []
 
 
+def _late(request: HttpRequest) -> int | None:
+    """Requests overdue, and refusals nobody was told of; None where there is none."""
+    program = picked(request)
+    return late(program.pk, now=edge.now()) or None if program is not None else None
+
+
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """The models this officer may see, by app, with each one's icon (UNFOLD's SIDEBAR navigation)."""
     return [
@@ -95,6 +104,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                     "title": model["name"],
                     "link": model["admin_url"],
                     "icon": _of(model, "icon", "table_rows"),
+                    "badge": _late(request) if model["model"] is SubjectRequest else None,
                 }
                 for model in app["models"]
                 if model["admin_url"]

@@ -18,9 +18,10 @@ from consent.admin.badges import REQUEST_STATES, RUN_STATUSES, STANDINGS, badge,
 from consent.admin.base import OwnedInline, at, officer, picked
 from consent.admin.decisions import DECIDE_PERMISSION, Decided, offered
 from consent.admin.packages import PACKAGE_PERMISSION, Form, Reason, ReleaseForm, release, status_of
-from consent.admin.standing import StandingFilter, overdue_unasked, standing
+from consent.admin.standing import StandingFilter, overdue_unasked, standing, standings
 from consent.errors import Conflict, NotFound
 from consent.rights import rejections
+from consent.rights.deadlines import is_estimate
 from consent.rights.holders import UnknownHolder, holder_of
 from consent.rights.models import PACKAGED, Condition, HolderRun, RunStatus, SubjectRequest
 
@@ -63,10 +64,18 @@ class SubjectRequests(Decided):
     inlines = [HolderRuns]
     fieldsets = [
         (None, {"fields": ["shown_id", ("kind", "shown_requester"), ("shown_state", "shown_standing"), "locale"]}),
-        (_("Dates"), {"fields": [("received_at", "due_at"), ("undo_until", "closed_at")]}),
+        (_("Dates"), {"fields": [("received_at", "due_at"), ("undo_until", "closed_at"), "shown_calendar"]}),
     ]
-    readonly_fields = ["shown_id", "shown_state", "shown_standing", "shown_requester", "shown_rejection", "shown_unmet"]
-    list_before_template = "consent/admin/overdue.html"
+    readonly_fields = [
+        "shown_id",
+        "shown_state",
+        "shown_standing",
+        "shown_requester",
+        "shown_rejection",
+        "shown_calendar",
+        "shown_unmet",
+    ]
+    list_before_template = "consent/admin/request_standings.html"
     change_form_outer_before_template = "consent/admin/request_decisions.html"
     change_form_outer_after_template = "consent/admin/request_package.html"
 
@@ -80,7 +89,7 @@ class SubjectRequests(Decided):
         if obj is not None and obj.unmet is not None:
             more.append((_("Conditions of the transfer"), {"fields": ["shown_unmet"]}))
         if obj is not None and obj.rejection is not None:
-            more.append((_("Rejection"), {"fields": ["shown_rejection"]}))
+            more.append((_("Rejection"), {"fields": ["shown_rejection", "rejection_delivered_at"]}))
         return [*self.fieldsets, *more]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SubjectRequest]:
@@ -103,6 +112,12 @@ class SubjectRequests(Decided):
     def shown_standing(self, request: SubjectRequest) -> SafeString:
         key, words = standing(request, now=edge.now())
         return badge(words, STANDINGS.get(key, ""))
+
+    @admin.display(description=_("reckoned by"))
+    def shown_calendar(self, request: SubjectRequest) -> str:
+        if is_estimate(request.due_at, zone=request.program.zone):
+            return gettext("weekends alone: the holiday calendar of that year is not published yet")
+        return gettext("the PRC holiday calendar")
 
     @admin.display(description=_("requester"))
     def shown_requester(self, request: SubjectRequest) -> str:
@@ -128,8 +143,11 @@ class SubjectRequests(Decided):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         program = picked(request)
-        overdue = overdue_unasked(program.pk, now=edge.now()) if program and self.has_view_permission(request) else []
-        return super().changelist_view(request, (extra_context or {}) | {"overdue_unasked": overdue})
+        shown: dict[str, Any] = {}
+        if program is not None and self.has_view_permission(request):
+            now = edge.now()
+            shown = {"standings": standings(program, now=now), "overdue_unasked": overdue_unasked(program.pk, now=now)}
+        return super().changelist_view(request, (extra_context or {}) | shown)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

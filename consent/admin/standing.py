@@ -1,6 +1,7 @@
-"""What is overdue. How a request stands to its deadline: overdue, due soon, or with time left; closed ones stand nowhere.
-And what nobody asked for and should have been done by now."""
+"""What is overdue. How a request stands to its deadline: overdue, due soon, or with time left; closed ones stand nowhere,
+but a refusal that nobody was told of does. And what nobody asked for and should have been done by now."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,15 +9,15 @@ from django.conf import settings
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from consent import edge
+from consent.programs.models import MiniProgram
 from consent.records import coming_of_age
-from consent.rights import collected
+from consent.rights import collected, deadlines, queries, tasks
 from consent.rights.models import SubjectRequest
-
-SOON = timedelta(days=3)
 
 
 def standing(request: SubjectRequest, *, now: datetime) -> tuple[str, str]:
@@ -32,7 +33,7 @@ def standing(request: SubjectRequest, *, now: datetime) -> tuple[str, str]:
         return "overdue", words % {"days": days}
     days = left.days
     words = ngettext("%(days)d day left", "%(days)d days left", days) if days else gettext("due today")
-    return ("soon" if left <= SOON else "open"), words % {"days": days}
+    return ("soon" if request.due_at <= _soon(now) else "open"), words % {"days": days}
 
 
 def overdue_unasked(program_id: int, *, now: datetime) -> list[str]:
@@ -69,18 +70,64 @@ class StandingFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         return [
             ("overdue", _("overdue")),
-            ("soon", _("due within three days")),
+            ("soon", _("due soon")),
+            ("undelivered", _("refusal not delivered")),
             ("open", _("open")),
             ("closed", _("closed")),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         now, unfinished = edge.now(), Q(closed_at__isnull=True)
+        if self.value() == "undelivered":
+            return queryset.filter(closed_at__lte=_refused_before(now), rejection_delivered_at=None, state="rejected")
         wanted = {
             "overdue": unfinished & Q(due_at__lt=now),
-            "soon": unfinished & Q(due_at__gte=now, due_at__lte=now + SOON),
+            "soon": unfinished & Q(due_at__gte=now, due_at__lte=_soon(now)),
             "open": unfinished,
             "closed": ~unfinished,
         }
         asked = wanted.get(self.value() or "")
         return queryset if asked is None else queryset.filter(asked)
+
+
+@dataclass(frozen=True)
+class Standings:
+    """What an officer should look at now; `estimates`: open requests whose deadline lies in a year without a calendar."""
+
+    overdue: int
+    soon: int
+    undelivered: int
+    estimates: int
+
+    @property
+    def late(self) -> int:
+        return self.overdue + self.undelivered
+
+
+def late(program_id: int, *, now: datetime) -> int:
+    """How many requests are overdue, or refused and not told."""
+    undelivered = queries.undelivered(program_id, before=_refused_before(now))
+    return queries.overdue(program_id, now=now).count() + undelivered.count()
+
+
+def standings(program: MiniProgram, *, now: datetime) -> Standings:
+    """Counts of one mini-program's requests."""
+    unfinished = SubjectRequest.objects.filter(program=program, closed_at__isnull=True)
+    dues = unfinished.values_list("due_at", flat=True)
+    last = dues.order_by("-due_at").first()
+    estimated = last is not None and deadlines.is_estimate(last, zone=program.zone)
+    return Standings(
+        overdue=queries.overdue(program.pk, now=now).count(),
+        soon=unfinished.filter(due_at__gt=now, due_at__lte=_soon(now)).count(),
+        undelivered=queries.undelivered(program.pk, before=_refused_before(now)).count(),
+        estimates=sum(deadlines.is_estimate(due, zone=program.zone) for due in dues) if estimated else 0,
+    )
+
+
+def _soon(now: datetime) -> datetime:
+    """In the zone of the mini-program that is shown (consent.admin.tenancy)."""
+    return tasks.patience().soon(now, zone=timezone.get_current_timezone_name())
+
+
+def _refused_before(now: datetime) -> datetime:
+    return now - tasks.patience().delivery

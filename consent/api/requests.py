@@ -1,7 +1,9 @@
-"""POST and GET /requests, GET /requests/{id} and its certificate, POST /requests/{id}/withdraw."""
+"""POST and GET /requests, GET /requests/{id} and its certificate, POST /requests/{id}/withdraw and
+/requests/{id}/rejection-delivered."""
 
 import uuid
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -20,9 +22,10 @@ from consent.api.shapes import IdentifierText, Moment, SubjectNamed, Text, reque
 from consent.errors import invalid
 from consent.programs.authentication import caller
 from consent.programs.tenancy import tenant
-from consent.rights import actions, certificates, queries, rejections, tasks
+from consent.rights import actions, certificates, legal_holds, queries, rejections, review, tasks
+from consent.rights.deadlines import Deadlines
 from consent.rights.holders import Changes
-from consent.rights.models import Condition, RequestKind, SubjectRequest
+from consent.rights.models import Condition, LegalHold, RequestKind, SubjectRequest
 
 Kind = Literal[
     "access",
@@ -125,21 +128,33 @@ class RequestShown(RequestNamed):
 
 
 class Rejection(msgspec.Struct):
-    """Why the request was rejected, by which article of PIPL. `text` is to be handed to the data subject as it is."""
+    """Why the request was rejected, by which article of PIPL. `text` is to be handed to the data subject as it is;
+    `delivered_at`: when that was said to be done."""
 
     code: str
     article: str
     detail: str
     text: str | None
+    delivered_at: datetime | None
+
+
+class Kept(msgspec.Struct):
+    """What a law obliges to keep, to the end of the day `until`; `text` is for the data subject to read."""
+
+    ground: str
+    law: str
+    until: date
+    text: str
 
 
 class HolderShown(msgspec.Struct):
-    """How far one holder of personal data has come; `affected` counts rows, `error` is a code."""
+    """How far one holder of personal data has come; `affected` counts rows, `error` is a code, `kept` goes with `held`."""
 
     holder: str
     status: str
     affected: int
     error: str | None
+    kept: Kept | None
 
 
 class RequestInFull(RequestShown):
@@ -169,14 +184,18 @@ class Requests(APIView):
     )
     def post(self, request: Request) -> Response:
         """File a data-subject request. With this answer an erasure, a cancellation and a restriction have closed the gate,
-        also where they are `in_review` first, and an objection is done."""
+        also where they are `in_review` first, and an objection is done.
+
+        One by a guardian, the next of kin or an agent is `verifying` until an officer has made sure of them: nothing comes
+        of it before; what it ends at once ends then, and an erasure may be taken back from then on.
+        """
         asked = body(request, RequestAsked)
         filed = actions.file_request(
             vault=edge.vault(),
             program_id=caller(request).program_id,
             identifiers=asked.subject.identifiers(),
             asked=_asked(asked),
-            terms=actions.Terms(undo=settings.ZHIQING_ERASURE_UNDO),
+            terms=_terms(),
             by=_by(request),
             on_filed=tasks.hint,
             client_id=caller(request).client_id,
@@ -248,6 +267,25 @@ class TakeBack(APIView):
         return Response(_in_full(program_id, request_id))
 
 
+class RejectionDelivered(APIView):
+    scope = "requests"
+
+    @extend_schema(operation_id="rejection_delivered", request=None, responses=responses(s200=RequestInFull))
+    def post(self, request: Request, request_id: uuid.UUID) -> Response:
+        """Say that the data subject was handed `rejection.text`; the first time counts."""
+        program_id = caller(request).program_id
+        review.delivered(program_id=program_id, request_id=request_id, by=_by(request))
+        return Response(_in_full(program_id, request_id))
+
+
+def _terms() -> actions.Terms:
+    return actions.Terms(
+        undo=settings.ZHIQING_ERASURE_UNDO,
+        erasures=settings.ZHIQING_ERASURES_PER_HOUR,
+        deadlines=Deadlines(settings.ZHIQING_DUE_WORKING_DAYS, settings.ZHIQING_DUE_DAYS),
+    )
+
+
 def _asked(asked: RequestAsked) -> actions.Asked:
     """Raises Invalid for what the kind does not take: nothing that was asked is passed over in silence."""
     taken = {
@@ -285,8 +323,11 @@ def _in_full(program_id: int, request_id: uuid.UUID) -> RequestInFull:
         row, runs = queries.request_of(program_id, request_id)
         told = rejections.told(edge.vault(), row)
         records = queries.records_of(edge.vault(), row) if row.kind == RequestKind.OBJECTION else None
-    holders = [HolderShown(run.holder, run.status, run.affected, run.error or None) for run in runs]
-    rejection = Rejection(told.code, told.article, told.detail, told.text) if told else None
+    holders = [
+        HolderShown(run.holder, run.status, run.affected, run.error or None, _kept(run.hold, row.locale))
+        for run in runs
+    ]
+    rejection = Rejection(**asdict(told)) if told else None
     return RequestInFull(
         **_shown(row),
         rejection=rejection,
@@ -295,6 +336,10 @@ def _in_full(program_id: int, request_id: uuid.UUID) -> RequestInFull:
         conditions=None if row.unmet is None else {code: code not in row.unmet for code in Condition.values},
         holders=holders,
     )
+
+
+def _kept(hold: LegalHold | None, locale: str) -> Kept | None:
+    return Kept(hold.ground, hold.law, hold.until, legal_holds.told(hold, locale)) if hold is not None else None
 
 
 def _by(request: Request) -> str:

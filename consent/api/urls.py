@@ -17,4 +17,5 @@ urlpatterns = [
     path("requests/<uuid:request_id>", requests.OneRequest.as_view()),
     path("requests/<uuid:request_id>/certificate", requests.Certificate.as_view()),
     path("requests/<uuid:request_id>/withdraw", requests.TakeBack.as_view()),
+    path("requests/<uuid:request_id>/rejection-delivered", requests.RejectionDelivered.as_view()),
 ]

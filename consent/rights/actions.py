@@ -10,6 +10,7 @@ from typing import Any
 from django.db import transaction
 
 from consent.errors import Conflict, Fault, Invalid, NotFound, invalid
+from consent.ledger.audit import OFFICER
 from consent.notices.models import Purpose
 from consent.programs.idempotency import IdempotencyKey, claim, used
 from consent.programs.models import IdempotencyRecord, MiniProgram
@@ -17,15 +18,17 @@ from consent.programs.tenancy import tenant
 from consent.records.intents import announce, retract
 from consent.records.models import ConsentRecord
 from consent.records.queries import db_now
-from consent.rights import barrier, content, gate, portability, queries, rectification, runs
+from consent.rights import barrier, content, erasure_rate, gate, portability, queries, rectification, requesters, runs
 from consent.rights.content import Content
 from consent.rights.deadlines import Deadlines, due_at
 from consent.rights.holders import Changes, fulfilling
 from consent.rights.models import (
     ERASING,
     PACKAGED,
+    TWO_OFFICERS,
     Condition,
     HolderRun,
+    Requester,
     RequestKind,
     RequestState,
     RequestSubject,
@@ -48,11 +51,21 @@ class Asked:
 
     kind: str
     locale: str
-    requester: str = "self"
+    requester: str = Requester.SELF
     changes: Changes | None = None
     purposes: Sequence[str] = ()
     recipient: dict[str, Any] | None = None
     verification: dict[str, Any] | None = None
+
+    @property
+    def verifying(self) -> bool:
+        """An officer makes sure who asks before anything comes of it."""
+        return self.requester != Requester.SELF
+
+    @property
+    def closes(self) -> bool:
+        """The filing itself ends something."""
+        return self.kind in barrier.CLOSING and not self.verifying
 
 
 @dataclass(frozen=True)
@@ -73,9 +86,11 @@ class Filed:
 
 @dataclass(frozen=True)
 class Terms:
-    """`undo`: how long an erasure may be taken back before it runs."""
+    """`undo`: how long an erasure may be taken back before it runs; `erasures`: how many of them an actor may file in an
+    hour before an officer decides on the others, None: any."""
 
     undo: timedelta
+    erasures: int | None = None
     deadlines: Deadlines = field(default_factory=Deadlines)
 
 
@@ -91,15 +106,16 @@ def file_request(
     client_id: int | None = None,
     idempotency: IdempotencyKey | None = None,
 ) -> Filed:
-    """File a request; from its commit on it is carried out or in review, and what it ends at once has ended.
+    """File a request; from its commit on it is carried out or in review, and what it ends at once has ended. One by
+    somebody else than the subject waits until an officer has made sure of them (consent.rights.requesters).
 
     `on_filed` is called after the commit with a request that is due at once: a hint, whose loss costs a sweep's time.
     `client_id` is kept with the consent records that the request makes.
     Raises Invalid for what is wrong with the changes, and `unknown_purpose`; Conflict `request_open` (with the open one's
-    `request_id`), `erasure_pending`, `restricted`, `identity_conflict`.
+    `request_id`), `erasure_pending`, `restricted`, `identity_conflict`, `guardian_not_needed`.
     """
     named = identities.checked(identifiers)
-    announced = _announce(vault, program_id, named, asked, idempotency) if asked.kind in barrier.CLOSING else None
+    announced = _announce(vault, program_id, named, asked, idempotency) if asked.closes else None
     try:
         with tenant(program_id):
             if idempotency is not None and not claim(idempotency):
@@ -112,37 +128,22 @@ def file_request(
             ended: list[ConsentRecord] = []
             if subject is not None:
                 _check(vault, subject, asked)
-                ended = barrier.close(
-                    vault, subject, asked.kind, purposes=purposes, locale=asked.locale, client_id=client_id
-                )
+                if asked.closes:
+                    ended = barrier.close(
+                        vault, subject, asked.kind, purposes=purposes, locale=asked.locale, client_id=client_id
+                    )
             # After the gate's locks: the time of receipt is later than every batch that came before it.
-            request = _stub(program_id, subject, asked, terms, idempotency)
+            request = _stub(program_id, subject, asked, terms, idempotency, by)
             if subject is not None:
                 _concern(vault, request, subject, asked, ended)
             _audit_filed(request, by)
-            _begin(request, subject, ended, by, on_filed)
+            if not asked.verifying and barrier.begin(request, subject, ended, by=by):
+                transaction.on_commit(partial(on_filed, request.id), robust=True)
             return _filed(vault, request)
     except Exception:
         if announced is not None:
             retract(program_id, announced, purposes=asked.purposes or None)
         raise
-
-
-def _begin(
-    request: SubjectRequest,
-    subject: Subject | None,
-    ended: Sequence[ConsentRecord],
-    by: str,
-    on_filed: Callable[[uuid.UUID], object],
-) -> None:
-    """An objection is done with its filing; what is due at once is handed out after the commit."""
-    if request.kind == RequestKind.OBJECTION:
-        runs.close(request, RequestState.COMPLETED_NO_DATA if subject is None else RequestState.COMPLETED, by=by)
-        return
-    if request.undo_until is not None:
-        barrier.wait_for_the_whole(ended, request.undo_until)
-    if not request.reviewed and (request.undo_until is None or request.undo_until <= request.received_at):
-        transaction.on_commit(partial(on_filed, request.id), robust=True)
 
 
 def _checked(program_id: int, asked: Asked) -> tuple[Asked, list[Purpose]]:
@@ -210,6 +211,7 @@ def _locked(vault: Vault, program_id: int, named: dict[str, str]) -> Subject | N
 
 def _check(vault: Vault, subject: Subject, asked: Asked) -> None:
     _check_open(subject.id, asked)
+    requesters.check_guardian(asked.requester, subject, db_now())
     _check_pending(subject.id, asked)
     if asked.kind in PACKAGED:
         barrier.refuse_reading(subject)
@@ -226,7 +228,9 @@ def _check_pending(subject_id: int, asked: Asked) -> None:
 def _check_open(subject_id: int, asked: Asked) -> None:
     """One open request of a kind, one that erases, one restriction that stands; constraints say so too."""
     kinds = ERASING if asked.kind in ERASING else (asked.kind,)
-    first = RequestSubject.objects.filter(subject_id=subject_id, kind__in=kinds, scope="", open=True).first()
+    scopes = ("", _scope(asked)) if asked.verifying else ("",)
+    about = RequestSubject.objects.filter(subject_id=subject_id, kind__in=kinds, scope__in=scopes, open=True)
+    first = about.first()
     if first is not None:
         raise Conflict(
             "request_open",
@@ -235,19 +239,24 @@ def _check_open(subject_id: int, asked: Asked) -> None:
         )
 
 
+def _scope(asked: Asked) -> str:
+    return asked.requester if asked.verifying else ""
+
+
 def _stub(
-    program_id: int, subject: Subject | None, asked: Asked, terms: Terms, idempotency: IdempotencyKey | None
+    program_id: int, subject: Subject | None, asked: Asked, terms: Terms, idempotency: IdempotencyKey | None, by: str
 ) -> SubjectRequest:
     """The request with a run for every holder, alike whether we know the subject or not: it names none."""
     program, now = MiniProgram.objects.get(id=program_id), db_now()
     unmet = _unmet(subject, asked)
-    reviewed = bool(unmet) or ReviewRule.objects.filter(program=program, kind=asked.kind).exists()
-    undo_until = now + terms.undo if asked.kind in ERASING else None
+    reviewed = _goes_to_review(program_id, asked, terms, by, now) or bool(unmet)
+    undo_until = now + terms.undo if asked.kind in ERASING and not asked.verifying else None
     request = SubjectRequest.objects.create(
         id=uuid.uuid4(),
         program=program,
         kind=asked.kind,
-        state=RequestState.IN_REVIEW if reviewed else RequestState.APPROVED,
+        state=_first_state(asked.requester, reviewed),
+        filed_by=by,
         reviewed=reviewed,
         requester=asked.requester,
         locale=asked.locale,
@@ -263,7 +272,7 @@ def _stub(
             program=program,
             holder=holder.identifier,
             stage=holder.stage,
-            not_before=None if reviewed else undo_until or now,
+            not_before=None if reviewed or asked.verifying else undo_until or now,
         )
         for holder in fulfilling(asked.kind)
     )
@@ -279,11 +288,26 @@ def _unmet(subject: Subject | None, asked: Asked) -> list[Condition] | None:
     )
 
 
+def _goes_to_review(program_id: int, asked: Asked, terms: Terms, by: str, now: datetime) -> bool:
+    """By the mini-program's rules; what an officer files and another approves; erasures beyond an hour's number."""
+    erasing = asked.kind in ERASING and terms.erasures is not None
+    beyond = erasing and erasure_rate.beyond(program_id, by=by, limit=terms.erasures or 0, now=now)
+    officers = by.startswith(OFFICER) and asked.kind in TWO_OFFICERS
+    return beyond or officers or ReviewRule.objects.filter(program_id=program_id, kind=asked.kind).exists()
+
+
+def _first_state(requester: str, reviewed: bool) -> RequestState:
+    if requester != Requester.SELF:
+        return RequestState.VERIFYING
+    return RequestState.IN_REVIEW if reviewed else RequestState.APPROVED
+
+
 def _concern(
     vault: Vault, request: SubjectRequest, subject: Subject, asked: Asked, ended: Sequence[ConsentRecord]
 ) -> None:
     """Link the request to its subject, with what it asks sealed."""
-    made = [record.record_id for record in ended] if request.kind == RequestKind.OBJECTION else None
+    objected = request.kind == RequestKind.OBJECTION and not asked.verifying
+    made = [record.record_id for record in ended] if objected else None
     sealed = content.seal(
         Content(asked.changes, asked.verification, asked.purposes, made, asked.recipient),
         vault.data_key(subject.program_id, subject.id),
@@ -292,7 +316,12 @@ def _concern(
         request_id=request.id,
     )
     RequestSubject.objects.create(
-        subject=subject, request_id=request.id, program_id=subject.program_id, kind=asked.kind, sealed=sealed
+        subject=subject,
+        request_id=request.id,
+        program_id=subject.program_id,
+        kind=asked.kind,
+        scope=_scope(asked),
+        sealed=sealed,
     )
 
 
@@ -322,7 +351,7 @@ def _take_back(program_id: int, request_id: uuid.UUID, by: str) -> SubjectReques
                 raise Conflict("point_of_no_return", "erasing has begun; what is gone cannot be brought back")
             raise Conflict("not_undoable", "the request is being carried out or closed; it can no longer be taken back")
         runs.end_runs(request, RunStatus.CANCELLED)
-        if subject is not None:
+        if subject is not None and request.state != RequestState.VERIFYING:
             barrier.reopen(subject, request)
         runs.close(request, RequestState.WITHDRAWN, by=by)
         request.refresh_from_db()
@@ -364,9 +393,9 @@ def _audit_filed(request: SubjectRequest, by: str) -> None:
 
 def _filed(vault: Vault, request: SubjectRequest) -> Filed:
     """The answer of the first call, whatever became of the request since."""
-    state = RequestState.IN_REVIEW if request.reviewed else RequestState.APPROVED
-    records = None
-    if request.kind == RequestKind.OBJECTION:
+    state, records = _first_state(request.requester, request.reviewed), None
+    if request.kind == RequestKind.OBJECTION and state != RequestState.VERIFYING:
         state, records = RequestState.COMPLETED, queries.records_of(vault, request)
     due = request.extended_from or request.due_at
-    return Filed(request.id, request.kind, request.received_at, due, request.undo_until, state.value, records)
+    undo_until = None if state == RequestState.VERIFYING else request.undo_until
+    return Filed(request.id, request.kind, request.received_at, due, undo_until, state.value, records)

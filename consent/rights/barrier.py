@@ -12,9 +12,9 @@ from consent.notices.models import Purpose
 from consent.records.actions import end_consents
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, PurposeErasure
 from consent.records.queries import db_now
-from consent.rights import gate
+from consent.rights import gate, runs
 from consent.rights.holders import holders
-from consent.rights.models import ERASING, RequestKind, RequestSubject, SubjectRequest
+from consent.rights.models import ERASING, RequestKind, RequestState, RequestSubject, SubjectRequest
 from consent.rights.rejections import GROUNDS
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
@@ -56,6 +56,16 @@ def wait_for_the_whole(records: Sequence[ConsentRecord], until: datetime) -> Non
             subject_id=record.subject_id, purpose_id=record.purpose_id, version=record.version
         )
         owed.update(not_before=until + ITS_OWN)
+
+
+def begin(request: SubjectRequest, subject: Subject | None, ended: Sequence[ConsentRecord], *, by: str) -> bool:
+    """Go on with a request whose closing is done; answers whether its runs are due at once. An objection is done."""
+    if request.kind == RequestKind.OBJECTION:
+        runs.close(request, RequestState.COMPLETED_NO_DATA if subject is None else RequestState.COMPLETED, by=by)
+        return False
+    if request.undo_until is not None:
+        wait_for_the_whole(ended, request.undo_until)
+    return not request.reviewed and (request.undo_until is None or request.undo_until <= db_now())
 
 
 def reopen(subject: Subject, request: SubjectRequest) -> None:

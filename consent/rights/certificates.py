@@ -23,7 +23,7 @@ CERTIFIED = (RequestState.COMPLETED, RequestState.PARTIALLY_COMPLETED)
 
 
 def certificate(vault: Vault, program_id: int, request_id: uuid.UUID) -> str:
-    """The JWS; the same bytes as long as the mini-program and its controller keep their names.
+    """The JWS; the same bytes as long as the mini-program and its controller keep their names, and no hold ends.
 
     Raises NotFound `not_found`, `no_certificate`; Conflict `not_completed`, `not_erased`, `no_data_held`, `not_counted`,
     `no_signing_key`.
@@ -67,10 +67,13 @@ def content(request: SubjectRequest, runs: Iterable[HolderRun], program: MiniPro
         "received_on": _day(request.received_at),
         "point_of_no_return_on": _day(request.point_of_no_return_at),
         "completed_on": _day(request.closed_at),
-        "holders": [
-            {"holder": run.holder, "rows_before": run.held_before, "rows_after": run.held_after} for run in runs
-        ],
+        "holders": [_holder(run) for run in runs],
     }
+
+
+def _holder(run: HolderRun) -> dict[str, Any]:
+    kept = {"law": run.hold.law, "until": run.hold.until.isoformat()} if run.hold is not None else None
+    return {"holder": run.holder, "rows_before": run.held_before, "rows_after": run.held_after, "kept": kept}
 
 
 def _day(moment: datetime | None) -> str | None:

@@ -54,6 +54,20 @@ def changes_of(about: RequestSubject, data_key: bytes) -> Changes:
     return Changes(attributes=found.get("attributes", {}), identifiers=found.get("identifiers", {}))
 
 
+def purposes_of(about: RequestSubject, data_key: bytes) -> list[str]:
+    """The codes of the purposes that an objection is about."""
+    found: list[str] = opened(about, data_key).get("purposes", [])
+    return found
+
+
+def keep_records(about: RequestSubject, data_key: bytes, records: Sequence[uuid.UUID]) -> None:
+    """Seal the records that an objection made with what it asks, where they were made after its filing."""
+    kept = opened(about, data_key) | {"records": [str(record_id) for record_id in records]}
+    cell = _cell(about.program_id, about.subject_id, about.request_id)
+    about.sealed = seal_json(data_key, kept, cell)
+    about.save(update_fields=["sealed"])
+
+
 def records_of(about: RequestSubject, data_key: bytes) -> list[uuid.UUID]:
     """The records that an objection made."""
     return [uuid.UUID(record_id) for record_id in opened(about, data_key).get("records", [])]

@@ -4,12 +4,19 @@ import uuid
 
 from django.db import connection
 
-from consent.errors import Conflict
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
-from consent.rights import runs
+from consent.rights import gate, legal_holds, runs
 from consent.rights.holders import LAST_STAGE, PersonalDataHolder, holder_of, holders
-from consent.rights.models import HolderRun, RequestState, RequestSubject, RunStatus, SubjectRequest
+from consent.rights.models import (
+    ERASING,
+    HolderRun,
+    LegalHold,
+    RequestState,
+    RequestSubject,
+    RunStatus,
+    SubjectRequest,
+)
 from consent.rights.runs import Claimed, LeaseLost
 from consent.vault.models import Subject
 
@@ -19,7 +26,8 @@ _BLUR = """
     SET received_at = date_trunc('day', received_at, 'UTC'), due_at = date_trunc('day', due_at, 'UTC'),
         extended_from = date_trunc('day', extended_from, 'UTC'), undo_until = date_trunc('day', undo_until, 'UTC'),
         closed_at = date_trunc('day', closed_at, 'UTC'),
-        point_of_no_return_at = date_trunc('day', point_of_no_return_at, 'UTC')
+        point_of_no_return_at = date_trunc('day', point_of_no_return_at, 'UTC'),
+        rejection_delivered_at = date_trunc('day', rejection_delivered_at, 'UTC')
     WHERE id = ANY(%s)
 """
 # The counts stay: the request's answer and its certificate say how many rows went, and a count names nobody.
@@ -33,12 +41,6 @@ _BLUR_RUNS = """
 
 class StillHeld(Exception):
     """Rows of the subject are left after its own holder has erased it."""
-
-
-def retained(subject: Subject, holder: PersonalDataHolder) -> None:
-    """Raises Conflict `retention_ground` where a law obliges the holder to keep what it has (see PersonalDataHolder)."""
-    if holder.retention_ground(subject=subject) is not None:
-        raise Conflict("retention_ground", "a law obliges to keep these data, and keeping them restricted is to come")
 
 
 def make_way(run: Claimed) -> None:
@@ -61,8 +63,22 @@ def _note(run: Claimed, column: str) -> int:
     return total
 
 
+def keep(run: Claimed) -> bool:
+    """Whether a law keeps what the run's holder has; the run then ends as held. Raises LeaseLost."""
+    with runs.step(run):
+        hold = legal_holds.standing(run.program_id, run.subject_id).get(run.holder)
+        if hold is None:
+            return False
+        runs.held(run, hold)
+    return True
+
+
 def complete(run: Claimed) -> bool:
-    """Everything or nothing; False where a holder has rows again, and goes to work again. Raises LeaseLost, StillHeld."""
+    """Everything that no law keeps, or nothing; False where a holder has rows again, and goes to work again. Raises
+    LeaseLost, StillHeld.
+
+    Where a law keeps something the subject stays, restricted, with its key; the last run is held with it.
+    """
     with tenant(run.program_id):
         # FOR UPDATE: whoever is about to insert a row of this subject has committed, or will find no subject.
         subject = Subject.objects.select_for_update().filter(id=run.subject_id).first()
@@ -72,20 +88,49 @@ def complete(run: Claimed) -> bool:
         runs.hold(run)
         _close_others(subject, request.id)
         left = _left(run, [holder for holder in holders() if holder.stage < LAST_STAGE])
-        if left:
-            _put_back(run, request, left)
+        holds = legal_holds.standing(run.program_id, run.subject_id)
+        free = [holder for holder in left if holder.identifier not in holds]
+        if free:
+            _put_back(run, request, free)
             return False
+        kept = {name: holds[name] for name in [holder.identifier for holder in left] + [run.holder] if name in holds}
+        if kept:
+            _end_partly(run, request, subject, kept)
+            return True
         about = list(RequestSubject.objects.filter(subject=subject).values_list("request_id", flat=True))
         subject_holder = holder_of(run.holder)
-        retained(subject, subject_holder)
         erased = subject_holder.erase(program_id=run.program_id, subject_id=run.subject_id, limit=1000)
         if not erased.finished or _note(run, "held_after"):
             raise StillHeld
         runs.advanced(run, erased.affected)
         runs.finished(run)
         runs.close(request, RequestState.COMPLETED)
+        _end_held(about)
         _blur(about)
     return True
+
+
+def _end_partly(run: Claimed, request: SubjectRequest, subject: Subject, kept: dict[str, LegalHold]) -> None:
+    """Nothing but storing and securing is allowed of what is kept (PIPL 47): the subject is restricted, the gate with it."""
+    held = HolderRun.objects.filter(request=request)
+    held.filter(status=RunStatus.HELD).exclude(holder__in=kept).update(status=RunStatus.DONE, hold=None)
+    for holder, hold in kept.items():
+        held.filter(holder=holder).update(status=RunStatus.HELD, hold=hold)
+    runs.held(run, max(kept.values(), key=lambda hold: hold.until))
+    _note(run, "held_after")
+    for each in holders():
+        each.restrict(subject=subject, restricted=True, now=db_now())
+    gate.reopen_after_erasure(subject)
+    runs.close(request, RequestState.PARTIALLY_COMPLETED)
+
+
+def _end_held(request_ids: list[uuid.UUID]) -> None:
+    """Earlier erasures of the subject, of which a law kept something, are complete with this one."""
+    held = HolderRun.objects.filter(request_id__in=request_ids, status=RunStatus.HELD)
+    held.update(status=RunStatus.DONE, hold=None, held_after=0)
+    SubjectRequest.objects.filter(id__in=request_ids, kind__in=ERASING, state=RequestState.PARTIALLY_COMPLETED).update(
+        state=RequestState.COMPLETED
+    )
 
 
 def _left(run: Claimed, among: list[PersonalDataHolder]) -> list[PersonalDataHolder]:
@@ -100,6 +145,7 @@ def _put_back(run: Claimed, request: SubjectRequest, left: list[PersonalDataHold
         "finished_at": None,
         "lease_until": None,
         "attempts": 0,
+        "hold": None,
     }
     for holder in left:
         HolderRun.objects.update_or_create(

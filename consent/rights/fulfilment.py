@@ -37,7 +37,7 @@ _DUE = """
       AND (run.lease_until IS NULL OR run.lease_until < clock_timestamp())
       AND NOT EXISTS (
           SELECT FROM holder_run earlier
-          WHERE earlier.request_id = run.request_id AND earlier.stage < run.stage AND earlier.status <> 'done'
+          WHERE earlier.request_id = run.request_id AND earlier.stage < run.stage AND earlier.status NOT IN ('done', 'held')
       )
     ORDER BY run.not_before LIMIT %s
 """
@@ -90,7 +90,10 @@ def _carry_out(vault: Vault, run: Claimed, package_kept: timedelta) -> None:
         erasure.make_way(run)
         if run.stage >= LAST_STAGE:
             done = erasure.complete(run)
-            logger.info("erasure completed" if done else "holders to erase again", extra={"fields": run.fields()})
+            logger.info("erasure ended" if done else "holders to erase again", extra={"fields": run.fields()})
+            return
+        if erasure.keep(run):
+            logger.info("kept by law", extra={"fields": run.fields()})
             return
         work = _erasing(run, holder)
     elif run.kind == RequestKind.RECTIFICATION:
@@ -117,7 +120,6 @@ def _perform(run: Claimed, work: Iterator[int]) -> int:
 
 
 def _erasing(run: Claimed, holder: PersonalDataHolder) -> Iterator[int]:
-    erasure.retained(Subject.objects.get(id=run.subject_id), holder)
     while True:
         erased = holder.erase(program_id=run.program_id, subject_id=run.subject_id, limit=ERASE_LIMIT)
         yield erased.affected

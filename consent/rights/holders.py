@@ -188,13 +188,6 @@ class PersonalDataHolder(ABC):
         """What `purge` would delete if it looked everywhere."""
         yield from ()
 
-    def retention_ground(self, *, subject: Subject) -> str | None:
-        """The law that obliges to keep these data although the subject asks for erasure, or None: nothing does.
-
-        Keeping and restricting such data (PIPL 47) comes with the issue on rights; until then a ground fails the run.
-        """
-        return None
-
 
 _registered: dict[str, PersonalDataHolder] = {}
 

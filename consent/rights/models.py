@@ -6,6 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from consent.ledger.audit import OFFICER
 from consent.programs.models import MiniProgram
 from consent.vault.models import Subject
 
@@ -80,19 +81,36 @@ class Condition(models.TextChoices):
     HARMLESS = "no_harm_to_others", _("the transfer harms nobody else")
 
 
+class Requester(models.TextChoices):
+    """Who asks, for the data subject. All but the subject themselves are verified by an officer first."""
+
+    SELF = "self", _("the data subject")
+    GUARDIAN = "guardian", _("guardian")
+    NEXT_OF_KIN = "next_of_kin", _("next of kin")
+    AGENT = "agent", _("agent")
+
+
+TWO_OFFICERS = ERASING
+"""What an officer filed of these kinds another one approves."""
+
+
 class SubjectRequest(models.Model):
     """The stub of a request: it names no subject and stays when the subject is gone.
 
     `due_at`: the legal deadline, and `extended_from` what it was before an officer moved it; `undo_until`: an erasure
-    may be taken back before it and runs after it; `reviewed`: it was filed into review. `point_of_no_return_at`: since
-    when an erasure has been erasing. `unmet`: which conditions a portability was found not to meet; of that kind alone.
+    may be taken back before it and runs after it; `reviewed`: it was filed into review, or goes there once it is verified.
+    `filed_by` and `approved_by` are actors as audit entries name them; `rejection_delivered_at`: the text reached the
+    person. `point_of_no_return_at`: since when an erasure has been erasing. `unmet`: which conditions a portability was
+    found not to meet; of that kind alone.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     program = models.ForeignKey(MiniProgram, models.PROTECT, verbose_name=_("mini-program"))
     kind = models.TextField(_("kind"), choices=RequestKind.choices)
     state = models.TextField(_("state"), choices=RequestState.choices)
-    requester = models.TextField(_("requester"), default="self")
+    requester = models.TextField(_("requester"), default=Requester.SELF)
+    filed_by = models.TextField(_("filed by"), default="", db_default="")
+    approved_by = models.TextField(_("approved by"), null=True)
     locale = models.TextField(_("language"))
     received_at = models.DateTimeField(_("received at"))
     due_at = models.DateTimeField(_("due at"))
@@ -101,6 +119,7 @@ class SubjectRequest(models.Model):
     extended_from = models.DateTimeField(_("first due at"), null=True)
     extension = models.TextField(_("reason of the extension"), choices=ExtensionReason.choices, null=True)
     rejection = models.TextField(_("reason of the rejection"), choices=RejectionReason.choices, null=True)
+    rejection_delivered_at = models.DateTimeField(_("refusal delivered at"), null=True)
     closed_at = models.DateTimeField(_("closed at"), null=True)
     point_of_no_return_at = models.DateTimeField(_("point of no return"), null=True)
     unmet = ArrayField(
@@ -145,9 +164,26 @@ class SubjectRequest(models.Model):
                 | models.Q(~models.Q(kind=RequestKind.PORTABILITY), unmet__isnull=True),
                 name="subject_request_unmet",
             ),
+            models.CheckConstraint(
+                condition=models.Q(rejection_delivered_at__isnull=True) | models.Q(state=RequestState.REJECTED),
+                name="subject_request_delivered",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(
+                    kind__in=[kind.value for kind in TWO_OFFICERS],
+                    filed_by__startswith=OFFICER,
+                    approved_by=models.F("filed_by"),
+                ),
+                name="subject_request_two_officers",
+            ),
         ]
         indexes = [
             models.Index(fields=["due_at"], name="subject_request_open", condition=models.Q(closed_at__isnull=True)),
+            models.Index(
+                fields=["program", "closed_at"],
+                name="subject_request_undelivered",
+                condition=models.Q(state=RequestState.REJECTED, rejection_delivered_at__isnull=True),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -173,11 +209,49 @@ class ReviewRule(models.Model):
         return self.get_kind_display()
 
 
+class ReminderStage(models.TextChoices):
+    DUE_SOON = "due_soon", _("due soon")
+    OVERDUE = "overdue", _("overdue")
+    UNDELIVERED = "undelivered", _("refusal not delivered")
+
+
+class RequestReminder(models.Model):
+    """A stage of a request was told once: again only for another deadline. `due_on`: its day (UTC), no time, as it stays."""
+
+    request = models.ForeignKey(SubjectRequest, models.PROTECT, db_index=False)
+    program = models.ForeignKey(MiniProgram, models.PROTECT)
+    stage = models.TextField(choices=ReminderStage.choices)
+    due_on = models.DateField()
+
+    class Meta:
+        db_table = "request_reminder"
+        constraints = [
+            models.UniqueConstraint(fields=["request", "stage", "due_on"], name="request_reminder_once"),
+            models.CheckConstraint(condition=models.Q(stage__in=ReminderStage.values), name="request_reminder_stage"),
+        ]
+
+
+class ErasureCount(models.Model):
+    """How many erasures an API client or another actor filed in a clock hour; forgotten hours later."""
+
+    program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
+    filed_by = models.TextField()
+    hour = models.DateTimeField()
+    erasures = models.IntegerField()
+
+    class Meta:
+        db_table = "erasure_count"
+        constraints = [
+            models.UniqueConstraint(fields=["program", "filed_by", "hour"], name="erasure_count_once"),
+        ]
+
+
 class RequestSubject(models.Model):
     """Whom a request is about, what it asks and why it was rejected, sealed. Goes at erasure; the stub stays.
 
-    `scope` is a fingerprint of the purposes asked about, so that one open request of a kind and scope is a constraint.
-    `open`: the request is, or it is a restriction that stands until it is taken back.
+    `scope`: one open request of a kind and scope is a constraint. It is the requester's role until somebody else than the
+    subject is verified, so that a stranger's claim stands in nobody's way, and empty from then on. `verified`: how an
+    officer made sure of that requester. `open`: the request is, or it is a restriction that stands until it is taken back.
     """
 
     pk = models.CompositePrimaryKey("subject_id", "request_id")
@@ -189,6 +263,7 @@ class RequestSubject(models.Model):
     open = models.BooleanField(default=True)
     sealed = models.BinaryField(null=True)
     rejection = models.BinaryField(null=True)
+    verified = models.BinaryField(null=True)
 
     class Meta:
         db_table = "request_subject"
@@ -198,10 +273,66 @@ class RequestSubject(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["subject"],
-                name="request_subject_one_erasing",
-                condition=models.Q(open=True, kind__in=[kind.value for kind in ERASING]),
+                name="request_subject_one_verified_erasing",
+                condition=models.Q(open=True, scope="", kind__in=[kind.value for kind in ERASING]),
             ),
         ]
+
+
+class HoldGround(models.TextChoices):
+    """Why a law obliges to keep data: a code, because it stays with the stub."""
+
+    TRANSACTIONS = "transactions", _("records of transactions")
+    ACCOUNTS = "accounts", _("accounting and tax records")
+    NETWORK_LOGS = "network_logs", _("network logs")
+    OTHER = "other", _("another law or administrative regulation")
+
+
+class LegalHold(models.Model):
+    """A law obliges a holder to keep what it has, of everybody or of those named by HeldSubject, to the end of a day.
+
+    `law`: its name and article, for people to read. It names no subject and stays.
+    """
+
+    program = models.ForeignKey(MiniProgram, models.PROTECT, verbose_name=_("mini-program"))
+    holder = models.TextField(_("holder"))
+    ground = models.TextField(_("ground"), choices=HoldGround.choices)
+    law = models.TextField(_("law and article"))
+    until = models.DateField(_("last day"))
+    everybody = models.BooleanField(_("everybody"))
+    created_by = models.TextField(_("made by"))
+    created_at = models.DateTimeField(_("made at"))
+    lifted_at = models.DateTimeField(_("lifted at"), null=True)
+    lifted_by = models.TextField(_("lifted by"), null=True)
+
+    class Meta:
+        db_table = "legal_hold"
+        verbose_name = _("legal hold")
+        verbose_name_plural = _("legal holds")
+        constraints = [
+            models.CheckConstraint(condition=models.Q(ground__in=HoldGround.values), name="legal_hold_ground"),
+            models.CheckConstraint(condition=~models.Q(law=""), name="legal_hold_law"),
+            models.CheckConstraint(
+                condition=models.Q(lifted_at__isnull=True, lifted_by__isnull=True)
+                | models.Q(lifted_at__isnull=False, lifted_by__isnull=False),
+                name="legal_hold_lifted",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.law
+
+
+class HeldSubject(models.Model):
+    """Whom a legal hold is about. Goes with the subject; the hold stays."""
+
+    pk = models.CompositePrimaryKey("subject_id", "hold_id")
+    subject = models.ForeignKey(Subject, models.DO_NOTHING, db_column="subject_id", db_index=False)
+    hold_id = models.BigIntegerField()
+    program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
+
+    class Meta:
+        db_table = "held_subject"
 
 
 class RunStatus(models.TextChoices):
@@ -210,6 +341,7 @@ class RunStatus(models.TextChoices):
     DONE = "done", _("done")
     FAILED = "failed", _("failed")
     CANCELLED = "cancelled", _("cancelled")
+    HELD = "held", _("kept by law")
 
 
 class HolderRun(models.Model):
@@ -217,7 +349,7 @@ class HolderRun(models.Model):
 
     `stage` orders the holders of a request: a run may start when all runs of lower stages are done. `not_before` is None
     while the request is in review: what has no time is never due. `held_before` and `held_after`: an erasure's count of
-    the holder's rows when it began to erase, and when it was completed.
+    the holder's rows when it began to erase, and when it was completed. `hold`: why a `held` run has erased nothing yet.
     """
 
     request = models.ForeignKey(SubjectRequest, models.PROTECT, related_name="runs", verbose_name=_("request"))
@@ -233,6 +365,7 @@ class HolderRun(models.Model):
     held_before = models.BigIntegerField(_("rows before"), null=True)
     held_after = models.BigIntegerField(_("rows after"), null=True)
     error = models.TextField(_("error code"), default="", blank=True)
+    hold = models.ForeignKey(LegalHold, models.PROTECT, null=True, db_index=False, verbose_name=_("legal hold"))
     finished_at = models.DateTimeField(_("finished at"), null=True)
 
     class Meta:
@@ -242,12 +375,18 @@ class HolderRun(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["request", "holder"], name="holder_run_once"),
             models.CheckConstraint(condition=models.Q(status__in=RunStatus.values), name="holder_run_status"),
+            models.CheckConstraint(
+                condition=~models.Q(status=RunStatus.HELD) | models.Q(hold__isnull=False), name="holder_run_held"
+            ),
         ]
         indexes = [
             models.Index(
                 fields=["not_before"],
                 name="holder_run_due",
                 condition=models.Q(status__in=[RunStatus.PENDING.value, RunStatus.RUNNING.value]),
+            ),
+            models.Index(
+                fields=["program"], name="holder_run_held_ones", condition=models.Q(status=RunStatus.HELD.value)
             ),
         ]
 

@@ -16,7 +16,17 @@ from consent.records.entries import evidence_cell
 from consent.records.grants import Grant
 from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, PurposeErasure, WithdrawalIntent
 from consent.records.queries import coverage, db_now, standing
-from consent.rights import content, explanation, gate, own_words, packages, rectification, rejections
+from consent.rights import (
+    content,
+    explanation,
+    gate,
+    legal_holds,
+    own_words,
+    packages,
+    rectification,
+    rejections,
+    requesters,
+)
 from consent.rights.holders import (
     LAST_STAGE,
     Changes,
@@ -28,7 +38,7 @@ from consent.rights.holders import (
     Reason,
     Row,
 )
-from consent.rights.models import Package, PackagePart, RequestSubject, SubjectRequest
+from consent.rights.models import HeldSubject, Package, PackagePart, RequestSubject, SubjectRequest
 from consent.vault import identities
 from consent.vault.identities import Vault
 from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
@@ -190,7 +200,8 @@ class RequestHolder(PersonalDataHolder):
         about = {row.request_id: row for row in RequestSubject.objects.filter(subject=subject)}
         for request in SubjectRequest.objects.filter(id__in=list(about)).order_by("received_at"):
             row = about[request.id]
-            yield "requests", _request(request, content.opened(row, data_key), rejections.opened(vault, request, row))
+            asked, text = content.opened(row, data_key), rejections.opened(vault, request, row)
+            yield "requests", _request(request, asked, text) | {"verified": requesters.verified(request, row, data_key)}
         for package in Package.objects.filter(subject=subject).order_by("created_at"):
             yield (
                 "packages",
@@ -229,7 +240,7 @@ class SubjectHolder(PersonalDataHolder):
     description = _("The identifiers we know you by, and the pseudonym under which your data are kept.")
     stage = LAST_STAGE
     cards: ClassVar = {"subject": ("created_at", "subject_id")}
-    columns: ClassVar = {"identifiers": ("kind", "value", "since")}
+    columns: ClassVar = {"identifiers": ("kind", "value", "since"), "holds": ("holder", "law", "until")}
 
     def words(self, *, program_id: int) -> Mapping[str, "Word"]:
         return own_words.SUBJECT
@@ -250,6 +261,8 @@ class SubjectHolder(PersonalDataHolder):
         since = {row.kind: row.created_at for row in held}
         for kind, value in identities.opened(vault, subject).items():
             yield "identifiers", {"kind": kind, "value": value, "since": since[kind]}
+        for hold in legal_holds.standing(subject.program_id, subject.id).values():
+            yield "holds", {"holder": hold.holder, "ground": hold.ground, "law": hold.law, "until": hold.until}
 
     def rectify(self, *, vault: Vault, subject: Subject, changes: Changes, now: datetime) -> int:
         return rectification.identifiers(vault, subject, changes.identifiers)
@@ -268,6 +281,7 @@ class SubjectHolder(PersonalDataHolder):
             SubjectLookup.objects.filter(subject_id=subject_id),
             SubjectIdentifier.objects.filter(subject_id=subject_id),
             RequestSubject.objects.filter(subject_id=subject_id),
+            HeldSubject.objects.filter(subject_id=subject_id),
             DataKey.objects.filter(subject_id=subject_id),
             Subject.objects.filter(id=subject_id),
         ]

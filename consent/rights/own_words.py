@@ -11,7 +11,7 @@ from consent.notices import words
 from consent.notices.models import Purpose
 from consent.records.models import State
 from consent.rights.languages import localised
-from consent.rights.models import Condition, ExtensionReason, RequestKind, RequestState
+from consent.rights.models import Condition, ExtensionReason, HoldGround, RequestKind, RequestState
 
 if TYPE_CHECKING:
     from consent.rights.holders import Word
@@ -28,6 +28,12 @@ SUBJECT: "Mapping[str, Word]" = {
     "kind": _("kind"),
     "value": _("value"),
     "since": _("known since"),
+    "holds": _("Kept by law"),
+    "holder": _("what"),
+    "ground": _("ground"),
+    "law": _("law and article"),
+    "until": _("last day"),
+    **{f"ground={ground.value}": ground.label for ground in HoldGround},
     "kind=openid": "OpenID",
     "kind=unionid": "UnionID",
     "kind=external_id": _("account number"),
@@ -64,6 +70,10 @@ REQUESTS = {
     "asked.recipient.formats": _("formats"),
     "point_of_no_return_at": _("erasing since"),
     "unmet": _("conditions that are not met"),
+    "verified": _("how we made sure who asks"),
+    "verified.method": _("method"),
+    "verified.reference": _("evidence"),
+    "verified.at": _("at"),
     "asked.verification": _("how it was made sure who asks"),
     "asked.verification.method": _("method"),
     "asked.verification.at": _("time"),
@@ -73,6 +83,7 @@ REQUESTS = {
     "rejection.article": _("article of PIPL"),
     "rejection.detail": _("reason"),
     "rejection.text": _("What the person is told"),
+    "rejection.delivered_at": _("refusal delivered at"),
     "packages": _("Packages made for you"),
     "created_at": _("made at"),
     "expires_at": _("expires at"),

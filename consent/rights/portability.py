@@ -3,7 +3,7 @@ request. Where one is not met an officer decides.
 
 | condition | is met where |
 |---|---|
-| identity_verified | the caller said how it verified who asks (`verification`) |
+| identity_verified | the caller said how it verified who asks (`verification`), or an officer does before it goes on |
 | consent_basis | the subject agreed to something, so that there is something collected on consent |
 | technically_feasible | no recipient is named, or one that says no formats, or one of ours |
 | no_harm_to_others | the data subject asks: what is handed over is theirs, and identifiers of others were refused at ingest |
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from consent.records.models import ConsentRecord
-from consent.rights.models import Condition
+from consent.rights.models import Condition, Requester
 from consent.vault.models import Subject
 
 FORMATS = ("json", "csv")
@@ -30,10 +30,10 @@ def unmet(
     """The conditions that are not met. About nobody we know there is nothing that could be without a basis."""
     formats: Sequence[str] = (recipient or {}).get("formats") or FORMATS
     met = {
-        Condition.IDENTITY: verification is not None,
+        Condition.IDENTITY: verification is not None or requester != Requester.SELF,
         Condition.BASIS: subject is None or _agreed(subject),
         Condition.FEASIBLE: not set(FORMATS).isdisjoint(formats),
-        Condition.HARMLESS: requester == "self",
+        Condition.HARMLESS: requester == Requester.SELF,
     }
     return [condition for condition, is_met in met.items() if not is_met]
 

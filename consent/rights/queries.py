@@ -4,11 +4,11 @@ import uuid
 from collections.abc import Collection
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from consent.errors import NotFound
 from consent.rights import content
-from consent.rights.models import HolderRun, RequestSubject, SubjectRequest
+from consent.rights.models import HolderRun, RequestState, RequestSubject, SubjectRequest
 from consent.vault.identities import Vault
 
 Position = tuple[datetime, uuid.UUID]
@@ -28,7 +28,25 @@ def request_of(program_id: int, request_id: uuid.UUID) -> tuple[SubjectRequest, 
     request = SubjectRequest.objects.filter(id=request_id, program_id=program_id).first()
     if request is None:
         raise NotFound("not_found", "this mini-program has no request with this id")
-    return request, list(HolderRun.objects.filter(request=request).order_by("stage", "holder"))
+    return request, list(HolderRun.objects.filter(request=request).select_related("hold").order_by("stage", "holder"))
+
+
+def overdue(program_id: int, *, now: datetime) -> QuerySet[SubjectRequest]:
+    """Open requests whose deadline is over."""
+    return SubjectRequest.objects.filter(program_id=program_id, closed_at__isnull=True, due_at__lte=now)
+
+
+def undelivered(program_id: int, *, before: datetime) -> QuerySet[SubjectRequest]:
+    """Requests refused before a time whose text nobody has said to have handed over. Not of those erased since: their
+    text went with them."""
+    texts = RequestSubject.objects.filter(request_id=OuterRef("id"), rejection__isnull=False)
+    return SubjectRequest.objects.filter(
+        Exists(texts),
+        program_id=program_id,
+        state=RequestState.REJECTED,
+        rejection_delivered_at__isnull=True,
+        closed_at__lte=before,
+    )
 
 
 def records_of(vault: Vault, request: SubjectRequest) -> list[uuid.UUID]:

@@ -5,6 +5,7 @@ is answered by that one, and an erasure repeated finds nothing.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.utils import translation
@@ -77,12 +78,14 @@ GROUNDS = {
 
 @dataclass(frozen=True)
 class Rejected:
-    """What is told of a rejection; `text` is None once it went with its subject, or the subject is being erased."""
+    """What is told of a rejection; `text` is None once it went with its subject, or the subject is being erased.
+    `delivered_at`: when the text was said to have reached the person."""
 
     code: str
     article: str
     detail: str
     text: str | None
+    delivered_at: datetime | None
 
 
 def seal_text(vault: Vault, request: SubjectRequest, subject: Subject, written: str) -> bytes:
@@ -124,7 +127,7 @@ def described(request: SubjectRequest, text: str | None) -> Rejected:
     reason = RejectionReason(request.rejection or "")
     ground = GROUNDS[reason]
     with translation.override(language(request.locale)):
-        return Rejected(reason.value, ground.article, str(ground.detail), text)
+        return Rejected(reason.value, ground.article, str(ground.detail), text, request.rejection_delivered_at)
 
 
 def _cell(request: SubjectRequest, subject_id: int) -> Cell:

@@ -12,7 +12,7 @@ from functools import partial
 from django.db import transaction
 
 from consent.errors import Conflict, Invalid, NotFound, invalid
-from consent.ledger.audit import audit
+from consent.ledger.audit import OFFICER, audit
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
@@ -21,6 +21,7 @@ from consent.rights.deadlines import extended
 from consent.rights.holders import holders
 from consent.rights.models import (
     ERASING,
+    TWO_OFFICERS,
     ExtensionReason,
     HolderRun,
     RejectionReason,
@@ -37,6 +38,7 @@ REVIEWABLE = ERASING
 MOST_WORKING_DAYS = 15
 """An extension is no longer than the deadline itself, and is given once."""
 LONGEST_TEXT = 2_000
+ABOUT_WHO_ASKS = (RejectionReason.IDENTITY, RejectionReason.SOMEBODY_ELSE)
 
 _DECIDED = {
     RequestState.APPROVED: ("already_approved", "the request has been approved meanwhile"),
@@ -77,14 +79,17 @@ def reviewed_kinds(program_id: int) -> list[str]:
 def approve(*, program_id: int, request_id: uuid.UUID, by: str, on_approved: Callable[[uuid.UUID], object]) -> None:
     """Have the request carried out: now, or once it may no longer be taken back.
 
-    `on_approved` is called after the commit with a request that is due at once. Raises NotFound; Conflict
+    What an officer filed of the kinds that remove data another one approves; a constraint says so too. `on_approved` is
+    called after the commit with a request that is due at once. Raises NotFound; Conflict `own_request`,
     `already_approved`, `already_rejected`, `taken_back`, `not_in_review`.
     """
-    with _deciding(program_id, request_id) as (request, _subject):
+    with _deciding(program_id, request_id, RequestState.IN_REVIEW) as (request, _subject):
+        if by == request.filed_by and by.startswith(OFFICER) and request.kind in TWO_OFFICERS:
+            raise Conflict("own_request", "who filed the request does not approve it: another officer does")
         now = db_now()
         due = max(request.undo_until or now, now)
         HolderRun.objects.filter(request=request, status=RunStatus.PENDING).update(not_before=due)
-        SubjectRequest.objects.filter(id=request.id).update(state=RequestState.APPROVED)
+        SubjectRequest.objects.filter(id=request.id).update(state=RequestState.APPROVED, approved_by=by)
         runs.audited(request, "approved", by=by, day_only=request.kind in ERASING)
         if due == now:
             transaction.on_commit(partial(on_approved, request.id), robust=True)
@@ -96,22 +101,46 @@ def reject(
     """Refuse the request with a reason and words for the person, and open an erasure's gate again from now on.
 
     Data that a law keeps, or that cannot be erased, become restricted instead (PIPL 47). Raises Invalid
-    `text_missing`, `text_too_long`; NotFound; Conflict as `approve`, `nobody_known`, `reason_of_another_kind`.
+    `text_missing`, `text_too_long`; NotFound; Conflict as `approve`, `nobody_known`, `reason_of_another_kind`, and
+    `not_verified` for a reason that is about the data while it is not known yet who asks.
     """
     written = _checked(text)
-    with gate.reopening(program_id, request_id), _deciding(program_id, request_id) as (request, subject):
+    decidable = (RequestState.IN_REVIEW, RequestState.VERIFYING)
+    with gate.reopening(program_id, request_id), _deciding(program_id, request_id, *decidable) as (request, subject):
+        if request.state == RequestState.VERIFYING and reason not in ABOUT_WHO_ASKS:
+            raise Conflict("not_verified", "verify who asks first, or reject because of that")
         if subject is None:
-            raise Conflict("nobody_known", "nothing is held about this person: approve the request, and it completes")
+            raise Conflict("nobody_known", "nothing is held about this person: let the request go on, and it completes")
         if not rejections.GROUNDS[reason].fits(request.kind):
             raise Conflict("reason_of_another_kind", "this reason is of another kind of request: take one that fits")
-        sealed = rejections.seal_text(vault, request, subject, written)
-        RequestSubject.objects.filter(subject=subject, request_id=request.id).update(rejection=sealed)
-        runs.end_runs(request, RunStatus.CANCELLED)
-        if rejections.GROUNDS[reason].restricts:
-            for holder in holders():
-                holder.restrict(subject=subject, restricted=True, now=db_now())
+        refuse(vault, request, subject, reason, written, by=by)
+
+
+def refuse(
+    vault: Vault, request: SubjectRequest, subject: Subject, reason: RejectionReason, text: str, *, by: str
+) -> None:
+    """The same within a transaction that has locked both. Raises NotFound without a notice that names the contact."""
+    sealed = rejections.seal_text(vault, request, subject, text)
+    RequestSubject.objects.filter(subject=subject, request_id=request.id).update(rejection=sealed)
+    runs.end_runs(request, RunStatus.CANCELLED)
+    if rejections.GROUNDS[reason].restricts:
+        for holder in holders():
+            holder.restrict(subject=subject, restricted=True, now=db_now())
+    if request.state != RequestState.VERIFYING:
         barrier.reopen(subject, request)
-        runs.close(request, RequestState.REJECTED, by=by, rejection=reason.value)
+    runs.close(request, RequestState.REJECTED, by=by, rejection=reason.value)
+
+
+def delivered(*, program_id: int, request_id: uuid.UUID, by: str) -> None:
+    """Note that the person was handed the text of a refusal; the first time counts. Raises NotFound; Conflict
+    `not_rejected`."""
+    with tenant(program_id):
+        request, _subject = _locked(program_id, request_id)
+        if request.state != RequestState.REJECTED:
+            raise Conflict("not_rejected", "the request was not refused: there is no text to hand over")
+        if request.rejection_delivered_at is None:
+            SubjectRequest.objects.filter(id=request.id).update(rejection_delivered_at=db_now())
+            runs.audited(request, "rejection_delivered", by=by, day_only=request.kind in ERASING)
 
 
 def extend(*, program_id: int, request_id: uuid.UUID, working_days: int, reason: ExtensionReason, by: str) -> None:
@@ -144,11 +173,13 @@ def extend(*, program_id: int, request_id: uuid.UUID, working_days: int, reason:
 
 
 @contextmanager
-def _deciding(program_id: int, request_id: uuid.UUID) -> Iterator[tuple[SubjectRequest, Subject | None]]:
-    """One transaction on a request in review and its subject, both locked. Raises what `approve` does."""
+def _deciding(
+    program_id: int, request_id: uuid.UUID, *decidable: RequestState
+) -> Iterator[tuple[SubjectRequest, Subject | None]]:
+    """One transaction on a request in such a state and its subject, both locked. Raises what `approve` does."""
     with tenant(program_id):
         request, subject = _locked(program_id, request_id)
-        if request.state != RequestState.IN_REVIEW:
+        if request.state not in decidable:
             code, detail = _DECIDED.get(
                 RequestState(request.state), ("not_in_review", "the request is not in review, or no longer")
             )

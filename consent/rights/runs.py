@@ -24,6 +24,7 @@ from consent.records.queries import db_now
 from consent.rights.models import (
     ERASING,
     HolderRun,
+    LegalHold,
     RequestKind,
     RequestState,
     RequestSubject,
@@ -53,7 +54,7 @@ _CLAIM = """
           AND (run.lease_until IS NULL OR run.lease_until < clock_timestamp())
           AND NOT EXISTS (
               SELECT FROM holder_run earlier
-              WHERE earlier.request_id = run.request_id AND earlier.stage < run.stage AND earlier.status <> 'done'
+              WHERE earlier.request_id = run.request_id AND earlier.stage < run.stage AND earlier.status NOT IN ('done', 'held')
           )
         ORDER BY run.stage, run.id LIMIT 1
         FOR NO KEY UPDATE SKIP LOCKED
@@ -167,6 +168,13 @@ def finished(run: Claimed) -> None:
     """Call within `step`."""
     HolderRun.objects.filter(id=run.id).update(
         status=RunStatus.DONE, lease_until=None, lease_token=None, finished_at=db_now()
+    )
+
+
+def held(run: Claimed, hold: LegalHold) -> None:
+    """The law keeps what there is. Call within `step`."""
+    HolderRun.objects.filter(id=run.id).update(
+        status=RunStatus.HELD, hold=hold, lease_until=None, lease_token=None, finished_at=db_now()
     )
 
 

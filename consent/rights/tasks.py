@@ -13,7 +13,17 @@ from consent import edge
 from consent.programs.idempotency import forget_old
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant, without_tenant
-from consent.rights import actions, collected, fulfilment, packages, retention
+from consent.rights import (
+    actions,
+    collected,
+    erasure_rate,
+    fulfilment,
+    legal_holds,
+    packages,
+    reminders,
+    requesters,
+    retention,
+)
 from consent.rights.holders import Keeping
 from consent.rights.models import Package
 
@@ -84,6 +94,7 @@ def housekeep() -> None:
         with tenant(program_id):
             forget_old(program_id, now=now)
             actions.forget_calls(program_id)
+            erasure_rate.forget(program_id, before=now)
 
 
 @shared_task(name="consent.rights.tasks.erase_collected", ignore_result=True)
@@ -93,6 +104,48 @@ def erase_collected() -> None:
         collected.erase_due(seconds=ERASING_SECONDS)
     except Exception:
         logger.exception("erasing of collected data stopped")
+
+
+def patience() -> reminders.Patience:
+    return reminders.Patience(settings.ZHIQING_REMIND_WORKING_DAYS, settings.ZHIQING_REFUSAL_DELIVERY)
+
+
+@shared_task(name="consent.rights.tasks.remind", ignore_result=True)
+def remind() -> None:
+    """Say what is due soon, overdue, or refused and not told, and end what guardians asked for who is 14 now."""
+    try:
+        with without_tenant():
+            programs = list(MiniProgram.objects.order_by("id").values_list("id", flat=True))
+    except Exception:
+        logger.exception("reminders stopped")
+        return
+    for program_id in programs:
+        try:
+            for request_id in requesters.end_guardians_requests(edge.vault(), program_id):
+                logger.info("a guardian's request ended", extra={"fields": {"request": str(request_id)}})
+            for reminder in reminders.remind(program_id, now=edge.now(), patience=patience()):
+                fields = {"request": str(reminder.request_id), "stage": reminder.stage.value}
+                logger.warning("a request needs an officer", extra={"fields": fields})
+        except Exception:
+            logger.exception("reminders stopped", extra={"fields": {"program": program_id}})
+
+
+@shared_task(name="consent.rights.tasks.end_holds", ignore_result=True)
+def end_holds() -> None:
+    """Go on with erasures of which some legal hold is over, in every mini-program."""
+    try:
+        with without_tenant():
+            programs = list(MiniProgram.objects.order_by("id").values_list("id", flat=True))
+    except Exception:
+        logger.exception("ending of legal holds stopped")
+        return
+    for program_id in programs:
+        try:
+            for request_id in legal_holds.go_on(program_id, within=settings.ZHIQING_WITHDRAWAL_ERASURE):
+                logger.info("a legal hold is over", extra={"fields": {"request": str(request_id)}})
+                hint(request_id)
+        except Exception:
+            logger.exception("ending of legal holds stopped", extra={"fields": {"program": program_id}})
 
 
 def keeping(*, lag: timedelta) -> Keeping:

@@ -24,6 +24,7 @@ CALLS = {
     ("get", "/api/v1/requests/{request_id}"),
     ("get", "/api/v1/requests/{request_id}/certificate"),
     ("post", "/api/v1/requests/{request_id}/withdraw"),
+    ("post", "/api/v1/requests/{request_id}/rejection-delivered"),
     ("post", "/api/v1/reports/{metric}"),
 }
 PUBLIC = {

@@ -113,6 +113,7 @@ CALLS = (
     Call("get_request", "GET", "requests/{request_id}", "requests", 200),
     Call("get_certificate", "GET", "requests/{request_id}/certificate", "requests", 200),
     Call("withdraw_request", "POST", "requests/{request_id}/withdraw", "requests", 200),
+    Call("rejection_delivered", "POST", "requests/{request_id}/rejection-delivered", "requests", 200),
     Call("report", "POST", "reports/{metric}", "reports", 200, _report),
 )  # fmt: skip
 EACH_BY_ITSELF = {"record_events", "record_batch"}

@@ -4,8 +4,10 @@ Fields without a classification: tests/consent/test_classification.py. Settings 
 tests/config/test_settings_documented.py. Tables without a tenant policy: tests/consent/test_tenancy.py.
 """
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +22,8 @@ from config.settings import BASE_DIR
 from consent.errors import Forbidden
 from consent.programs.authentication import ApiKeyAuthentication, Caller, HasScope
 from consent.programs.models import SCOPES
-from consent.rights import classification, holders
+from consent.rights import classification, holders, legal_holds
+from consent.rights.models import HoldGround
 from consent.vault.models import Subject
 from reports.api import rendering
 from reports.metrics import registry
@@ -120,6 +123,20 @@ def filled(program: Program) -> None:
         program.decide("alice", decision, purpose="precise_location")
 
 
+def held_and_lifted(program: Program, filed: Any) -> None:
+    """Whom a legal hold was about stays known after it."""
+    hold = legal_holds.hold(
+        program_id=program.id,
+        holder="tracking.events",
+        ground=HoldGround.OTHER,
+        law="a law",
+        until=now().date() + timedelta(days=2),
+        request_id=uuid.UUID(filed["request_id"]),
+        by="test",
+    )
+    legal_holds.lift(program_id=program.id, hold_id=hold.pk, by="test")
+
+
 def test_every_table_of_a_subject_is_emptied_by_an_erasure(
     program: Program, owner: psycopg.Connection, as_worker: rights.Working
 ) -> None:
@@ -128,6 +145,7 @@ def test_every_table_of_a_subject_is_emptied_by_an_erasure(
     filled(program)
     access = rights.file(program, "access")
     assert rights.carry_out(program, as_worker, access)["state"] == "completed"
+    held_and_lifted(program, access)
     counted = {table: _count(owner, table) for table in sorted(tables - PASSING)}
     empty = [table for table, number in counted.items() if not number]
     assert not empty, f"make `filled` fill, or name in PASSING with the reason: {', '.join(empty)}"

@@ -36,7 +36,7 @@ def dump(owner: psycopg.Connection, tables: list[str], program_id: int) -> dict[
 
 def test_a_request_is_unknown(other: Program, theirs: tuple[str, str]) -> None:
     request_id = theirs[1]
-    for method, path in (("GET", ""), ("GET", "/certificate"), ("POST", "/withdraw")):
+    for method, path in (("GET", ""), ("GET", "/certificate"), ("POST", "/withdraw"), ("POST", "/rejection-delivered")):
         assert told(other.call(method, f"requests/{request_id}{path}"), 404)["code"] == "not_found"
     assert other.get("requests").json() == {"results": [], "next_cursor": None}
 

@@ -40,7 +40,7 @@ LISTS = (
     "tracking/eventtype",
 )
 # What officers change, each tested by itself.
-CHANGED_LISTS = ("consent/reviewrule", "consent/noticedraft")
+CHANGED_LISTS = ("consent/legalhold", "consent/reviewrule", "consent/noticedraft")
 SUPERUSERS_LISTS = (
     "consent/controller",
     "consent/miniprogram",

@@ -84,7 +84,7 @@ def subject_of(owner: psycopg.Connection, pseudonym: str) -> int:
 
 def overdue(owner: psycopg.Connection) -> None:
     """Let every undo window and every pause be over."""
-    owner.execute("UPDATE subject_request SET undo_until = received_at")
+    owner.execute("UPDATE subject_request SET undo_until = received_at WHERE undo_until IS NOT NULL")
     owner.execute("UPDATE holder_run SET not_before = not_before - interval '2 days'")
 
 

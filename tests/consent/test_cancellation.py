@@ -83,7 +83,7 @@ def test_of_erasure_and_cancellation_one_is_open(
     with pytest.raises(psycopg.errors.UniqueViolation):
         owner.execute(
             "INSERT INTO request_subject (subject_id, request_id, program_id, kind, scope, open)"
-            " SELECT subject_id, gen_random_uuid(), program_id, %s, 'x', true FROM request_subject",
+            " SELECT subject_id, gen_random_uuid(), program_id, %s, '', true FROM request_subject",
             [second],
         )
 

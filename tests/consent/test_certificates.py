@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from datetime import UTC
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ import psycopg
 import pytest
 
 from consent.management.commands.verify_certificate import LABELS
+from consent.rights import legal_holds, tasks
 from consent.rights.certificates import TYPE
+from consent.rights.models import HoldGround
 from consent.vault import jws
 from tests.cast import Program, now
 from tests.consent import signed
@@ -75,6 +77,39 @@ def test_it_tells_what_every_holder_had_and_has(
     assert {row["rows_after"] for row in said["holders"]} == {0}
     assert not [trace for trace in traces if trace in str(said)]
     assert certificate(program, filed) == token
+
+
+def test_it_names_what_a_law_keeps_and_no_longer_once_that_is_gone(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    lively(program)
+    law, until = "E-Commerce Law, Article 31", now().date() + timedelta(days=30)
+    hold = legal_holds.hold(
+        program_id=program.id,
+        holder="tracking.events",
+        ground=HoldGround.TRANSACTIONS,
+        law=law,
+        until=until,
+        request_id=None,
+        by="test",
+    )
+    filed = file(program, "cancellation")
+    overdue(owner)
+    assert carry_out(program, as_worker, filed)["state"] == "partially_completed"
+    told = signed.said(certificate(program, filed))
+    (events,) = (row for row in told["holders"] if row["holder"] == "tracking.events")
+    assert (told["outcome"], events["rows_after"]) == ("partially_completed", events["rows_before"])
+    assert events["kept"] == {"law": law, "until": until.isoformat()}
+    (profile,) = (row for row in told["holders"] if row["holder"] == "consent.profile")
+    assert (profile["rows_before"], profile["rows_after"], profile["kept"]) == (2, 0, None)
+    legal_holds.lift(program_id=program.id, hold_id=hold.pk, by="test")
+    with as_worker():
+        tasks.end_holds()
+    refusal(program, filed, 409, "not_completed")
+    assert carry_out(program, as_worker, filed)["state"] == "completed"
+    told = signed.said(certificate(program, filed))
+    (events,) = (row for row in told["holders"] if row["holder"] == "tracking.events")
+    assert (events["rows_before"] >= 6, events["rows_after"], events["kept"]) == (True, 0, None)
 
 
 def test_there_is_none_but_for_what_was_erased(program: Program, owner: psycopg.Connection, as_worker: Working) -> None:

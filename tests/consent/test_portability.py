@@ -71,7 +71,6 @@ def test_the_events_are_a_table_too(program: Program, desk: Desk, as_worker: Wor
     ("more", "code"),
     [
         ({}, "identity_verified"),
-        (VERIFIED | {"requester": "agent"}, "no_harm_to_others"),
         (VERIFIED | {"recipient": {"name": "Canary Ltd", "formats": ["xlsx"]}}, "technically_feasible"),
         (VERIFIED | {"subject": {"openid": "bob"}}, "consent_basis"),
     ],

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -9,8 +10,10 @@ from django.db import DatabaseError, connection, transaction
 
 from consent.notices.models import NoticeDraft
 from consent.programs.tenancy import tenant
+from consent.rights import legal_holds, reminders
+from consent.rights.models import HoldGround, RequestSubject
 from consent.rights.review import set_review
-from tests.cast import Program, event
+from tests.cast import Program, event, now
 
 # The mini-programs themselves, and who may look at which: no tenant's data, and needed before a tenant is known.
 OUTSIDE = {"program", "officer_assignment"}
@@ -36,6 +39,20 @@ def filled(program: Program) -> None:
     program.send(event("alice", "e1", page="pages/a"))
     program.post("requests", {"subject": {"openid": "alice"}, "kind": "access", "locale": "en"}, Idempotency_Key="k")
     set_review(program_id=program.id, kind="erasure", on=True, by="test")
+    program.post("requests", {"subject": {"openid": "alice"}, "kind": "erasure", "locale": "en", "requester": "agent"})
+    patience = reminders.Patience(soon_days=15, delivery=timedelta(days=3))
+    reminders.remind(program.id, now=now() + timedelta(days=20), patience=patience)
+    with tenant(program.id):
+        (request_id, *_) = RequestSubject.objects.values_list("request_id", flat=True)
+    legal_holds.hold(
+        program_id=program.id,
+        holder="tracking.events",
+        ground=HoldGround.OTHER,
+        law="a law",
+        until=now().date() + timedelta(days=2),
+        request_id=request_id,
+        by="test",
+    )
     with tenant(program.id):
         NoticeDraft.objects.create(program_id=program.id, name="next", source="", edited_by="test")
 

@@ -1,0 +1,274 @@
+"""Requests of guardians, next of kin and agents: nothing comes of them before an officer has made sure who asks."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import call_command
+
+from consent import edge
+from consent.errors import Conflict
+from consent.programs.tenancy import tenant
+from consent.rights import requesters, review, tasks
+from tests.cast import Program, now
+from tests.consent.acts import code, guarded, minors_notice
+from tests.consent.deciding import approve, audited, reject, take_back, told
+from tests.consent.desk import Desk
+from tests.consent.rights import (
+    Working,
+    ask,
+    carry_out,
+    file,
+    lively,
+    overdue,
+    package_of,
+    problem,
+    sections,
+    shown,
+)
+
+
+def verify(desk: Desk, filed: Any, method: str = "authority", reference: str = "file 17") -> str:
+    page = f"consent/subjectrequest/{filed['request_id']}/verify/"
+    return told(desk, page, method=method, reference=reference)
+
+
+def test_an_unverified_erasure_closes_nothing_and_stands_in_nobodys_way(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    lively(program)
+    filed = file(program, "erasure", requester="agent")
+    assert (filed["state"], filed["undo_until"]) == ("verifying", None)
+    overdue(owner)
+    assert carry_out(program, as_worker, filed)["state"] == "verifying"
+    assert code(program, "e1") is None
+    assert file(program, "access")["state"] == "approved"
+    assert problem(ask(program, "erasure", requester="agent"), 409, "request_open")["request_id"] == filed["request_id"]
+    own = file(program, "erasure")
+    assert code(program, "e2") == "erasure_pending"
+    assert take_back(program, filed).json()["state"] == "withdrawn"
+    assert code(program, "e3") == "erasure_pending", "the gate is the subject's own request's"
+    assert shown(program, own)["state"] == "approved"
+
+
+def test_a_verified_erasure_closes_the_gate_and_may_be_taken_back_from_then_on(
+    program: Program, desk: Desk, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    lively(program)
+    filed = file(program, "erasure", requester="agent")
+    before = now()
+    assert verify(desk, filed) == "The requester is verified."
+    assert code(program, "e1") == "erasure_pending"
+    answer = shown(program, filed)
+    assert (answer["state"], answer["undo_until"] > (before + timedelta(hours=23)).isoformat()) == ("approved", True)
+    problem(ask(program, "erasure"), 409, "request_open")
+    details = {"kind": "erasure", "method": "authority"}
+    assert audited(owner, filed)[-1] == ("request.verified", f"officer:{desk.user.pk}", details)
+    assert "no longer" in verify(desk, filed)
+    overdue(owner)
+    assert carry_out(program, as_worker, filed)["state"] == "completed"
+
+
+def test_a_cancellation_by_the_next_of_kin_ends_consents_once_they_are_verified(
+    program: Program, desk: Desk, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    lively(program)
+    filed = file(program, "cancellation", requester="next_of_kin")
+    assert code(program, "e1") is None
+    assert verify(desk, filed, "kinship") == "The requester is verified."
+    assert code(program, "e2") == "erasure_pending"
+    states = dict(owner.execute("SELECT state, count(*) FROM consent_state GROUP BY state").fetchall())
+    assert states == {"withdrawn": 2, "refused": 1}
+    overdue(owner)
+    assert carry_out(program, as_worker, filed)["state"] == "completed"
+
+
+def test_an_erasure_of_their_own_stands_beside_a_claim_of_another_kind_that_erases(
+    program: Program, desk: Desk
+) -> None:
+    lively(program)
+    claim = file(program, "cancellation", requester="next_of_kin")
+    own = file(program, "erasure")
+    assert "for the same person" in verify(desk, claim, "kinship")
+    assert take_back(program, own).json()["state"] == "withdrawn"
+    assert verify(desk, claim, "kinship") == "The requester is verified."
+    problem(ask(program, "erasure"), 409, "request_open")
+
+
+def test_an_agents_objection_is_done_when_they_are_verified(
+    program: Program, desk: Desk, owner: psycopg.Connection
+) -> None:
+    lively(program)
+    scope = {"purposes": ["analytics"]}
+    filed = file(program, "objection", requester="agent", scope=scope)
+    assert (filed["state"], filed["records"]) == ("verifying", None)
+    assert (shown(program, filed)["records"], code(program, "e1")) == ([], None)
+    verify(desk, filed)
+    answer = shown(program, filed)
+    assert (answer["state"], len(answer["records"])) == ("completed", 1)
+    assert code(program, "e2") == "consent_withdrawn"
+    made = owner.execute(
+        "SELECT record_id::text, state, method FROM consent_record ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+    assert made == (answer["records"][0], "withdrawn", "objection")
+
+
+def test_an_agents_restriction_closes_when_they_are_verified_and_is_lifted(
+    program: Program, desk: Desk, as_worker: Working
+) -> None:
+    lively(program)
+    filed = file(program, "restriction", requester="agent")
+    assert code(program, "e1") is None
+    verify(desk, filed)
+    assert code(program, "e2") == "restricted"
+    assert carry_out(program, as_worker, filed)["state"] == "completed"
+    assert take_back(program, filed).json()["state"] == "withdrawn"
+    assert code(program, "e3") is None
+
+
+def test_an_unverified_restriction_lifts_nobodys_when_it_is_taken_back(program: Program, as_worker: Working) -> None:
+    lively(program)
+    claim = file(program, "restriction", requester="agent")
+    carry_out(program, as_worker, file(program, "restriction"))
+    assert take_back(program, claim).json()["state"] == "withdrawn"
+    assert code(program, "e1") == "restricted"
+
+
+def test_an_officer_verifies_who_asks_for_a_transfer_and_decides_on_it(
+    program: Program, desk: Desk, as_worker: Working
+) -> None:
+    lively(program)
+    filed = file(program, "portability", requester="agent")
+    verify(desk, filed)
+    answer = shown(program, filed)
+    assert (answer["state"], [name for name, met in answer["conditions"].items() if not met]) == (
+        "in_review",
+        ["no_harm_to_others"],
+    )
+    approve(desk, filed)
+    assert carry_out(program, as_worker, filed)["state"] == "completed"
+
+
+def test_review_rules_still_apply(reviewed: Program, desk: Desk, owner: psycopg.Connection, as_worker: Working) -> None:
+    lively(reviewed)
+    filed = file(reviewed, "erasure", requester="agent")
+    assert "not in review" in approve(desk, filed)
+    verify(desk, filed)
+    overdue(owner)
+    assert carry_out(reviewed, as_worker, filed)["state"] == "in_review"
+    assert approve(desk, filed) == "The request is approved."
+    assert carry_out(reviewed, as_worker, filed)["state"] == "completed"
+
+
+def test_the_evidence_is_sealed_and_in_the_package(
+    program: Program, desk: Desk, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    lively(program)
+    filed = file(program, "access", requester="agent")
+    verify(desk, filed, reference="cabinet 9")
+    assert owner.execute("SELECT position('cabinet 9'::bytea in verified) FROM request_subject").fetchone() == (0,)
+    carry_out(program, as_worker, filed)
+    (told_of,) = sections(package_of(program, filed))["requests"]
+    assert (told_of["requester"], told_of["verified"]["reference"]) == ("agent", "cabinet 9")
+
+
+def test_who_cannot_be_verified_is_refused_for_that_alone(
+    program: Program, desk: Desk, owner: psycopg.Connection
+) -> None:
+    lively(program)
+    filed = file(program, "erasure", requester="agent")
+    assert "verify them first" in reject(desk, filed, "retention_required")
+    own = file(program, "erasure")
+    assert reject(desk, filed, "not_data_subject") == "The request is rejected."
+    assert shown(program, filed)["rejection"]["code"] == "not_data_subject"
+    assert code(program, "e1") == "erasure_pending"
+    assert take_back(program, own).json()["state"] == "withdrawn"
+
+
+def test_a_request_meanwhile_being_carried_out_is_not_doubled(program: Program, desk: Desk) -> None:
+    program.decide("alice")
+    filed = file(program, "access", requester="agent")
+    file(program, "access")
+    assert "for the same person" in verify(desk, filed)
+    file(program, "erasure")
+    assert "being erased" in verify(desk, filed)
+    assert shown(program, filed)["state"] == "verifying"
+
+
+def test_a_guardian_asks_for_a_child_only(program: Program, desk: Desk) -> None:
+    program.decide("grown")
+    problem(ask(program, "access", "grown", requester="guardian"), 409, "guardian_not_needed")
+    program.decide("alice", **guarded(minors_notice(program)))
+    filed = file(program, "access", requester="guardian")
+    assert verify(desk, filed, "guardianship") == "The requester is verified."
+
+
+def test_what_a_guardian_asked_ends_when_the_child_is_14(
+    program: Program, desk: Desk, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    birthday = (now() + timedelta(days=5)).date()
+    program.decide("alice", **guarded(minors_notice(program), turns_14_on=birthday.isoformat()))
+    first = file(program, "access", requester="guardian")
+    erasure = file(program, "erasure", requester="guardian")
+    verify(desk, erasure, "guardianship")
+    with as_worker():
+        tasks.remind()
+    assert shown(program, first)["state"] == "verifying"
+    owner.execute("UPDATE subject SET turns_14_on = current_date - 2")
+    with as_worker():
+        tasks.remind()
+    for filed in (first, erasure):
+        answer = shown(program, filed)
+        assert (answer["state"], answer["rejection"]["code"]) == ("rejected", "not_data_subject")
+        assert "人民法院" in answer["rejection"]["text"]
+    assert owner.execute("SELECT erasure_pending FROM subject").fetchone() == (False,)
+
+
+def test_the_command_verifies_too(program: Program, owner: psycopg.Connection) -> None:
+    program.decide("alice")
+    filed = file(program, "access", requester="agent")
+    call_command(
+        "review",
+        "verify",
+        program=program.id,
+        request=uuid.UUID(filed["request_id"]),
+        method="authority",
+        reference="f",
+    )
+    assert shown(program, filed)["state"] == "approved"
+    assert audited(owner, filed)[-1][:2] == ("request.verified", "operator")
+
+
+def test_an_idempotent_call_is_answered_as_before(program: Program, desk: Desk) -> None:
+    program.decide("alice")
+    body = {"subject": {"openid": "alice"}, "kind": "erasure", "locale": "en", "requester": "agent"}
+    first = program.post("requests", body, Idempotency_Key="k").json()
+    verify(desk, first)
+    assert program.post("requests", body, Idempotency_Key="k").json() == first
+
+
+def test_a_reference_is_asked_for(program: Program, desk: Desk) -> None:
+    filed = file(program, "access", requester="agent")
+    page = f"consent/subjectrequest/{filed['request_id']}/verify/"
+    assert desk.post(page, method="authority", reference=" ").status_code == 200
+    assert shown(program, filed)["state"] == "verifying"
+
+
+def test_verifying_twice_at_the_domain_is_a_conflict(program: Program) -> None:
+    program.decide("alice")
+    filed = file(program, "access")
+    with pytest.raises(Conflict, match="not_verifying"):
+        requesters.verify(
+            vault=edge.vault(),
+            program_id=program.id,
+            request_id=uuid.UUID(filed["request_id"]),
+            method=requesters.Method.DOCUMENTS,
+            reference="x",
+            undo=timedelta(0),
+            by="test",
+            on_due=print,
+        )
+    with tenant(program.id):
+        assert review.reviewed_kinds(program.id) == []
