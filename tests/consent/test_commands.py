@@ -29,6 +29,7 @@ NAMES = (
     "rotate_signing_key",
     "verify_certificate",
     "verify_receipt",
+    "affected",
 )
 
 
