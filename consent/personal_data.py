@@ -1,6 +1,6 @@
 """What consent holds of a person, and what every field of its models says of one (DSL 21)."""
 
-from consent.ledger.models import AuditEntry, Leaf
+from consent.ledger.models import AuditEntry, Disclosure, Leaf
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
 from consent.programs.models import (
     ApiClient,
@@ -92,6 +92,19 @@ classify(
             "target": _INTERNAL,
             "at": _INTERNAL,
             "details": _INTERNAL,
+        },
+        Disclosure: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "at": _INTERNAL,
+            "recipient": _INTERNAL,
+            "name": _INTERNAL,
+            "ground": _INTERNAL,
+            "purpose": _PUBLIC,
+            "fields": _INTERNAL,
+            "subjects": _INTERNAL,
+            "target": _INTERNAL,
+            "actor": _INTERNAL,
         },
         Purpose: {
             "id": _OPERATIONAL,
