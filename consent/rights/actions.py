@@ -118,7 +118,7 @@ def file_request(
             # After the gate's locks: the time of receipt is later than every batch that came before it.
             request = _stub(program_id, subject, asked, terms, idempotency)
             if subject is not None:
-                _concern(vault, request, subject, asked, ended)
+                _concern(vault, request, subject, asked, ended, by)
             _audit_filed(request, by)
             _begin(request, subject, ended, by, on_filed)
             return _filed(vault, request)
@@ -280,12 +280,13 @@ def _unmet(subject: Subject | None, asked: Asked) -> list[Condition] | None:
 
 
 def _concern(
-    vault: Vault, request: SubjectRequest, subject: Subject, asked: Asked, ended: Sequence[ConsentRecord]
+    vault: Vault, request: SubjectRequest, subject: Subject, asked: Asked, ended: Sequence[ConsentRecord], by: str
 ) -> None:
     """Link the request to its subject, with what it asks sealed."""
+    check = rectification.vouched(by, request.received_at) if request.kind == RequestKind.RECTIFICATION else None
     made = [record.record_id for record in ended] if request.kind == RequestKind.OBJECTION else None
     sealed = content.seal(
-        Content(asked.changes, asked.verification, asked.purposes, made, asked.recipient),
+        Content(asked.changes, asked.verification, asked.purposes, made, asked.recipient, check),
         vault.data_key(subject.program_id, subject.id),
         program_id=subject.program_id,
         subject_id=subject.id,
