@@ -1,5 +1,6 @@
 """The package of an access request: made over many transactions, read when complete, gone when expired."""
 
+import tracemalloc
 import uuid
 from datetime import timedelta
 
@@ -9,7 +10,7 @@ from django.utils import translation
 
 from consent import edge
 from consent.programs.tenancy import tenant
-from consent.rights import fulfilment, packages, runs, tasks
+from consent.rights import fulfilment, packages, page, runs, table, tasks
 from consent.rights.models import Package
 from tests.cast import Program, now
 from tests.consent.rights import KEPT, Working, carry_out, file, lively, package_of, sections, subject_of
@@ -50,8 +51,10 @@ def test_a_package_is_sealed(program: Program, owner: psycopg.Connection, as_wor
     lively(program)
     carry_out(program, as_worker, file(program, "access", verification={"method": "canary", "at": now().isoformat()}))
     for canary in ("alice", "小艾", "canary", "page_view"):
-        for table, column in (("package_part", "sealed"), ("request_subject", "sealed")):
-            found = owner.execute(f"SELECT count(*) FROM {table} WHERE position(%s in {column}) > 0", [canary.encode()])
+        for stored, column in (("package_part", "sealed"), ("request_subject", "sealed")):
+            found = owner.execute(
+                f"SELECT count(*) FROM {stored} WHERE position(%s in {column}) > 0", [canary.encode()]
+            )
             assert found.fetchone() == (0,)
 
 
@@ -78,16 +81,42 @@ def test_a_package_of_many_parts_is_one_document(
     assert len(events) == len({row["event_id"] for row in events}) == 4006
 
 
-def _many_events(owner: psycopg.Connection, program: Program, subject_id: int, count: int) -> None:
+def _many_events(
+    owner: psycopg.Connection, program: Program, subject_id: int, count: int, *, like: str = "alice-0"
+) -> None:
     """Copies of one of the subject's events on its day."""
     owner.execute("SELECT set_config('zq.program', %s, false)", [str(program.id)])
     owner.execute(
         "INSERT INTO event (subject_id, consent_record_id, type_id, page_id, occurred_at, corrected_at, received_at, day,"
         " event_id, properties) SELECT subject_id, consent_record_id, type_id, page_id, occurred_at, corrected_at,"
         " received_at, day, 'copy-' || n, properties FROM event, generate_series(1, %s) n"
-        " WHERE subject_id = %s AND event_id = 'alice-0'",
-        [count, subject_id],
+        " WHERE subject_id = %s AND event_id = %s",
+        [count, subject_id, like],
     )
+
+
+@pytest.mark.long
+def test_a_package_takes_no_more_memory_for_more_events(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    """Made, read as JSON, as a page and as a table: 200,000 events pass through what 20,000 do."""
+    peaks = {}
+    for openid, count in (("alice", 20_000), ("bob", 200_000)):
+        subject = subject_of(owner, lively(program, openid))
+        _many_events(owner, program, subject, count, like=f"{openid}-0")
+        filed = file(program, "access", openid)
+        tracemalloc.start()
+        assert carry_out(program, as_worker, filed)["state"] == "completed"
+        with tenant(program.id):
+            package = Package.objects.get(request_id=filed["request_id"])
+        sizes = [
+            sum(len(piece) for piece in stream(edge.vault(), package))
+            for stream in (packages.stream, page.stream, table.stream)
+        ]
+        peaks[openid] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert min(sizes) > 100 * count
+    assert peaks["bob"] < peaks["alice"] + 3 * 1024 * 1024, peaks
 
 
 def test_a_package_expires_and_is_erased(program: Program, owner: psycopg.Connection, as_worker: Working) -> None:
