@@ -159,5 +159,5 @@ def forget_old(program_id: int, *, now: datetime) -> int:
         return int(cursor.rowcount)
 
 
-def _kept(program_id: int, now: datetime) -> dict[str, object]:
+def _kept(program_id: int, now: datetime) -> dict[str, int | str | datetime]:
     return {"program": program_id, "now": now, "kept": KEPT}

@@ -14,7 +14,7 @@ from tests.cast import Program
 from tests.consent.package_document import SCHEMA, Document, schema
 from tests.consent.rights import Working, carry_out, file, lively
 
-VERIFIED = {"verification": {"method": "sms", "at": "2026-01-01T00:00:00Z"}}
+VERIFIED: dict[str, Any] = {"verification": {"method": "sms", "at": "2026-01-01T00:00:00Z"}}
 KINDS = ["access", "copy", "portability", "explanation"]
 
 

@@ -3,10 +3,10 @@
 import os
 from argparse import ArgumentTypeError
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, TextIO
+from typing import Any
 from uuid import UUID
 
 from django.core.management.base import CommandError, CommandParser
@@ -19,6 +19,7 @@ from consent.rights.affected import Breach, Field, OfKey, OfTable, OfTime
 from consent.vault.keyring import FAMILIES
 
 NONE_FOUND = 3
+Write = Callable[[str], object]
 
 
 @dataclass
@@ -58,25 +59,25 @@ class Command(OperatorCommand):
         breach = _breach(options)
         if not isinstance(breach, OfTime):
             affected.fields(breach)  # an unknown table is told before anything is asked or written
-        with _listing(options, self.stdout) as listing:
+        with _listing(options, self.stdout.write) as write:
             left = options["limit"]
             found = []
             for program in _programs(options):
-                told = self._look(program, breach, listing, left)
+                told = self._look(program, breach, write, left)
                 left = None if left is None else max(0, left - told.subjects)
                 found.append(told)
         self._conclude(options, breach, found)
 
-    def _look(self, program: MiniProgram, breach: Breach, listing: TextIO | None, left: int | None) -> _Told:
+    def _look(self, program: MiniProgram, breach: Breach, write: Write | None, left: int | None) -> _Told:
         told = _Told(program.pk)
         with affected.find(program_id=program.pk, breach=breach, by="operator") as subjects:
             for subject in subjects:
                 told.tables.update(subject.tables)
                 if left is None or told.subjects < left:
-                    if listing is None:
+                    if write is None:
                         told.pseudonyms.append(subject.pseudonym)
                     else:
-                        listing.write(f"{program.pk}\t{subject.pseudonym}\n")
+                        write(f"{program.pk}\t{subject.pseudonym}\n")
                 told.subjects += 1
         return told
 
@@ -119,7 +120,7 @@ def _programs(options: dict[str, Any]) -> list[MiniProgram]:
 
 
 @contextmanager
-def _listing(options: dict[str, Any], stdout: TextIO) -> Iterator[TextIO | None]:
+def _listing(options: dict[str, Any], stdout: Write) -> Iterator[Write | None]:
     """Where a line for each subject goes; None: into the JSON. Raises CommandError."""
     if options["output"] is None:
         yield None if options["json"] else stdout
@@ -129,7 +130,7 @@ def _listing(options: dict[str, Any], stdout: TextIO) -> Iterator[TextIO | None]
     except OSError as error:
         raise CommandError(f"{options['output']}: {error.strerror}; name a new file") from None
     with os.fdopen(descriptor, "w") as file:
-        yield file
+        yield file.write
 
 
 def _program(told: _Told, *, listed: bool) -> dict[str, Any]:
