@@ -1,6 +1,6 @@
 """The app's models, each kept in the room it belongs to."""
 
-from consent.ledger.models import AuditEntry, Leaf
+from consent.ledger.models import AuditEntry, Disclosure, Leaf
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
 from consent.programs.models import (
     ApiClient,
@@ -22,6 +22,7 @@ __all__ = [
     "ConsentState",
     "Controller",
     "DataKey",
+    "Disclosure",
     "HolderRun",
     "IdempotencyRecord",
     "ImpactAssessment",

@@ -1,6 +1,6 @@
 """What consent holds of a person, and what every field of its models says of one (DSL 21)."""
 
-from consent.ledger.models import AuditEntry, Leaf
+from consent.ledger.models import AuditEntry, Disclosure, Leaf
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
 from consent.programs.models import (
     ApiClient,
@@ -11,6 +11,7 @@ from consent.programs.models import (
     OfficerAssignment,
 )
 from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, PurposeErasure, WithdrawalIntent
+from consent.rights.affected import trace, trace_key
 from consent.rights.classification import Classified, Kind, classify
 from consent.rights.holders import register
 from consent.rights.models import (
@@ -39,7 +40,7 @@ _PSEUDONYM = Classified(Kind.PSEUDONYM, 3)
 _EVIDENCE = Classified(Kind.CONSENT_EVIDENCE, 3)
 _STATE = Classified(Kind.CONSENT_EVIDENCE, 2)
 _REQUEST = Classified(Kind.REQUEST, 2)
-_SEALED_REQUEST = Classified(Kind.REQUEST, 4)
+_SEALED_REQUEST = Classified(Kind.REQUEST, 4, key="key_encryption")
 
 classify(
     {
@@ -102,6 +103,19 @@ classify(
             "target": _INTERNAL,
             "at": _INTERNAL,
             "details": _INTERNAL,
+        },
+        Disclosure: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "at": _INTERNAL,
+            "recipient": _INTERNAL,
+            "name": _INTERNAL,
+            "ground": _INTERNAL,
+            "purpose": _PUBLIC,
+            "fields": _INTERNAL,
+            "subjects": _INTERNAL,
+            "target": _INTERNAL,
+            "actor": _INTERNAL,
         },
         Purpose: {
             "id": _OPERATIONAL,
@@ -170,7 +184,7 @@ classify(
             "created_at": _STATE,
         },
         SubjectLookup: {
-            "index": Classified(Kind.IDENTIFIER, 3),
+            "index": Classified(Kind.IDENTIFIER, 3, key="index"),
             "program": _OPERATIONAL,
             "subject_id": _PSEUDONYM,
             "kind": _OPERATIONAL,
@@ -179,7 +193,7 @@ classify(
         DataKey: {
             "subject": _PSEUDONYM,
             "program": _OPERATIONAL,
-            "wrapped": _ACCESS,
+            "wrapped": Classified(Kind.KEY, 4, key="key_encryption"),
             "key_version": _OPERATIONAL,
             "created_at": _STATE,
         },
@@ -187,8 +201,8 @@ classify(
             "subject": _PSEUDONYM,
             "kind": _OPERATIONAL,
             "program": _OPERATIONAL,
-            "sealed": Classified(Kind.IDENTIFIER, 4),
-            "lookup": Classified(Kind.IDENTIFIER, 3),
+            "sealed": Classified(Kind.IDENTIFIER, 4, key="key_encryption"),
+            "lookup": Classified(Kind.IDENTIFIER, 3, key="index"),
             "created_at": _STATE,
         },
         ConsentRecord: {
@@ -205,7 +219,7 @@ classify(
             "locale": _EVIDENCE,
             "age_band": _EVIDENCE,
             "turns_14_on": Classified(Kind.PROFILE, 4),
-            "evidence": Classified(Kind.CONSENT_EVIDENCE, 4),
+            "evidence": Classified(Kind.CONSENT_EVIDENCE, 4, key="key_encryption"),
             "occurred_at": _EVIDENCE,
             "corrected_at": _EVIDENCE,
             "received_at": _EVIDENCE,
@@ -260,7 +274,7 @@ classify(
             "name": Classified(Kind.PROFILE, 2),
             "program": _OPERATIONAL,
             "purpose": _EVIDENCE,
-            "sealed": Classified(Kind.PROFILE, 4),
+            "sealed": Classified(Kind.PROFILE, 4, key="key_encryption"),
             "updated_at": Classified(Kind.PROFILE, 2),
         },
         SubjectRequest: {
@@ -368,4 +382,59 @@ classify(
             "sealed": _SEALED_REQUEST,
         },
     }
+)
+
+# Found through whom a request is about: the stub itself names nobody.
+_OF_REQUESTS = """
+    SELECT about.subject_id FROM request_subject about JOIN subject_request request ON request.id = about.request_id
+    WHERE about.program_id = %(program)s
+"""
+_REQUESTED = f"""{_OF_REQUESTS}
+    AND (request.received_at >= %(since)s AND request.received_at < %(until)s
+         OR request.closed_at >= %(since)s AND request.closed_at < %(until)s)
+"""
+_OF_RUNS = """
+    SELECT about.subject_id FROM request_subject about JOIN holder_run run ON run.request_id = about.request_id
+    WHERE about.program_id = %(program)s
+"""
+_HELD = """
+    SELECT held.subject_id FROM held_subject held JOIN legal_hold made ON made.id = held.hold_id
+    WHERE held.program_id = %(program)s AND made.created_at >= %(since)s AND made.created_at < %(until)s
+"""
+_OF_PARTS = """
+    SELECT part.subject_id FROM package_part part
+    JOIN package ON package.subject_id = part.subject_id AND package.id = part.package_id
+    WHERE part.program_id = %(program)s AND package.created_at >= %(since)s AND package.created_at < %(until)s
+"""
+
+trace(Subject, "created_at")
+trace(SubjectLookup)
+trace(DataKey, "created_at")
+trace(SubjectIdentifier, "created_at")
+trace(ConsentRecord, "received_at")
+trace(ConsentState, "asked_at")
+trace(WithdrawalIntent, "created_at")
+trace(PurposeErasure, "asked_at", "done_at")
+trace(ProfileAttribute, "updated_at")
+trace(SubjectRequest, rows=_OF_REQUESTS, written=_REQUESTED)
+trace(RequestSubject, written=_REQUESTED)
+trace(HolderRun, rows=_OF_RUNS, written=f"{_OF_RUNS} AND run.finished_at >= %(since)s AND run.finished_at < %(until)s")
+trace(
+    RequestReminder,
+    rows="SELECT about.subject_id FROM request_subject about JOIN request_reminder USING (request_id)"
+    " WHERE about.program_id = %(program)s",
+)
+trace(HeldSubject, written=_HELD)
+trace(Package, "created_at")
+trace(PackagePart, written=_OF_PARTS)
+
+_USED = "SELECT subject_id FROM {} WHERE program_id = %(program)s AND key_version = %(version)s"
+trace_key("key_encryption", DataKey, _USED.format("data_key"))
+trace_key("index", SubjectLookup, _USED.format("subject_lookup"))
+# A phone's hash says no version: whoever has one, and may have it since the version's time, is told.
+trace_key(
+    "index",
+    SubjectIdentifier,
+    "SELECT subject_id FROM subject_identifier WHERE program_id = %(program)s AND lookup IS NOT NULL"
+    " AND EXISTS (SELECT FROM subject_lookup WHERE program_id = %(program)s AND key_version = %(version)s)",
 )

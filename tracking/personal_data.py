@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from consent.programs.tenancy import role
 from consent.records.models import ConsentRecord
+from consent.rights.affected import trace
 from consent.rights.classification import Classified, Kind, classify
 from consent.rights.holders import Collected, Erased, Keeping, Over, PersonalDataHolder, Row, register
 from consent.vault.identities import Vault
@@ -103,6 +104,30 @@ classify(
         },
     }
 )
+
+_EVENTS = "SELECT subject_id FROM subject_day WHERE program_id = %(program)s"
+# What happened on a whole day of the window is found by the day, without the events. What came in it from the days around
+# is asked of these: an event that is not late is of the five days before at most, by the caller's clock (a day off) and
+# any zone's midnight. Older days are looked through only where the counters, which are kept for 400 days, tell of any late.
+_EVENTS_WRITTEN = """
+    SELECT subject_id FROM subject_day
+    WHERE program_id = %(program)s AND day > %(first)s::date AND day < %(last)s::date
+    UNION ALL
+    SELECT subject_id FROM event
+    WHERE program_id = %(program)s AND received_at >= %(since)s AND received_at < %(until)s
+      AND (day >= %(first)s::date - 5 AND day <= %(first)s::date OR day >= %(last)s::date AND day <= %(last)s::date + 2)
+    UNION ALL
+    SELECT subject_id FROM event
+    WHERE program_id = %(program)s AND received_at >= %(since)s AND received_at < %(until)s AND day < %(first)s::date - 5
+      AND (SELECT %(since)s < clock_timestamp() - interval '399 days' OR EXISTS (
+          SELECT FROM ingest_count WHERE program_id = %(program)s AND answer = 'late'
+          AND hour > %(since)s - interval '1 hour' AND hour < %(until)s
+      ))
+"""
+
+trace(Event, rows=_EVENTS, written=_EVENTS_WRITTEN)
+trace(SubjectDay, rows=_EVENTS, written=_EVENTS_WRITTEN)
+trace(Page)
 
 _AS_THEY_ARE = ("occurred_at", "corrected_at", "received_at", "dwell_ms", "scene")
 _READ = f"""

@@ -18,6 +18,7 @@ permissions, best given through a group:
     consent.change_purpose        activate or end a purpose; nothing else of it can be changed
     consent.view_apiclient, consent.view_apikey
     consent.view_auditentry       the audit log
+    consent.view_disclosure       the log of disclosures: what was given to whom
 
 Controllers, mini-programs, accounts, groups and assignments are a superuser's, whatever permissions others hold.
 """

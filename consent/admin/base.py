@@ -63,7 +63,7 @@ def at(field: str, description: Any) -> Callable[[Any], str]:
 def own_page(model_admin: Any, view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
     """A page of a model's beside Django's, under the same rules; `view(request, object_id)`."""
 
-    def page(request: HttpRequest, object_id: int) -> HttpResponseBase:
+    def page(request: HttpRequest, object_id: Any) -> HttpResponseBase:
         answered: HttpResponseBase = model_admin.admin_site.admin_view(view)(request, object_id)
         return answered
 

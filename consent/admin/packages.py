@@ -12,9 +12,12 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from consent.errors import Conflict, NotFound
 from consent.ledger.audit import audit
+from consent.ledger.disclosures import disclosed
+from consent.ledger.models import Recipient
 from consent.programs.tenancy import tenant
-from consent.rights import barrier, packages, page, table
-from consent.rights.models import Package, RequestSubject
+from consent.rights import barrier, content, packages, page, table
+from consent.rights.holders import fulfilling
+from consent.rights.models import Package, RequestKind, RequestSubject, SubjectRequest
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
 
@@ -37,6 +40,11 @@ class Form(models.TextChoices):
     TABLE = "csv", _("the events as a table (CSV)")
 
 
+_RECIPIENTS = {
+    Reason.DELIVERY: Recipient.SUBJECT,
+    Reason.REVIEW: Recipient.OFFICER,
+    Reason.AUTHORITY: Recipient.AUTHORITY,
+}
 _STREAMS: dict[Form, Callable[[Vault, Package], Iterator[bytes]]] = {
     Form.PAGE: page.stream,
     Form.DOCUMENT: packages.stream,
@@ -96,7 +104,30 @@ def release(
             target=f"request:{request_id}",
             details={"reason": reason.value, "form": form.value},
         )
+        _disclose(package, form=form, by=by, reason=reason, vault=vault)
     return pieces
+
+
+def _disclose(package: Package, *, form: Form, by: str, reason: Reason, vault: Vault) -> None:
+    """To the log of disclosures: to whom the package goes; a portability's goes to the handler that it names."""
+    kind = SubjectRequest.objects.values_list("kind", flat=True).get(id=package.request_id)
+    recipient, name = _RECIPIENTS[reason], ""
+    if kind == RequestKind.PORTABILITY and reason == Reason.DELIVERY:
+        about = RequestSubject.objects.get(subject_id=package.subject_id, request_id=package.request_id)
+        asked = content.opened(about, vault.data_key(package.program_id, package.subject_id))
+        if named := asked.get("recipient"):
+            recipient, name = Recipient.HANDLER, named["name"]
+    given = ["tracking.events"] if form is Form.TABLE else [holder.identifier for holder in fulfilling(kind)]
+    disclosed(
+        program_id=package.program_id,
+        recipient=recipient,
+        name=name,
+        ground=f"{kind}.{reason.value}",
+        fields=given,
+        subjects=1,
+        target=f"request:{package.request_id}",
+        by=by,
+    )
 
 
 def _package(program_id: int, request_id: uuid.UUID) -> Package | None:

@@ -14,8 +14,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from consent import edge
+from consent.admin import rectified
 from consent.admin.badges import REQUEST_STATES, RUN_STATUSES, STANDINGS, badge, word
-from consent.admin.base import OwnedInline, at, officer, picked
+from consent.admin.base import OwnedInline, at, officer, own_page, picked
 from consent.admin.decisions import DECIDE_PERMISSION, Decided, offered
 from consent.admin.packages import PACKAGE_PERMISSION, Form, Reason, ReleaseForm, release, status_of
 from consent.admin.standing import StandingFilter, overdue_unasked, standing, standings
@@ -23,7 +24,7 @@ from consent.errors import Conflict, NotFound
 from consent.rights import rejections
 from consent.rights.deadlines import is_estimate
 from consent.rights.holders import UnknownHolder, holder_of
-from consent.rights.models import PACKAGED, Condition, HolderRun, RunStatus, SubjectRequest
+from consent.rights.models import PACKAGED, Condition, HolderRun, RequestKind, RunStatus, SubjectRequest
 
 _FILES = {
     Form.PAGE: ("text/html; charset=utf-8", "html"),
@@ -158,17 +159,45 @@ class SubjectRequests(Decided):
         may_decide = asked is not None and request.user.has_perm(DECIDE_PERMISSION)
         context = {
             "package": package,
+            "may_open": asked is not None
+            and asked.kind == RequestKind.RECTIFICATION
+            and request.user.has_perm(PACKAGE_PERMISSION),
             "may_download": request.user.has_perm(PACKAGE_PERMISSION),
             "decisions": _linked(asked) if asked and may_decide else [],
         }
         return super().change_view(request, object_id, form_url, (extra_context or {}) | context)
 
     def get_urls(self) -> list[URLPattern]:
-        def package(request: HttpRequest, object_id: str) -> HttpResponseBase:
-            return self.admin_site.admin_view(self.package_view)(request, object_id)
+        own = [
+            path(f"<uuid:object_id>/{name}/", own_page(self, view), name=f"consent_subjectrequest_{name}")
+            for name, view in (("package", self.package_view), ("rectified", self.rectified_view))
+        ]
+        return [*own, *super().get_urls()]
 
-        package.model_admin = self  # type: ignore[attr-defined]  # as Django marks its own, for OfficersProgram
-        return [path("<uuid:object_id>/package/", package, name="consent_subjectrequest_package"), *super().get_urls()]
+    def rectified_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """A page that says what will be shown; a POST shows it."""
+        asked = self.get_object(request, str(object_id))
+        if not self.has_view_permission(request, asked) or not request.user.has_perm(PACKAGE_PERMISSION):
+            raise PermissionDenied
+        if asked is None or asked.kind != RequestKind.RECTIFICATION:
+            raise Http404
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("What was put right"),
+            "opts": self.opts,
+            "original": asked,
+        }
+        if request.method == "POST":
+            try:
+                context["opened"] = rectified.opened(
+                    program_id=asked.program_id, request_id=asked.pk, by=officer(request), vault=edge.vault()
+                )
+            except (NotFound, Conflict) as problem:
+                messages.warning(request, problem.detail)
+                return redirect(reverse("admin:consent_subjectrequest_change", args=[asked.pk]))
+        response = TemplateResponse(request, "consent/admin/rectified.html", context)
+        response["Cache-Control"] = "no-store"
+        return response
 
     def package_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """A page that asks for the reason; a POST with one answers the package itself."""

@@ -1,9 +1,11 @@
 """What must outlive its subject: salted leaves of the log, and the record of officers' actions."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from consent.notices.models import Purpose
 from consent.programs.models import MiniProgram
 
 
@@ -47,3 +49,46 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.target}"
+
+
+class Recipient(models.TextChoices):
+    """Who was given personal data."""
+
+    SUBJECT = "subject", _("the data subject")
+    OFFICER = "officer", _("an officer of the controller")
+    HANDLER = "handler", _("another handler of personal information")
+    PROCESSOR = "processor", _("a processor, on the controller's behalf")
+    AUTHORITY = "authority", _("an authority")
+
+
+class Disclosure(models.Model):
+    """That personal data were given to somebody (PIPL 55, 56): added, never changed, and deleted three years later at the
+    earliest, which the database sees to. It names no subject; `target` is what was given, as `request:<id>`.
+
+    `name`: whom, where the recipient's kind does not say it. `ground`: why, as a code. `fields`: what, as holders or
+    categories. `subjects`: of how many people.
+    """
+
+    program = models.ForeignKey(MiniProgram, models.PROTECT, verbose_name=_("mini-program"))
+    at = models.DateTimeField(_("at"), db_default=Now())
+    recipient = models.TextField(_("recipient"), choices=Recipient.choices)
+    name = models.TextField(_("name"), default="", blank=True)
+    ground = models.TextField(_("ground"))
+    purpose = models.ForeignKey(Purpose, models.PROTECT, null=True, verbose_name=_("purpose"))
+    fields = ArrayField(models.TextField(), verbose_name=_("what was given"))
+    subjects = models.BigIntegerField(_("of how many people"))
+    target = models.TextField(_("target"))
+    actor = models.TextField(_("actor"))
+
+    class Meta:
+        db_table = "disclosure"
+        verbose_name = _("disclosure")
+        verbose_name_plural = _("log of disclosures")
+        constraints = [
+            models.CheckConstraint(condition=models.Q(recipient__in=Recipient.values), name="disclosure_recipient"),
+            models.CheckConstraint(condition=models.Q(subjects__gte=0), name="disclosure_subjects"),
+        ]
+        indexes = [models.Index(fields=["program", "at"], name="disclosure_at")]
+
+    def __str__(self) -> str:
+        return f"{self.get_recipient_display()} {self.target}"

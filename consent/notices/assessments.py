@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Collection, Mapping
-from datetime import date
+from datetime import date, datetime
 
 import msgspec
+from django.db import connection
 
 from consent.errors import Conflict, Invalid, NotFound, invalid
 from consent.ledger.audit import audit
@@ -12,8 +13,18 @@ from consent.notices import told
 from consent.notices.document import NoticeText
 from consent.notices.models import Audience, Conclusion, Ground, ImpactAssessment, Purpose
 from consent.notices.queries import newest_told
-from consent.programs.tenancy import tenant
+from consent.programs.tenancy import role, tenant
 from consent.records.models import AUTHORISING, ConsentState
+
+KEPT = "3 years"
+"""After its purpose ended, as PostgreSQL reads it; the database's own policy lets nothing younger be deleted."""
+
+_OVER = """
+    program_id = %(program)s AND created_at < %(now)s::timestamptz - %(kept)s::interval AND EXISTS (
+        SELECT FROM purpose WHERE purpose.id = purpose_id AND NOT purpose.active
+        AND purpose.ended_at < %(now)s::timestamptz - %(kept)s::interval
+    )
+"""
 
 
 def record(
@@ -161,3 +172,21 @@ def _held(program_id: int, code: str) -> Purpose:
     if held is None:
         raise NotFound("not_found", "no notice of this mini-program names this purpose")
     return held
+
+
+def over(program_id: int, *, now: datetime) -> int:
+    """How many may be kept no longer."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM impact_assessment WHERE {_OVER}", _kept(program_id, now))
+        return int(cursor.fetchone()[0])
+
+
+def forget_old(program_id: int, *, now: datetime) -> int:
+    """Delete what may be kept no longer, as zq_erase under the tenant; answers how many."""
+    with role("zq_erase"), connection.cursor() as cursor:
+        cursor.execute(f"DELETE FROM impact_assessment WHERE {_OVER}", _kept(program_id, now))
+        return int(cursor.rowcount)
+
+
+def _kept(program_id: int, now: datetime) -> dict[str, int | str | datetime]:
+    return {"program": program_id, "now": now, "kept": KEPT}

@@ -42,6 +42,14 @@ def ops_policy(table: str) -> RunSQL:
     )
 
 
+def not_deleted_before(table: str, over: str) -> RunSQL:
+    """Whoever erases deletes no row here for which `over`, an SQL condition, does not hold."""
+    return RunSQL(
+        f"CREATE POLICY kept ON {table} AS RESTRICTIVE FOR DELETE TO zq_erase USING ({over})",
+        f"DROP POLICY kept ON {table}",
+    )
+
+
 def composite_key(table: str) -> RunSQL:
     """PRIMARY KEY (id, subject_id): the table shards by subject while Django's pk, and so the admin, stays `id`."""
     return RunSQL(

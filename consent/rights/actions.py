@@ -135,7 +135,7 @@ def file_request(
             # After the gate's locks: the time of receipt is later than every batch that came before it.
             request = _stub(program_id, subject, asked, terms, idempotency, by)
             if subject is not None:
-                _concern(vault, request, subject, asked, ended)
+                _concern(vault, request, subject, asked, ended, by)
             _audit_filed(request, by)
             if not asked.verifying and barrier.begin(request, subject, ended, by=by):
                 transaction.on_commit(partial(on_filed, request.id), robust=True)
@@ -303,13 +303,14 @@ def _first_state(requester: str, reviewed: bool) -> RequestState:
 
 
 def _concern(
-    vault: Vault, request: SubjectRequest, subject: Subject, asked: Asked, ended: Sequence[ConsentRecord]
+    vault: Vault, request: SubjectRequest, subject: Subject, asked: Asked, ended: Sequence[ConsentRecord], by: str
 ) -> None:
     """Link the request to its subject, with what it asks sealed."""
+    check = rectification.vouched(by, request.received_at) if request.kind == RequestKind.RECTIFICATION else None
     objected = request.kind == RequestKind.OBJECTION and not asked.verifying
     made = [record.record_id for record in ended] if objected else None
     sealed = content.seal(
-        Content(asked.changes, asked.verification, asked.purposes, made, asked.recipient),
+        Content(asked.changes, asked.verification, asked.purposes, made, asked.recipient, check),
         vault.data_key(subject.program_id, subject.id),
         program_id=subject.program_id,
         subject_id=subject.id,

@@ -9,6 +9,8 @@ from enum import Enum
 
 from django.db.models import Model
 
+from consent.vault.keyring import FAMILIES
+
 
 class Kind(Enum):
     """What a field is to a person."""
@@ -26,14 +28,21 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Classified:
-    """`grade`: 1 no harm, 2 some harm to the controller, 3 harm to a person, 4 serious harm to a person or to all."""
+    """`grade`: 1 no harm, 2 some harm to the controller, 3 harm to a person, 4 serious harm to a person or to all.
+
+    `key`: the family of the keyring without which it says nothing: `key_encryption` (sealed with the subject's data key, or
+    that key itself), `index` (a keyed hash).
+    """
 
     kind: Kind
     grade: int
+    key: str | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.grade <= 4:
             raise ValueError("grades are 1 to 4")
+        if self.key not in (None, *FAMILIES):
+            raise ValueError(f"fields are guarded by a key of {' or '.join(FAMILIES)}")
 
 
 Fields = Mapping[type[Model], Mapping[str, Classified]]
@@ -51,6 +60,11 @@ def classify(fields: Fields) -> None:
 def classified(model: type[Model]) -> Mapping[str, Classified]:
     """Field -> classification; empty for a model nobody declared."""
     return _classified.get(model._meta.label, {})
+
+
+def classified_models() -> list[str]:
+    """The labels of all that are declared."""
+    return sorted(_classified)
 
 
 def columns(model: type[Model]) -> list[str]:

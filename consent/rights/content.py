@@ -14,13 +14,15 @@ from consent.vault.identities import open_json, seal_json
 @dataclass(frozen=True)
 class Content:
     """`verification` as the caller's backend sent it: its claim of how the requester was identified. `purposes` and
-    `records`: what an objection is about, and the consent records that it made. `recipient`: whom a portability names."""
+    `records`: what an objection is about, and the consent records that it made. `recipient`: whom a portability names. `check`: who
+    made sure that a rectification is right, and how."""
 
     changes: Changes | None = None
     verification: dict[str, Any] | None = None
     purposes: Sequence[str] = ()
     records: Sequence[uuid.UUID] | None = None
     recipient: dict[str, Any] | None = None
+    check: dict[str, Any] | None = None
 
 
 def seal(content: Content, data_key: bytes, *, program_id: int, subject_id: int, request_id: uuid.UUID) -> bytes | None:
@@ -37,6 +39,8 @@ def seal(content: Content, data_key: bytes, *, program_id: int, subject_id: int,
         kept["records"] = [str(record_id) for record_id in content.records]
     if content.recipient is not None:
         kept["recipient"] = content.recipient
+    if content.check is not None:
+        kept["check"] = content.check
     return seal_json(data_key, kept, _cell(program_id, subject_id, request_id)) if kept else None
 
 
@@ -49,6 +53,13 @@ def opened(about: RequestSubject, data_key: bytes) -> dict[str, Any]:
     return found
 
 
+def add(about: RequestSubject, data_key: bytes, **more: Any) -> None:
+    """Keep more with what is kept. The caller holds the subject's row."""
+    kept = opened(about, data_key) | more
+    sealed = seal_json(data_key, kept, _cell(about.program_id, about.subject_id, about.request_id))
+    RequestSubject.objects.filter(subject_id=about.subject_id, request_id=about.request_id).update(sealed=sealed)
+
+
 def changes_of(about: RequestSubject, data_key: bytes) -> Changes:
     found = opened(about, data_key).get("changes", {})
     return Changes(attributes=found.get("attributes", {}), identifiers=found.get("identifiers", {}))
@@ -58,14 +69,6 @@ def purposes_of(about: RequestSubject, data_key: bytes) -> list[str]:
     """The codes of the purposes that an objection is about."""
     found: list[str] = opened(about, data_key).get("purposes", [])
     return found
-
-
-def keep_records(about: RequestSubject, data_key: bytes, records: Sequence[uuid.UUID]) -> None:
-    """Seal the records that an objection made with what it asks, where they were made after its filing."""
-    kept = opened(about, data_key) | {"records": [str(record_id) for record_id in records]}
-    cell = _cell(about.program_id, about.subject_id, about.request_id)
-    about.sealed = seal_json(data_key, kept, cell)
-    about.save(update_fields=["sealed"])
 
 
 def records_of(about: RequestSubject, data_key: bytes) -> list[uuid.UUID]:

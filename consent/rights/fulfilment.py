@@ -12,7 +12,7 @@ from django.db import connection
 
 from consent.programs.tenancy import tenant, without_tenant
 from consent.records.queries import db_now
-from consent.rights import barrier, content, erasure, packages, runs
+from consent.rights import barrier, erasure, packages, rectification, runs
 from consent.rights.holders import LAST_STAGE, PersonalDataHolder, Row, holder_of
 from consent.rights.models import (
     ERASING,
@@ -20,7 +20,6 @@ from consent.rights.models import (
     HolderRun,
     RequestKind,
     RequestState,
-    RequestSubject,
     RunStatus,
     SubjectRequest,
 )
@@ -129,9 +128,7 @@ def _erasing(run: Claimed, holder: PersonalDataHolder) -> Iterator[int]:
 
 def _rectifying(vault: Vault, run: Claimed, holder: PersonalDataHolder) -> Iterator[int]:
     subject = Subject.objects.get(id=run.subject_id)
-    about = RequestSubject.objects.get(subject=subject, request_id=run.request_id)
-    changes = content.changes_of(about, vault.data_key(run.program_id, run.subject_id))
-    yield holder.rectify(vault=vault, subject=subject, changes=changes, now=db_now())
+    yield rectification.carry_out(vault, subject, run.request_id, holder, now=db_now())
 
 
 def _restricting(run: Claimed, holder: PersonalDataHolder) -> Iterator[int]:

@@ -154,6 +154,10 @@ class PersonalDataHolder(ABC):
         """Put in place what of `changes` is kept here; answers how many values. Raises Problem where it cannot be."""
         return 0
 
+    def rectifiable(self, *, vault: Vault, subject: Subject, changes: Changes) -> Changes:
+        """What is held here now of what `changes` names, in plaintext; None for an attribute that is not held."""
+        return Changes()
+
     def restrict(self, *, subject: Subject, restricted: bool, now: datetime) -> int:
         """Suspend (or resume) every use but storage; answers the rows affected. Most holders are reached by the gate."""
         return 0

@@ -71,6 +71,10 @@ class ProfileHolder(PersonalDataHolder):
         for name, value in profile.opened(vault, subject).items():
             yield "attributes", {"name": name, "value": value, **told[name]}
 
+    def rectifiable(self, *, vault: Vault, subject: Subject, changes: Changes) -> Changes:
+        held = profile.opened(vault, subject)
+        return Changes(attributes={name: held.get(name) for name in changes.attributes})
+
     def rectify(self, *, vault: Vault, subject: Subject, changes: Changes, now: datetime) -> int:
         return rectification.attributes(vault, subject, changes.attributes) if changes.attributes else 0
 
@@ -264,6 +268,10 @@ class SubjectHolder(PersonalDataHolder):
         for hold in legal_holds.standing(subject.program_id, subject.id).values():
             yield "holds", {"holder": hold.holder, "ground": hold.ground, "law": hold.law, "until": hold.until}
 
+    def rectifiable(self, *, vault: Vault, subject: Subject, changes: Changes) -> Changes:
+        held = identities.opened(vault, subject)
+        return Changes(identifiers={kind: held[kind] for kind in changes.identifiers if kind in held})
+
     def rectify(self, *, vault: Vault, subject: Subject, changes: Changes, now: datetime) -> int:
         return rectification.identifiers(vault, subject, changes.identifiers)
 
@@ -334,6 +342,8 @@ def _request(request: SubjectRequest, asked: dict[str, Any], text: str | None) -
         **_fields(
             request, "kind", "state", "requester", "locale", *times, "extended_from", "extension", "reviewed", "unmet"
         ),
+        "check": asked.pop("check", None),
+        "rectified": asked.pop("rectified", None),
         "asked": asked,
         "rejection": asdict(rejections.described(request, text)) if request.rejection else None,
     }

@@ -1,15 +1,24 @@
-"""What may be rectified (PIPL 46): checked when it is asked for, done by the holders that keep it."""
+"""What may be rectified (PIPL 46): checked when it is asked for, done by the holders that keep it.
 
-from collections.abc import Mapping
+Who checked it, and what was there before and after, stay with the request: sealed, and told to the person in a package.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
 from consent.errors import Conflict, Fault, Invalid, invalid
+from consent.ledger.models import AuditEntry
 from consent.notices.models import NoticePurpose
 from consent.records import profile
 from consent.records.models import ProfileAttribute
 from consent.records.queries import db_now
-from consent.rights.holders import Changes
+from consent.rights import content
+from consent.rights.holders import Changes, PersonalDataHolder
+from consent.rights.models import RequestSubject, SubjectRequest
 from consent.vault import identities
 from consent.vault.envelope import seal
 from consent.vault.identities import SubjectTaken, Vault
@@ -48,6 +57,54 @@ def rehearse(vault: Vault, subject: Subject, changes: Changes) -> None:
         attributes(vault, subject, changes.attributes)
         identifiers(vault, subject, changes.identifiers)
         transaction.set_rollback(True)
+
+
+def vouched(by: str, at: datetime) -> dict[str, Any]:
+    """The check of a rectification that no officer reviews: whoever filed it vouches for it."""
+    return {"by": by, "how": "caller", "at": at.isoformat()}
+
+
+def carry_out(
+    vault: Vault, subject: Subject, request_id: uuid.UUID, holder: PersonalDataHolder, *, now: datetime
+) -> int:
+    """A holder's part, and what it came to; answers how many values. The caller holds the subject's row.
+
+    Done again it keeps what was there before the first time.
+    """
+    about = RequestSubject.objects.get(subject=subject, request_id=request_id)
+    data_key = vault.data_key(subject.program_id, subject.id)
+    changes = content.changes_of(about, data_key)
+    before = holder.rectifiable(vault=vault, subject=subject, changes=changes)
+    affected = holder.rectify(vault=vault, subject=subject, changes=changes, now=now)
+    after = holder.rectifiable(vault=vault, subject=subject, changes=changes)
+    kept = content.opened(about, data_key)
+    rows = {(row["of"], row["name"]): row for row in kept.get("rectified", [])}
+    for row in _compared(before, after):
+        place = (row["of"], row["name"])
+        rows[place] = row | {"before": rows.get(place, row)["before"]}
+    if rows:
+        content.add(about, data_key, rectified=list(rows.values()), check=_check(kept, subject.program_id, request_id))
+    return affected
+
+
+def _compared(before: Changes, after: Changes) -> Iterator[dict[str, Any]]:
+    for of in ("attributes", "identifiers"):
+        was, became = getattr(before, of), getattr(after, of)
+        for name in sorted(was.keys() | became.keys()):
+            yield {"of": of, "name": name, "before": was.get(name), "after": became.get(name)}
+
+
+def _check(kept: Mapping[str, Any], program_id: int, request_id: uuid.UUID) -> dict[str, Any] | None:
+    """That of the officer who approved it, once one has."""
+    if not SubjectRequest.objects.filter(id=request_id, reviewed=True).exists():
+        return kept.get("check")
+    entries = AuditEntry.objects.filter(
+        program_id=program_id, target=f"request:{request_id}", action="request.approved"
+    )
+    approved = entries.order_by("-id").first()
+    if approved is None:
+        return kept.get("check")
+    return {"by": approved.actor, "how": "review", "at": approved.at.isoformat()}
 
 
 def attributes(vault: Vault, subject: Subject, changed: Mapping[str, str | None]) -> int:

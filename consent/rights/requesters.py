@@ -120,7 +120,7 @@ def _close(vault: Vault, subject: Subject, request: SubjectRequest) -> list[Cons
     purposes = list(Purpose.objects.filter(program_id=request.program_id, code__in=codes).order_by("id"))
     ended = barrier.close(vault, subject, request.kind, purposes=purposes, locale=request.locale, client_id=None)
     if request.kind == RequestKind.OBJECTION:
-        content.keep_records(about, data_key, [record.record_id for record in ended])
+        content.add(about, data_key, records=[str(record.record_id) for record in ended])
     return ended
 
 

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
+from consent.ledger import disclosures
+from consent.notices import assessments
 from consent.notices.models import Purpose
 from consent.programs.idempotency import KEPT
 from consent.programs.models import IdempotencyRecord
@@ -44,6 +46,9 @@ def purge(*, program_id: int, keeping: Keeping, full: bool) -> dict[str, int]:
         while (affected := _next(program_id, steps)) is not None:
             rows += affected
         deleted[holder.identifier] = rows
+    with tenant(program_id):
+        deleted["disclosures"] = disclosures.forget_old(program_id, now=keeping.now)
+        deleted["impact assessments"] = assessments.forget_old(program_id, now=keeping.now)
     if any(deleted.values()):
         logger.info("purged", extra={"fields": {"program": program_id, **deleted}})
     return deleted
@@ -74,7 +79,7 @@ def over(*, program_id: int, keeping: Keeping) -> list[Over]:
     for holder in holders():
         with tenant(program_id):
             found += list(holder.over(program_id=program_id, keeping=keeping))
-    return found + _owed(program_id, keeping) + _passing(program_id, keeping)
+    return found + _owed(program_id, keeping) + _passing(program_id, keeping) + _logs(program_id, keeping)
 
 
 def _owed(program_id: int, keeping: Keeping) -> list[Over]:
@@ -112,3 +117,13 @@ def _passing(program_id: int, keeping: Keeping) -> list[Over]:
             if count := rows.filter(created_at__lt=before).count():
                 found.append(Over(table, Reason.EXPIRED, count, rows.filter(created_at__lt=before - LATE).count()))
     return found
+
+
+def _logs(program_id: int, keeping: Keeping) -> list[Over]:
+    """What proves how data were handled, once its three years are over."""
+    with tenant(program_id):
+        rows = {
+            "disclosure": disclosures.over(program_id, now=keeping.now),
+            "impact_assessment": assessments.over(program_id, now=keeping.now),
+        }
+    return [Over(table, Reason.EXPIRED, count) for table, count in rows.items() if count]

@@ -1,6 +1,7 @@
 """The events of a package as a table (RFC 4180, UTF-8): made from the sealed document while it is read, as the page is.
 
-A column for each field of an event, in the document's order; what is no text or number stands as JSON.
+A column for each field of an event, in the document's order; what is no text or number stands as JSON. Texts were sent by
+anybody: one that a spreadsheet would take for a formula has an apostrophe before it, which makes it a text there.
 """
 
 import csv
@@ -15,6 +16,8 @@ from consent.rights.models import Package
 from consent.vault.identities import Vault
 
 SECTION = "events"
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""By what a formula begins, full width too."""
 
 
 def stream(vault: Vault, package: Package) -> Iterator[bytes]:
@@ -45,4 +48,6 @@ def _written(cells: Iterable[Any]) -> str:
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(FORMULA) else value
     return msgspec.json.encode(value).decode() if isinstance(value, dict | list | bool) else value

@@ -8,6 +8,8 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from consent import edge
+from consent.ledger.disclosures import disclosed
+from consent.ledger.models import Recipient
 from consent.programs.models import OfficerAssignment
 from consent.programs.tenancy import tenant
 from consent.records.models import ConsentRecord
@@ -27,6 +29,7 @@ SEEN = (
     "apiclient",
     "apikey",
     "auditentry",
+    "disclosure",
 )
 DECIDES = ("change_subjectrequest", "view_reviewrule", "add_reviewrule", "delete_reviewrule")
 LISTS = (
@@ -37,6 +40,7 @@ LISTS = (
     "consent/apiclient",
     "consent/apikey",
     "consent/auditentry",
+    "consent/disclosure",
     "tracking/eventtype",
 )
 # What officers change, each tested by itself.
@@ -117,6 +121,20 @@ def request_row(
             subject=subject, request_id=made.pk, program_id=program.id, kind=kind, scope=str(made.pk)
         )
     return made
+
+
+def disclosure_row(program: Program, asked: SubjectRequest) -> None:
+    """In the log of disclosures: the request's package was handed over."""
+    with tenant(program.id):
+        disclosed(
+            program_id=program.id,
+            recipient=Recipient.SUBJECT,
+            ground="access.delivery",
+            fields=["consent.profile"],
+            subjects=1,
+            target=f"request:{asked.pk}",
+            by="test",
+        )
 
 
 def subject_of(program: Program, openid: str) -> Subject:

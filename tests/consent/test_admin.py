@@ -22,6 +22,7 @@ from tests.consent.desk import (
     PASSWORD,
     SUPERUSERS_LISTS,
     Desk,
+    disclosure_row,
     officer,
     request_row,
     subject_of,
@@ -38,6 +39,7 @@ TABLES = {
     "consent/apiclient": "api_client",
     "consent/apikey": "api_key",
     "consent/auditentry": "audit_entry",
+    "consent/disclosure": "disclosure",
     "tracking/eventtype": "event_type",
 }
 
@@ -60,7 +62,7 @@ def text(desk: Desk, path: str) -> str:
 
 
 def test_an_officer_sees_every_page(program: Program, owner: psycopg.Connection) -> None:
-    request_row(program, "alice")
+    disclosure_row(program, request_row(program, "alice"))
     desk = officer("grace", program).enter(program)
     for path in ("", "program/", "consent/", "tracking/", "password_change/", *pages(owner)):
         text(desk, path)
@@ -111,7 +113,7 @@ def test_what_is_overdue_without_a_request_is_said_above_the_requests(
 
 def test_no_page_shows_an_identifier_or_a_pseudonym(program: Program, owner: psycopg.Connection) -> None:
     subject = subject_of(program, CANARY)
-    request_row(program, CANARY, kind="erasure")
+    disclosure_row(program, request_row(program, CANARY, kind="erasure"))
     desk = superuser().enter(program)
     for path in pages(owner):
         page = text(desk, path)
@@ -133,7 +135,7 @@ def test_no_page_shows_a_key_or_its_hash(program: Program, owner: psycopg.Connec
 
 @pytest.mark.parametrize("path", LISTS)
 def test_view_only_pages_refuse_superusers_too(program: Program, owner: psycopg.Connection, path: str) -> None:
-    request_row(program, "alice")
+    disclosure_row(program, request_row(program, "alice"))
     desk = superuser().enter(program)
 
     def rows() -> list[tuple[object, ...]]:

@@ -29,6 +29,7 @@ NAMES = (
     "rotate_signing_key",
     "verify_certificate",
     "verify_receipt",
+    "affected",
 )
 
 
@@ -225,7 +226,7 @@ def test_a_purge_is_simulated_and_then_done(
         done = as_json("purge", "--program", program.id)
     assert done["deleted"][str(program.id)] == {
         "consents that ended": 6, "tracking.events": 0, "consent.profile": 2, "consent.records": 0,
-        "consent.requests": 0, "consent.subject": 0,
+        "consent.requests": 0, "consent.subject": 0, "disclosures": 0, "impact assessments": 0,
     }  # fmt: skip
     assert done["left"] == 0
     with as_worker():

@@ -138,6 +138,10 @@ def test_nothing_in_the_page_runs_or_comes_from_elsewhere(program: Program, as_w
 
 def test_the_page_says_in_the_requests_language_what_and_why_and_how_long(program: Program, as_worker: Working) -> None:
     lively(program)
+    labels = {
+        "zh-Hans": ("信息种类", "用途", "自何时起记录", "提供给", "保存期限(自收集之日起的天数)", "期满之后"),
+        "en": ("what", "why", "recorded since", "shared with", "kept for (days from collection)", "and then"),
+    }
     for locale, told in (
         ("zh-Hans", ("使用情况统计", "您的决定", "同意", "期满之后", "到期后删除。", "提供给", "无", "查阅", "小艾")),
         ("en", ("Usage statistics", "your decision", "given", "and then", "Deleted when the period ends.", "shared with",
@@ -148,6 +152,7 @@ def test_the_page_says_in_the_requests_language_what_and_why_and_how_long(progra
         text = page_of(program, filed)
         assert f'<html lang="{locale}">' in text
         assert [word for word in told if f">{word}<" not in text] == []
+        assert [word for word in labels[locale] if f">{word}<" not in text] == []
         assert "privacy@example.com" in text
         assert "Shop " in text
     assert "使用情况统计" not in text

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -9,7 +10,7 @@ from django.utils import translation
 
 from consent import edge
 from consent.programs.tenancy import tenant
-from consent.rights import fulfilment, packages, runs, tasks
+from consent.rights import fulfilment, packages, page, runs, table, tasks
 from consent.rights.models import Package
 from tests.cast import Program, now
 from tests.consent.rights import KEPT, Working, carry_out, file, lively, package_of, sections, subject_of
@@ -50,8 +51,10 @@ def test_a_package_is_sealed(program: Program, owner: psycopg.Connection, as_wor
     lively(program)
     carry_out(program, as_worker, file(program, "access", verification={"method": "canary", "at": now().isoformat()}))
     for canary in ("alice", "小艾", "canary", "page_view"):
-        for table, column in (("package_part", "sealed"), ("request_subject", "sealed")):
-            found = owner.execute(f"SELECT count(*) FROM {table} WHERE position(%s in {column}) > 0", [canary.encode()])
+        for stored, column in (("package_part", "sealed"), ("request_subject", "sealed")):
+            found = owner.execute(
+                f"SELECT count(*) FROM {stored} WHERE position(%s in {column}) > 0", [canary.encode()]
+            )
             assert found.fetchone() == (0,)
 
 
@@ -78,16 +81,44 @@ def test_a_package_of_many_parts_is_one_document(
     assert len(events) == len({row["event_id"] for row in events}) == 4006
 
 
-def _many_events(owner: psycopg.Connection, program: Program, subject_id: int, count: int) -> None:
+def _many_events(
+    owner: psycopg.Connection, program: Program, subject_id: int, count: int, *, like: str = "alice-0"
+) -> None:
     """Copies of one of the subject's events on its day."""
     owner.execute("SELECT set_config('zq.program', %s, false)", [str(program.id)])
     owner.execute(
         "INSERT INTO event (subject_id, consent_record_id, type_id, page_id, occurred_at, corrected_at, received_at, day,"
         " event_id, properties) SELECT subject_id, consent_record_id, type_id, page_id, occurred_at, corrected_at,"
         " received_at, day, 'copy-' || n, properties FROM event, generate_series(1, %s) n"
-        " WHERE subject_id = %s AND event_id = 'alice-0'",
-        [count, subject_id],
+        " WHERE subject_id = %s AND event_id = %s",
+        [count, subject_id, like],
     )
+
+
+@pytest.mark.long
+def test_a_package_takes_no_more_memory_for_more_events(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    """Made, read as JSON, as a page and as a table: 200,000 events pass through what 20,000 do."""
+    peaks = {}
+    for openid, count in (("alice", 20_000), ("bob", 200_000)):
+        subject = subject_of(owner, lively(program, openid))
+        _many_events(owner, program, subject, count, like=f"{openid}-0")
+        filed = file(program, "access", openid)
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        assert carry_out(program, as_worker, filed)["state"] == "completed"
+        with tenant(program.id):
+            package = Package.objects.get(request_id=filed["request_id"])
+        for stream in (packages.stream, page.stream, table.stream):
+            assert sum(len(piece) for piece in stream(edge.vault(), package)) > 100 * count
+        peaks[openid] = _peak_kib()
+    assert peaks["bob"] < peaks["alice"] + 4 * 1024, peaks
+
+
+def _peak_kib() -> int:
+    """The most memory this process has had."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0])
 
 
 def test_a_package_expires_and_is_erased(program: Program, owner: psycopg.Connection, as_worker: Working) -> None:

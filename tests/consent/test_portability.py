@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.cast import Program
+from tests.cast import Program, event
 from tests.consent.deciding import approve, audited, download, reject
 from tests.consent.desk import DECIDES, Desk, officer
 from tests.consent.rights import Working, ask, carry_out, file, lively, package_of, problem, sections, shown
@@ -65,6 +65,20 @@ def test_the_events_are_a_table_too(program: Program, desk: Desk, as_worker: Wor
     assert [row["event_id"] for row in rows] == [event["event_id"] for event in events]
     assert list(rows[0]) == list(events[0])
     assert rows[0]["properties"] == '{"referrer_page":"pages/home"}'
+
+
+@pytest.mark.parametrize("text", ['=HYPERLINK("//x")', "+1", "-2+3", "@SUM(A1)", "＝1+1"])
+def test_a_spreadsheet_takes_no_cell_for_a_formula(program: Program, desk: Desk, as_worker: Working, text: str) -> None:
+    program.decide("alice")
+    program.send(event("alice", text, page="pages/index"))
+    filed = file(program, "portability", **VERIFIED)
+    carry_out(program, as_worker, filed)
+    written = b"".join(download(desk, filed, "csv").streaming_content).decode()
+    (row,) = csv.DictReader(io.StringIO(written))
+    assert row["event_id"] == f"'{text}"
+    assert row["page"] == "pages/index"
+    (kept,) = sections(package_of(program, filed))["events"]
+    assert kept["event_id"] == text
 
 
 @pytest.mark.parametrize(

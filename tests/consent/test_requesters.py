@@ -79,7 +79,7 @@ def test_a_cancellation_by_the_next_of_kin_ends_consents_once_they_are_verified(
     assert code(program, "e1") is None
     assert verify(desk, filed, "kinship") == "The requester is verified."
     assert code(program, "e2") == "erasure_pending"
-    states = dict(owner.execute("SELECT state, count(*) FROM consent_state GROUP BY state").fetchall())
+    states: dict[str, int] = dict(owner.execute("SELECT state, count(*) FROM consent_state GROUP BY state").fetchall())
     assert states == {"withdrawn": 2, "refused": 1}
     overdue(owner)
     assert carry_out(program, as_worker, filed)["state"] == "completed"

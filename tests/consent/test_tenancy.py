@@ -8,6 +8,8 @@ import psycopg
 import pytest
 from django.db import DatabaseError, connection, transaction
 
+from consent.ledger.disclosures import disclosed
+from consent.ledger.models import Recipient
 from consent.notices.models import NoticeDraft
 from consent.programs.tenancy import tenant
 from consent.rights import legal_holds, reminders
@@ -54,6 +56,15 @@ def filled(program: Program) -> None:
         by="test",
     )
     with tenant(program.id):
+        disclosed(
+            program_id=program.id,
+            recipient=Recipient.SUBJECT,
+            ground="access.delivery",
+            fields=["consent.profile"],
+            subjects=1,
+            target="request:x",
+            by="test",
+        )
         NoticeDraft.objects.create(program_id=program.id, name="next", source="", edited_by="test")
 
 
@@ -86,7 +97,9 @@ def test_every_policy_of_a_tenant_reads_and_writes_by_the_setting_alone(owner: p
     others = owner.execute(
         "SELECT polcmd, polroles::regrole[]::text FROM pg_policy WHERE polname <> 'tenant'"
     ).fetchall()
-    assert set(others) == {("r", "{zq_ops}")}
+    assert set(others) == {("r", "{zq_ops}"), ("d", "{zq_erase}")}
+    opening = owner.execute("SELECT count(*) FROM pg_policy WHERE polcmd = 'd' AND polpermissive").fetchone()
+    assert opening == (0,), "a policy of deletions only takes away"
 
 
 def test_another_tenants_rows_are_not_there(program: Program, other: Program, owner: psycopg.Connection) -> None:
