@@ -12,7 +12,7 @@ from consent.ledger.models import Disclosure, Recipient
 from consent.programs.tenancy import role
 
 KEPT = "3 years"
-"""As PostgreSQL reads it; the database's own policy lets nothing younger be deleted (migration 0041)."""
+"""As PostgreSQL reads it; the database's own policy lets nothing younger be deleted (migration 0045)."""
 
 _OVER = "program_id = %s AND at < %s::timestamptz - %s::interval"
 

@@ -11,7 +11,10 @@ from django.test.utils import CaptureQueriesContext
 
 from consent.admin.notices import Notices
 from consent.admin.tenancy import session_tenant
+from consent.ledger.disclosures import disclosed
+from consent.ledger.models import Recipient
 from consent.programs.models import OfficerAssignment
+from consent.programs.tenancy import tenant
 from tests.cast import Program
 from tests.consent.desk import LISTS, PASSWORD, SUPERUSERS_LISTS, officer, request_row, superuser
 from tests.consent.test_admin import TABLES
@@ -30,7 +33,12 @@ def test_an_officer_sees_their_own_rows_only(
     program: Program, other: Program, owner: psycopg.Connection, path: str
 ) -> None:
     for shop, name in ((program, "alice"), (other, "bob")):
-        request_row(shop, name)
+        row = request_row(shop, name)
+        with tenant(shop.id):
+            disclosed(
+                program_id=shop.id, recipient=Recipient.SUBJECT, ground="request", fields=["tracking.events"],
+                subjects=1, target=f"request:{row.pk}", by="test",
+            )  # fmt: skip
     desk = officer("grace", program).enter(program)
     table = TABLES[path]
     rows = owner.execute(f"SELECT id, program_id FROM {table}").fetchall()

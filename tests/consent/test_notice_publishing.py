@@ -158,6 +158,8 @@ def test_the_command_names_every_fault(program: Program, tmp_path: Path) -> None
 def test_no_role_may_change_what_was_published(owner: psycopg.Connection, role: str) -> None:
     for table in ("notice", "notice_purpose", "impact_assessment"):
         for privilege in ("UPDATE", "DELETE", "TRUNCATE"):
+            if (role, table, privilege) == ("zq_erase", "impact_assessment", "DELETE"):
+                continue  # of those alone whose purpose ended three years ago: tests/law/test_l18_assessment.py
             held = owner.execute("SELECT has_table_privilege(%s, %s, %s)", [role, table, privilege]).fetchone()
             assert held == (False,), (table, privilege)
         changed = owner.execute("SELECT has_any_column_privilege(%s, %s, 'UPDATE')", [role, table]).fetchone()
