@@ -22,7 +22,7 @@ from consent.api.shapes import IdentifierText, Moment, SubjectNamed, Text, reque
 from consent.errors import invalid
 from consent.programs.authentication import caller
 from consent.programs.tenancy import tenant
-from consent.rights import actions, certificates, legal_holds, queries, rejections, review, tasks
+from consent.rights import actions, certificates, legal_holds, queries, rejections, review, taking_back, tasks
 from consent.rights.deadlines import Deadlines
 from consent.rights.holders import Changes
 from consent.rights.models import Condition, LegalHold, RequestKind, SubjectRequest
@@ -263,7 +263,7 @@ class TakeBack(APIView):
         """Take back a request of which nothing was done, lift a restriction, or give up a failed erasure; the gate that it
         closed opens from now on."""
         program_id = caller(request).program_id
-        actions.take_back(program_id=program_id, request_id=request_id, by=_by(request))
+        taking_back.take_back(program_id=program_id, request_id=request_id, by=_by(request))
         return Response(_in_full(program_id, request_id))
 
 

@@ -128,6 +128,19 @@ def test_an_agents_restriction_closes_when_they_are_verified_and_is_lifted(
     assert code(program, "e3") is None
 
 
+def test_a_failed_erasure_is_taken_back_whatever_others_claim_meanwhile(
+    program: Program, owner: psycopg.Connection
+) -> None:
+    lively(program)
+    filed = file(program, "erasure")
+    owner.execute("UPDATE subject_request SET state = 'failed', closed_at = clock_timestamp()")
+    owner.execute("UPDATE holder_run SET status = 'cancelled', finished_at = clock_timestamp()")
+    owner.execute("UPDATE request_subject SET open = false")
+    file(program, "erasure", requester="agent")
+    assert take_back(program, filed).json()["state"] == "withdrawn"
+    assert code(program, "e1") is None
+
+
 def test_an_unverified_restriction_lifts_nobodys_when_it_is_taken_back(program: Program, as_worker: Working) -> None:
     lively(program)
     claim = file(program, "restriction", requester="agent")

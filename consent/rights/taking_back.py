@@ -1,0 +1,80 @@
+"""Taking a request back, and lifting a restriction that stands."""
+
+import uuid
+
+from consent.errors import Conflict, NotFound
+from consent.programs.tenancy import tenant
+from consent.records.queries import db_now
+from consent.rights import barrier, gate, runs
+from consent.rights.models import (
+    ERASING,
+    HolderRun,
+    RequestKind,
+    RequestState,
+    RequestSubject,
+    RunStatus,
+    SubjectRequest,
+)
+from consent.vault.models import Subject
+
+
+def take_back(*, program_id: int, request_id: uuid.UUID, by: str) -> SubjectRequest:
+    """Withdraw a request while nothing of it has been done; the gate it closed opens again from now on.
+
+    A completed restriction is lifted by this. An erasure or restriction that has failed may be taken back too, whatever
+    of it was done: its gate would stay closed for ever. Once taken back it stays so: a second call answers the same.
+    Raises NotFound, Conflict `not_undoable`, `point_of_no_return`, and what `barrier.reopen` raises.
+    """
+    with gate.reopening(program_id, request_id):
+        return _take_back(program_id, request_id, by)
+
+
+def _take_back(program_id: int, request_id: uuid.UUID, by: str) -> SubjectRequest:
+    with tenant(program_id):
+        subject = runs.locked_subject(program_id, request_id)
+        request = (
+            SubjectRequest.objects.select_for_update(no_key=True).filter(id=request_id, program_id=program_id).first()
+        )
+        if request is None:
+            raise NotFound("not_found", "this mini-program has no request with this id")
+        if request.state == RequestState.WITHDRAWN:
+            return request
+        if not (_lifts(request, subject) or _given_up(request, subject) or _undoable(request)):
+            if request.point_of_no_return_at is not None and request.state != RequestState.FAILED:
+                raise Conflict("point_of_no_return", "erasing has begun; what is gone cannot be brought back")
+            raise Conflict("not_undoable", "the request is being carried out or closed; it can no longer be taken back")
+        runs.end_runs(request, RunStatus.CANCELLED)
+        if subject is not None and request.state != RequestState.VERIFYING:
+            barrier.reopen(subject, request)
+        runs.close(request, RequestState.WITHDRAWN, by=by)
+        request.refresh_from_db()
+        return request
+
+
+def _undoable(request: SubjectRequest) -> bool:
+    """Locks the runs: none has begun, and none can begin before this transaction ends."""
+    held = list(HolderRun.objects.select_for_update(no_key=True).filter(request=request).order_by("id"))
+    begun = any(run.status != RunStatus.PENDING or run.attempts for run in held)
+    late = request.undo_until is not None and db_now() >= request.undo_until
+    if request.state == RequestState.IN_REVIEW:
+        late = False  # nothing is done before an officer approves
+    return request.closed_at is None and not begun and not late
+
+
+def _lifts(request: SubjectRequest, subject: Subject | None) -> bool:
+    """A restriction that stands."""
+    restriction = request.kind == RequestKind.RESTRICTION and request.state == RequestState.COMPLETED
+    return restriction and subject is not None
+
+
+def _given_up(request: SubjectRequest, subject: Subject | None) -> bool:
+    """A failed erasure or restriction of somebody still here, with no later one that keeps the gate closed."""
+    kinds = ERASING if request.kind in ERASING else (RequestKind.RESTRICTION,)
+    if request.kind not in kinds or request.state != RequestState.FAILED or subject is None:
+        return False
+    erasures = RequestSubject.objects.filter(subject=subject, kind__in=kinds)
+    later = SubjectRequest.objects.filter(
+        id__in=list(erasures.values_list("request_id", flat=True)), received_at__gt=request.received_at
+    )
+    closed_nothing = (RequestState.WITHDRAWN, RequestState.REJECTED, RequestState.VERIFYING)
+    return not later.exclude(state__in=closed_nothing).exists()
