@@ -2,7 +2,7 @@
 
 No lease: a step is a transaction that tries the subject's lock and passes on where somebody has it, so that two workers
 never do the same, a killed one leaves nothing behind, and no act of the subject waits for more than a step. What is not
-done stays due, however often it failed.
+done stays due, however often it failed. What a legal hold keeps stays, used for nothing, and goes when the hold is over.
 """
 
 import logging
@@ -18,11 +18,14 @@ from django.db.models import F, QuerySet
 from consent.programs.tenancy import tenant, without_tenant
 from consent.records.models import PurposeErasure
 from consent.records.queries import db_now
+from consent.rights import legal_holds
 from consent.rights.holders import Collected, holders
 from consent.rights.runs import SURROUNDINGS, code_of, pause
 from consent.vault.models import Subject
 
 STEP_LIMIT = 5_000
+LOOK_AGAIN = timedelta(hours=1)
+"""Whether a hold still stands; it may be lifted before its day."""
 LOOKED_AT_ONCE = 200
 PATIENT_FROM = 10
 """Failures from which on the pause is the longest."""
@@ -38,7 +41,7 @@ logger = logging.getLogger("zhiqing.rights")
 
 
 class PassedOver(Exception):
-    """Somebody else has the subject, or it is done, or the subject is gone."""
+    """Somebody else has the subject, or it is done, or the subject is gone, or a law keeps what is left."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,10 @@ def _work(owed: Owed) -> Iterator[int]:
     """Every holder in the order of an erasure, each step in a transaction of its own; yields the rows of each."""
     with _step(owed) as row:
         what = collected(row, db_now())
+        holds = legal_holds.standing(owed.program_id, owed.subject_id)
     for holder in holders():
+        if holder.identifier in holds:
+            continue
         steps = holder.erase_collected(what, limit=STEP_LIMIT)
         while True:
             with _step(owed) as row:
@@ -114,7 +120,17 @@ def _work(owed: Owed) -> Iterator[int]:
                 _rows(owed).update(affected=F("affected") + affected)
             yield affected
     with _step(owed):
-        _rows(owed).update(done_at=db_now())
+        kept = [
+            holds[holder.identifier]
+            for holder in holders()
+            if holder.identifier in holds and holder.count_collected(what)
+        ]
+        if kept:
+            _rows(owed).update(not_before=db_now() + LOOK_AGAIN, owed_from=max(map(legal_holds.over_from, kept)))
+        else:
+            _rows(owed).update(done_at=db_now())
+    if kept:
+        raise PassedOver
 
 
 def collected(row: PurposeErasure, now: datetime) -> Collected:

@@ -2,12 +2,12 @@
 
 An erasure passes a held holder by and erases the rest; the subject stays restricted with its key, and its request ends
 `partially_completed`. When the last hold on it is over, the erasure goes on by itself, without a new request.
-A hold is over after its last day in the mini-program's zone, or when it is lifted. It holds back erasures that are asked for;
-what ends by itself (a retention period, a withdrawal) ends as the notice told.
+What was collected under a consent that ended waits alike (consent.rights.collected). A hold is over after its last day in
+the mini-program's zone, or when it is lifted. It does not prolong a retention period: that ends as the notice told.
 """
 
 import uuid
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db.models import Q, QuerySet
@@ -103,6 +103,12 @@ def standing(program_id: int, subject_id: int) -> dict[str, LegalHold]:
 
 def _standing(program_id: int) -> QuerySet[LegalHold]:
     return LegalHold.objects.filter(program_id=program_id, lifted_at__isnull=True, until__gte=today(program_id))
+
+
+def over_from(held: LegalHold) -> datetime:
+    """When a hold that nobody lifts is over. Within the mini-program's tenant."""
+    zone = MiniProgram.objects.get(id=held.program_id).zone
+    return datetime.combine(held.until + timedelta(days=1), time(), tzinfo=ZoneInfo(zone))
 
 
 def told(held: LegalHold, locale: str) -> str:

@@ -11,7 +11,7 @@ from django.core.management import call_command
 
 from consent.errors import Conflict, Invalid
 from consent.programs.tenancy import tenant
-from consent.rights import legal_holds, tasks
+from consent.rights import collected, legal_holds, tasks
 from consent.rights.models import HeldSubject, HoldGround, LegalHold
 from tests.cast import Program, event, now
 from tests.consent.acts import code
@@ -110,6 +110,39 @@ def test_what_was_held_is_erased_without_a_new_request_when_the_hold_ends(
 
 def _moment(text: str) -> Any:
     return type(now()).fromisoformat(text)
+
+
+@pytest.mark.parametrize("how", ["lifted", "over"])
+def test_what_a_withdrawal_leaves_waits_for_the_hold(
+    program: Program, owner: psycopg.Connection, as_worker: Working, how: str
+) -> None:
+    lively(program)
+    hold = held(program)
+    for purpose in ("analytics", "personalisation"):
+        program.decide("alice", "withdrawn", purpose)
+
+    def erase() -> tuple[int, int, int]:
+        owner.execute("UPDATE purpose_erasure SET not_before = clock_timestamp()")
+        with as_worker():
+            collected.erase_due(seconds=10)
+        with tenant(program.id):
+            late = collected.overdue_in(program.id, now=now() + timedelta(days=9), within=timedelta(hours=72))
+        return rows(owner, "event"), rows(owner, "profile_attribute"), late
+
+    assert erase() == (6, 0, 0), "what is not held goes, and nothing is late while the law keeps it"
+    waiting = owner.execute(
+        "SELECT min(not_before) > clock_timestamp() + interval '59 minutes' FROM purpose_erasure WHERE done_at IS NULL"
+    )
+    assert waiting.fetchone() == (True,)
+    assert rows(owner, "purpose_erasure WHERE done_at IS NULL") == 1, "only events are held"
+    program.decide("alice")
+    assert rows(owner, "event") == 6
+    if how == "lifted":
+        legal_holds.lift(program_id=program.id, hold_id=hold.pk, by="test")
+    else:
+        owner.execute("UPDATE legal_hold SET until = current_date - 2")
+    assert erase() == (0, 0, 0)
+    assert rows(owner, "purpose_erasure WHERE done_at IS NULL") == 0
 
 
 def test_of_two_holds_one_ends_first(program: Program, owner: psycopg.Connection, as_worker: Working) -> None:
