@@ -152,7 +152,7 @@ class Assessed(Owned):
             **self.admin_site.each_context(request),
             "title": title,
             "told": told,
-            "variant": variant,
+            "button_variant": variant,
             "opts": self.opts,
             "original": purpose,
             "form": form,
