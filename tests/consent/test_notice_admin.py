@@ -234,7 +234,7 @@ def test_a_purpose_is_ended_once_it_is_confirmed(program: Program, desk: Desk, o
     program.decide("alice")
     page = text(desk, place(owner, "end", "analytics"))
     assert re.search(r"1 person consents to it\.</p>\s*<p>No more consents to it are taken", page)
-    assert re.search(r"<button[^>]*bg-red-", page), "it erases"
+    assert re.search(r"<button[^>]*bg-red-600[^>]*>\s*End\s*</button>", page), "it erases"
     program.decide("bob")
     assert desk.post(place(owner, "end", "analytics")).status_code == 302
     refused(program, act(program, ("analytics", "given")), 422, "purpose_inactive")
