@@ -1,5 +1,6 @@
 """The pages below a purpose on which its impact assessment is recorded, and it is activated or ended."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -9,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.text import capfirst
 from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -40,17 +42,21 @@ _REFUSED = {
 class AssessForm(forms.Form):
     """What an assessment looked at and came to; the document itself stays with the controller."""
 
-    reference = forms.CharField(label=_("reference"), max_length=200, widget=UnfoldAdminTextInputWidget)
-    assessed_on = forms.DateField(label=_("assessed on"), widget=UnfoldAdminTextInputWidget(attrs={"type": "date"}))
+    reference = forms.CharField(label=capfirst(_("reference")), max_length=200, widget=UnfoldAdminTextInputWidget)
+    assessed_on = forms.DateField(
+        label=capfirst(_("assessed on")), widget=UnfoldAdminTextInputWidget(attrs={"type": "date"})
+    )
     covers = forms.MultipleChoiceField(
-        label=_("what it looked at"), choices=Ground.choices, widget=UnfoldAdminCheckboxSelectMultipleWidget
+        label=capfirst(_("what it looked at")), choices=Ground.choices, widget=UnfoldAdminCheckboxSelectMultipleWidget
     )
     conclusion = forms.ChoiceField(
-        label=_("conclusion"), choices=[("", _("Select value")), *Conclusion.choices], widget=UnfoldAdminSelectWidget
+        label=capfirst(_("conclusion")),
+        choices=[("", _("Select value")), *Conclusion.choices],
+        widget=UnfoldAdminSelectWidget,
     )
     document_sha256 = forms.RegexField(
         "^[0-9a-f]{64}$",
-        label=_("sha256 of the document"),
+        label=capfirst(_("sha256 of the document")),
         required=False,
         empty_value=None,
         widget=UnfoldAdminTextInputWidget,
@@ -98,9 +104,11 @@ class Assessed(Owned):
             except Problem as problem:
                 return self._refused(request, purpose, problem)
             return self._done(request, purpose, gettext("The assessment is recorded."))
-        told = gettext("An assessment is kept for good, and neither changed nor deleted. Of several the newest counts.")
+        told = [
+            gettext("An assessment is kept for good, and neither changed nor deleted. Of several the newest counts.")
+        ]
         if purpose.active:
-            told += " " + gettext("One that came to not acceptable ends the purpose at once.") + f" {_ends()}"
+            told += [gettext("One that came to not acceptable ends the purpose at once."), _ends()]
         return self._page(request, purpose, form, gettext("Record an assessment"), told)
 
     def activate_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
@@ -114,7 +122,7 @@ class Assessed(Owned):
                 return self._refused(request, purpose, problem)
             return self._done(request, purpose, gettext("The purpose is active."))
         told = gettext("From now on consents to it are taken, and events under such a consent are stored.")
-        return self._page(request, purpose, form, gettext("Activate"), told)
+        return self._page(request, purpose, form, gettext("Activate"), [told])
 
     def end_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
         """The page is the question, with how many people consent; a POST ends the purpose."""
@@ -125,15 +133,26 @@ class Assessed(Owned):
             return self._done(request, purpose, gettext("The purpose is ended."))
         number = assessments.consenting(purpose.program_id, purpose.code)
         counted = ngettext("%(number)d person consents to it.", "%(number)d people consent to it.", number)
-        return self._page(request, purpose, form, gettext("End"), f"{counted % {'number': number}} {_ends()}")
+        return self._page(
+            request, purpose, form, gettext("End"), [counted % {"number": number}, _ends()], variant="danger"
+        )
 
     def _page(
-        self, request: HttpRequest, purpose: Purpose, form: forms.Form, title: str, told: str
+        self,
+        request: HttpRequest,
+        purpose: Purpose,
+        form: forms.Form,
+        title: str,
+        told: Sequence[str],
+        *,
+        variant: str = "primary",
     ) -> HttpResponseBase:
+        """`told`: its sentences; `variant`: of the button that does it, as Unfold names them."""
         context = {
             **self.admin_site.each_context(request),
             "title": title,
             "told": told,
+            "button_variant": variant,
             "opts": self.opts,
             "original": purpose,
             "form": form,

@@ -11,6 +11,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
@@ -50,9 +51,9 @@ _REFUSED = {
 class DraftForm(forms.ModelForm):  # type: ignore[type-arg]
     """A draft may be kept unfinished: what it lacks is shown and refuses nothing."""
 
-    name = forms.CharField(label=_("name"), max_length=200, widget=UnfoldAdminTextInputWidget)
+    name = forms.CharField(label=capfirst(_("name")), max_length=200, widget=UnfoldAdminTextInputWidget)
     source = forms.CharField(
-        label=_("text"),
+        label=capfirst(_("text")),
         max_length=drafts.LONGEST,
         required=False,
         strip=False,
@@ -69,7 +70,7 @@ class PublishForm(forms.Form):
     """When it takes effect, and which text was looked at."""
 
     effective_at = forms.DateTimeField(
-        label=_("effective at"),
+        label=capfirst(_("effective at")),
         required=False,
         widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}),
         help_text=_("In the mini-program's time zone; leave it empty for the earliest time."),

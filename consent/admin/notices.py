@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from consent.admin import reading
@@ -115,7 +116,7 @@ class Assessments(OwnedInline):
 
     @admin.display(description=_("what it looked at"))
     def shown_covers(self, assessment: ImpactAssessment) -> str:
-        return ", ".join(str(Ground(ground).label) for ground in assessment.covers) or "–"
+        return gettext(", ").join(str(Ground(ground).label) for ground in assessment.covers) or "–"
 
 
 @admin.register(Purpose)
@@ -126,12 +127,16 @@ class Purposes(Assessed):
     list_display = ["code", "shown_title", "necessary", "separate_consent", "active", at("created_at", _("created at"))]
     list_filter = ["active"]
     ordering = ["code"]
-    inlines = [Assessments, ToldIn]
+    inlines = [ToldIn]
     change_form_outer_before_template = "consent/admin/purpose_state.html"
     fieldsets = [
         (None, {"fields": [("code", "shown_title"), ("necessary", "active"), ("separate_consent", "created_at")]}),
     ]
     readonly_fields = ["shown_title"]
+
+    def get_inlines(self, request: HttpRequest, obj: Purpose | None) -> list[Any]:
+        """What is not there has no empty table: the page's head says whether an assessment is missing."""
+        return [*([Assessments] if obj and obj.assessments.exists() else []), *self.inlines]
 
     @admin.display(description=_("title"))
     def shown_title(self, purpose: Purpose) -> str:

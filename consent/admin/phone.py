@@ -79,6 +79,7 @@ def _shown(row: SubjectRequest) -> dict[str, Any]:
     return {
         "pk": row.pk,
         "kind": row.get_kind_display(),
+        "received_at": row.received_at,
         "state": row.get_state_display(),
         "standing": standing(row, now=edge.now())[1],
     }

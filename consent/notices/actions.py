@@ -13,7 +13,7 @@ from consent.notices import assessments, told
 from consent.notices.difference import difference
 from consent.notices.document import NoticeText, PurposeText, published
 from consent.notices.linter import lint, several
-from consent.notices.models import Notice, NoticePurpose, Purpose
+from consent.notices.models import Notice, NoticeDraft, NoticePurpose, Purpose
 from consent.notices.queries import latest, newest_told
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant
@@ -31,13 +31,15 @@ def publish_notice(
     lead: timedelta,
     by: str,
     now: datetime,
+    draft: NoticeDraft | None = None,
 ) -> Notice:
     """A new version, immutable from here on, with its purposes and the assessments that it names.
 
     `lead`: for how long a batch of events may still go by the versions it has read. A version that follows another takes
     effect no sooner than that from now, and then where `effective_at` is None. Only a program's first notice may be dated
-    back. By the lead but for SLACK it follows the last statement here, or nothing is published. A purpose that needs an impact assessment and has none begins inactive; one that is active already would have to
-    stop, so the version is refused.
+    back. By the lead but for SLACK it follows the last statement here, or nothing is published. A purpose that needs an
+    impact assessment and has none begins inactive; one that is active already would have to stop, so the version is
+    refused. `draft`: that it was written in, locked, to be marked as published.
 
     Raises Invalid with every fault of the text, or for its time; Conflict `purpose_changed` where what is fixed for a
     purpose's life differs, `assessment_missing`, `assessment_recorded`, `publication_too_slow`.
@@ -71,6 +73,10 @@ def publish_notice(
             target=f"notice:{sha256}",
             details={"material": change.material},
         )
+        if draft is not None:
+            draft.notice = notice
+            draft.save(update_fields=["notice"])
+        # Nothing is written after this look at the clock: a caller's transaction has only to end.
         if before is not None and effective < db_now() + lead - SLACK:
             detail = f"the publication took longer than {SLACK.seconds} s; nothing was published, send it again"
             raise Conflict("publication_too_slow", detail)

@@ -56,12 +56,15 @@ def publish(
             raise Conflict("draft_published", "the draft is published already; write another for the next version")
         if mark(draft.source) != seen:
             raise Conflict("draft_changed", "the draft was changed meanwhile; look at it again")
-        notice = publish_notice(
-            program_id=program_id, text=parse(draft.source), effective_at=effective_at, lead=lead, by=by, now=now
+        return publish_notice(
+            program_id=program_id,
+            text=parse(draft.source),
+            effective_at=effective_at,
+            lead=lead,
+            by=by,
+            now=now,
+            draft=draft,
         )
-        draft.notice = notice
-        draft.save(update_fields=["notice"])
-        return notice
 
 
 def beginning(program_id: int, audience: str) -> str:

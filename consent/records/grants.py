@@ -159,6 +159,11 @@ def begun_everywhere(day: date) -> datetime:
     return datetime.combine(day, time.min, tzinfo=UTC) + EVERYWHERE
 
 
+def turning_14(turns_14_on: date | None, at: datetime) -> bool:
+    """Whether it is their 14th birthday in one part of the world and not yet in another: nobody can consent then."""
+    return turns_14_on is not None and begins(turns_14_on) <= at < begun_everywhere(turns_14_on)
+
+
 def until_14(until: datetime | None, consented_at: datetime, turns_14_on: date | None) -> datetime | None:
     """When a consent ends: at the subject's 14th birthday at the latest, if it was given before that.
 

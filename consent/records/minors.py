@@ -6,7 +6,7 @@ from datetime import datetime
 from consent.errors import invalid
 from consent.ledger.leaves import new_salt
 from consent.notices.models import Audience, Notice
-from consent.records.grants import begins, begun_everywhere
+from consent.records.grants import begun_everywhere, turning_14
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State
 from consent.vault.models import Subject
 
@@ -42,7 +42,7 @@ def check_given(subject: Subject, notice: Notice, *, under_14: bool, at: datetim
     (`guardian_pending`).
     """
     day = subject.turns_14_on
-    if day is not None and begins(day) <= at < begun_everywhere(day):
+    if day is not None and turning_14(day, at):
         raise invalid(
             "turning_14",
             "they turn 14, in one part of the world sooner than in another: ask them under the general notice from"

@@ -72,7 +72,10 @@ def project(
     unguarded: bool,
     known: Standing,
 ) -> ConsentState:
-    """The state after a record. `unguarded`: what it allows waits for a guardian, and the record itself authorises nothing."""
+    """The state after a record. `unguarded`: what it allows waits for a guardian, and the record itself authorises nothing.
+
+    So it takes the place of nothing that a guardian stands by, in force or to come: it is evidence then (PIPL 31).
+    """
     state = held or ConsentState(
         subject=subject,
         purpose=record.purpose,
@@ -85,8 +88,10 @@ def project(
     )
     state.version += 1
     state.asked_at = known.now
+    if unguarded and state.state in AUTHORISING and not state.guardian_pending:
+        allows = None
     if allows is not None:
-        _grant(state, record, allows, unguarded, known)
+        _grant(state, record, allows, known)
         state.guardian_pending, state.renewal_required = unguarded, False
     elif record.state in (State.REFUSED, State.WITHDRAWN):
         _end(state, record, known.now)
@@ -95,11 +100,11 @@ def project(
     return state
 
 
-def _grant(state: ConsentState, record: ConsentRecord, allows: Allowed, unguarded: bool, known: Standing) -> None:
+def _grant(state: ConsentState, record: ConsentRecord, allows: Allowed, known: Standing) -> None:
     """Hold the record that is in force (or comes into force first), and those to come as pending.
 
     Of two that come into force at once the later decision counts. What was given before a guardian's consent was known
-    to be missing counts no more, and neither does what had to be renewed, or what a child's own consent followed.
+    to be missing counts no more, and neither does what had to be renewed.
     """
     assert record.notice_id is not None
     given = AuthorisingRecord(
@@ -111,7 +116,7 @@ def _grant(state: ConsentState, record: ConsentRecord, allows: Allowed, unguarde
         allows.until,
     )
     grant, queue = of_state(state), [given]
-    if grant.state in AUTHORISING and not (unguarded or grant.guardian_pending or grant.renewal_required):
+    if grant.state in AUTHORISING and not (grant.guardian_pending or grant.renewal_required):
         grant = grant.at(known.now, known.waiting, known.covered)
         queue += [grant.record, *(known.waiting[record_id] for record_id in grant.pending)]
         queue.sort(key=lambda item: (item.since, item.record_id))

@@ -24,21 +24,20 @@ COLUMNS: Mapping[str, tuple[State, ...]] = {
 }
 _SHOWN = [(state.value, name) for name, states in COLUMNS.items() for state in states]
 
-# A withdrawal stands under the notice of the consent that it ended, which is the decision before it.
+# A withdrawal stands under the notice of the consent that it ended, which is the decision before it: looked up for
+# withdrawals only, by the version's index. A join for it would be made for every record.
 # Somebody who decides the same twice on one day is one person. Who is restricted or being erased is read by nobody.
 _DECIDED = """
     SELECT day, purpose_id, notice_id, shown, count(*) FROM (
         SELECT DISTINCT (r.corrected_at AT TIME ZONE %(zone)s)::date AS day,
                r.purpose_id, counted.shown, r.subject_id,
-               CASE WHEN r.state = %(withdrawn)s AND ended.state = ANY(%(authorising)s) THEN ended.notice_id
-                    ELSE r.notice_id END AS notice_id
+               CASE r.state WHEN %(withdrawn)s THEN COALESCE((
+                   SELECT CASE WHEN b.state = ANY(%(authorising)s) THEN b.notice_id END FROM consent_record b
+                   WHERE b.subject_id = r.subject_id AND b.purpose_id = r.purpose_id
+                       AND b.version < r.version AND b.state <> %(requested)s
+                   ORDER BY b.version DESC LIMIT 1
+               ), r.notice_id) ELSE r.notice_id END AS notice_id
         FROM consent_record r
-        LEFT JOIN LATERAL (
-            SELECT b.state, b.notice_id FROM consent_record b
-            WHERE r.state = %(withdrawn)s AND b.subject_id = r.subject_id AND b.purpose_id = r.purpose_id
-                AND b.version < r.version AND b.state <> %(requested)s
-            ORDER BY b.version DESC LIMIT 1
-        ) ended ON true
         JOIN unnest(%(states)s::text[], %(shown)s::text[]) AS counted (state, shown) ON counted.state = r.state
         JOIN subject s ON s.subject_id = r.subject_id AND NOT s.restricted AND NOT s.erasure_pending
         WHERE r.program_id = %(program)s AND r.corrected_at >= %(begins)s AND r.corrected_at < %(ends)s

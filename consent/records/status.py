@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from consent.errors import invalid
 from consent.programs.tenancy import tenant_together
-from consent.records.grants import FIELDS, AuthorisingRecord, Coverage, Grant, until_14
+from consent.records.grants import FIELDS, AuthorisingRecord, Coverage, Grant, turning_14, until_14
 from consent.records.models import AUTHORISING, State
 from consent.statements import ask
 from consent.vault import identities
@@ -29,7 +29,7 @@ STATUS = f"""
     LEFT JOIN consent_state s ON s.purpose_id = p.id
         AND s.subject_id = (SELECT min(subject_id) FROM subject_lookup WHERE index = ANY(%b))
     LEFT JOIN consent_record r ON r.subject_id = s.subject_id AND r.id = ANY(s.pending)
-    LEFT JOIN subject b ON b.subject_id = r.subject_id
+    LEFT JOIN subject b ON b.subject_id = s.subject_id
     LEFT JOIN notice_purpose told ON told.purpose_id = p.id AND told.notice_id IN (s.notice_id, r.notice_id)
     LEFT JOIN notice told_in ON told_in.id = told.notice_id
     WHERE p.program_id = %s
@@ -61,13 +61,14 @@ class _Purpose:
 
 @dataclass
 class _Held:
-    """What the query found, by purpose, by (purpose, notice), by record and by notice."""
+    """What the query found, by purpose, by (purpose, notice), by record and by notice; and of the subject their birthday."""
 
     purposes: dict[int, _Purpose] = field(default_factory=dict)
     grants: dict[int, Grant] = field(default_factory=dict)
     covered: dict[tuple[int, int], Coverage] = field(default_factory=dict)
     waiting: dict[int, AuthorisingRecord] = field(default_factory=dict)
     sha256: dict[int, str] = field(default_factory=dict)
+    turns_14_on: date | None = None
 
 
 def status(
@@ -91,7 +92,9 @@ def status(
     subjects.each()
     held, now = _held(asked.rows()), clock.rows()[0][0]
     refuse_unknown(purposes, {purpose.code for purpose in held.purposes.values()})
-    closed = any(grant.erasure_pending or grant.restricted for grant in held.grants.values())
+    closed = turning_14(held.turns_14_on, now) or any(
+        grant.erasure_pending or grant.restricted for grant in held.grants.values()
+    )
     return [
         _status(purpose_id, purpose, held, now, prompt_cooldown, closed)
         for purpose_id, purpose in held.purposes.items()
@@ -115,6 +118,7 @@ def _held(rows: Sequence[tuple[Any, ...]]) -> _Held:
         if state[0] is None:
             continue
         grant = held.grants[purpose_id] = Grant._make(state)
+        held.turns_14_on = turns_14_on
         if notice_id is not None:
             held.covered[purpose_id, notice_id] = Coverage(frozenset(categories), days, lapses_at)
             held.sha256[notice_id] = sha256
@@ -129,7 +133,7 @@ def _held(rows: Sequence[tuple[Any, ...]]) -> _Held:
 def _status(
     purpose_id: int, purpose: _Purpose, held: _Held, now: datetime, prompt_cooldown: timedelta, closed: bool
 ) -> PurposeStatus:
-    """`closed`: the subject asked to be erased or is restricted, so that a grant would change nothing, of whatever purpose."""
+    """`closed`: no grant can begin, of whatever purpose: the subject asked to be erased, is restricted, or is turning 14."""
     if purpose_id not in held.grants:
         return PurposeStatus(
             purpose=purpose.code,

@@ -1,5 +1,6 @@
 """An officer finds the requests of whoever calls by telephone."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -49,6 +50,7 @@ def test_the_requests_of_all_who_share_the_number(
         "alice",
         "bob",
     ]
+    assert len(re.findall(r"</a> · \d{4}-\d\d-\d\d \d\d:\d\d · ", shown)) == 2, "told apart by when they came"
     assert "8613812345678" not in shown
     assert "1234 5678" not in shown
     row = owner.execute("SELECT actor, details::text FROM audit_entry WHERE action = 'phone.looked_up'").fetchone()

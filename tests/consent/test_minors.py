@@ -123,6 +123,19 @@ def test_while_a_birthday_begins_nobody_can_consent_and_is_told_from_when(
     program.decide("alice", "refused", **told)
 
 
+def test_while_a_birthday_begins_nobody_is_to_be_asked(program: Program, owner: psycopg.Connection) -> None:
+    minors = minors_notice(program)
+    program.decide("alice", "deferred", **guarded(minors))
+
+    def asked(day: date) -> list[bool]:
+        owner.execute("UPDATE subject SET turns_14_on = %s", [day])
+        return [one["may_prompt"] for one in program.post("consents/status", {"subject": {"openid": "alice"}}).json()]
+
+    assert asked(around_now() + timedelta(days=2)) == [True] * 3
+    assert asked(around_now()) == [False] * 3, "of no purpose, asked for before or not"
+    assert asked(around_now() - timedelta(days=2)) == [True] * 3
+
+
 def test_a_childs_own_consent_authorises_nothing_wherever_it_is_told(program: Program) -> None:
     minors = minors_notice(program)
     answer = program.decide("alice", notice=minors, age_band="under_14")
@@ -148,8 +161,35 @@ def test_a_childs_own_consent_to_a_notice_to_come_is_not_in_force_when_its_day_c
     later = minors_notice(program, effective_at=now() + timedelta(days=1))
     program.decide("alice", notice=later, age_band="under_14")
     assert owner.execute("SELECT pending FROM consent_state").fetchall() == [([],)]
-    assert code(program, "e1") == "guardian_required"
-    assert not status(program, "alice")["allowed"]
+    program.decide("alice", **guarded(later))
+    assert owner.execute("SELECT cardinality(pending) FROM consent_state").fetchall() == [(1,)]
+    program.decide("alice", notice=later, age_band="under_14")
+    assert owner.execute("SELECT cardinality(pending) FROM consent_state").fetchall() == [(1,)], "the guardian's"
+    assert code(program, "e1") is None
+
+
+@pytest.mark.parametrize("decision", ["refused", "withdrawn"])
+def test_a_childs_own_consent_leaves_the_guardians_as_it_is_and_a_childs_no_ends_it(
+    program: Program, owner: psycopg.Connection, decision: str
+) -> None:
+    """PIPL 31: the guardian consents. What the child says is kept; it closes the gate if it is a no."""
+    minors = minors_notice(program)
+    program.decide("alice", **guarded(minors))
+    grant = "SELECT state, record_id, grant_from, grant_until, guardian_pending FROM consent_state"
+    (before,) = owner.execute(grant).fetchall()
+    answer = program.decide("alice", notice=minors, age_band="under_14")
+    assert answer["records"][0]["state"] == "given"
+    told = said(answer["records"][0]["receipt"])
+    assert (told["authorises_from"], told["authorises_until"]) == (None, None)
+    assert owner.execute(grant).fetchall() == [before]
+    assert owner.execute("SELECT count(*) FROM consent_record").fetchone() == (2,)
+    assert code(program, "e1") is None
+    program.decide("alice", decision, age_band="under_14")
+    assert code(program, "e2") == f"consent_{decision}"
+    program.decide("alice", notice=minors, age_band="under_14")
+    assert code(program, "e3") == "guardian_required"
+    program.decide("alice", **guarded(minors))
+    assert code(program, "e4") is None
 
 
 @pytest.mark.parametrize(

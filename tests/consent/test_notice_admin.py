@@ -113,7 +113,8 @@ def test_a_missing_assessment_is_told_before_anybody_publishes(desk: Desk) -> No
 def test_the_preview_speaks_each_language(desk: Desk) -> None:
     page = text(desk, f"{DRAFT}{made(desk)}/preview/")
     chinese, english = page.split('<article lang="en"')
-    assert "收集, 存储, 汇总" in chinese
+    assert "收集、存储、汇总" in chinese
+    assert "365 天<br>到期后删除。" in chinese
     assert "collection, storage, aggregation" in english
     assert "CN 上海" in chinese and "CN Shanghai" in english
     assert page.count("max-width: 390px") == 2
@@ -212,14 +213,16 @@ def place(owner: psycopg.Connection, page: str, code: str = "health") -> str:
 def test_a_purpose_is_assessed_and_then_activated(program: Program, desk: Desk, owner: psycopg.Connection) -> None:
     """L18, through the officers' pages."""
     publish(program, text_with())
-    assert "No impact assessment covers: sensitive information" in text(desk, place(owner, "change"))
+    before = text(desk, place(owner, "change"))
+    assert "No impact assessment covers: sensitive information" in before
+    assert "Impact assessments" not in before, "no empty table"
     assert desk.post(place(owner, "activate")).status_code == 302
     refused(program, act(program, ("health", "given")), 422, "purpose_inactive")
     given = {"reference": "PIA-1", "assessed_on": "2026-10-01", "covers": "sensitive", "conclusion": "with_measures"}
     assert desk.post(place(owner, "assess"), **given | {"covers": ""}).status_code == 200
     assert desk.post(place(owner, "assess"), **given).status_code == 302
     page = text(desk, place(owner, "change"))
-    assert "PIA-1" in page and "Its impact is assessed" in page
+    assert all(words in page for words in ("PIA-1", "Impact assessments", "Its impact is assessed"))
     assert "consents to it are taken" in text(desk, place(owner, "activate"))
     assert desk.post(place(owner, "activate")).status_code == 302
     program.decide("alice", purpose="health")
@@ -230,7 +233,8 @@ def test_a_purpose_is_assessed_and_then_activated(program: Program, desk: Desk, 
 def test_a_purpose_is_ended_once_it_is_confirmed(program: Program, desk: Desk, owner: psycopg.Connection) -> None:
     program.decide("alice")
     page = text(desk, place(owner, "end", "analytics"))
-    assert "1 person consents to it. No more consents to it are taken" in page
+    assert re.search(r"1 person consents to it\.</p>\s*<p>No more consents to it are taken", page)
+    assert re.search(r"<button[^>]*bg-red-600[^>]*>\s*End\s*</button>", page), "it erases"
     program.decide("bob")
     assert desk.post(place(owner, "end", "analytics")).status_code == 302
     refused(program, act(program, ("analytics", "given")), 422, "purpose_inactive")

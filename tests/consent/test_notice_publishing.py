@@ -12,12 +12,14 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection
+from django.db.models import Model
 
 from config import gunicorn
 from consent.errors import Problem
 from consent.ledger.audit import audit
-from consent.notices import actions
+from consent.notices import actions, drafts
 from consent.notices.actions import publish_notice
+from consent.notices.models import NoticeDraft
 from consent.programs.tenancy import tenant
 from tests.cast import AT_ONCE, EXAMPLES, Program, example_notice, now
 from tests.consent.acts import code, status
@@ -84,6 +86,32 @@ def test_a_publication_that_took_too_long_is_none(
         publish(program)
     assert owner.execute("SELECT count(*) FROM notice").fetchone() == (1,)
     assert publish(program, effective_at=now() + LEAD + timedelta(seconds=1)).version == 2
+
+
+def test_a_draft_that_took_too_long_is_not_published(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That it is published is written before the clock is looked at."""
+
+    def slowly(draft: NoticeDraft, **options: Any) -> None:
+        Model.save(draft, **options)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(0.3)")
+
+    with tenant(program.id):
+        draft = NoticeDraft.objects.create(program_id=program.id, name="next", source=FILE, edited_by="test")
+    monkeypatch.setattr(NoticeDraft, "save", slowly)
+    monkeypatch.setattr(actions, "SLACK", timedelta(seconds=0.2))
+    with pytest.raises(Problem, match="publication_too_slow"):
+        drafts.publish(
+            program_id=program.id,
+            draft_id=draft.pk,
+            seen=drafts.mark(FILE),
+            effective_at=None,
+            lead=LEAD,
+            by="test",
+            now=now(),
+        )
+    with tenant(program.id):
+        assert NoticeDraft.objects.get(id=draft.pk).notice_id is None
 
 
 def test_an_audiences_first_version_takes_effect_now_and_is_not_dated_back(program: Program) -> None:

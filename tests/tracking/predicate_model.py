@@ -176,9 +176,12 @@ class Model:
         if decision in ("refused", "withdrawn"):
             held.ended, held.barrier, held.consents = decision, consent.received_at, []
         elif decision == "given" and self._counts(held, purpose, consent := _until_14(consent, age.birthday)):
+            waits = subject in self.minors and not age.guardian
+            if waits and held.consents and not held.unguarded:
+                return
             held.ended, anew = None, held.unguarded
-            held.unguarded = subject in self.minors and not age.guardian
-            held.consents = [consent] if anew or held.unguarded else [*held.consents, consent]
+            held.unguarded = waits
+            held.consents = [consent] if anew else [*held.consents, consent]
 
     def _counts(self, held: Held, purpose: str, consent: Consent) -> bool:
         """Whether a given is more than evidence.
