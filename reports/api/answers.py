@@ -235,6 +235,35 @@ class TrendsAnswered(Answered, kw_only=True):
     previous: list[Trend] | None = None
 
 
+class FunnelStep(msgspec.Struct, kw_only=True):
+    """A step, from 1; of a value where a breakdown was asked. `event` null: an unordered funnel's n-th step is any.
+
+    `median_s`, `p90_s`: seconds from the first step to this.
+    """
+
+    step: int
+    event: str | None
+    subjects: int | None
+    conversion_from_first: float | None
+    conversion_from_previous: float | None
+    median_s: float | None
+    median_s_bin: Edges | None
+    p90_s: float | None
+    p90_s_bin: Edges | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+    value: str | None = None
+    value_other: bool | None = None
+
+
+class FunnelAnswered(Answered, kw_only=True):
+    """Subjects by how far their furthest attempt got. Attempts whose window is still open are apart."""
+
+    data: list[FunnelStep]
+    open_attempts: int | None
+    open_subjects: int | None
+
+
 class Answers(msgspec.Struct, kw_only=True):
     """Events by what became of them; the refused ones by code too."""
 
@@ -286,6 +315,7 @@ class QualityAnswered(Answers, kw_only=True):
 ANSWERED: dict[str, type[msgspec.Struct]] = {
     "activity": ActivityAnswered,
     "distributions": DistributionsAnswered,
+    "funnel": FunnelAnswered,
     "pages": PagesAnswered,
     "quality": QualityAnswered,
     "retention": RetentionAnswered,

@@ -52,6 +52,8 @@ class Reports(APIView):
         csv = request.accepted_renderer.format == CSVRenderer.format
         asked.refuse_unavailable(csv=csv)
         backend, now = caller(request), edge.now()
+        if not backend.sandbox:
+            asked.refuse_custom()
         question = Question(
             backend.program_id,
             ZoneInfo(backend.zone),

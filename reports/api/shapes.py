@@ -7,6 +7,7 @@ import msgspec
 
 from consent.errors import Fault, Invalid, invalid
 from reports.metrics.calendar import Interval
+from reports.metrics.funnel import Funnel, Mode, Touch
 from reports.metrics.retention import Retention
 from reports.metrics.trends import Trends
 
@@ -39,6 +40,9 @@ class ReportAsked(msgspec.Struct, forbid_unknown_fields=True):
         ]
         if faults:
             raise Invalid(faults[0].code, faults[0].detail, faults)
+
+    def refuse_custom(self) -> None:
+        """Raises Invalid: what threshold mode has a public list for. A sandbox, where nobody is to be hidden, is not asked."""
 
     def options(self) -> object:
         """What a metric takes beside dates and interval."""
@@ -125,6 +129,64 @@ class TrendsAsked(ReportAsked):
         return {"privacy": self.privacy == "dp"}
 
 
+class EventNamed(msgspec.Struct, forbid_unknown_fields=True):
+    """`where`: to come."""
+
+    event: Field
+    where: Any = None
+
+
+WINDOWS_S = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 14_400, 21_600, 28_800, 43_200, 86_400, 172_800, 259_200,
+             432_000, 604_800, 864_000, 1_209_600, 1_814_400, 2_419_200, 2_592_000)  # fmt: skip
+"""The windows that threshold mode answers: answers of any two windows could differ by few people."""
+
+Window = Annotated[int, msgspec.Meta(ge=1, le=WINDOWS_S[-1])]
+
+
+def refuse_window(window_s: int, pointer: str) -> None:
+    """Raises Invalid."""
+    if window_s not in WINDOWS_S:
+        detail = f"custom windows are refused in threshold mode; take one of {', '.join(map(str, WINDOWS_S))}"
+        raise invalid("window_unavailable", detail, pointer)
+
+
+class FunnelAsked(WholeRangeAsked, kw_only=True):
+    """2 to 12 steps, each in time for `window_s` after the first. In threshold mode the window is one of a list.
+
+    `breakdown`: scene, page, os, app_version, device_level, network or channel; of the attempt's first or last touch.
+    """
+
+    steps: Annotated[list[EventNamed], msgspec.Meta(min_length=2, max_length=12)]
+    window_s: Window
+    mode: Mode = "ordered"
+    exclusions: Annotated[list[EventNamed], msgspec.Meta(max_length=12)] = []
+    attribution: Touch = "first_touch"
+
+    def refuse_unavailable(self, *, csv: bool) -> None:
+        super().refuse_unavailable(csv=csv)
+        for name, some in (("steps", self.steps), ("exclusions", self.exclusions)):
+            for n, one in enumerate(some):
+                if one.where is not None:
+                    detail = "free filters are refused in threshold mode; leave where out"
+                    raise invalid("where_unavailable", detail, f"/{name}/{n}/where")
+
+    def refuse_custom(self) -> None:
+        refuse_window(self.window_s, "/window_s")
+
+    def options(self) -> Funnel:
+        return Funnel(
+            tuple(one.event for one in self.steps),
+            datetime.timedelta(seconds=self.window_s),
+            self.mode,
+            tuple(one.event for one in self.exclusions),
+            self.breakdown,
+            self.attribution,
+        )
+
+    def _unavailable(self) -> dict[str, bool]:
+        return {**super()._unavailable(), "breakdown": False}
+
+
 def _values(asked: Filter) -> frozenset[str]:
     """As the events' JSON has them, in text. Raises Invalid."""
     values = asked.value if asked.op == "in" else [asked.value]
@@ -147,6 +209,7 @@ _UNAVAILABLE = {
 ASKED: dict[str, type[ReportAsked]] = {
     "activity": ActivityAsked,
     "distributions": WholeRangeAsked,
+    "funnel": FunnelAsked,
     "pages": WholeRangeAsked,
     "quality": QualityAsked,
     "retention": RetentionAsked,

@@ -1,5 +1,5 @@
 """One file a metric; importing this package registers them all."""
 
-from reports.metrics import activity, distributions, pages, quality, retention, sessions, trends
+from reports.metrics import activity, distributions, funnel, pages, quality, retention, sessions, trends
 
-__all__ = ["activity", "distributions", "pages", "quality", "retention", "sessions", "trends"]
+__all__ = ["activity", "distributions", "funnel", "pages", "quality", "retention", "sessions", "trends"]

@@ -216,6 +216,24 @@ class Dimension(Closed):
         self.only = only
 
 
+class Steps(Closed):
+    """Lines of a funnel: one for each step of each part of `dimension`. `keys`: what is said of each step.
+
+    The figures of a tally are named `column/n`, n from 1, with `subjects/n` among them; `nobody` is the empty tally. `split`:
+    the dimension was asked for, and its values are told.
+    """
+
+    __slots__ = ("_nobody", "dimension", "keys", "split")
+
+    def __init__(
+        self, keys: Sequence[Mapping[str, str | int | None]], dimension: Dimension, nobody: Tally, *, split: bool
+    ) -> None:
+        self.keys = keys
+        self.dimension = dimension
+        self._nobody = nobody
+        self.split = split
+
+
 @dataclass(frozen=True, slots=True)
 class Cohort:
     """A line of a cohort table: who began in `period`, and the part of them found in each cell's own period.
@@ -237,7 +255,7 @@ class Figures:
     `summed`: the table whose rows the totals of the same names are made of; its blocks are sets.
     """
 
-    tables: Mapping[str, Sequence[Row | Cohort | Dimension]]
+    tables: Mapping[str, Sequence[Row | Cohort | Dimension | Steps]]
     totals: Mapping[str, tuple[Period, Figure]] = field(default_factory=dict)
     summed: str | None = None
 
@@ -250,3 +268,8 @@ def opened(figure: Figure, k: int = 1) -> tuple[Told, tuple[Subjects, ...]]:
 def parted(dimension: Dimension) -> Mapping[Value, Tally]:
     """For reports.privacy alone, as `opened`."""
     return dimension._parts
+
+
+def parted_by(steps: Steps) -> Tally:
+    """The empty tally, for reports.privacy alone, as `opened`."""
+    return steps._nobody

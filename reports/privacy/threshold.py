@@ -10,7 +10,7 @@ What is told of a figure, at as-of, by its period:
 - where nobody is, a mean or a share is not defined: `not_observable`.
 A total over the rows of a table is told only where what the told rows leave over rests on k subjects, or on nobody:
 otherwise it less the rows would tell the cell that was suppressed. Cohorts: reports.privacy.cohorts. Tables by the
-values of a dimension: reports.privacy.dimensions. Medians and other quantiles: reports.privacy.bins.
+values of a dimension: reports.privacy.dimensions. Funnels: reports.privacy.steps. Medians and other quantiles: reports.privacy.bins.
 With k = 1 (sandbox programs, which hold synthetic data only) nobody is to be hidden, and every period that has begun
 is told. A row says whether it is `closed`; what is not may still change.
 
@@ -26,7 +26,8 @@ from datetime import datetime
 from reports.privacy.cells import Cell, Status, cell_of, closed, joined, tellable
 from reports.privacy.cohorts import ReleasedCohort, released_cohort
 from reports.privacy.dimensions import Judged, ReleasedRow, judged, leaves_enough, released_dimension
-from reports.privacy.figures import AtLeast, Cohort, Dimension, Figure, Figures, Period, Row, Subjects, opened
+from reports.privacy.figures import AtLeast, Cohort, Dimension, Figure, Figures, Period, Row, Steps, Subjects, opened
+from reports.privacy.steps import released_steps
 
 MODE = "threshold"
 
@@ -67,6 +68,8 @@ def release(figures: Figures, *, k: int, as_of: datetime) -> Released:
         for line in lines:
             if isinstance(line, Cohort):
                 cohorts.setdefault(name, []).append(released_cohort(line, k, as_of))
+            elif isinstance(line, Steps):
+                tables[name] += released_steps(line, k, as_of)
             elif isinstance(line, Dimension):
                 rows = judged(line, k, as_of)
                 summed += rows if name == figures.summed else ()
