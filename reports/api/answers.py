@@ -264,6 +264,56 @@ class FunnelAnswered(Answered, kw_only=True):
     open_subjects: int | None
 
 
+class States(msgspec.Struct):
+    """Subjects of a date, a week (its Monday) or a month (its first day) by what brought them. `dormant`: who stayed away."""
+
+    new: int | None
+    returning: int | None
+    resurrected: int | None
+    unknown: int | None
+    dormant: int | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+    date: datetime.date | None = None
+    week: datetime.date | None = None
+    month: datetime.date | None = None
+
+
+class LifecycleAnswered(Answered, kw_only=True):
+    """Lifecycle by interval."""
+
+    data: list[States]
+
+
+class Sticky(msgspec.Struct):
+    """`stickiness`: dau / mau_rolling."""
+
+    date: datetime.date
+    dau: int | None
+    mau_rolling: int | None
+    stickiness: float | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+
+
+class ActiveDays(msgspec.Struct):
+    """Subjects who came on so many days of the range; `days_other`: numbers of days of few."""
+
+    days: str | None
+    days_other: bool
+    subjects: int | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+
+
+class StickinessAnswered(Answered, kw_only=True):
+    """Stickiness by day, and subjects by their number of active days; `subjects`: all who came."""
+
+    data: list[Sticky]
+    active_days: list[ActiveDays]
+    subjects: int | None
+
+
 class Answers(msgspec.Struct, kw_only=True):
     """Events by what became of them; the refused ones by code too."""
 
@@ -316,10 +366,12 @@ ANSWERED: dict[str, type[msgspec.Struct]] = {
     "activity": ActivityAnswered,
     "distributions": DistributionsAnswered,
     "funnel": FunnelAnswered,
+    "lifecycle": LifecycleAnswered,
     "pages": PagesAnswered,
     "quality": QualityAnswered,
     "retention": RetentionAnswered,
     "sessions": SessionsAnswered,
+    "stickiness": StickinessAnswered,
     "trends": TrendsAnswered,
 }
 """By metric; a test holds them and the registry together."""

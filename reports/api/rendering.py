@@ -18,7 +18,7 @@ from reports.privacy.threshold import MODE
 REVISION = 1
 """Figures are not frozen yet: every answer is the first of its kind."""
 
-TABLES = ("data", "weeks", "months", "elements", "load_bands", "previous")
+TABLES = ("data", "weeks", "months", "elements", "load_bands", "previous", "active_days")
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

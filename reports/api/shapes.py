@@ -67,6 +67,14 @@ class SessionsAsked(ReportAsked):
     """Sessions by day, week or month; weeks and months touched count whole."""
 
 
+class LifecycleAsked(ReportAsked):
+    """New, returning, resurrected and dormant subjects by day, week or month; weeks and months touched count whole."""
+
+
+class StickinessAsked(ActivityAsked):
+    """Answered by day."""
+
+
 class QualityAsked(ReportAsked):
     """What became of the events sent, by day, week or month of their receipt; weeks and months touched count whole."""
 
@@ -210,10 +218,12 @@ ASKED: dict[str, type[ReportAsked]] = {
     "activity": ActivityAsked,
     "distributions": WholeRangeAsked,
     "funnel": FunnelAsked,
+    "lifecycle": LifecycleAsked,
     "pages": WholeRangeAsked,
     "quality": QualityAsked,
     "retention": RetentionAsked,
     "sessions": SessionsAsked,
+    "stickiness": StickinessAsked,
     "trends": TrendsAsked,
 }
 """By metric; a test holds them and the registry together."""

@@ -1,5 +1,27 @@
 """One file a metric; importing this package registers them all."""
 
-from reports.metrics import activity, distributions, funnel, pages, quality, retention, sessions, trends
+from reports.metrics import (
+    activity,
+    distributions,
+    funnel,
+    lifecycle,
+    pages,
+    quality,
+    retention,
+    sessions,
+    stickiness,
+    trends,
+)
 
-__all__ = ["activity", "distributions", "funnel", "pages", "quality", "retention", "sessions", "trends"]
+__all__ = [
+    "activity",
+    "distributions",
+    "funnel",
+    "lifecycle",
+    "pages",
+    "quality",
+    "retention",
+    "sessions",
+    "stickiness",
+    "trends",
+]

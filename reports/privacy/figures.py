@@ -159,11 +159,17 @@ class Period(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of a table: `keys` say what it is about (`{"date": "2026-10-05"}`), and all its counts end with `period`."""
+    """A line of a table: `keys` say what it is about (`{"date": "2026-10-05"}`), and all its counts end with `period`.
+
+    `parts`: counts, of sets and equally many blocks, that add up to one told elsewhere. `hidden_with`: count -> one of these
+    that it would tell of.
+    """
 
     period: Period
     keys: Mapping[str, str | None]
     counts: Mapping[str, Figure]
+    parts: Sequence[str] = ()
+    hidden_with: Mapping[str, str] = field(default_factory=dict)
 
 
 class Tally(Protocol):
