@@ -314,6 +314,57 @@ class StickinessAnswered(Answered, kw_only=True):
     subjects: int | None
 
 
+class PathNode(msgspec.Struct):
+    """`name` null: a view that names no page; `name_other`: the nodes to which few went, together."""
+
+    step: int
+    name: str | None
+    name_other: bool
+    sessions: int | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+
+
+class PathLink(msgspec.Struct):
+    """From `source` to `target` in time; `step`: that of the source, in paths backward of the target."""
+
+    step: int
+    source: str | None
+    source_other: bool
+    target: str | None
+    target_other: bool
+    transitions: int | None
+    subjects: int | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+
+
+class DropOff(msgspec.Struct):
+    """Paths that end at a node, in paths backward begin there."""
+
+    step: int
+    name: str | None
+    name_other: bool
+    sessions: int | None
+    subjects: int | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+
+
+class PathTables(msgspec.Struct):
+    """Nodes by step, the links between them, and where paths stop before the last step."""
+
+    nodes: list[PathNode]
+    links: list[PathLink]
+    drop_offs: list[DropOff]
+
+
+class PathsAnswered(Answered, kw_only=True):
+    """Paths within sessions."""
+
+    data: PathTables
+
+
 class Answers(msgspec.Struct, kw_only=True):
     """Events by what became of them; the refused ones by code too."""
 
@@ -368,6 +419,7 @@ ANSWERED: dict[str, type[msgspec.Struct]] = {
     "funnel": FunnelAnswered,
     "lifecycle": LifecycleAnswered,
     "pages": PagesAnswered,
+    "paths": PathsAnswered,
     "quality": QualityAnswered,
     "retention": RetentionAnswered,
     "sessions": SessionsAnswered,

@@ -8,6 +8,7 @@ import msgspec
 from consent.errors import Fault, Invalid, invalid
 from reports.metrics.calendar import Interval
 from reports.metrics.funnel import Funnel, Mode, Touch
+from reports.metrics.paths import Paths, Sequence
 from reports.metrics.retention import Retention
 from reports.metrics.trends import Trends
 
@@ -195,6 +196,23 @@ class FunnelAsked(WholeRangeAsked, kw_only=True):
         return {**super()._unavailable(), "breakdown": False}
 
 
+class PathsAsked(WholeRangeAsked):
+    """Forward from `start`, backward from `end`, or from the sessions' beginnings: a page or an event, as `sequence` says."""
+
+    sequence: Sequence = "page"
+    start: Field | None = None
+    end: Field | None = None
+    steps: Annotated[int, msgspec.Meta(ge=2, le=20)] = 5
+
+    def refuse_unavailable(self, *, csv: bool) -> None:
+        super().refuse_unavailable(csv=csv)
+        if self.start is not None and self.end is not None:
+            raise invalid("start_or_end", "paths lead forward from a start or backward to an end, not both", "/end")
+
+    def options(self) -> Paths:
+        return Paths(self.sequence, self.start, self.end, self.steps)
+
+
 def _values(asked: Filter) -> frozenset[str]:
     """As the events' JSON has them, in text. Raises Invalid."""
     values = asked.value if asked.op == "in" else [asked.value]
@@ -220,6 +238,7 @@ ASKED: dict[str, type[ReportAsked]] = {
     "funnel": FunnelAsked,
     "lifecycle": LifecycleAsked,
     "pages": WholeRangeAsked,
+    "paths": PathsAsked,
     "quality": QualityAsked,
     "retention": RetentionAsked,
     "sessions": SessionsAsked,

@@ -240,6 +240,26 @@ class Steps(Closed):
         self.split = split
 
 
+class Path(NamedTuple):
+    """So many sessions, and of whom, that went through these nodes in this order, from the first step on."""
+
+    nodes: tuple[Value, ...]
+    number: int
+    subjects: BitMap64
+
+
+class Flows(Closed):
+    """Paths of `steps` nodes at most; one of fewer stopped. `backward`: each node came before the one at the step before."""
+
+    __slots__ = ("_paths", "backward", "period", "steps")
+
+    def __init__(self, period: Period, paths: Sequence[Path], steps: int, *, backward: bool) -> None:
+        self.period = period
+        self._paths = paths
+        self.steps = steps
+        self.backward = backward
+
+
 @dataclass(frozen=True, slots=True)
 class Cohort:
     """A line of a cohort table: who began in `period`, and the part of them found in each cell's own period.
@@ -261,7 +281,7 @@ class Figures:
     `summed`: the table whose rows the totals of the same names are made of; its blocks are sets.
     """
 
-    tables: Mapping[str, Sequence[Row | Cohort | Dimension | Steps]]
+    tables: Mapping[str, Sequence[Row | Cohort | Dimension | Steps | Flows]]
     totals: Mapping[str, tuple[Period, Figure]] = field(default_factory=dict)
     summed: str | None = None
 
@@ -279,3 +299,8 @@ def parted(dimension: Dimension) -> Mapping[Value, Tally]:
 def parted_by(steps: Steps) -> Tally:
     """The empty tally, for reports.privacy alone, as `opened`."""
     return steps._nobody
+
+
+def walked(flows: Flows) -> Sequence[Path]:
+    """For reports.privacy alone, as `opened`."""
+    return flows._paths

@@ -11,7 +11,7 @@ What is told of a figure, at as-of, by its period:
 A total over the rows of a table is told only where what the told rows leave over rests on k subjects, or on nobody:
 otherwise it less the rows would tell the cell that was suppressed; the same holds for the parts of a row that add up to
 what is told elsewhere. Cohorts: reports.privacy.cohorts. Tables by the
-values of a dimension: reports.privacy.dimensions. Funnels: reports.privacy.steps. Medians and other quantiles: reports.privacy.bins.
+values of a dimension: reports.privacy.dimensions. Funnels: reports.privacy.steps; paths: reports.privacy.flows. Medians and other quantiles: reports.privacy.bins.
 With k = 1 (sandbox programs, which hold synthetic data only) nobody is to be hidden, and every period that has begun
 is told. A row says whether it is `closed`; what is not may still change.
 
@@ -35,7 +35,20 @@ from reports.privacy.dimensions import (
     leaves_enough,
     released_dimension,
 )
-from reports.privacy.figures import AtLeast, Cohort, Dimension, Figure, Figures, Period, Row, Steps, Subjects, opened
+from reports.privacy.figures import (
+    AtLeast,
+    Cohort,
+    Dimension,
+    Figure,
+    Figures,
+    Flows,
+    Period,
+    Row,
+    Steps,
+    Subjects,
+    opened,
+)
+from reports.privacy.flows import released_flows
 from reports.privacy.steps import released_steps
 
 MODE = "threshold"
@@ -77,16 +90,25 @@ def release(figures: Figures, *, k: int, as_of: datetime) -> Released:
         for line in lines:
             if isinstance(line, Cohort):
                 cohorts.setdefault(name, []).append(released_cohort(line, k, as_of))
-            elif isinstance(line, Steps):
-                tables[name] += released_steps(line, k, as_of)
             elif isinstance(line, Dimension):
                 rows = judged(line, k, as_of)
                 summed += rows if name == figures.summed else ()
                 for table, row in released_dimension(name, line, rows, k, as_of):
                     tables.setdefault(table, []).append(row)
             else:
-                tables[name].append(_row(line, k, as_of))
+                for table, row in _lines(name, line, k, as_of):
+                    tables.setdefault(table, []).append(row)
     return Released(k=k, tables=tables, totals=_totals(figures, summed, k, as_of), cohorts=cohorts)
+
+
+def _lines(table: str, line: Row | Steps | Flows, k: int, as_of: datetime) -> Iterator[tuple[str, ReleasedRow]]:
+    """(table, row)"""
+    if isinstance(line, Flows):
+        yield from released_flows(line, k, as_of)
+    elif isinstance(line, Steps):
+        yield from ((table, row) for row in released_steps(line, k, as_of))
+    else:
+        yield table, _row(line, k, as_of)
 
 
 def _row(row: Row, k: int, as_of: datetime) -> ReleasedRow:

@@ -137,6 +137,15 @@ def test_a_remembered_day_at_the_edge_cannot_tell(history: Histories, day: str, 
     assert {name: cell.value for name, cell in row.cells.items() if cell.value} == {state: 1}
 
 
+def test_a_remembered_day_is_over_at_the_instant_the_interval_begins(history: Histories) -> None:
+    """In UTC, where both begin at once."""
+    there = history("Africa/Abidjan")
+    gone, held = Seen("ann", local("2025-10-03 12:00:00", "UTC")), Seen("ann", local("2025-10-05 12:00:00", "UTC"))
+    there.add(gone, held)
+    purge(there, gone)
+    assert rows(told(there, "2025-10-05", "2025-10-05"), *STATES) == {"2025-10-05": [0, 0, 1, 0, 0]}
+
+
 def test_before_400_days_ago_nobody_is_known_to_be_new(history: Histories) -> None:
     shanghai = history()
     shanghai.add_all(seen("ann", "2025-10-05") + seen("bob", "2025-10-03", "2025-10-05"))
