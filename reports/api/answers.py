@@ -314,6 +314,30 @@ class StickinessAnswered(Answered, kw_only=True):
     subjects: int | None
 
 
+class Converted(msgspec.Struct):
+    """Of those exposed who reached the goal, in a date, week (its Monday) or month (its first day); of a value where asked."""
+
+    exposed: int | None
+    converted: int | None
+    conversion: float | None
+    exposures: int | None
+    goals: int | None
+    goals_per_exposure: float | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+    date: datetime.date | None = None
+    week: datetime.date | None = None
+    month: datetime.date | None = None
+    value: str | None = None
+    value_other: bool | None = None
+
+
+class ConversionAnswered(Answered, kw_only=True):
+    """Conversion by interval, always with those exposed."""
+
+    data: list[Converted]
+
+
 class PathNode(msgspec.Struct):
     """`name` null: a view that names no page; `name_other`: the nodes to which few went, together."""
 
@@ -415,6 +439,7 @@ class QualityAnswered(Answers, kw_only=True):
 
 ANSWERED: dict[str, type[msgspec.Struct]] = {
     "activity": ActivityAnswered,
+    "conversion": ConversionAnswered,
     "distributions": DistributionsAnswered,
     "funnel": FunnelAnswered,
     "lifecycle": LifecycleAnswered,

@@ -7,6 +7,7 @@ import msgspec
 
 from consent.errors import Fault, Invalid, invalid
 from reports.metrics.calendar import Interval
+from reports.metrics.conversion import Conversion
 from reports.metrics.funnel import Funnel, Mode, Touch
 from reports.metrics.paths import Paths, Sequence
 from reports.metrics.retention import Retention
@@ -105,7 +106,31 @@ class RetentionAsked(ReportAsked):
         return {"brackets": self.brackets is not None, **super()._unavailable()}
 
 
-class TrendsAsked(ReportAsked):
+class OneDimensionAsked(ReportAsked):
+    """One filter (`eq`, `in`) or one breakdown at most."""
+
+    def refuse_unavailable(self, *, csv: bool) -> None:
+        super().refuse_unavailable(csv=csv)
+        filters = self.filters or []
+        if len(filters) + (self.breakdown is not None) > 1:
+            detail = "threshold mode takes one filter or one breakdown, not more"
+            raise invalid("too_many_dimensions", detail, "/breakdown" if self.breakdown is not None else "/filters/1")
+        for one in filters:
+            if one.op not in ("eq", "in"):
+                raise invalid("operator_unavailable", "threshold mode filters by eq and in", "/filters/0/op")
+            _values(one)
+
+    def dimension(self) -> tuple[str | None, frozenset[str] | None]:
+        """The field of the filter or breakdown, and the values that a filter lets through."""
+        if self.filters:
+            return self.filters[0].field, _values(self.filters[0])
+        return self.breakdown, None
+
+    def _unavailable(self) -> dict[str, bool]:
+        return {"privacy": self.privacy == "dp"}
+
+
+class TrendsAsked(OneDimensionAsked):
     """Events by `interval`; `event` left out means any. One filter (`eq`, `in`) or one breakdown at most.
 
     Fields: event, scene, page, os, app_version, device_level, network, channel, and properties.NAME for a boolean or enum
@@ -120,22 +145,23 @@ class TrendsAsked(ReportAsked):
         super().refuse_unavailable(csv=csv)
         if csv and self.compare is not None:
             raise invalid("compare_unavailable", "a CSV answer has the rows of data only; ask for JSON", "/compare")
-        filters = self.filters or []
-        if len(filters) + (self.breakdown is not None) > 1:
-            detail = "threshold mode takes one filter or one breakdown, not more"
-            raise invalid("too_many_dimensions", detail, "/breakdown" if self.breakdown is not None else "/filters/1")
-        for one in filters:
-            if one.op not in ("eq", "in"):
-                raise invalid("operator_unavailable", "threshold mode filters by eq and in", "/filters/0/op")
-            _values(one)
 
     def options(self) -> Trends:
-        only = _values(self.filters[0]) if self.filters else None
-        field = self.filters[0].field if self.filters else self.breakdown
+        field, only = self.dimension()
         return Trends(self.event, self.property, field, only, self.compare is not None)
 
-    def _unavailable(self) -> dict[str, bool]:
-        return {"privacy": self.privacy == "dp"}
+
+class ConversionAsked(OneDimensionAsked, kw_only=True):
+    """Of those exposed who reached a goal, by `interval`; without an `exposure` any event exposes.
+
+    One filter or one breakdown at most, by element (of both events) or page.
+    """
+
+    goal: Field
+    exposure: Field | None = None
+
+    def options(self) -> Conversion:
+        return Conversion(self.goal, self.exposure, *self.dimension())
 
 
 class EventNamed(msgspec.Struct, forbid_unknown_fields=True):
@@ -234,6 +260,7 @@ _UNAVAILABLE = {
 
 ASKED: dict[str, type[ReportAsked]] = {
     "activity": ActivityAsked,
+    "conversion": ConversionAsked,
     "distributions": WholeRangeAsked,
     "funnel": FunnelAsked,
     "lifecycle": LifecycleAsked,
