@@ -338,6 +338,56 @@ class ConversionAnswered(Answered, kw_only=True):
     data: list[Converted]
 
 
+class Glance(msgspec.Struct):
+    """A date; in the tables before, the figures are those of the date `compared`."""
+
+    date: datetime.date
+    opens: int | None
+    visitors: int | None
+    opens_per_visitor: float | None
+    views: int | None
+    new_visitors: int | None
+    mean_time_per_session_s: float | None
+    mean_time_per_visitor_s: float | None
+    mean_depth: float | None
+    shares: int | None
+    sharers: int | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+    compared: datetime.date | None = None
+
+
+class OverviewAnswered(Answered, kw_only=True):
+    """The days at a glance, each beside the day, the week and the month before; and all who ever came, until the last."""
+
+    data: list[Glance]
+    day_before: list[Glance]
+    week_before: list[Glance]
+    month_before: list[Glance]
+    cumulative_visitors: int | None
+
+
+class Shared(msgspec.Struct):
+    """Shares of a date, week (its Monday) or month (its first day), and sessions and new subjects that came from any share."""
+
+    shares: int | None
+    sharers: int | None
+    sessions_from_share: int | None
+    new_from_share: int | None
+    returns_per_share: float | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+    date: datetime.date | None = None
+    week: datetime.date | None = None
+    month: datetime.date | None = None
+
+
+class SharesAnswered(Answered, kw_only=True):
+    """Shares by interval."""
+
+    data: list[Shared]
+
+
 class PathNode(msgspec.Struct):
     """`name` null: a view that names no page; `name_other`: the nodes to which few went, together."""
 
@@ -443,11 +493,13 @@ ANSWERED: dict[str, type[msgspec.Struct]] = {
     "distributions": DistributionsAnswered,
     "funnel": FunnelAnswered,
     "lifecycle": LifecycleAnswered,
+    "overview": OverviewAnswered,
     "pages": PagesAnswered,
     "paths": PathsAnswered,
     "quality": QualityAnswered,
     "retention": RetentionAnswered,
     "sessions": SessionsAnswered,
+    "shares": SharesAnswered,
     "stickiness": StickinessAnswered,
     "trends": TrendsAnswered,
 }

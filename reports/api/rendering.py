@@ -18,7 +18,9 @@ from reports.privacy.threshold import MODE
 REVISION = 1
 """Figures are not frozen yet: every answer is the first of its kind."""
 
-TABLES = ("data", "weeks", "months", "elements", "load_bands", "previous", "active_days")
+TABLES = (
+    "data", "weeks", "months", "elements", "load_bands", "previous", "active_days", "day_before", "week_before", "month_before",
+)  # fmt: skip
 
 LINKS = "links"
 """Where there is this table, `data` are all tables together, and it is the one that CSV has."""

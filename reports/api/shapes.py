@@ -77,6 +77,14 @@ class StickinessAsked(ActivityAsked):
     """Answered by day."""
 
 
+class OverviewAsked(ActivityAsked):
+    """Answered by day, beside the day, the week and the month before."""
+
+
+class SharesAsked(ReportAsked):
+    """Shares and what came of them by day, week or month; weeks and months touched count whole."""
+
+
 class QualityAsked(ReportAsked):
     """What became of the events sent, by day, week or month of their receipt; weeks and months touched count whole."""
 
@@ -264,11 +272,13 @@ ASKED: dict[str, type[ReportAsked]] = {
     "distributions": WholeRangeAsked,
     "funnel": FunnelAsked,
     "lifecycle": LifecycleAsked,
+    "overview": OverviewAsked,
     "pages": WholeRangeAsked,
     "paths": PathsAsked,
     "quality": QualityAsked,
     "retention": RetentionAsked,
     "sessions": SessionsAsked,
+    "shares": SharesAsked,
     "stickiness": StickinessAsked,
     "trends": TrendsAsked,
 }

@@ -2,26 +2,34 @@
 
 from reports.metrics import (
     activity,
+    conversion,
     distributions,
     funnel,
     lifecycle,
+    overview,
     pages,
+    paths,
     quality,
     retention,
     sessions,
+    shares,
     stickiness,
     trends,
 )
 
 __all__ = [
     "activity",
+    "conversion",
     "distributions",
     "funnel",
     "lifecycle",
+    "overview",
     "pages",
+    "paths",
     "quality",
     "retention",
     "sessions",
+    "shares",
     "stickiness",
     "trends",
 ]

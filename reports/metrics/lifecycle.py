@@ -78,7 +78,7 @@ LIFECYCLE = f"""
 def lifecycle(question: Question) -> Figures:
     """Under the tenant's transaction."""
     parts = intervals(question.first, question.last, question.interval)
-    found = _active(question, [_before(parts[0][0], question), *parts])
+    found = states_by_place(question, [_before(parts[0][0], question), *parts])
     rows = []
     for place, (first, last) in enumerate(parts, start=2):
         here = {state: found.get((place, state), BitMap64()) for state in ("new", "seen", "unknown")}
@@ -107,8 +107,8 @@ def _before(first: date, question: Question) -> tuple[date, date]:
     return intervals(first - DAY, first - DAY, question.interval)[0]
 
 
-def _active(question: Question, parts: list[tuple[date, date]]) -> dict[tuple[int, str], BitMap64]:
-    """(place, from 1, new, seen or unknown) -> those active."""
+def states_by_place(question: Question, parts: list[tuple[date, date]]) -> dict[tuple[int, str], BitMap64]:
+    """(place, from 1, new, seen or unknown) -> those active, in consecutive intervals; new and unknown ones are right from 2."""
     whole = period(parts[0][0], parts[-1][1], question.zone)
     # A first day whose events the scan does not hold ended, whatever the clocks, before the second interval.
     scanned = Period(whole.begins - timedelta(hours=48), whole.ends)
