@@ -388,6 +388,53 @@ class SharesAnswered(Answered, kw_only=True):
     data: list[Shared]
 
 
+class Between(msgspec.Struct):
+    """From start to end events, of starts in a date, a week (its Monday) or a month (its first day)."""
+
+    starts: int | None
+    count: int | None
+    subjects: int | None
+    p10_s: float | None
+    p10_s_bin: Edges | None
+    p25_s: float | None
+    p25_s_bin: Edges | None
+    median_s: float | None
+    median_s_bin: Edges | None
+    p75_s: float | None
+    p75_s_bin: Edges | None
+    p90_s: float | None
+    p90_s_bin: Edges | None
+    open_starts: int | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+    date: datetime.date | None = None
+    week: datetime.date | None = None
+    month: datetime.date | None = None
+
+
+class IntervalsAnswered(Answered, kw_only=True):
+    """Times between events, by interval."""
+
+    data: list[Between]
+
+
+class Frequent(msgspec.Struct):
+    """Subjects of a band, or with a number of days."""
+
+    value: str | None
+    value_other: bool
+    subjects: int | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+
+
+class FrequencyAnswered(Answered, kw_only=True):
+    """Subjects by how often or how much; and all of them."""
+
+    data: list[Frequent]
+    subjects: int | None
+
+
 class PathNode(msgspec.Struct):
     """`name` null: a view that names no page; `name_other`: the nodes to which few went, together."""
 
@@ -491,7 +538,9 @@ ANSWERED: dict[str, type[msgspec.Struct]] = {
     "activity": ActivityAnswered,
     "conversion": ConversionAnswered,
     "distributions": DistributionsAnswered,
+    "frequency": FrequencyAnswered,
     "funnel": FunnelAnswered,
+    "intervals": IntervalsAnswered,
     "lifecycle": LifecycleAnswered,
     "overview": OverviewAnswered,
     "pages": PagesAnswered,

@@ -8,7 +8,9 @@ import msgspec
 from consent.errors import Fault, Invalid, invalid
 from reports.metrics.calendar import Interval
 from reports.metrics.conversion import Conversion
+from reports.metrics.frequency import By, Frequency
 from reports.metrics.funnel import Funnel, Mode, Touch
+from reports.metrics.intervals import Between, Pairing
 from reports.metrics.paths import Paths, Sequence
 from reports.metrics.retention import Retention
 from reports.metrics.trends import Trends
@@ -230,6 +232,32 @@ class FunnelAsked(WholeRangeAsked, kw_only=True):
         return {**super()._unavailable(), "breakdown": False}
 
 
+class IntervalsAsked(ReportAsked, kw_only=True):
+    """From a start event to an end event, `bound_s` later at most: in threshold mode one of a list."""
+
+    start_event: Field
+    end_event: Field
+    bound_s: Window
+    mode: Pairing = "next_after"
+
+    def refuse_custom(self) -> None:
+        refuse_window(self.bound_s, "/bound_s")
+
+    def options(self) -> Between:
+        return Between(self.start_event, self.end_event, datetime.timedelta(seconds=self.bound_s), self.mode)
+
+
+class FrequencyAsked(WholeRangeAsked):
+    """Subjects by the number of their events, or days with one, or by the sum of a numeric `property` of the `event`."""
+
+    by: By = "events"
+    event: Field | None = None
+    property: Field | None = None
+
+    def options(self) -> Frequency:
+        return Frequency(self.by, self.event, self.property)
+
+
 class PathsAsked(WholeRangeAsked):
     """Forward from `start`, backward from `end`, or from the sessions' beginnings: a page or an event, as `sequence` says."""
 
@@ -270,7 +298,9 @@ ASKED: dict[str, type[ReportAsked]] = {
     "activity": ActivityAsked,
     "conversion": ConversionAsked,
     "distributions": WholeRangeAsked,
+    "frequency": FrequencyAsked,
     "funnel": FunnelAsked,
+    "intervals": IntervalsAsked,
     "lifecycle": LifecycleAsked,
     "overview": OverviewAsked,
     "pages": WholeRangeAsked,

@@ -6,6 +6,7 @@ Edges, in seconds or milliseconds: [edge, next edge) is a bin, and what lies bey
 from bisect import bisect_right
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import pairwise
 
 DWELL_S = (0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200, 1800, 3600, 14_400, 86_401)
 """Dwell: 30:00, the longest gap that is one, lies in [1800, 3600); the last edge is just beyond what a client may send."""
@@ -63,6 +64,22 @@ DEPTH_BANDS: Bands = (
     (21, "21+"),
 )
 """Views."""
+
+COUNT_BANDS: Bands = (
+    *((number, str(number)) for number in range(1, 11)),
+    (11, "11-20"),
+    (21, "21-50"),
+    (51, "51-100"),
+    (101, "101+"),
+)
+"""Events of a subject."""
+
+_SUMS = (0, 1, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 100_000, 1_000_000)
+SUM_BANDS: Bands = (
+    *((low, f"{low}-{high}") for low, high in pairwise(_SUMS)),
+    (_SUMS[-1], f"{_SUMS[-1]}+"),
+)
+"""A number added up over the events of a subject: from the lower edge to just below the upper one."""
 
 
 def band(bands: Bands, value: float) -> str:

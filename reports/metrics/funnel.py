@@ -41,7 +41,7 @@ from pyroaring import BitMap64
 
 from consent.errors import invalid
 from reports.metrics.bands import TO_CONVERT_S, bin_of
-from reports.metrics.calendar import period, utc_days
+from reports.metrics.calendar import MOMENT, period, utc_days
 from reports.metrics.catalogue import type_ids
 from reports.metrics.registry import Question, metric
 from reports.metrics.standing import EVENTS
@@ -49,9 +49,6 @@ from reports.metrics.trends import FIELDS
 from reports.privacy.bins import quantiles
 from reports.privacy.figures import Count, Dimension, Figure, Figures, Period, Steps, Value
 from tracking.ingest.parse import MAX_SKEW
-
-MOMENT = timedelta(microseconds=1)
-"""The resolution of both clocks."""
 
 TOUCHED = {name: said for name, said in FIELDS.items() if name != "event"}
 

@@ -22,6 +22,7 @@ of a question without a dimension.
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -91,8 +92,9 @@ def _added(tallies: Sequence[Tally]) -> Tally:
 
 
 def _order(value: Value) -> tuple[bool, float, str]:
-    """None, numbers from the smallest, other texts."""
-    return value is not None, int(value) if value and value.isdecimal() else math.inf, value or ""
+    """None, what begins with a number from the smallest, other texts."""
+    number = re.match(r"[0-9]+", value or "")
+    return value is not None, int(number[0]) if number else math.inf, value or ""
 
 
 def judged(dimension: Dimension, k: int, as_of: datetime) -> list[Judged]:

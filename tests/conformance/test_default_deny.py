@@ -163,6 +163,7 @@ def test_every_metric_answers_figures_that_only_the_gate_opens(name: str) -> Non
 NEEDED: dict[str, Any] = {
     "conversion": {"goal": "order"},
     "funnel": {"steps": [{"event": "launch"}, {"event": "order"}], "window_s": 3600},
+    "intervals": {"start_event": "launch", "end_event": "order", "bound_s": 3600},
 }
 """What a metric cannot be asked without."""
 

@@ -151,6 +151,13 @@ def test_new_visitors_need_k_on_either_side(history: Histories) -> None:
     assert (row.cells["shares"].value, row.cells["sharers"].value) == (None, None)
 
 
+def test_few_visitors_who_are_not_new_are_not_told_by_difference(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add_all(crowd(0, 9, "launch", at=NOON - timedelta(days=2)) + crowd(0, 39, "launch"))
+    (row,) = told(shanghai, k=10).tables["data"]
+    assert (row.cells["visitors"].value, row.cells["new_visitors"].value) == (39, None)
+
+
 def test_what_came_from_shares_needs_k_on_either_side(history: Histories) -> None:
     shanghai = history()
     shanghai.add_all(crowd(0, 12, "launch", scene=SHARED) + crowd(12, 21, "share", scene="1001"))
