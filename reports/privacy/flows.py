@@ -18,7 +18,7 @@ from datetime import datetime
 from pyroaring import BitMap64
 
 from reports.privacy.cells import cell_of, closed
-from reports.privacy.dimensions import Part, ReleasedRow, merged_parts
+from reports.privacy.dimensions import ReleasedRow, merged_parts
 from reports.privacy.figures import Count, Distinct, Figure, Flows, Path, Value, walked
 
 STOPS = "."
@@ -58,34 +58,42 @@ def released_flows(flows: Flows, k: int, as_of: datetime) -> Iterator[tuple[str,
     def row(keys: Mapping[str, object], figures: Mapping[str, Figure]) -> ReleasedRow:
         return ReleasedRow(keys, {name: cell_of(one, flows.period, k, as_of) for name, one in figures.items()}, over)
 
-    here: dict[Node, Sequence[Path]] = {
-        _node(part): part.tally.paths for part in _split(walked(flows), 0, k, over=over)
-    }
+    here = {node: moves.paths for node, moves in _split(walked(flows), 0, k, over=over) if node is not None}
     for step in range(1, flows.steps + 1):
-        following: dict[Node, list[Path]] = defaultdict(list)
+        following: dict[Node, tuple[Path, ...]] = {}
         for node, paths in here.items():
-            of = Moves(tuple(paths))
-            yield "nodes", row({"step": step, **_keys("name", node)}, {"sessions": of.counted("sessions")["sessions"]})
-            if step == flows.steps or (len(of.subjects) < k):
+            of = Moves(paths)
+            named = {"step": step, **_keys("name", node)}
+            yield "nodes", row(named, {"sessions": of.counted("sessions")["sessions"]})
+            if step == flows.steps or len(of.subjects) < k:
                 continue
-            for part in _split(paths, step, k, over=over):
-                if part.value == STOPS:
-                    keys = {"step": step, **_keys("name", node)}
-                    yield "drop_offs", row(keys, part.tally.counted("sessions"))
+            for to, moves in _split(paths, step, k, over=over):
+                if to is None:
+                    yield "drop_offs", row(named, moves.counted("sessions"))
                     continue
-                ends = (_node(part), node) if flows.backward else (node, _node(part))
-                keys = {"step": step, **_keys("source", ends[0]), **_keys("target", ends[1])}
-                yield "links", row(keys, part.tally.figures())
-                following[_node(part)].extend(part.tally.paths)
+                source, target = (to, node) if flows.backward else (node, to)
+                yield (
+                    "links",
+                    row({"step": step, **_keys("source", source), **_keys("target", target)}, moves.figures()),
+                )
+                following[to] = following.get(to, ()) + moves.paths
         here = dict(sorted(following.items(), key=lambda one: (one[0][1], one[0][0] or "")))
 
 
-def _split(paths: Sequence[Path], step: int, k: int, *, over: bool) -> list[Part]:
-    """By the node that follows after so many; those that have none stop."""
+def _split(paths: Sequence[Path], step: int, k: int, *, over: bool) -> list[tuple[Node | None, Moves]]:
+    """By the node that follows after so many, None where they stop; each has k subjects, but an `other` that is alone."""
     by_node: dict[Value, list[Path]] = defaultdict(list)
     for path in paths:
         by_node[_named(path.nodes[step]) if len(path.nodes) > step else STOPS].append(path)
-    return merged_parts({value: Moves(tuple(some)) for value, some in by_node.items()}, k, all_closed=over)
+    parts = merged_parts({value: Moves(tuple(some)) for value, some in by_node.items()}, k, all_closed=over)
+    split: list[tuple[Node | None, Moves]] = []
+    for part in parts:
+        if not part.other:
+            node = None if part.value == STOPS else (_plain(part.value), False)
+            split.append((node, Moves(tuple(by_node.pop(part.value)))))
+    if by_node:
+        split.append((OTHER, Moves(tuple(path for some in by_node.values() for path in some))))
+    return split
 
 
 def _named(name: Value) -> Value:
@@ -93,8 +101,8 @@ def _named(name: Value) -> Value:
     return None if name is None else f"={name}"
 
 
-def _node(part: Part) -> Node:
-    return (None if part.value is None else part.value[1:], part.other)
+def _plain(named: Value) -> Value:
+    return None if named is None else named[1:]
 
 
 def _keys(name: str, node: Node) -> dict[str, object]:

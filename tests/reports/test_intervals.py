@@ -285,7 +285,8 @@ def test_any_history(history: Histories, zone: str, around: datetime, examples: 
 def check_intervals(history: History, happened: list[Seen], first: date, last: date, data: st.DataObject) -> None:
     by, asked = data.draw(st.sampled_from(["day", "day", "week"])), data.draw(BETWEEN)
     as_of = local("2099-01-01 00:00:00")
-    if happened and data.draw(st.booleans()):
+    at_an_edge: bool = data.draw(st.booleans())
+    if happened and at_an_edge:
         as_of = data.draw(st.sampled_from(happened)).at + asked.bound
     slow = oracle_intervals.between(happened, history.program.zone, first, last, by, as_of, asked)
     released = told(history, asked, first.isoformat(), last.isoformat(), interval=by, as_of=as_of)
