@@ -235,6 +235,257 @@ class TrendsAnswered(Answered, kw_only=True):
     previous: list[Trend] | None = None
 
 
+class FunnelStep(msgspec.Struct, kw_only=True):
+    """A step, from 1; of a value where a breakdown was asked. `event` null: an unordered funnel's n-th step is any.
+
+    `median_s`, `p90_s`: seconds from the first step to this.
+    """
+
+    step: int
+    event: str | None
+    subjects: int | None
+    conversion_from_first: float | None
+    conversion_from_previous: float | None
+    median_s: float | None
+    median_s_bin: Edges | None
+    p90_s: float | None
+    p90_s_bin: Edges | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+    value: str | None = None
+    value_other: bool | None = None
+
+
+class FunnelAnswered(Answered, kw_only=True):
+    """Subjects by how far their furthest attempt got. Attempts whose window is still open are apart."""
+
+    data: list[FunnelStep]
+    open_attempts: int | None
+    open_subjects: int | None
+
+
+class States(msgspec.Struct):
+    """Subjects of a date, a week (its Monday) or a month (its first day) by what brought them. `dormant`: who stayed away."""
+
+    new: int | None
+    returning: int | None
+    resurrected: int | None
+    unknown: int | None
+    dormant: int | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+    date: datetime.date | None = None
+    week: datetime.date | None = None
+    month: datetime.date | None = None
+
+
+class LifecycleAnswered(Answered, kw_only=True):
+    """Lifecycle by interval."""
+
+    data: list[States]
+
+
+class Sticky(msgspec.Struct):
+    """`stickiness`: dau / mau_rolling."""
+
+    date: datetime.date
+    dau: int | None
+    mau_rolling: int | None
+    stickiness: float | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+
+
+class ActiveDays(msgspec.Struct):
+    """Subjects who came on so many days of the range; `days_other`: numbers of days of few."""
+
+    days: str | None
+    days_other: bool
+    subjects: int | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+
+
+class StickinessAnswered(Answered, kw_only=True):
+    """Stickiness by day, and subjects by their number of active days; `subjects`: all who came."""
+
+    data: list[Sticky]
+    active_days: list[ActiveDays]
+    subjects: int | None
+
+
+class Converted(msgspec.Struct):
+    """Of those exposed who reached the goal, in a date, week (its Monday) or month (its first day); of a value where asked."""
+
+    exposed: int | None
+    converted: int | None
+    conversion: float | None
+    exposures: int | None
+    goals: int | None
+    goals_per_exposure: float | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+    date: datetime.date | None = None
+    week: datetime.date | None = None
+    month: datetime.date | None = None
+    value: str | None = None
+    value_other: bool | None = None
+
+
+class ConversionAnswered(Answered, kw_only=True):
+    """Conversion by interval, always with those exposed."""
+
+    data: list[Converted]
+
+
+class Glance(msgspec.Struct):
+    """A date; in the tables before, the figures are those of the date `compared`."""
+
+    date: datetime.date
+    opens: int | None
+    visitors: int | None
+    opens_per_visitor: float | None
+    views: int | None
+    new_visitors: int | None
+    mean_time_per_session_s: float | None
+    mean_time_per_visitor_s: float | None
+    mean_depth: float | None
+    shares: int | None
+    sharers: int | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+    compared: datetime.date | None = None
+
+
+class OverviewAnswered(Answered, kw_only=True):
+    """The days at a glance, each beside the day, the week and the month before; and all who ever came, until the last."""
+
+    data: list[Glance]
+    day_before: list[Glance]
+    week_before: list[Glance]
+    month_before: list[Glance]
+    cumulative_visitors: int | None
+
+
+class Shared(msgspec.Struct):
+    """Shares of a date, week (its Monday) or month (its first day), and sessions and new subjects that came from any share."""
+
+    shares: int | None
+    sharers: int | None
+    sessions_from_share: int | None
+    new_from_share: int | None
+    returns_per_share: float | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+    date: datetime.date | None = None
+    week: datetime.date | None = None
+    month: datetime.date | None = None
+
+
+class SharesAnswered(Answered, kw_only=True):
+    """Shares by interval."""
+
+    data: list[Shared]
+
+
+class Between(msgspec.Struct):
+    """From start to end events, of starts in a date, a week (its Monday) or a month (its first day)."""
+
+    starts: int | None
+    count: int | None
+    subjects: int | None
+    p10_s: float | None
+    p10_s_bin: Edges | None
+    p25_s: float | None
+    p25_s_bin: Edges | None
+    median_s: float | None
+    median_s_bin: Edges | None
+    p75_s: float | None
+    p75_s_bin: Edges | None
+    p90_s: float | None
+    p90_s_bin: Edges | None
+    open_starts: int | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+    date: datetime.date | None = None
+    week: datetime.date | None = None
+    month: datetime.date | None = None
+
+
+class IntervalsAnswered(Answered, kw_only=True):
+    """Times between events, by interval."""
+
+    data: list[Between]
+
+
+class Frequent(msgspec.Struct):
+    """Subjects of a band, or with a number of days."""
+
+    value: str | None
+    value_other: bool
+    subjects: int | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+
+
+class FrequencyAnswered(Answered, kw_only=True):
+    """Subjects by how often or how much; and all of them."""
+
+    data: list[Frequent]
+    subjects: int | None
+
+
+class PathNode(msgspec.Struct):
+    """`name` null: a view that names no page; `name_other`: the nodes to which few went, together."""
+
+    step: int
+    name: str | None
+    name_other: bool
+    sessions: int | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+
+
+class PathLink(msgspec.Struct):
+    """From `source` to `target` in time; `step`: that of the source, in paths backward of the target."""
+
+    step: int
+    source: str | None
+    source_other: bool
+    target: str | None
+    target_other: bool
+    transitions: int | None
+    subjects: int | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+
+
+class DropOff(msgspec.Struct):
+    """Paths that end at a node, in paths backward begin there."""
+
+    step: int
+    name: str | None
+    name_other: bool
+    sessions: int | None
+    subjects: int | None
+    closed: bool
+    status: dict[str, StatusOfCell]
+
+
+class PathTables(msgspec.Struct):
+    """Nodes by step, the links between them, and where paths stop before the last step."""
+
+    nodes: list[PathNode]
+    links: list[PathLink]
+    drop_offs: list[DropOff]
+
+
+class PathsAnswered(Answered, kw_only=True):
+    """Paths within sessions."""
+
+    data: PathTables
+
+
 class Answers(msgspec.Struct, kw_only=True):
     """Events by what became of them; the refused ones by code too."""
 
@@ -285,11 +536,20 @@ class QualityAnswered(Answers, kw_only=True):
 
 ANSWERED: dict[str, type[msgspec.Struct]] = {
     "activity": ActivityAnswered,
+    "conversion": ConversionAnswered,
     "distributions": DistributionsAnswered,
+    "frequency": FrequencyAnswered,
+    "funnel": FunnelAnswered,
+    "intervals": IntervalsAnswered,
+    "lifecycle": LifecycleAnswered,
+    "overview": OverviewAnswered,
     "pages": PagesAnswered,
+    "paths": PathsAnswered,
     "quality": QualityAnswered,
     "retention": RetentionAnswered,
     "sessions": SessionsAnswered,
+    "shares": SharesAnswered,
+    "stickiness": StickinessAnswered,
     "trends": TrendsAnswered,
 }
 """By metric; a test holds them and the registry together."""

@@ -18,7 +18,12 @@ from reports.privacy.threshold import MODE
 REVISION = 1
 """Figures are not frozen yet: every answer is the first of its kind."""
 
-TABLES = ("data", "weeks", "months", "elements", "load_bands", "previous")
+TABLES = (
+    "data", "weeks", "months", "elements", "load_bands", "previous", "active_days", "day_before", "week_before", "month_before",
+)  # fmt: skip
+
+LINKS = "links"
+"""Where there is this table, `data` are all tables together, and it is the one that CSV has."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -26,13 +31,16 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def rendered(answer: Answer, *, zone: str, as_of: datetime) -> dict[str, Any]:
     """API.md's answer: plain names in each row, `null` where a cell is not told, and `status` saying why per name."""
     released = answer.released
+    tables: dict[str, Any] = {name: [_row(row) for row in rows] for name, rows in released.tables.items()}
+    if LINKS in tables:
+        tables = {"data": tables}
     return {
         "definition": answer.definition,
         "zone": zone,
         "as_of": as_of,
         "revision": REVISION,
         "privacy": {"mode": MODE, "k": released.k, "suppressed_cells": released.suppressed_cells},
-        **{name: [_row(row) for row in rows] for name, rows in released.tables.items()},
+        **tables,
         **{name: [_cohort(one) for one in some] for name, some in released.cohorts.items()},
         **_cells(released.totals),
     }
@@ -76,7 +84,8 @@ class CSVRenderer(BaseRenderer):
     charset = "utf-8"
 
     def render(self, data: Any, accepted_media_type: str | None = None, context: Any = None) -> str:
-        rows = [_flat(row) for row in data["data"]]
+        told = data["data"]
+        rows = [_flat(row) for row in (told[LINKS] if isinstance(told, dict) else told)]
         written = io.StringIO()
         writer = csv.DictWriter(written, list(rows[0]) if rows else [])
         writer.writeheader()

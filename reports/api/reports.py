@@ -25,7 +25,7 @@ _ANSWER = OpenApiResponse(
 )
 _CSV = OpenApiResponse(
     response=str,
-    description="The rows of data alone: not weeks, months, elements, load_bands or previous, which JSON has. What is no "
+    description="The rows of data alone: no other table, which JSON has. What is no "
     "table, as JSON in the header Zhiqing-Report",
 )
 _RESPONSES: dict[Any, Any] = {
@@ -52,6 +52,8 @@ class Reports(APIView):
         csv = request.accepted_renderer.format == CSVRenderer.format
         asked.refuse_unavailable(csv=csv)
         backend, now = caller(request), edge.now()
+        if not backend.sandbox:
+            asked.refuse_custom()
         question = Question(
             backend.program_id,
             ZoneInfo(backend.zone),

@@ -6,9 +6,15 @@ Edges, in seconds or milliseconds: [edge, next edge) is a bin, and what lies bey
 from bisect import bisect_right
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import pairwise
 
 DWELL_S = (0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200, 1800, 3600, 14_400, 86_401)
 """Dwell: 30:00, the longest gap that is one, lies in [1800, 3600); the last edge is just beyond what a client may send."""
+
+TO_CONVERT_S = (0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200,
+                10_800, 14_400, 21_600, 28_800, 43_200, 64_800, 86_400, 129_600, 172_800, 259_200, 345_600, 432_000, 604_800,
+                864_000, 1_209_600, 1_814_400, 2_592_001)  # fmt: skip
+"""From one event to another; the last edge is just beyond 30 days, the longest window."""
 
 LOAD_MS = (0, 50, 100, 150, 200, 300, 400, 500, 600, 800, 1000, 1250, 1500, 2000, 2500, 3000, 4000, 5000, 7500, 10_000,
            15_000, 30_000, 60_000)  # fmt: skip
@@ -58,6 +64,22 @@ DEPTH_BANDS: Bands = (
     (21, "21+"),
 )
 """Views."""
+
+COUNT_BANDS: Bands = (
+    *((number, str(number)) for number in range(1, 11)),
+    (11, "11-20"),
+    (21, "21-50"),
+    (51, "51-100"),
+    (101, "101+"),
+)
+"""Events of a subject."""
+
+_SUMS = (0, 1, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 100_000, 1_000_000)
+SUM_BANDS: Bands = (
+    *((low, f"{low}-{high}") for low, high in pairwise(_SUMS)),
+    (_SUMS[-1], f"{_SUMS[-1]}+"),
+)
+"""A number added up over the events of a subject: from the lower edge to just below the upper one."""
 
 
 def band(bands: Bands, value: float) -> str:

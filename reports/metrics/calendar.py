@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 from reports.privacy.figures import Period
 
 DAY = timedelta(days=1)
+MOMENT = timedelta(microseconds=1)
+"""The resolution of all clocks here."""
 
 Interval = Literal["day", "week", "month"]
 KEYS: dict[Interval, str] = {"day": "date", "week": "week", "month": "month"}
@@ -72,6 +74,6 @@ def utc_days(of: Period, *, skew: timedelta) -> list[date]:
     in any zone: a zone is 14 h ahead or 12 h behind at most.
     """
     first = (of.begins - skew).astimezone(UTC).date()
-    # `ends` is outside: the last instant is a microsecond earlier, the resolution of both clocks.
-    last = (of.ends - timedelta(microseconds=1) + skew).astimezone(UTC).date()
+    # `ends` is outside: the last instant is a moment earlier.
+    last = (of.ends - MOMENT + skew).astimezone(UTC).date()
     return list(dates(first, last))

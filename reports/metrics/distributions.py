@@ -38,7 +38,7 @@ DEFINITION = (
 )
 
 
-def _first(name: str) -> str:
+def first_of(name: str) -> str:
     ordered = f'array_agg({name} ORDER BY corrected_at, {name} COLLATE "C")'
     return f"({ordered} FILTER (WHERE {name} IS NOT NULL))[1] AS {name}"
 
@@ -52,7 +52,7 @@ DISTRIBUTIONS = f"""
     ),
     {NUMBERED},
     visits AS (
-        SELECT subject_id, min(place) AS place, {_first("scene")}, {_first("os")}, {_first("app_version")},
+        SELECT subject_id, min(place) AS place, {first_of("scene")}, {first_of("os")}, {first_of("app_version")},
                floor(extract(epoch FROM max(corrected_at) - min(corrected_at)))::bigint AS dwell,
                count(*) FILTER (WHERE name = 'page_view') AS depth
         FROM numbered GROUP BY subject_id, session_id, number

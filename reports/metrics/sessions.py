@@ -17,7 +17,9 @@ What each rests on, for the gate: the subjects who began a session; a rate on th
 those with a viewed one that did not bounce (0 % and 100 % would tell of everybody).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from django.db import connection
@@ -122,7 +124,11 @@ def sessions(question: Question) -> Figures:
 
 def scan(question: Question) -> dict[str, Any]:
     """Parameters of a scan for the sessions of the asked intervals: `place` numbers the intervals from 1."""
-    parts = intervals(question.first, question.last, question.interval)
+    return scan_of(question, intervals(question.first, question.last, question.interval))
+
+
+def scan_of(question: Question, parts: Sequence[tuple[date, date]]) -> dict[str, Any]:
+    """The same of consecutive intervals."""
     asked = period(parts[0][0], parts[-1][1], question.zone)
     scanned = Period(asked.begins - LOOK_BACK, asked.ends + LOOK_AHEAD)
     return {

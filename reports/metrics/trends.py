@@ -166,7 +166,7 @@ def _counted(
     question: Question, asked: Trends, parts: list[tuple[date, date]]
 ) -> Mapping[int, Mapping[Value, list[Alike]]]:
     """Place of the interval, from 1 -> value -> its events."""
-    type_id = _type(question.program_id, asked)
+    type_id = type_of(question.program_id, asked)
     whole = period(parts[0][0], parts[-1][1], question.zone)
     pages = asked.field == "page"
     statement = TRENDS.format(
@@ -196,7 +196,7 @@ def _counted(
     return found
 
 
-def _type(program_id: int, asked: Trends) -> int | None:
+def type_of(program_id: int, asked: Trends) -> int | None:
     """The event type's id, None for any; the property and the field are declared."""
     declared: Mapping[str, Mapping[str, Any]] = {}
     type_id = None

@@ -21,6 +21,8 @@ what differs between answers of different as-of or of different dimensions, or b
 of a question without a dimension.
 """
 
+import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -89,8 +91,10 @@ def _added(tallies: Sequence[Tally]) -> Tally:
     return _added(tallies[:middle]) + _added(tallies[middle:])
 
 
-def _order(value: Value) -> tuple[bool, str]:
-    return value is not None, value or ""
+def _order(value: Value) -> tuple[bool, float, str]:
+    """None, what begins with a number from the smallest, other texts."""
+    number = re.match(r"[0-9]+", value or "")
+    return value is not None, int(number[0]) if number else math.inf, value or ""
 
 
 def judged(dimension: Dimension, k: int, as_of: datetime) -> list[Judged]:
@@ -125,13 +129,13 @@ def leaves_enough(total: Figure, name: str, rows: Sequence[Judged], k: int) -> b
 def _judged(parts: Mapping[Value, Tally], period: Period, k: int, as_of: datetime) -> list[Judged]:
     rows = merged_parts(parts, k, all_closed=closed(period, as_of))
     figures = [part.tally.figures() for part in rows]
-    columns = {name: _column([row[name] for row in figures], period, k, as_of) for name in (figures or [{}])[0]}
+    columns = {name: column([row[name] for row in figures], period, k, as_of) for name in (figures or [{}])[0]}
     return [
         Judged(part, figures[n], {name: cells[n] for name, cells in columns.items()}) for n, part in enumerate(rows)
     ]
 
 
-def _column(figures: Sequence[Figure], period: Period, k: int, as_of: datetime) -> list[Cell]:
+def column(figures: Sequence[Figure], period: Period, k: int, as_of: datetime) -> list[Cell]:
     """Suppressing further cells while the suppressed ones together rest on fewer than k."""
     cells = [cell_of(figure, period, k, as_of) for figure in figures]
     held = [n for n, cell in enumerate(cells) if cell.status is Status.SUPPRESSED]

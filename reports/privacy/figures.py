@@ -159,11 +159,17 @@ class Period(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of a table: `keys` say what it is about (`{"date": "2026-10-05"}`), and all its counts end with `period`."""
+    """A line of a table: `keys` say what it is about (`{"date": "2026-10-05"}`), and all its counts end with `period`.
+
+    `parts`: counts, of sets and equally many blocks, that add up to one told elsewhere. `hidden_with`: count -> one of these
+    that it would tell of.
+    """
 
     period: Period
     keys: Mapping[str, str | None]
     counts: Mapping[str, Figure]
+    parts: Sequence[str] = ()
+    hidden_with: Mapping[str, str] = field(default_factory=dict)
 
 
 class Tally(Protocol):
@@ -216,6 +222,44 @@ class Dimension(Closed):
         self.only = only
 
 
+class Steps(Closed):
+    """Lines of a funnel: one for each step of each part of `dimension`. `keys`: what is said of each step.
+
+    The figures of a tally are named `column/n`, n from 1, with `subjects/n` among them; `nobody` is the empty tally. `split`:
+    the dimension was asked for, and its values are told.
+    """
+
+    __slots__ = ("_nobody", "dimension", "keys", "split")
+
+    def __init__(
+        self, keys: Sequence[Mapping[str, str | int | None]], dimension: Dimension, nobody: Tally, *, split: bool
+    ) -> None:
+        self.keys = keys
+        self.dimension = dimension
+        self._nobody = nobody
+        self.split = split
+
+
+class Path(NamedTuple):
+    """So many sessions, and of whom, that went through these nodes in this order, from the first step on."""
+
+    nodes: tuple[Value, ...]
+    number: int
+    subjects: BitMap64
+
+
+class Flows(Closed):
+    """Paths of `steps` nodes at most; one of fewer stopped. `backward`: each node came before the one at the step before."""
+
+    __slots__ = ("_paths", "backward", "period", "steps")
+
+    def __init__(self, period: Period, paths: Sequence[Path], steps: int, *, backward: bool) -> None:
+        self.period = period
+        self._paths = paths
+        self.steps = steps
+        self.backward = backward
+
+
 @dataclass(frozen=True, slots=True)
 class Cohort:
     """A line of a cohort table: who began in `period`, and the part of them found in each cell's own period.
@@ -237,7 +281,7 @@ class Figures:
     `summed`: the table whose rows the totals of the same names are made of; its blocks are sets.
     """
 
-    tables: Mapping[str, Sequence[Row | Cohort | Dimension]]
+    tables: Mapping[str, Sequence[Row | Cohort | Dimension | Steps | Flows]]
     totals: Mapping[str, tuple[Period, Figure]] = field(default_factory=dict)
     summed: str | None = None
 
@@ -250,3 +294,13 @@ def opened(figure: Figure, k: int = 1) -> tuple[Told, tuple[Subjects, ...]]:
 def parted(dimension: Dimension) -> Mapping[Value, Tally]:
     """For reports.privacy alone, as `opened`."""
     return dimension._parts
+
+
+def parted_by(steps: Steps) -> Tally:
+    """The empty tally, for reports.privacy alone, as `opened`."""
+    return steps._nobody
+
+
+def walked(flows: Flows) -> Sequence[Path]:
+    """For reports.privacy alone, as `opened`."""
+    return flows._paths

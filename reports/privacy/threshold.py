@@ -9,8 +9,9 @@ What is told of a figure, at as-of, by its period:
   because a 0 that turns into a suppression while one watches tells when somebody came.
 - where nobody is, a mean or a share is not defined: `not_observable`.
 A total over the rows of a table is told only where what the told rows leave over rests on k subjects, or on nobody:
-otherwise it less the rows would tell the cell that was suppressed. Cohorts: reports.privacy.cohorts. Tables by the
-values of a dimension: reports.privacy.dimensions. Medians and other quantiles: reports.privacy.bins.
+otherwise it less the rows would tell the cell that was suppressed; the same holds for the parts of a row that add up to
+what is told elsewhere. Cohorts: reports.privacy.cohorts. Tables by the
+values of a dimension: reports.privacy.dimensions. Funnels: reports.privacy.steps; paths: reports.privacy.flows. Medians and other quantiles: reports.privacy.bins.
 With k = 1 (sandbox programs, which hold synthetic data only) nobody is to be hidden, and every period that has begun
 is told. A row says whether it is `closed`; what is not may still change.
 
@@ -25,8 +26,30 @@ from datetime import datetime
 
 from reports.privacy.cells import Cell, Status, cell_of, closed, joined, tellable
 from reports.privacy.cohorts import ReleasedCohort, released_cohort
-from reports.privacy.dimensions import Judged, ReleasedRow, judged, leaves_enough, released_dimension
-from reports.privacy.figures import AtLeast, Cohort, Dimension, Figure, Figures, Period, Row, Subjects, opened
+from reports.privacy.dimensions import (
+    SUPPRESSED,
+    Judged,
+    ReleasedRow,
+    column,
+    judged,
+    leaves_enough,
+    released_dimension,
+)
+from reports.privacy.figures import (
+    AtLeast,
+    Cohort,
+    Dimension,
+    Figure,
+    Figures,
+    Flows,
+    Period,
+    Row,
+    Steps,
+    Subjects,
+    opened,
+)
+from reports.privacy.flows import released_flows
+from reports.privacy.steps import released_steps
 
 MODE = "threshold"
 
@@ -73,12 +96,29 @@ def release(figures: Figures, *, k: int, as_of: datetime) -> Released:
                 for table, row in released_dimension(name, line, rows, k, as_of):
                     tables.setdefault(table, []).append(row)
             else:
-                tables[name].append(_row(line, k, as_of))
+                for table, row in _lines(name, line, k, as_of):
+                    tables.setdefault(table, []).append(row)
     return Released(k=k, tables=tables, totals=_totals(figures, summed, k, as_of), cohorts=cohorts)
+
+
+def _lines(table: str, line: Row | Steps | Flows, k: int, as_of: datetime) -> Iterator[tuple[str, ReleasedRow]]:
+    """(table, row)"""
+    if isinstance(line, Flows):
+        yield from released_flows(line, k, as_of)
+    elif isinstance(line, Steps):
+        yield from ((table, row) for row in released_steps(line, k, as_of))
+    else:
+        yield table, _row(line, k, as_of)
 
 
 def _row(row: Row, k: int, as_of: datetime) -> ReleasedRow:
     cells = {name: cell_of(figure, row.period, k, as_of) for name, figure in row.counts.items()}
+    if row.parts:
+        told = column([row.counts[name] for name in row.parts], row.period, k, as_of)
+        cells |= dict(zip(row.parts, told, strict=True))
+    for name, other in row.hidden_with.items():
+        if cells[other].status is Status.SUPPRESSED and cells[name].status is Status.OK:
+            cells[name] = SUPPRESSED
     return ReleasedRow(row.keys, cells, closed(row.period, as_of))
 
 

@@ -259,6 +259,8 @@ UNKNOWN: tuple[tuple[str, str, Any, tuple[int, ...]], ...] = (
     ("POST", "reports/trends",
      {"from": "2026-01-01", "to": "2026-01-01", "filters": [{"field": "os", "op": "in", "value": {"canary": 1}}]}, (422,)),
     ("POST", "reports/pages", {"from": "2026-01-01", "to": "2026-01-01", "interval": "day"}, (422,)),
+    ("POST", "reports/funnel",
+     {"from": "2026-01-01", "to": "2026-01-01", "window_s": 60, "steps": [{"event": "tap"}, {"event": "canary"}]}, (422,)),
     ("POST", "consents/status", {"subject": {"openid": "alice"}, "purposes": ["canary"]}, (422,)),
     ("POST", "consents/history", {"subject": {"openid": "alice"}, "purposes": ["canary"]}, (422,)),
     ("POST", "consents/history?cursor=canary", {"subject": {"openid": "alice"}}, (422,)),

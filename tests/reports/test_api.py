@@ -163,7 +163,7 @@ def test_the_longest_range(program: Program) -> None:
     assert len(response.json()["data"]) == 400
 
 
-@pytest.mark.parametrize("metric", ["funnel", "Activity", "activity%00"])
+@pytest.mark.parametrize("metric", ["funnels", "Activity", "activity%00"])
 def test_an_unknown_metric(program: Program, metric: str) -> None:
     response = ask(program, metric=metric)
     assert (response.status_code, response.json()["code"]) == (404, "unknown_metric")

@@ -1,0 +1,128 @@
+"""lifecycle: who is new, who stayed, who came back and who stayed away, interval by interval.
+
+Asked: `from`, `to` and `interval` (day, week, month; weeks and months touched count whole). A subject is *active* in a local
+interval with an event of any type whose `corrected_at` lies in it; whose events: reports.metrics.standing.
+
+`data`, a row an interval; each active subject is in one of the first four:
+- `new`: their first event ever lies in it. The days on which a subject was active are remembered when the events are gone
+  (purged, or collected under a consent that ended), so who was active before is not new.
+- `returning`: active in the interval before too.
+- `resurrected`: not active in the one before, but ever before it.
+- `unknown`: not active in the one before, and it cannot be told whether ever: the first day remembered lies at the edge of
+  the interval and its events are gone (a day is remembered by its UTC date as sent, which is up to 24 h off), or the
+  interval begins more than 400 days before as-of: days before that may be forgotten. For the same reason somebody who
+  comes back after more than 400 days is new.
+- `dormant`: active in the interval before, not in this one. Not observable until the interval is over.
+Who is active in the interval before by events that are gone counts as not active there.
+
+For the gate each rests on its subjects, and returning and dormant on each other's, since they part those of the interval
+before. Users are told by `activity`: where one of the first four is hidden, others are until the hidden rest on k; dormant
+is told where returning is.
+"""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.db import connection
+from pyroaring import BitMap64
+
+from reports.metrics.calendar import DAY, KEYS, day_start, intervals, period, utc_days
+from reports.metrics.registry import Question, metric
+from reports.metrics.standing import EVENTS
+from reports.privacy.figures import Figure, Figures, Period, Row
+from tracking.ingest.parse import MAX_SKEW
+
+REMEMBERED = 400 * DAY
+"""How long a day on which somebody was active is remembered at least."""
+
+STATES = ("new", "returning", "resurrected", "unknown")
+
+DEFINITION = (
+    "Subjects by local day, week (from Monday) or month, by corrected_at; weeks and months touched count whole. new: first "
+    "event ever in it; returning: active in the interval before too; resurrected: not in the one before but earlier; "
+    "unknown: cannot be told whether earlier, because events are gone or days before 400 days ago forgotten; dormant: "
+    "active in the interval before and not in this one, not observable until it is over. Only subjects whose consent and "
+    "data stand at as_of are counted: who withdrew (withdrawn_subjects), was erased or is restricted is missing from all "
+    "intervals, so fewer seem to stay away. closed false: the figures may still change."
+)
+
+# `place` numbers the intervals from 2; 1 is the one before the first. Nothing but its days tells of a time before the scan.
+LIFECYCLE = f"""
+    WITH counted AS (
+        SELECT e.subject_id, e.day, e.corrected_at AS at, width_bucket(e.corrected_at, %(edges)s::timestamptz[]) AS place
+        FROM {EVENTS}
+    ),
+    known AS (
+        SELECT held.subject_id, held.first_at, coalesce(days.first_day, held.first_day) AS first_day,
+               held.first_day <= coalesce(days.first_day, held.first_day) AS is_held
+        FROM (SELECT subject_id, min(at) AS first_at, min(day) AS first_day FROM counted GROUP BY subject_id) AS held
+        LEFT JOIN (
+            SELECT subject_id, min(day) AS first_day FROM subject_day WHERE program_id = %(program)s GROUP BY subject_id
+        ) AS days ON days.subject_id = held.subject_id
+    ),
+    active AS (
+        SELECT subject_id, place, (%(edges)s::timestamptz[])[place] AS begins
+        FROM (SELECT DISTINCT subject_id, place FROM counted WHERE place BETWEEN 1 AND %(places)s) AS once
+    )
+    SELECT place,
+           CASE WHEN first_at < begins OR (first_day + 2)::timestamp AT TIME ZONE 'UTC' <= begins THEN 'seen'
+                WHEN begins < %(remembered)s THEN 'unknown'
+                WHEN NOT is_held AND (first_day - 1)::timestamp AT TIME ZONE 'UTC' < begins THEN 'unknown'
+                ELSE 'new' END,
+           array_agg(a.subject_id)
+    FROM active a JOIN known k ON k.subject_id = a.subject_id GROUP BY 1, 2
+"""
+
+
+@metric("lifecycle", definition=DEFINITION)
+def lifecycle(question: Question) -> Figures:
+    """Under the tenant's transaction."""
+    parts = intervals(question.first, question.last, question.interval)
+    found = states_by_place(question, [_before(parts[0][0], question), *parts])
+    rows = []
+    for place, (first, last) in enumerate(parts, start=2):
+        here = {state: found.get((place, state), BitMap64()) for state in ("new", "seen", "unknown")}
+        before = BitMap64().union(*(found.get((place - 1, state), BitMap64()) for state in here))
+        of = period(first, last, question.zone)
+        figures = _figures(here, before, over=of.ends <= question.as_of)
+        rows.append(Row(of, {KEYS[question.interval]: first.isoformat()}, figures, STATES, {"dormant": "returning"}))
+    return Figures({"data": rows})
+
+
+def _figures(here: dict[str, BitMap64], before: BitMap64, *, over: bool) -> dict[str, Figure]:
+    """Each of two blocks, so that those that are hidden can be united."""
+    active = here["new"] | here["seen"] | here["unknown"]
+    returning, dormant = active & before, before - active
+    resurrected, unknown = here["seen"] - before, here["unknown"]
+    return {
+        "new": Figure(len(here["new"]), here["new"], here["new"]),
+        "returning": Figure(len(returning), returning, dormant),
+        "resurrected": Figure(len(resurrected), resurrected, resurrected),
+        "unknown": Figure(len(unknown), unknown, unknown),
+        "dormant": Figure(len(dormant) if over else None, dormant, returning),
+    }
+
+
+def _before(first: date, question: Question) -> tuple[date, date]:
+    return intervals(first - DAY, first - DAY, question.interval)[0]
+
+
+def states_by_place(question: Question, parts: list[tuple[date, date]]) -> dict[tuple[int, str], BitMap64]:
+    """(place, from 1, new, seen or unknown) -> those active, in consecutive intervals; new and unknown ones are right from 2."""
+    whole = period(parts[0][0], parts[-1][1], question.zone)
+    # A first day whose events the scan does not hold ended, whatever the clocks, before the second interval.
+    scanned = Period(whole.begins - timedelta(hours=48), whole.ends)
+    parameters: dict[str, Any] = {
+        "program": question.program_id,
+        "edges": _edges(question, parts),
+        "places": len(parts),
+        "remembered": question.as_of - REMEMBERED,
+        "days": utc_days(scanned, skew=MAX_SKEW),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(LIFECYCLE, parameters)
+        return {(place, state): BitMap64(subjects) for place, state, subjects in cursor.fetchall()}
+
+
+def _edges(question: Question, parts: list[tuple[date, date]]) -> list[datetime]:
+    return [day_start(day, question.zone) for day in (*(first for first, _ in parts), parts[-1][1] + DAY)]

@@ -1,0 +1,186 @@
+"""overview: the day at a glance, beside the day, the week and the month before.
+
+Asked: `from`, `to`. `data`, a row a local date; each figure is what another report tells of the same date:
+- `opens`: sessions that began on it (`activity`). `visitors`: distinct subjects with an event on it (`activity`'s dau).
+  `opens_per_visitor`. `views`: page_views on it (`trends`). `new_visitors`: first event ever on it (`lifecycle`).
+- `mean_time_per_session_s`, `mean_depth`: seconds from first to last event, and views, of the sessions that began on it
+  (`sessions`). `mean_time_per_visitor_s`: all those seconds / visitors.
+- `shares`: share events on it; `sharers`: distinct subjects with one (`shares`).
+`day_before`, `week_before`, `month_before`: the same of the date (`compared`) a day, 7 days, a month before; the same day of
+the month before, or its last where that is shorter.
+`cumulative_visitors`, beside: distinct subjects who ever were there until the end of `to`, also where their events were
+purged since; who stand and consent to anything. It is told once and not by day: two days less each other would tell of
+the new ones of a day with few.
+
+Whose events: reports.metrics.standing. For the gate: users on themselves, new ones also on those who are not; sessions on the
+subjects who began one, or, where nobody did, on the day's.
+"""
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from django.db import connection
+from pyroaring import BitMap64
+
+from reports.metrics.calendar import DAY, dates, month, period
+from reports.metrics.lifecycle import states_by_place
+from reports.metrics.registry import Question, metric
+from reports.metrics.session import NUMBERED
+from reports.metrics.sessions import MICROSECONDS, scan_of
+from reports.metrics.standing import EVENTS, SUBJECT_STANDS
+from reports.privacy.figures import Count, Figure, Figures, Mean, PartCount, Row
+
+DEFINITION = (
+    "Local days of the zone by corrected_at. opens: sessions (client session_id, otherwise cut at pauses over 30:00, 24 h at "
+    "most) that began on the date; visitors: distinct subjects with an event; new_visitors: first event ever; views: "
+    "page_views; mean_time and mean_depth: of the sessions that began, seconds from first to last event and page_views; "
+    "shares, sharers: share events and who made them. day_before, week_before, month_before: the same of the date compared. "
+    "cumulative_visitors: distinct subjects ever seen until the end of to. Only subjects whose consent and data stand at "
+    "as_of are counted: who withdrew (withdrawn_subjects), was erased or is restricted is missing from all dates, so figures of "
+    "the past fall. closed false: the figures may still change."
+)
+
+# `place` numbers the days from 1. The kinds of rows: 1 of sessions, 2 of events.
+OVERVIEW = f"""
+    WITH visited AS (
+        SELECT e.subject_id, e.corrected_at, e.session_id, t.name,
+               width_bucket(e.corrected_at, %(edges)s::timestamptz[]) AS place
+        FROM {EVENTS} AND e.corrected_at >= %(visits_from)s AND e.corrected_at < %(visits_until)s
+    ),
+    {NUMBERED},
+    visits AS (
+        SELECT subject_id, min(place) AS place, count(*) FILTER (WHERE name = 'page_view') AS views,
+               max(corrected_at) - min(corrected_at) AS duration
+        FROM numbered GROUP BY subject_id, session_id, number
+    ),
+    of_subject AS (
+        SELECT place, subject_id, count(*) FILTER (WHERE name = 'page_view') AS views,
+               count(*) FILTER (WHERE name = 'share') AS shares
+        FROM visited GROUP BY place, subject_id
+    )
+    SELECT 1, place, count(*), sum(views)::bigint, (extract(epoch FROM sum(duration)) * 1000000)::bigint,
+           array_agg(subject_id), NULL, NULL
+    FROM visits WHERE place BETWEEN 1 AND %(places)s GROUP BY place
+    UNION ALL
+    SELECT 2, place, sum(views)::bigint, sum(shares)::bigint, 0, array_agg(subject_id),
+           array_agg(subject_id) FILTER (WHERE views > 0), array_agg(subject_id) FILTER (WHERE shares > 0)
+    FROM of_subject WHERE place BETWEEN 1 AND %(places)s GROUP BY place
+"""
+EVER = f"""
+    SELECT s.subject_id
+    FROM subject s
+    JOIN (SELECT subject_id, min(day) AS first_day FROM subject_day WHERE program_id = %(program)s GROUP BY subject_id) AS d
+      ON d.subject_id = s.subject_id
+    WHERE s.program_id = %(program)s AND {SUBJECT_STANDS} AND (d.first_day + 2)::timestamp AT TIME ZONE 'UTC' <= %(ends)s
+      AND EXISTS (
+          SELECT FROM consent_state c
+          WHERE c.subject_id = s.subject_id AND c.state IN ('given', 'renewed') AND NOT c.guardian_pending
+      )
+"""
+"""Who was surely there before an instant, whatever the clocks: a remembered day is as sent, and up to 24 h off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """The sessions that began on a day; `duration` in microseconds."""
+
+    opens: int = 0
+    views: int = 0
+    duration: int = 0
+    starters: BitMap64 = field(default_factory=BitMap64)
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The events of a day, and who had them."""
+
+    views: int = 0
+    shares: int = 0
+    visitors: BitMap64 = field(default_factory=BitMap64)
+    viewers: BitMap64 = field(default_factory=BitMap64)
+    sharers: BitMap64 = field(default_factory=BitMap64)
+
+
+def _day_before(day: date) -> date:
+    return day - DAY
+
+
+def _week_before(day: date) -> date:
+    return day - 7 * DAY
+
+
+def _month_before(day: date) -> date:
+    first, last = month(day.replace(day=1) - DAY)
+    return min(first + (day.day - 1) * DAY, last)
+
+
+BEFORE = {"day_before": _day_before, "week_before": _week_before, "month_before": _month_before}
+
+
+@metric("overview", definition=DEFINITION)
+def overview(question: Question) -> Figures:
+    """Under the tenant's transaction."""
+    asked = list(dates(question.first, question.last))
+    first = min(*(before(day) for day in asked for before in BEFORE.values()), question.first)
+    days = list(dates(first, question.last))
+    visits, found = _counted(question, days)
+    new = states_by_place(question, [(day, day) for day in (days[0] - DAY, *days)])
+    figures = {
+        day: _figures(visits.get(n, Visits()), found.get(n, Day()), new.get((n + 1, "new"), BitMap64()))
+        for n, day in enumerate(days, start=1)
+    }
+
+    def row(of: date, **keys: date) -> Row:
+        named = {name: day.isoformat() for name, day in keys.items()}
+        return Row(period(of, of, question.zone), named, figures[of])
+
+    tables = {"data": [row(day, date=day) for day in asked]}
+    for name, before in BEFORE.items():
+        tables[name] = [row(before(day), date=day, compared=before(day)) for day in asked]
+    ever = BitMap64().union(_ever(question), *(of.visitors for of in found.values()))
+    whole = period(first, question.last, question.zone)
+    return Figures(tables, {"cumulative_visitors": (whole, Count(len(ever), subjects=ever))})
+
+
+def _figures(visits: Visits, day: Day, new: BitMap64) -> dict[str, Figure]:
+    """Of a day."""
+    visitors, starters = day.visitors, visits.starters or day.visitors
+    opens, seconds = visits.opens, visits.duration / MICROSECONDS
+    return {
+        "opens": Count(opens, subjects=starters),
+        "visitors": Count(len(visitors), subjects=visitors),
+        "opens_per_visitor": Figure(round(opens / len(visitors), 3) if visitors else None, starters, visitors),
+        "views": Count(day.views, subjects=day.viewers),
+        "new_visitors": PartCount(len(new), inside=new, outside=visitors - new),
+        "mean_time_per_session_s": Mean(seconds, opens, subjects=starters),
+        "mean_time_per_visitor_s": Figure(round(seconds / len(visitors), 3) if visitors else None, starters, visitors),
+        "mean_depth": Mean(visits.views, opens, subjects=starters),
+        "shares": Count(day.shares, subjects=day.sharers),
+        "sharers": Count(len(day.sharers), subjects=day.sharers),
+    }
+
+
+def _counted(question: Question, days: list[date]) -> tuple[dict[int, Visits], dict[int, Day]]:
+    """By place of the day, from 1."""
+    visits: dict[int, Visits] = {}
+    found: dict[int, Day] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(OVERVIEW, scan_of(question, [(day, day) for day in days]))
+        for kind, place, first, second, duration, *sets in cursor.fetchall():
+            subjects = [BitMap64(some or ()) for some in sets]
+            if kind == 1:
+                visits[place] = Visits(first, second, duration, subjects[0])
+            else:
+                found[place] = Day(first, second, *subjects)
+    return visits, found
+
+
+def _ever(question: Question) -> BitMap64:
+    parameters: dict[str, Any] = {
+        "program": question.program_id,
+        "ends": period(question.last, question.last, question.zone).ends,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(EVER, parameters)
+        return BitMap64(subject for (subject,) in cursor.fetchall())
