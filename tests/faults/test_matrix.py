@@ -24,6 +24,7 @@ from tests.faults.injected import (
     AFTER,
     BEFORE,
     PackageStore,
+    end_this_thread,
     flush,
     in_a_process,
     inject,
@@ -202,13 +203,21 @@ def restarted(world: World, case: Case, place: Place) -> float | None:
 
 
 def joined(world: World, case: Case, place: Place) -> float | None:
-    """A second worker with the same hint: at every other place one that takes the first for dead, which goes on nevertheless."""
-    lease = OVER_AT_ONCE if place[0] % 4 in (1, 2) else runs.LEASE
-    with joined_by(partial(case.work, lease)) as second, inject(*place, second) as seen:
-        if place[0] == 0:
+    """A second worker with the same hint. At every other place it takes the first for dead, may die itself after a few
+    commits, and then the first goes on as if nothing had been."""
+    number = place[0]
+    mistaken = number % 4 in (1, 2)
+    lease = OVER_AT_ONCE if mistaken else runs.LEASE
+
+    def other() -> None:
+        with inject(number // 2 % 4 if mistaken else 0, AFTER, end_this_thread):
+            case.work(lease)
+
+    with joined_by(other) as second, inject(*place, second) as seen:
+        if number == 0:
             second()
         case.work(lease)
-    return time.monotonic() if seen.came or place[0] == 0 else None
+    return time.monotonic() if seen.came or number == 0 else None
 
 
 def filled(store: PackageStore, world: World, case: Case, place: Place) -> float | None:
