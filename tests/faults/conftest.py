@@ -12,7 +12,7 @@ import redis
 
 from tests import stack
 from tests.faults import cells
-from tests.faults.injected import PackageStore, can_mount
+from tests.faults.injected import PackageStore
 from tests.stack import ROOT
 
 
@@ -55,11 +55,14 @@ def start_worker(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes
 @pytest.fixture(scope="module")
 def store(migrated: None) -> Iterator[PackageStore]:
     """The packages are on a disk of their own."""
-    if stack.services is None or not can_mount():
+    if stack.services is None or os.geteuid() != 0:
         pytest.skip("only root, with the embedded PostgreSQL, gives the packages a disk of their own")
     made = PackageStore(stack.services)
     try:
         made.mount()
+    except subprocess.CalledProcessError:
+        pytest.skip("nothing may be mounted here")
+    try:
         yield made
     finally:
         made.unmount()

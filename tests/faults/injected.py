@@ -15,7 +15,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import psycopg
 import redis
@@ -100,6 +99,11 @@ def flush() -> None:
         broker.flushall()
 
 
+def flush_and_kill_myself() -> None:
+    flush()
+    kill_myself()
+
+
 def restart(services: Services) -> None:
     """An immediate shutdown, as of `pg_ctl restart -m immediate`: every session ends, and the next start recovers."""
     process = services.postgres.process
@@ -175,7 +179,9 @@ class PackageStore:
         self._ballast = self._folder / "ballast"
 
     def mount(self) -> None:
-        """Only a superuser makes a tablespace and nobody logs in as one: the server is stopped, and told by its own files."""
+        """Only a superuser makes a tablespace and nobody logs in as one: the server is stopped, and told by its own files.
+
+        Raises CalledProcessError where nothing may be mounted."""
         account = self._postgres.account
         assert account is not None
         self.unmount()
@@ -225,7 +231,3 @@ class PackageStore:
 
     def make_room(self) -> None:
         self._ballast.unlink(missing_ok=True)
-
-
-def can_mount() -> bool:
-    return os.geteuid() == 0 and Path("/proc/filesystems").read_text().count("tmpfs") > 0

@@ -18,7 +18,7 @@ from django.db import connection
 from consent import edge
 from consent.programs.tenancy import tenant
 from consent.records import profile
-from consent.rights import fulfilment, legal_holds, tasks
+from consent.rights import fulfilment, legal_holds, runs, tasks
 from consent.rights.holders import fulfilling, holders
 from consent.rights.models import ERASING, PACKAGED, HolderRun, HoldGround, RequestKind
 from consent.vault import identities
@@ -113,7 +113,7 @@ class Case:
     def outcome(self) -> Outcome:
         with connect() as owner:
             rows = rows_of(owner, self.subject_id)
-            runs = owner.execute(
+            found = owner.execute(
                 "SELECT holder, status, affected, held_before, held_after FROM holder_run WHERE request_id = %s",
                 [self.request_id],
             ).fetchall()
@@ -124,7 +124,7 @@ class Case:
         assert closed is not None
         return Outcome(
             state=str(shown(self.program, self.filed)["state"]),
-            runs={str(holder): (status, affected, first, last) for holder, status, affected, first, last in runs},
+            runs={str(holder): (status, affected, first, last) for holder, status, affected, first, last in found},
             rows=rows,
             certified=self._certified() if self.scenario.kind in ERASING else {},
             told=self._told() if self.scenario.kind in PACKAGED else {},
@@ -196,7 +196,7 @@ def prepare(program: Program, as_worker: Working, scenario: Scenario, openid: st
     if scenario.kind in ERASING:
         access = Case(program, Scenario("access"), openid, subject_id, file(program, "access", openid))
         with as_worker():
-            access.work(fulfilment.LEASE)
+            access.work(runs.LEASE)
         assert access.state() == "completed"
     filed = file(program, scenario.kind, openid, **_beside(scenario.kind, openid))
     case = Case(program, scenario, openid, subject_id, filed)
@@ -205,7 +205,7 @@ def prepare(program: Program, as_worker: Working, scenario: Scenario, openid: st
         hold = _hold(case)
         if scenario.over:
             with as_worker():
-                case.work(fulfilment.LEASE)
+                case.work(runs.LEASE)
             assert case.state() == "partially_completed"
             legal_holds.lift(program_id=program.id, hold_id=hold, by="test")
     with connect() as owner:
@@ -272,5 +272,5 @@ def undisturbed(case: Case) -> Outcome:
 def unfinished(case: Case) -> list[tuple[str, str]]:
     """(status, error) of the runs that are not done."""
     with tenant(case.program.id):
-        runs = HolderRun.objects.filter(request_id=case.request_id).exclude(status="done").order_by("id")
-        return list(runs.values_list("status", "error"))
+        left = HolderRun.objects.filter(request_id=case.request_id).exclude(status="done").order_by("id")
+        return list(left.values_list("status", "error"))

@@ -26,6 +26,7 @@ from tests.faults.injected import (
     PackageStore,
     end_this_thread,
     flush,
+    flush_and_kill_myself,
     in_a_process,
     inject,
     joined_by,
@@ -116,7 +117,7 @@ class World:
                 at.append(str(row[0]) if row else at[-1])
 
             with self.as_worker(), inject(0, AFTER, kill_myself, note):
-                case.work(fulfilment.LEASE)
+                case.work(runs.LEASE)
             self.plans[scenario] = Plan(undisturbed(case), at[1:])
         return self.plans[scenario]
 
@@ -142,7 +143,7 @@ class World:
         )
         due(last)
         with self.as_worker():
-            last.work(fulfilment.LEASE)
+            last.work(runs.LEASE)
         with connect() as owner:
             assert (last.state(), rows_of(owner, case.subject_id)) == ("completed", {})
 
@@ -182,7 +183,7 @@ def flushed(world: World, case: Case, place: Place) -> float | None:
     if moment == BEFORE:
 
         def work() -> None:
-            with inject(number, moment, lambda: (flush(), kill_myself())):
+            with inject(number, moment, flush_and_kill_myself):
                 case.work(OVER_AT_ONCE)
 
         return time.monotonic() if in_a_process(work) else None
