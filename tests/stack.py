@@ -24,6 +24,8 @@ from consent.vault import keyring
 ROOT = Path(__file__).resolve().parent.parent
 URLS = ("DATABASE_URL", "DATABASE_WORKER_URL", "DATABASE_OWNER_URL")
 _running = contextlib.ExitStack()
+services: embedded.Services | None = None
+"""The embedded PostgreSQL and Redis, for tests that break them; None where the environment names others."""
 
 
 def _named(url: str, name: str) -> str:
@@ -58,6 +60,7 @@ def manage(*arguments: str, role: str = "owner") -> str:
 
 
 def _start() -> None:
+    global services
     private = Path(_running.enter_context(tempfile.TemporaryDirectory(prefix="zhiqing-test-")))
     if not os.environ.get("DATABASE_URL"):
         folder = Path(os.environ.get("ZHIQING_TEST_VAR") or ROOT / "var" / "test")

@@ -1,62 +1,29 @@
-"""I5: a request ends by itself, wherever the worker dies and whatever Redis forgets."""
+"""I5 with workers and beat as operators start them, and the leases they have: a request ends by itself, whatever happens to
+a worker, Redis, PostgreSQL or the disk. What happens at each single step is in test_matrix.
+"""
 
 import os
 import signal
 import subprocess
-import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from datetime import timedelta
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from typing import Any, LiteralString
 
 import psycopg
 import pytest
 import redis
+from django.db import connection
 
-from consent import edge
-from consent.rights import erasure, fulfilment, runs
+from consent.rights import tasks
+from tests import stack
 from tests.cast import Program
-from tests.consent.rights import KEPT, Working, file, lively, overdue, package_of, sections, shown
-from tests.stack import ROOT
+from tests.consent.rights import Working, file, lively, overdue, shown
+from tests.faults.injected import PackageStore, restart, waits
+from tests.faults.scenarios import Scenario, connect, prepare, undisturbed, unfinished
 
-PATIENCE = 55.0
-
-
-@pytest.fixture
-def broker() -> redis.Redis:
-    """The tests' Redis, emptied."""
-    connected: redis.Redis = redis.Redis.from_url(os.environ["REDIS_URL"])
-    connected.flushdb()
-    return connected
-
-
-@pytest.fixture
-def start_worker(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
-    """Starts a Celery worker with its beat, in a process group of its own; all are killed at the end."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start() -> subprocess.Popen[bytes]:
-        with (tmp_path / "worker.log").open("ab") as log:
-            process = subprocess.Popen(
-                [
-                    sys.executable, "-m", "celery", "-A", "config.celery", "worker", "-B", "-c", "1",
-                    "--schedule", str(tmp_path / f"beat-{len(started)}"), "--loglevel", "INFO",
-                ],
-                env={**os.environ, "ZHIQING_ROLE": "worker", "ZHIQING_SWEEP_SECONDS": "1"},
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )  # fmt: skip
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        kill(process)
+PATIENCE = 120.0
+"""Seconds; of them 30 may be a lease."""
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -79,12 +46,6 @@ def held_up(table: LiteralString) -> Iterator[None]:
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as holding:
         holding.execute(f"SELECT FROM {table} FOR UPDATE")
         yield
-
-
-def hangs(owner: psycopg.Connection) -> bool:
-    """Whether somebody waits for a row; autovacuum may wait for a table."""
-    waiting = "SELECT FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')"
-    return owner.execute(waiting).fetchone() is not None
 
 
 def count(owner: psycopg.Connection, table: LiteralString) -> int:
@@ -111,7 +72,7 @@ def test_a_worker_killed_in_the_middle_of_an_erasure_is_replaced(
     with held_up("profile_attribute"):
         overdue(owner)
         worker = start_worker()
-        wait_for("the erasure's middle", lambda: hangs(owner))
+        wait_for("the erasure's middle", lambda: waits(owner))
         kill(worker)
         # The dead worker's database session is still waiting; what it does then, nobody commits.
         assert shown(program, filed)["state"] == "in_progress"
@@ -135,7 +96,7 @@ def test_a_worker_killed_in_the_middle_of_a_withdrawals_erasure_is_replaced(
         program.decide("alice", "withdrawn", purpose=purpose)
     with held_up("profile_attribute"):
         worker = start_worker()
-        wait_for("the erasure's middle", lambda: hangs(owner))
+        wait_for("the erasure's middle", lambda: waits(owner))
         kill(worker)
         assert count(owner, "profile_attribute") == 4
     broker.flushdb()
@@ -160,7 +121,7 @@ def test_a_flushed_redis_loses_no_request(
     filed = file(program, "erasure")
     with held_up("consent_record"):
         overdue(owner)
-        wait_for("the erasure's middle", lambda: hangs(owner))
+        wait_for("the erasure's middle", lambda: waits(owner))
         broker.flushdb()
     wait_for("the erasure", ended(program, filed))
     broker.flushdb()
@@ -169,88 +130,55 @@ def test_a_flushed_redis_loses_no_request(
     assert count(owner, "subject") == 1
 
 
-# --- The same at every step, without the wait for a lease ------------------------------------------------------------
-
-
-class Killed(BaseException):
-    """Ends a worker as kill -9 does: nothing after it is run, and nothing that is not committed stays."""
-
-
-@contextmanager
-def dying(monkeypatch: pytest.MonkeyPatch, at: int, *, committed: bool) -> Iterator[list[int]]:
-    """Die at the transaction with this number, just before its commit or just after; yields how many there were."""
-    begun = [0]
-
-    def wrap(tenant: Callable[[int], AbstractContextManager[None]]) -> Callable[[int], AbstractContextManager[None]]:
-        @contextmanager
-        def counted(program_id: int) -> Iterator[None]:
-            begun[0] += 1
-            number = begun[0]
-            with tenant(program_id):
-                yield
-                if number == at and not committed:
-                    raise Killed
-            if number == at and committed:
-                raise Killed
-
-        return counted
-
-    with monkeypatch.context() as patched:
-        for module in (runs, erasure, fulfilment):
-            patched.setattr(module, "tenant", wrap(module.tenant))
-        patched.setattr(fulfilment, "ERASE_LIMIT", 2)
-        yield begun
-
-
-def attempt(program: Program, filed: Any) -> None:
-    """With leases that are over at once, so that the next worker need not wait."""
-    fulfilment.fulfil(
-        vault=edge.vault(),
-        program_id=program.id,
-        request_id=uuid.UUID(filed["request_id"]),
-        package_kept=KEPT,
-        lease=timedelta(0),
-    )
-
-
-@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
-@pytest.mark.parametrize("committed", [False, True], ids=["before its commit", "after its commit"])
-@pytest.mark.parametrize("kind", ["erasure", "access", "rectification"])
-def test_a_worker_may_die_at_any_step(
-    program: Program,
-    owner: psycopg.Connection,
-    as_worker: Working,
-    monkeypatch: pytest.MonkeyPatch,
-    kind: str,
-    committed: bool,
-    every: int,
+@pytest.mark.long
+def test_postgresql_restarted_in_the_middle_of_an_erasure(
+    program: Program, as_worker: Working, start_worker: Callable[[], subprocess.Popen[bytes]]
 ) -> None:
-    """At each step, or at one of so many."""
-    at, finished = 1 - every, False
-    changes: Any = {"attributes": {"city": "苏州"}, "identifiers": {"unionid": "u"}}
-    while not finished:
-        at += every
-        lively(program)
-        filed = file(program, kind, changes=changes if kind == "rectification" else None)
-        overdue(owner)
-        with as_worker():
-            with dying(monkeypatch, at, committed=committed) as begun:
-                try:
-                    attempt(program, filed)
-                    finished = begun[0] < at
-                except Killed:
-                    pass
-            attempt(program, filed)
-        assert shown(program, filed)["state"] == "completed", f"died at transaction {at}"
-        if kind == "access":
-            found = sections(package_of(program, filed))
-            assert (len(found["events"]), len(found["attributes"])) == (6, 2)
-        if kind == "rectification":
-            assert count(owner, "subject_identifier") == 2
-        if kind != "erasure":
-            erase = file(program, "erasure")
-            overdue(owner)
-            with as_worker():
-                attempt(program, erase)
-        assert [count(owner, table) for table in ("event", "consent_record", "request_subject", "subject")] == [0] * 4
-    assert at > 10
+    if stack.services is None:
+        pytest.skip("only the embedded PostgreSQL is restarted")
+    case = prepare(program, as_worker, Scenario("erasure"), "alice")
+    with suppress(psycopg.OperationalError), held_up("profile_attribute"):
+        start_worker()
+        with connect() as owner:
+            wait_for("the erasure's middle", lambda: waits(owner))
+        restart(stack.services)
+    connection.close()
+    wait_for("the erasure", lambda: case.state() == "completed")
+    undisturbed(case)
+
+
+@pytest.mark.long
+def test_a_package_store_that_is_full_for_a_while(
+    program: Program,
+    as_worker: Working,
+    store: PackageStore,
+    broker: redis.Redis,
+    start_worker: Callable[[], subprocess.Popen[bytes]],
+) -> None:
+    case = prepare(program, as_worker, Scenario("access"), "alice")
+    store.fill()
+    try:
+        start_worker()
+        wait_for("the full store", lambda: ("pending", "database_53100") in unfinished(case))
+    finally:
+        store.make_room()
+    wait_for("the access", lambda: case.state() == "completed")
+    undisturbed(case)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["erasure", "access"])
+def test_two_workers_with_the_same_hints(
+    program: Program,
+    as_worker: Working,
+    broker: redis.Redis,
+    start_worker: Callable[[], subprocess.Popen[bytes]],
+    kind: str,
+) -> None:
+    case = prepare(program, as_worker, Scenario(kind), "alice")
+    for _ in range(8):
+        tasks.hint(case.request_id)
+    start_worker()
+    start_worker()
+    wait_for("the request", lambda: case.state() == "completed")
+    undisturbed(case)
