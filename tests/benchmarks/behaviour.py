@@ -1,13 +1,17 @@
 """Stored events in any number, as batches on the days before today would have left them, with their days marked."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 from tests.benchmarks.world import World
 
 DAYS = 10
 """Before today; all lie within the consents."""
 PAGES = 300
+WRITERS = 4
 
 _PARTITIONS = "SELECT ensure_event_days(array_agg(current_date - n)) FROM generate_series(1, %s) n"
 _PAGES = """
@@ -40,14 +44,19 @@ _MARKS = """
 
 
 def store(made: World, subjects: Sequence[int], places: range) -> None:
-    """An event for each of `places` on each of DAYS days for all of these subjects."""
+    """An event for each of `places` on each of DAYS days for all of these subjects, several days at a time."""
     about = {"program": made.program_id, "pages": PAGES, "subjects": list(subjects)}
     about |= {"first": places.start, "last": places.stop - 1}
     with made.owner() as owner:
         owner.execute(_PARTITIONS, [DAYS])
         owner.execute(_PAGES, [made.program_id, PAGES])
-        for ago in range(DAYS, 0, -1):
-            owner.execute(_EVENTS, about | {"ago": ago})
-            owner.execute(_MARKS, about | {"ago": ago})
+        with ThreadPoolExecutor(WRITERS) as writers:
+            list(writers.map(partial(_store_day, made, about), range(DAYS, 0, -1)))
         owner.execute("VACUUM ANALYZE")  # as autovacuum would have done by then
     print(f"stored {len(subjects) * len(places) * DAYS:,} events", file=sys.stderr)
+
+
+def _store_day(made: World, about: Mapping[str, Any], ago: int) -> None:
+    with made.owner() as owner:
+        owner.execute(_EVENTS, {**about, "ago": ago})
+        owner.execute(_MARKS, {**about, "ago": ago})
