@@ -46,8 +46,6 @@ def erasures(made: World, log: Path, sizes: Sequence[int]) -> str:
     wanted = AT_ONCE + len(sizes) * sum(WARM + many for many in GROUPS.values())
     if not wanted <= fewest < count or sizes[-1] // EACH > count:
         raise ValueError(f"erasures needs {wanted * EACH:,} events at least, and a subject for every {EACH}")
-    # Events that come meanwhile are of the others, so that none may be refused.
-    others = replace(made, subjects=made.subjects[: count - fewest])
     drawn = iter(random.Random("erasures").sample(range(count - fewest, count), wanted))
     lines = [
         "| events in the table | of the subject | erasures | database, p50 | p95 | processor, p50 | p95 | altogether, p50 | p95 |"
@@ -63,7 +61,7 @@ def erasures(made: World, log: Path, sizes: Sequence[int]) -> str:
         lines += [_line(size, events, found) for events, found in told.items()]
         alone = _at(told[EACH]["took"], 0.5)
     affected = "\n".join(_affected(made))
-    return "\n".join([*lines, "", affected, "", _beside_ingest(others, log, list(drawn), alone)])
+    return "\n".join([*lines, "", affected, "", _beside_ingest(made, log, count - fewest, list(drawn), alone)])
 
 
 def _one_by_one(made: World, size: int, drawn: Iterator[int]) -> dict[int, dict[str, Any]]:
@@ -140,16 +138,20 @@ def _affected(made: World) -> Iterator[str]:
         yield f"| {what} | {listed:,} | {time.monotonic() - began:.1f} |"
 
 
-def _beside_ingest(made: World, log: Path, numbers: Sequence[int], one: float) -> str:
-    """Batches come at half the rate of what the machine takes, first by themselves. `one`: seconds of an erasure alone."""
+def _beside_ingest(made: World, log: Path, others: int, numbers: Sequence[int], one: float) -> str:
+    """Batches come at half the rate of what the machine takes, first by themselves. `one`: seconds of an erasure alone.
+
+    They are of the first `others` subjects, who are not erased, so that no event may be refused.
+    """
+    kept = replace(made, subjects=made.subjects[:others])
     lasts = min(LONGEST_S, max(TRIAL_S, SHARED * one * len(numbers)))
     with web(made.environment, log / "web.log") as address, worker(made.environment, log / "worker.log"):
-        http(made, address, HALF_LOADED, WARM_S, "Ea")
-        full = http(made, address, HALF_LOADED, TRIAL_S, "Eb")
-        before = http(made, address, HALF_LOADED, TRIAL_S, "Ec", calls=full.calls / 2)
+        http(kept, address, HALF_LOADED, WARM_S, "Ea")
+        full = http(kept, address, HALF_LOADED, TRIAL_S, "Eb")
+        before = http(kept, address, HALF_LOADED, TRIAL_S, "Ec", calls=full.calls / 2)
         rate = full.calls / 2 / HTTP_CLIENTS
         more = ("--seconds", str(lasts), "--rate", str(rate))
-        loads = http_commands(made, address, HALF_LOADED, "Ed", *more)
+        loads = http_commands(kept, address, HALF_LOADED, "Ed", *more)
         *loaded, told = run([*loads, _command(made, "workers", numbers)], _as_worker(made))
     _insist(made, told, numbers)
     took = told["seconds"]
