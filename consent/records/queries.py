@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import DateTimeField, Exists, Func, OuterRef, QuerySet
 
 from consent.records.grants import FIELDS, AuthorisingRecord, Coverage, Covered, Grant, Waiting, of_state, until_14
 from consent.records.models import ConsentRecord, ConsentState, State
@@ -53,6 +53,13 @@ def db_now() -> datetime:
         row = cursor.fetchone()
     now: datetime = row[0]
     return now
+
+
+class Clock(Func):
+    """The same time within the statement that writes it, without a round trip of its own."""
+
+    function = "clock_timestamp"
+    output_field = DateTimeField()
 
 
 def coverage(program_id: int) -> dict[tuple[int, int], Coverage]:

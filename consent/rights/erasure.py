@@ -3,9 +3,10 @@
 import uuid
 
 from django.db import connection
+from django.db.models import Case, Value, When
 
 from consent.programs.tenancy import tenant
-from consent.records.queries import db_now
+from consent.records.queries import Clock, db_now
 from consent.rights import gate, legal_holds, runs
 from consent.rights.holders import LAST_STAGE, PersonalDataHolder, holder_of, holders
 from consent.rights.models import (
@@ -43,34 +44,33 @@ class StillHeld(Exception):
     """Rows of the subject are left after its own holder has erased it."""
 
 
-def make_way(run: Claimed) -> None:
-    """Close the subject's other open requests, so that nothing is built beside the erasure. The first run to come here
-    marks the point of no return and counts what every holder has, for the certificate."""
+def begin(run: Claimed) -> bool:
+    """Make way for the run, and answer whether a law keeps what it is to erase; it then ends as held. Raises LeaseLost.
+
+    The subject's other open requests are closed, so that nothing is built beside the erasure. The first run to come here
+    marks the point of no return and counts what every holder has, for the certificate.
+    """
     with runs.step(run) as subject:
         _close_others(subject, run.request_id)
         first = SubjectRequest.objects.filter(id=run.request_id, point_of_no_return_at__isnull=True)
-        if first.update(point_of_no_return_at=db_now()):
+        if first.update(point_of_no_return_at=Clock()):
             _note(run, "held_before")
+        if run.stage >= LAST_STAGE:
+            return False
+        hold = legal_holds.standing(run.program_id, run.subject_id).get(run.holder)
+        if hold is not None:
+            runs.held(run, hold)
+    return hold is not None
 
 
 def _note(run: Claimed, column: str) -> int:
     """Keep how many rows each holder of the request has now; answers how many that is of all."""
-    total = 0
-    for holder in holders():
-        rows = holder.count(program_id=run.program_id, subject_id=run.subject_id)
-        HolderRun.objects.filter(request_id=run.request_id, holder=holder.identifier).update(**{column: rows})
-        total += rows
-    return total
-
-
-def keep(run: Claimed) -> bool:
-    """Whether a law keeps what the run's holder has; the run then ends as held. Raises LeaseLost."""
-    with runs.step(run):
-        hold = legal_holds.standing(run.program_id, run.subject_id).get(run.holder)
-        if hold is None:
-            return False
-        runs.held(run, hold)
-    return True
+    rows = {
+        holder.identifier: holder.count(program_id=run.program_id, subject_id=run.subject_id) for holder in holders()
+    }
+    counted = Case(*(When(holder=name, then=Value(count)) for name, count in rows.items()))
+    HolderRun.objects.filter(request_id=run.request_id, holder__in=rows).update(**{column: counted})
+    return sum(rows.values())
 
 
 def complete(run: Claimed) -> bool:

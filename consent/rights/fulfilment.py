@@ -86,16 +86,9 @@ def _carry_out(vault: Vault, run: Claimed, package_kept: timedelta) -> None:
         raise AttemptsExhausted
     holder = holder_of(run.holder)
     if run.kind in ERASING:
-        erasure.make_way(run)
-        if run.stage >= LAST_STAGE:
-            done = erasure.complete(run)
-            logger.info("erasure ended" if done else "holders to erase again", extra={"fields": run.fields()})
-            return
-        if erasure.keep(run):
-            logger.info("kept by law", extra={"fields": run.fields()})
-            return
-        work = _erasing(run, holder)
-    elif run.kind == RequestKind.RECTIFICATION:
+        _carry_out_erasure(run, holder)
+        return
+    if run.kind == RequestKind.RECTIFICATION:
         work = _rectifying(vault, run, holder)
     elif run.kind == RequestKind.RESTRICTION:
         work = _restricting(run, holder)
@@ -103,6 +96,17 @@ def _carry_out(vault: Vault, run: Claimed, package_kept: timedelta) -> None:
         work = _exporting(vault, run, holder, package_kept)
     affected = _perform(run, work)
     logger.info("run done", extra={"fields": run.fields(affected=affected)})
+
+
+def _carry_out_erasure(run: Claimed, holder: PersonalDataHolder) -> None:
+    if erasure.begin(run):
+        logger.info("kept by law", extra={"fields": run.fields()})
+    elif run.stage >= LAST_STAGE:
+        done = erasure.complete(run)
+        logger.info("erasure ended" if done else "holders to erase again", extra={"fields": run.fields()})
+    else:
+        affected = _erase(run, holder)
+        logger.info("run done", extra={"fields": run.fields(affected=affected)})
 
 
 def _perform(run: Claimed, work: Iterator[int]) -> int:
@@ -118,12 +122,18 @@ def _perform(run: Claimed, work: Iterator[int]) -> int:
         total += affected
 
 
-def _erasing(run: Claimed, holder: PersonalDataHolder) -> Iterator[int]:
-    while True:
-        erased = holder.erase(program_id=run.program_id, subject_id=run.subject_id, limit=ERASE_LIMIT)
-        yield erased.affected
-        if erased.finished:
-            return
+def _erase(run: Claimed, holder: PersonalDataHolder) -> int:
+    """As `_perform`; the run is finished with the step that finds nothing more."""
+    total, finished = 0, False
+    while not finished:
+        with runs.step(run):
+            erased = holder.erase(program_id=run.program_id, subject_id=run.subject_id, limit=ERASE_LIMIT)
+            runs.advanced(run, erased.affected)
+            finished = erased.finished
+            if finished:
+                runs.finished(run)
+        total += erased.affected
+    return total
 
 
 def _rectifying(vault: Vault, run: Claimed, holder: PersonalDataHolder) -> Iterator[int]:

@@ -20,7 +20,7 @@ from django.db.models.functions import Coalesce
 from consent.errors import Problem
 from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
-from consent.records.queries import db_now
+from consent.records.queries import Clock, db_now
 from consent.rights.models import (
     ERASING,
     HolderRun,
@@ -151,14 +151,16 @@ def step(run: Claimed) -> Iterator[Subject]:
 def hold(run: Claimed) -> None:
     """Lock the run's row and renew the lease, within a transaction. Raises LeaseLost."""
     mine = HolderRun.objects.filter(id=run.id, lease_token=run.token, status=RunStatus.RUNNING)
-    if not mine.update(lease_until=db_now() + run.lease):
+    if not mine.update(lease_until=Clock() + run.lease):
         raise LeaseLost
 
 
 def advanced(run: Claimed, affected: int) -> None:
     """Count what a step did. A step of an erasure cannot be lost again, so it earns the run its attempts anew."""
+    if not affected:
+        return
     mine = HolderRun.objects.filter(id=run.id)
-    if run.kind in ERASING and affected:
+    if run.kind in ERASING:
         mine.update(affected=F("affected") + affected, attempts=0)
     else:
         mine.update(affected=F("affected") + affected)
@@ -167,7 +169,7 @@ def advanced(run: Claimed, affected: int) -> None:
 def finished(run: Claimed) -> None:
     """Call within `step`."""
     HolderRun.objects.filter(id=run.id).update(
-        status=RunStatus.DONE, lease_until=None, lease_token=None, finished_at=db_now()
+        status=RunStatus.DONE, lease_until=None, lease_token=None, finished_at=Clock()
     )
 
 

@@ -12,20 +12,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.benchmarks.clients import ROOT
+from tests.benchmarks.erasures import erasures
 from tests.benchmarks.ingest import YEAR, ingest, year
 from tests.benchmarks.machine import description, speed
 from tests.benchmarks.memory import memory
+from tests.benchmarks.packages import packages
 from tests.benchmarks.soak import soak
 from tests.benchmarks.wal import wal
 from tests.benchmarks.withdrawals import withdrawals
 from tests.benchmarks.world import world
 
-# In this order: after withdrawals not every event is stored, as the parts before insist.
+# In this order: after erasures and withdrawals not every event is stored, as the parts before insist.
 PARTS = {
     "year": "A year of partitions",
     "ingest": "Ingest beside PostgreSQL alone",
     "wal": "What the write-ahead log of an event is made of",
     "memory": "Memory of the web processes",
+    "packages": "Packages",
+    "erasures": "Erasures",
     "withdrawals": "Withdrawals under load",
     "soak": "Soak",
 }
@@ -40,6 +44,13 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=4, help="of each measurement in them (default: 4)")
     parser.add_argument(
         "--memory-events", type=int, default=500_000, help="(default: 500000; 10000000 is the long run)"
+    )
+    parser.add_argument(
+        "--erasure-events", type=int, nargs="+", default=[100_000, 1_000_000], metavar="EVENTS",
+        help="sizes of the table, ascending (default: 100000 1000000; 1000000 10000000 is the long run)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--package-events", type=int, default=500_000, help="of one subject (default: 500000; 5000000 is the long run)"
     )
     parser.add_argument("--withdrawal-seconds", type=float, default=30, help="of either kind (default: 30)")
     parser.add_argument("--soak", type=float, default=300, metavar="SECONDS", help="0 leaves it out (default: 300)")
@@ -60,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "ingest": lambda: ingest(made, log, asked.rounds, asked.seconds),
             "wal": lambda: wal(made, log),
             "memory": lambda: memory(made, log, asked.memory_events),
+            "packages": lambda: packages(made, asked.package_events),
+            "erasures": lambda: erasures(made, log, asked.erasure_events),
             "withdrawals": lambda: withdrawals(made, log, asked.withdrawal_seconds),
             "soak": lambda: soak(made, log, asked.soak),
         }

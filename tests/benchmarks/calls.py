@@ -67,6 +67,12 @@ def events_answered(answer: bytes, batch: int, refusals: Collection[str] = ()) -
     return counts
 
 
+def wait_for_start() -> None:
+    """Says that this process is ready, and waits for the line that whoever started it sends when all are."""
+    print("ready", flush=True)
+    sys.stdin.readline()
+
+
 def until(seconds: float, rate: float, calls: int = 0) -> Iterator[float]:
     """Waits for the start, then for each call in turn; yields when each was due by time.perf_counter().
 
@@ -74,8 +80,7 @@ def until(seconds: float, rate: float, calls: int = 0) -> Iterator[float]:
     does not wait, and what it is behind counts as latency. The first is due by chance within a call's time, so that clients do
     not go in step. Ends after `seconds`, or after `calls` where that is given.
     """
-    print("ready", flush=True)
-    sys.stdin.readline()
+    wait_for_start()
     began = time.perf_counter()
     phase, number = random.random(), 0
     while number < calls if calls else time.perf_counter() < began + seconds:
