@@ -171,7 +171,8 @@ DECISIONS = (
         "reject",
         _("Reject"),
         _(
-            "Nothing is erased and recording goes on from now, under the consents that stand. Data that a law keeps or that"
+            "Recording goes on from now, under the consents that stand: those that a cancellation ended stay ended, and what was"
+            " collected under them goes as after any withdrawal. Nothing else is erased. Data that a law keeps or that"
             " cannot be erased are stored only and used no further. Your backend hands the text to the person."
         ),
         _("The request is rejected."),

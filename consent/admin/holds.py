@@ -3,14 +3,15 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db import transaction
 from django.http import HttpRequest
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from consent.admin.base import Owned, at, officer, picked
-from consent.errors import Problem
+from consent.errors import Conflict, Problem
 from consent.rights import legal_holds
 from consent.rights.holders import UnknownHolder, holder_of, holders
 from consent.rights.models import HoldGround, LegalHold
@@ -143,4 +144,7 @@ class LegalHolds(Owned):
     def save_model(self, request: HttpRequest, obj: LegalHold, form: Any, change: Any) -> None:
         """A new one is made already; an old one is lifted."""
         if change:
-            legal_holds.lift(program_id=obj.program_id, hold_id=obj.pk, by=officer(request))
+            try:
+                legal_holds.lift(program_id=obj.program_id, hold_id=obj.pk, by=officer(request))
+            except Conflict:
+                messages.warning(request, gettext("The hold was lifted before; nothing was changed."))

@@ -15,9 +15,10 @@ from consent.ledger.audit import audit
 from consent.ledger.disclosures import disclosed
 from consent.ledger.models import Recipient
 from consent.programs.tenancy import tenant
-from consent.rights import barrier, content, packages, page, table
+from consent.records.queries import db_now
+from consent.rights import barrier, content, packages, page, requesters, table
 from consent.rights.holders import fulfilling
-from consent.rights.models import Package, RequestKind, RequestSubject, SubjectRequest
+from consent.rights.models import Package, Requester, RequestKind, RequestSubject, SubjectRequest
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
 
@@ -86,7 +87,7 @@ def release(
     """The package's pieces, and its audit entry, committed before the first piece is read.
 
     Raises NotFound where there is none (any more), Conflict while it is being made or its subject's data are closed to
-    reading.
+    reading, or a guardian asked for who is 14 by now.
     """
     with tenant(program_id):
         package = _package(program_id, request_id)
@@ -96,6 +97,9 @@ def release(
         if subject.erasure_pending:
             raise Conflict("erasure_pending", "the subject has asked for erasure, which closes their data to reading")
         barrier.refuse_reading(subject)
+        request = SubjectRequest.objects.get(id=request_id)
+        if reason == Reason.DELIVERY:
+            requesters.check_guardian(request.requester, subject, db_now())
         pieces = _STREAMS[form](vault, package)
         audit(
             program_id=program_id,
@@ -104,25 +108,25 @@ def release(
             target=f"request:{request_id}",
             details={"reason": reason.value, "form": form.value},
         )
-        _disclose(package, form=form, by=by, reason=reason, vault=vault)
+        _disclose(package, request, form=form, by=by, reason=reason, vault=vault)
     return pieces
 
 
-def _disclose(package: Package, *, form: Form, by: str, reason: Reason, vault: Vault) -> None:
-    """To the log of disclosures: to whom the package goes; a portability's goes to the handler that it names."""
-    kind = SubjectRequest.objects.values_list("kind", flat=True).get(id=package.request_id)
-    recipient, name = _RECIPIENTS[reason], ""
-    if kind == RequestKind.PORTABILITY and reason == Reason.DELIVERY:
+def _disclose(package: Package, request: SubjectRequest, *, form: Form, by: str, reason: Reason, vault: Vault) -> None:
+    """To the log of disclosures: to whom the package goes. A handler whom a portability names is not told by name: what a
+    person wrote stays sealed, and the log outlives it."""
+    recipient = _RECIPIENTS[reason]
+    if reason == Reason.DELIVERY and request.requester != Requester.SELF:
+        recipient = Recipient.REPRESENTATIVE
+    if reason == Reason.DELIVERY and request.kind == RequestKind.PORTABILITY:
         about = RequestSubject.objects.get(subject_id=package.subject_id, request_id=package.request_id)
-        asked = content.opened(about, vault.data_key(package.program_id, package.subject_id))
-        if named := asked.get("recipient"):
-            recipient, name = Recipient.HANDLER, named["name"]
-    given = ["tracking.events"] if form is Form.TABLE else [holder.identifier for holder in fulfilling(kind)]
+        if content.opened(about, vault.data_key(package.program_id, package.subject_id)).get("recipient"):
+            recipient = Recipient.HANDLER
+    given = ["tracking.events"] if form is Form.TABLE else [holder.identifier for holder in fulfilling(request.kind)]
     disclosed(
         program_id=package.program_id,
         recipient=recipient,
-        name=name,
-        ground=f"{kind}.{reason.value}",
+        ground=f"{request.kind}.{reason.value}",
         fields=given,
         subjects=1,
         target=f"request:{package.request_id}",

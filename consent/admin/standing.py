@@ -14,6 +14,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from consent import edge
+from consent.admin.base import picked
 from consent.programs.models import MiniProgram
 from consent.records import coming_of_age
 from consent.rights import collected, deadlines, queries, tasks
@@ -79,9 +80,14 @@ class StandingFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         now, unfinished = edge.now(), Q(closed_at__isnull=True)
         if self.value() == "undelivered":
-            return queryset.filter(closed_at__lte=_refused_before(now), rejection_delivered_at=None, state="rejected")
+            program = picked(request)
+            refused = queries.undelivered(program.pk, before=_refused_before(now)) if program else queryset.none()
+            return queryset.filter(id__in=refused.values("id"))
+        if self.value() == "overdue":
+            program = picked(request)
+            late = queries.overdue(program.pk, now=now) if program else queryset.none()
+            return queryset.filter(id__in=late.values("id"))
         wanted = {
-            "overdue": unfinished & Q(due_at__lt=now),
             "soon": unfinished & Q(due_at__gte=now, due_at__lte=_soon(now)),
             "open": unfinished,
             "closed": ~unfinished,

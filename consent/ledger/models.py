@@ -55,6 +55,7 @@ class Recipient(models.TextChoices):
     """Who was given personal data."""
 
     SUBJECT = "subject", _("the data subject")
+    REPRESENTATIVE = "representative", _("their guardian, next of kin or agent")
     OFFICER = "officer", _("an officer of the controller")
     HANDLER = "handler", _("another handler of personal information")
     PROCESSOR = "processor", _("a processor, on the controller's behalf")

@@ -22,6 +22,7 @@ class Migration(migrations.Migration):
                     models.TextField(
                         choices=[
                             ("subject", "the data subject"),
+                            ("representative", "their guardian, next of kin or agent"),
                             ("officer", "an officer of the controller"),
                             ("handler", "another handler of personal information"),
                             ("processor", "a processor, on the controller's behalf"),
@@ -67,7 +68,10 @@ class Migration(migrations.Migration):
                 "constraints": [
                     models.CheckConstraint(
                         condition=models.Q(
-                            ("recipient__in", ["subject", "officer", "handler", "processor", "authority"])
+                            (
+                                "recipient__in",
+                                ["subject", "representative", "officer", "handler", "processor", "authority"],
+                            )
                         ),
                         name="disclosure_recipient",
                     ),

@@ -18,7 +18,7 @@ from consent.programs.tenancy import tenant
 from consent.records.intents import announce, retract
 from consent.records.models import ConsentRecord
 from consent.records.queries import db_now
-from consent.rights import barrier, content, erasure_rate, portability, queries, rectification, requesters, runs
+from consent.rights import barrier, content, erasure_rate, portability, queries, rectification, runs
 from consent.rights.content import Content
 from consent.rights.deadlines import Deadlines, due_at
 from consent.rights.holders import Changes, fulfilling
@@ -111,7 +111,7 @@ def file_request(
     `on_filed` is called after the commit with a request that is due at once: a hint, whose loss costs a sweep's time.
     `client_id` is kept with the consent records that the request makes.
     Raises Invalid for what is wrong with the changes, and `unknown_purpose`; Conflict `request_open` (with the open one's
-    `request_id`), `erasure_pending`, `restricted`, `identity_conflict`, `guardian_not_needed`.
+    `request_id`), `erasure_pending`, `restricted`, `identity_conflict`.
     """
     named = identities.checked(identifiers)
     announced = _announce(vault, program_id, named, asked, idempotency) if asked.closes else None
@@ -209,8 +209,10 @@ def _locked(vault: Vault, program_id: int, named: dict[str, str]) -> Subject | N
 
 
 def _check(vault: Vault, subject: Subject, asked: Asked) -> None:
+    """A claim of somebody else is told nothing of the person before it is verified (requesters.verify checks then)."""
     _check_open(subject.id, asked)
-    requesters.check_guardian(asked.requester, subject, db_now())
+    if asked.verifying:
+        return
     _check_pending(subject.id, asked)
     if asked.kind in PACKAGED:
         barrier.refuse_reading(subject)
@@ -227,8 +229,7 @@ def _check_pending(subject_id: int, asked: Asked) -> None:
 def _check_open(subject_id: int, asked: Asked) -> None:
     """One open request of a kind, one that erases, one restriction that stands; constraints say so too."""
     kinds = ERASING if asked.kind in ERASING else (asked.kind,)
-    scopes = ("", _scope(asked)) if asked.verifying else ("",)
-    about = RequestSubject.objects.filter(subject_id=subject_id, kind__in=kinds, scope__in=scopes, open=True)
+    about = RequestSubject.objects.filter(subject_id=subject_id, kind__in=kinds, scope=_scope(asked), open=True)
     first = about.first()
     if first is not None:
         raise Conflict(
@@ -289,7 +290,7 @@ def _unmet(subject: Subject | None, asked: Asked) -> list[Condition] | None:
 
 def _goes_to_review(program_id: int, asked: Asked, terms: Terms, by: str, now: datetime) -> bool:
     """By the mini-program's rules; what an officer files and another approves; erasures beyond an hour's number."""
-    erasing = asked.kind in ERASING and terms.erasures is not None
+    erasing = asked.kind in ERASING and terms.erasures is not None and not asked.verifying
     beyond = erasing and erasure_rate.beyond(program_id, by=by, limit=terms.erasures or 0, now=now)
     officers = by.startswith(OFFICER) and asked.kind in TWO_OFFICERS
     return beyond or officers or ReviewRule.objects.filter(program_id=program_id, kind=asked.kind).exists()

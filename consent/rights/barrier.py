@@ -14,7 +14,15 @@ from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, Pur
 from consent.records.queries import db_now
 from consent.rights import gate, runs
 from consent.rights.holders import holders
-from consent.rights.models import ERASING, RequestKind, RequestState, RequestSubject, SubjectRequest
+from consent.rights.models import (
+    ERASING,
+    HolderRun,
+    RequestKind,
+    RequestState,
+    RequestSubject,
+    RunStatus,
+    SubjectRequest,
+)
 from consent.rights.rejections import GROUNDS
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
@@ -70,7 +78,7 @@ def begin(request: SubjectRequest, subject: Subject | None, ended: Sequence[Cons
 
 def reopen(subject: Subject, request: SubjectRequest) -> None:
     """The gate that the request closed opens from now on. Consents it withdrew stay withdrawn, and data that a rejection
-    restricted stay so: that is not the subject's to lift (PIPL 47).
+    or a legal hold restricted stay so: that is not the subject's to lift (PIPL 47).
 
     Raises Conflict `erasure_pending`.
     """
@@ -83,15 +91,22 @@ def reopen(subject: Subject, request: SubjectRequest) -> None:
 def _lift(subject: Subject) -> None:
     if subject.erasure_pending:
         raise Conflict("erasure_pending", "the subject asked to be erased; take that request back first")
-    if _restricted_by_a_rejection(subject):
+    if restricted_by_a_rejection(subject.id) or _restricted_by_a_hold(subject):
         return
     now = db_now()
     for holder in holders():
         holder.restrict(subject=subject, restricted=False, now=now)
 
 
-def _restricted_by_a_rejection(subject: Subject) -> bool:
-    about = RequestSubject.objects.filter(subject=subject, rejection__isnull=False)
+def _restricted_by_a_hold(subject: Subject) -> bool:
+    """An erasure has left what a law keeps."""
+    ids = list(RequestSubject.objects.filter(subject=subject).values_list("request_id", flat=True))
+    return HolderRun.objects.filter(request_id__in=ids, status=RunStatus.HELD).exists()
+
+
+def restricted_by_a_rejection(subject_id: int) -> bool:
+    """An erasure was refused because a law keeps the data, or because they cannot be erased."""
+    about = RequestSubject.objects.filter(subject_id=subject_id, rejection__isnull=False)
     reasons = [reason for reason, ground in GROUNDS.items() if ground.restricts]
     ids = list(about.values_list("request_id", flat=True))
     return SubjectRequest.objects.filter(id__in=ids, rejection__in=reasons).exists()
@@ -102,5 +117,5 @@ def refuse_reading(subject: Subject) -> None:
 
     One that a rejection set is not theirs to lift: they go on to see what is held.
     """
-    if RequestSubject.objects.filter(subject=subject, kind=RequestKind.RESTRICTION, open=True).exists():
+    if RequestSubject.objects.filter(subject=subject, kind=RequestKind.RESTRICTION, scope="", open=True).exists():
         raise Conflict("restricted", "the data are restricted: take the restriction back first, then ask for this")

@@ -18,8 +18,9 @@ from django.db.models import F, QuerySet
 from consent.programs.tenancy import tenant, without_tenant
 from consent.records.models import PurposeErasure
 from consent.records.queries import db_now
-from consent.rights import legal_holds
+from consent.rights import barrier, legal_holds
 from consent.rights.holders import Collected, holders
+from consent.rights.models import LegalHold
 from consent.rights.runs import SURROUNDINGS, code_of, pause
 from consent.vault.models import Subject
 
@@ -107,30 +108,44 @@ def _work(owed: Owed) -> Iterator[int]:
     """Every holder in the order of an erasure, each step in a transaction of its own; yields the rows of each."""
     with _step(owed) as row:
         what = collected(row, db_now())
-        holds = legal_holds.standing(owed.program_id, owed.subject_id)
+        refused = barrier.restricted_by_a_rejection(owed.subject_id)
+        if refused:
+            # What an officer told the person a law keeps is looked at again in case they are to be erased after all.
+            _put_off_until(owed, db_now() + LOOK_AGAIN, owed_from=db_now() + LOOK_AGAIN)
+    if refused:
+        raise PassedOver
     for holder in holders():
-        if holder.identifier in holds:
-            continue
         steps = holder.erase_collected(what, limit=STEP_LIMIT)
         while True:
-            with _step(owed) as row:
-                affected = next(steps, None)
+            with _step(owed):
+                affected = None if holder.identifier in _holds(owed) else next(steps, None)
                 if affected is None:
                     break
                 _rows(owed).update(affected=F("affected") + affected)
             yield affected
+    if _kept(owed, what):
+        raise PassedOver
+
+
+def _kept(owed: Owed, what: Collected) -> bool:
+    """Whether a law keeps some of it, which then waits; it is done else."""
     with _step(owed):
-        kept = [
-            holds[holder.identifier]
-            for holder in holders()
-            if holder.identifier in holds and holder.count_collected(what)
-        ]
+        holds = _holds(owed)
+        kept = [holds[each.identifier] for each in holders() if each.identifier in holds and each.count_collected(what)]
         if kept:
-            _rows(owed).update(not_before=db_now() + LOOK_AGAIN, owed_from=max(map(legal_holds.over_from, kept)))
+            _put_off_until(owed, db_now() + LOOK_AGAIN, owed_from=max(map(legal_holds.over_from, kept)))
         else:
             _rows(owed).update(done_at=db_now())
-    if kept:
-        raise PassedOver
+    return bool(kept)
+
+
+def _holds(owed: Owed) -> dict[str, LegalHold]:
+    return legal_holds.standing(owed.program_id, owed.subject_id)
+
+
+def _put_off_until(owed: Owed, again: datetime, *, owed_from: datetime) -> None:
+    """`owed_from`: from when on it is due, so that it is not overdue while the law keeps it."""
+    _rows(owed).update(not_before=again, owed_from=owed_from)
 
 
 def collected(row: PurposeErasure, now: datetime) -> Collected:
@@ -166,8 +181,10 @@ def _put_off(owed: Owed, error: Exception) -> None:
         row = _rows(owed).first()
         if row is not None:
             # What stands around the work is away: the work is not to blame.
-            attempts = row.attempts + (not isinstance(error, SURROUNDINGS))
-            _rows(owed).update(attempts=attempts, not_before=db_now() + pause(min(attempts, PATIENT_FROM)))
+            attempts, now = row.attempts + (not isinstance(error, SURROUNDINGS)), db_now()
+            # What a hold had put off is owed now if that was lifted before its day.
+            again = now + pause(min(attempts, PATIENT_FROM))
+            _rows(owed).update(attempts=attempts, not_before=again, owed_from=min(row.owed_from, now))
     logger.warning(
         "erasure of collected data failed",
         exc_info=error,

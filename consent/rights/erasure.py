@@ -85,7 +85,7 @@ def complete(run: Claimed) -> bool:
         request = runs.locked_open(run.program_id, run.request_id)
         if subject is None or request is None:
             raise LeaseLost
-        runs.hold(run)
+        runs.renew(run)
         _close_others(subject, request.id)
         left = _left(run, [holder for holder in holders() if holder.stage < LAST_STAGE])
         holds = legal_holds.standing(run.program_id, run.subject_id)
@@ -121,6 +121,9 @@ def _end_partly(run: Claimed, request: SubjectRequest, subject: Subject, kept: d
     for each in holders():
         each.restrict(subject=subject, restricted=True, now=db_now())
     gate.reopen_after_erasure(subject)
+    if "consent.requests" not in kept:
+        # What requests asked and put right quotes what is gone now. A refusal's text stays: it is still to be told.
+        RequestSubject.objects.filter(subject=subject).update(sealed=None, verified=None)
     runs.close(request, RequestState.PARTIALLY_COMPLETED)
 
 
@@ -129,7 +132,7 @@ def _end_held(request_ids: list[uuid.UUID]) -> None:
     held = HolderRun.objects.filter(request_id__in=request_ids, status=RunStatus.HELD)
     held.update(status=RunStatus.DONE, hold=None, held_after=0)
     SubjectRequest.objects.filter(id__in=request_ids, kind__in=ERASING, state=RequestState.PARTIALLY_COMPLETED).update(
-        state=RequestState.COMPLETED
+        state=RequestState.COMPLETED, closed_at=Clock()
     )
 
 

@@ -17,6 +17,7 @@ from consent.rights.holders import LAST_STAGE, PersonalDataHolder, Row, holder_o
 from consent.rights.models import (
     ERASING,
     PACKAGED,
+    WAITING,
     HolderRun,
     RequestKind,
     RequestState,
@@ -43,7 +44,7 @@ _DUE = """
 # A worker died between the last run's end and the request's.
 _UNCLOSED = """
     SELECT request.id, request.program_id FROM subject_request request
-    WHERE request.closed_at IS NULL AND NOT EXISTS (
+    WHERE request.closed_at IS NULL AND request.state NOT IN ('verifying', 'in_review') AND NOT EXISTS (
         SELECT FROM holder_run run WHERE run.request_id = request.id AND run.status IN ('pending', 'running')
     )
     LIMIT %s
@@ -187,7 +188,7 @@ def _close_if_done(vault: Vault, program_id: int, request_id: uuid.UUID, package
     with tenant(program_id):
         subject = runs.locked_subject(program_id, request_id)
         request = runs.locked_open(program_id, request_id)
-        if request is None or request.runs.exclude(status=RunStatus.DONE).exists():
+        if request is None or request.state in WAITING or request.runs.exclude(status=RunStatus.DONE).exists():
             return
         if subject is None:
             runs.close_without_data(request)

@@ -6,6 +6,7 @@ What was collected under a consent that ended waits alike (consent.rights.collec
 the mini-program's zone, or when it is lifted. It does not prolong a retention period: that ends as the notice told.
 """
 
+import logging
 import uuid
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -37,6 +38,8 @@ from consent.rights.models import (
 from consent.vault.models import Subject
 
 LONGEST_LAW = 200
+
+logger = logging.getLogger("zhiqing.rights")
 
 
 def hold(
@@ -130,7 +133,16 @@ def go_on(program_id: int, *, within: timedelta) -> list[uuid.UUID]:
             hold_id__in=_standing(program_id).values("id")
         )
         found = list(over.order_by("request_id").values_list("request_id", flat=True).distinct())
-    return [request_id for request_id in found if _go_on(program_id, request_id, within)]
+    return [request_id for request_id in found if _try_to_go_on(program_id, request_id, within)]
+
+
+def _try_to_go_on(program_id: int, request_id: uuid.UUID, within: timedelta) -> bool:
+    """One that cannot go on now holds up no other."""
+    try:
+        return _go_on(program_id, request_id, within)
+    except Exception:
+        logger.exception("an erasure does not go on", extra={"fields": {"request": str(request_id)}})
+        return False
 
 
 def _go_on(program_id: int, request_id: uuid.UUID, within: timedelta) -> bool:
@@ -175,7 +187,7 @@ def _begin_again(request: SubjectRequest, run_ids: list[int], now: datetime, wit
         status=RunStatus.PENDING, hold=None, not_before=now, finished_at=None, attempts=0
     )
     SubjectRequest.objects.filter(id=request.id).update(
-        state=RequestState.IN_PROGRESS, closed_at=None, due_at=now + within
+        state=RequestState.IN_PROGRESS, closed_at=None, due_at=now + within, extended_from=None, extension=None
     )
     RequestSubject.objects.filter(request_id=request.id).update(open=True)
     runs.audited(request, "resumed", by="system", day_only=True)

@@ -90,6 +90,8 @@ class Requester(models.TextChoices):
     AGENT = "agent", _("agent")
 
 
+WAITING = (RequestState.VERIFYING, RequestState.IN_REVIEW)
+"""States in which a request waits for an officer, whatever runs it has."""
 TWO_OFFICERS = ERASING
 """What an officer filed of these kinds another one approves."""
 

@@ -27,11 +27,11 @@ def unmet(
     verification: Mapping[str, Any] | None,
     recipient: Mapping[str, Any] | None,
 ) -> list[Condition]:
-    """The conditions that are not met. About nobody we know there is nothing that could be without a basis."""
+    """The conditions that are not met; about nobody we know as about somebody who agreed to nothing."""
     formats: Sequence[str] = (recipient or {}).get("formats") or FORMATS
     met = {
         Condition.IDENTITY: verification is not None or requester != Requester.SELF,
-        Condition.BASIS: subject is None or _agreed(subject),
+        Condition.BASIS: subject is not None and _agreed(subject),
         Condition.FEASIBLE: not set(FORMATS).isdisjoint(formats),
         Condition.HARMLESS: requester == Requester.SELF,
     }

@@ -4,12 +4,21 @@ import uuid
 from collections.abc import Collection
 from datetime import datetime
 
+from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from consent.errors import NotFound
 from consent.rights import content
 from consent.rights.models import HolderRun, RequestState, RequestSubject, SubjectRequest
 from consent.vault.identities import Vault
+
+_FAILED = """
+    SELECT request.id FROM subject_request request JOIN request_subject about ON about.request_id = request.id
+    WHERE request.program_id = %s AND request.state = 'failed' AND NOT EXISTS (
+        SELECT FROM request_subject other JOIN subject_request later ON later.id = other.request_id
+        WHERE other.subject_id = about.subject_id AND later.kind = request.kind AND later.received_at > request.received_at
+    )
+"""
 
 Position = tuple[datetime, uuid.UUID]
 
@@ -32,8 +41,15 @@ def request_of(program_id: int, request_id: uuid.UUID) -> tuple[SubjectRequest, 
 
 
 def overdue(program_id: int, *, now: datetime) -> QuerySet[SubjectRequest]:
-    """Open requests whose deadline is over."""
-    return SubjectRequest.objects.filter(program_id=program_id, closed_at__isnull=True, due_at__lte=now)
+    """Requests whose deadline is over: open ones, and failed ones that no later one of their kind has taken up."""
+    late = Q(closed_at__isnull=True) | Q(id__in=_failed(program_id))
+    return SubjectRequest.objects.filter(late, program_id=program_id, due_at__lte=now)
+
+
+def _failed(program_id: int) -> list[uuid.UUID]:
+    with connection.cursor() as cursor:
+        cursor.execute(_FAILED, [program_id])
+        return [row[0] for row in cursor.fetchall()]
 
 
 def undelivered(program_id: int, *, before: datetime) -> QuerySet[SubjectRequest]:

@@ -16,8 +16,10 @@ from consent.rights.models import ReminderStage
 _NOTE = """
     INSERT INTO request_reminder (request_id, program_id, stage, due_on)
     SELECT found.id, found.program_id, found.stage, (found.due AT TIME ZONE 'UTC')::date FROM (
-        SELECT id, program_id, due_at AS due, CASE WHEN due_at <= %(now)s THEN 'overdue' ELSE 'due_soon' END AS stage
-        FROM subject_request WHERE program_id = %(program)s AND closed_at IS NULL AND due_at <= %(soon)s
+        SELECT id, program_id, due_at AS due, 'due_soon' AS stage FROM subject_request
+        WHERE program_id = %(program)s AND closed_at IS NULL AND due_at > %(now)s AND due_at <= %(soon)s
+        UNION ALL
+        SELECT id, program_id, due_at, 'overdue' FROM subject_request WHERE id = ANY(%(overdue)s)
         UNION ALL
         SELECT id, program_id, closed_at + make_interval(secs => %(delivery)s), 'undelivered'
         FROM subject_request WHERE id = ANY(%(undelivered)s)
@@ -58,6 +60,7 @@ def remind(program_id: int, *, now: datetime, patience: Patience) -> list[Remind
                     "program": program_id,
                     "soon": patience.soon(now, zone=zone),
                     "delivery": patience.delivery.total_seconds(),
+                    "overdue": list(queries.overdue(program_id, now=now).values_list("id", flat=True)),
                     "undelivered": list(undelivered.values_list("id", flat=True)),
                 },
             )

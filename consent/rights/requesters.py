@@ -23,10 +23,11 @@ from consent.programs.tenancy import tenant
 from consent.records import minors
 from consent.records.models import ConsentRecord
 from consent.records.queries import db_now
-from consent.rights import barrier, content, gate, review, runs
+from consent.rights import barrier, content, gate, rectification, review, runs
 from consent.rights.languages import language
 from consent.rights.models import (
     ERASING,
+    PACKAGED,
     HolderRun,
     RejectionReason,
     Requester,
@@ -93,7 +94,8 @@ def verify(
 
     `reference`: where the evidence is kept, sealed. What the kind ends at once ends now, and `undo` counts from now. `on_due` is
     called after the commit with a request that is due at once. Raises Invalid `reference_missing`, `reference_too_long`;
-    NotFound; Conflict `not_verifying`, `guardian_not_needed`, `erasure_pending`, `request_open`.
+    NotFound; Conflict `not_verifying`, `guardian_not_needed`, `erasure_pending`, `request_open`, `restricted`, and what
+    `rectification.rehearse` raises.
     """
     kept = _checked(reference)
     with tenant(program_id):
@@ -104,7 +106,7 @@ def verify(
         ended: list[ConsentRecord] = []
         if subject is not None:
             check_guardian(request.requester, subject, db_now())
-            _check_free(subject, request)
+            _check_free(vault, subject, request)
             ended = _close(vault, subject, request)
             _keep(vault, request, subject, method, kept, by)
         runs.audited(request, "verified", by=by, day_only=request.kind in ERASING, method=method.value)
@@ -138,7 +140,7 @@ def _go_on(
     return barrier.begin(request, subject, ended, by=by)
 
 
-def _check_free(subject: Subject, request: SubjectRequest) -> None:
+def _check_free(vault: Vault, subject: Subject, request: SubjectRequest) -> None:
     """What could not be filed now cannot go on now either."""
     if subject.erasure_pending and request.kind not in ERASING:
         raise Conflict("erasure_pending", "the subject is being erased: nothing else can be carried out meanwhile")
@@ -146,6 +148,12 @@ def _check_free(subject: Subject, request: SubjectRequest) -> None:
     others = RequestSubject.objects.filter(subject=subject, kind__in=kinds, scope="", open=True)
     if others.exclude(request_id=request.id).exists():
         raise Conflict("request_open", "a request of this kind is being carried out for the same person")
+    if request.kind in PACKAGED:
+        barrier.refuse_reading(subject)
+    if request.kind == RequestKind.RECTIFICATION:
+        about = RequestSubject.objects.get(subject=subject, request_id=request.id)
+        changes = content.changes_of(about, vault.data_key(subject.program_id, subject.id))
+        rectification.rehearse(vault, subject, changes)
 
 
 def _keep(vault: Vault, request: SubjectRequest, subject: Subject, method: Method, reference: str, by: str) -> None:

@@ -21,6 +21,7 @@ from consent.rights.deadlines import extended
 from consent.rights.holders import holders
 from consent.rights.models import (
     ERASING,
+    PACKAGED,
     TWO_OFFICERS,
     ExtensionReason,
     HolderRun,
@@ -80,10 +81,12 @@ def approve(*, program_id: int, request_id: uuid.UUID, by: str, on_approved: Cal
     """Have the request carried out: now, or once it may no longer be taken back.
 
     What an officer filed of the kinds that remove data another one approves; a constraint says so too. `on_approved` is
-    called after the commit with a request that is due at once. Raises NotFound; Conflict `own_request`,
+    called after the commit with a request that is due at once. Raises NotFound; Conflict `own_request`, `restricted`,
     `already_approved`, `already_rejected`, `taken_back`, `not_in_review`.
     """
-    with _deciding(program_id, request_id, RequestState.IN_REVIEW) as (request, _subject):
+    with _deciding(program_id, request_id, RequestState.IN_REVIEW) as (request, subject):
+        if subject is not None and request.kind in PACKAGED:
+            barrier.refuse_reading(subject)
         if by == request.filed_by and by.startswith(OFFICER) and request.kind in TWO_OFFICERS:
             raise Conflict("own_request", "who filed the request does not approve it: another officer does")
         now = db_now()
@@ -109,6 +112,10 @@ def reject(
     with gate.reopening(program_id, request_id), _deciding(program_id, request_id, *decidable) as (request, subject):
         if request.state == RequestState.VERIFYING and reason not in ABOUT_WHO_ASKS:
             raise Conflict("not_verified", "verify who asks first, or reject because of that")
+        if subject is None and request.state == RequestState.VERIFYING:
+            # Who asks was not verified, and there is nothing to refuse either.
+            runs.close_without_data(request, by=by)
+            return
         if subject is None:
             raise Conflict("nobody_known", "nothing is held about this person: let the request go on, and it completes")
         if not rejections.GROUNDS[reason].fits(request.kind):

@@ -144,11 +144,11 @@ def step(run: Claimed) -> Iterator[Subject]:
         subject = Subject.objects.select_for_update(no_key=True).filter(id=run.subject_id).first()
         if subject is None:
             raise LeaseLost
-        hold(run)
+        renew(run)
         yield subject
 
 
-def hold(run: Claimed) -> None:
+def renew(run: Claimed) -> None:
     """Lock the run's row and renew the lease, within a transaction. Raises LeaseLost."""
     mine = HolderRun.objects.filter(id=run.id, lease_token=run.token, status=RunStatus.RUNNING)
     if not mine.update(lease_until=Clock() + run.lease):
@@ -270,19 +270,22 @@ def audited(request: SubjectRequest, what: str, *, by: str, day_only: bool, **de
     )
 
 
-def close_without_data(request: SubjectRequest, *, day_only: bool = False) -> None:
+def close_without_data(request: SubjectRequest, *, by: str = ACTOR, day_only: bool = False) -> None:
     """Nobody we know, or nobody any more: every holder has done all there is to do."""
     end_runs(request, RunStatus.DONE)
-    close(request, RequestState.COMPLETED_NO_DATA, day_only=day_only)
+    close(request, RequestState.COMPLETED_NO_DATA, by=by, day_only=day_only)
 
 
 def end_runs(request: SubjectRequest, status: RunStatus) -> None:
     """What is not finished ends so; a worker on it loses its lease.
 
-    Only a request in review has runs without a time, so theirs get one: migration 0005 reverses once none is in review.
+    A request that waits for an officer has runs without a time, so theirs get one: migration 0005 reverses once none
+    waits. What a law keeps of an erasure that is given up is kept as the person's data are, by no run.
     """
     now = db_now()
     unfinished = HolderRun.objects.filter(request=request, status__in=[RunStatus.PENDING, RunStatus.RUNNING])
+    if status == RunStatus.CANCELLED:
+        HolderRun.objects.filter(request=request, status=RunStatus.HELD).update(status=status, hold=None)
     unfinished.update(
         status=status,
         lease_until=None,

@@ -123,6 +123,9 @@ def remind() -> None:
         try:
             for request_id in requesters.end_guardians_requests(edge.vault(), program_id):
                 logger.info("a guardian's request ended", extra={"fields": {"request": str(request_id)}})
+        except Exception:
+            logger.exception("ending of guardians' requests stopped", extra={"fields": {"program": program_id}})
+        try:
             for reminder in reminders.remind(program_id, now=edge.now(), patience=patience()):
                 fields = {"request": str(reminder.request_id), "stage": reminder.stage.value}
                 logger.warning("a request needs an officer", extra={"fields": fields})
