@@ -73,7 +73,7 @@ def downloaded(browser: Client, request_id: uuid.UUID, form: str) -> int:
     response = browser.post(f"/admin/consent/subjectrequest/{request_id}/package/", asked)
     if not response.streaming:
         raise RuntimeError(f"no package, but {response.status_code}")
-    return sum(len(piece) for piece in response.streaming_content)
+    return sum(map(len, response))
 
 
 def main() -> None:
