@@ -118,10 +118,15 @@ def test_an_officer_may_approve_all_the_same(program: Program, desk: Desk, as_wo
     assert download(desk, filed).status_code == 200
 
 
-def test_about_nobody_it_is_answered_alike(program: Program, as_worker: Working) -> None:
-    filed = file(program, "portability", "nobody", **VERIFIED)
+def test_about_nobody_it_is_answered_as_about_who_agreed_to_nothing(
+    program: Program, desk: Desk, as_worker: Working
+) -> None:
+    program.decide("bob", "refused")
+    known, filed = (file(program, "portability", openid, **VERIFIED) for openid in ("bob", "nobody"))
+    assert known["state"] == filed["state"] == "in_review"
+    assert shown(program, known)["conditions"] == shown(program, filed)["conditions"] == MET | {"consent_basis": False}
+    approve(desk, filed)
     assert carry_out(program, as_worker, filed)["state"] == "completed_no_data"
-    assert file(program, "portability", "nobody")["state"] == "in_review"
 
 
 @pytest.mark.parametrize("recipient", [{}, {"name": ""}, {"name": "x", "iban": "y"}, {"name": "x", "formats": "csv"}])

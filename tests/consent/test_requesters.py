@@ -14,7 +14,7 @@ from consent.programs.tenancy import tenant
 from consent.rights import requesters, review, tasks
 from tests.cast import Program, now
 from tests.consent.acts import code, guarded, minors_notice
-from tests.consent.deciding import approve, audited, reject, take_back, told
+from tests.consent.deciding import approve, audited, download, reject, take_back, told
 from tests.consent.desk import Desk
 from tests.consent.rights import (
     Working,
@@ -98,13 +98,16 @@ def test_an_erasure_of_their_own_stands_beside_a_claim_of_another_kind_that_eras
 
 
 def test_an_agents_objection_is_done_when_they_are_verified(
-    program: Program, desk: Desk, owner: psycopg.Connection
+    program: Program, desk: Desk, owner: psycopg.Connection, as_worker: Working
 ) -> None:
     lively(program)
     scope = {"purposes": ["analytics"]}
     filed = file(program, "objection", requester="agent", scope=scope)
     assert (filed["state"], filed["records"]) == ("verifying", None)
-    assert (shown(program, filed)["records"], code(program, "e1")) == ([], None)
+    with as_worker():
+        tasks.sweep()
+    answer = carry_out(program, as_worker, filed)
+    assert (answer["state"], answer["records"], code(program, "e1")) == ("verifying", [], None)
     verify(desk, filed)
     answer = shown(program, filed)
     assert (answer["state"], len(answer["records"])) == ("completed", 1)
@@ -147,6 +150,49 @@ def test_an_unverified_restriction_lifts_nobodys_when_it_is_taken_back(program: 
     carry_out(program, as_worker, file(program, "restriction"))
     assert take_back(program, claim).json()["state"] == "withdrawn"
     assert code(program, "e1") == "restricted"
+
+
+def test_a_claim_of_a_restriction_closes_no_reading(program: Program, desk: Desk, as_worker: Working) -> None:
+    lively(program)
+    claim = file(program, "restriction", requester="agent")
+    own = file(program, "access")
+    assert carry_out(program, as_worker, own)["state"] == "completed"
+    assert download(desk, own).status_code == 200
+    verify(desk, claim)
+    problem(ask(program, "access"), 409, "restricted")
+
+
+def test_who_claims_is_told_nothing_of_the_person(program: Program) -> None:
+    """Alike for somebody nobody knows, and whatever the person asked, decided or is."""
+    lively(program)
+    file(program, "access")
+    file(program, "restriction")
+    changes = {"attributes": {"city": "苏州"}, "identifiers": {"openid": "taken"}}
+    program.decide("taken")
+    for kind in ("access", "rectification", "portability"):
+        more = {"changes": changes} if kind == "rectification" else {}
+        answers = [file(program, kind, openid, requester="guardian", **more) for openid in ("alice", "nobody")]
+        same = [{name: answer[name] for name in ("kind", "state", "undo_until", "records")} for answer in answers]
+        assert same[0] == same[1]
+
+
+def test_what_cannot_be_done_is_told_when_who_asks_is_verified(program: Program, desk: Desk) -> None:
+    lively(program)
+    program.decide("taken")
+    claims = [
+        file(program, "rectification", requester="agent", changes={"identifiers": {"openid": "taken"}}),
+        file(program, "access", requester="agent"),
+    ]
+    file(program, "restriction")
+    for claim in claims:
+        verify(desk, claim)
+        assert shown(program, claim)["state"] == "verifying"
+
+
+def test_a_claim_about_nobody_is_put_aside(program: Program, desk: Desk) -> None:
+    filed = file(program, "access", "nobody", requester="agent")
+    reject(desk, filed, "not_data_subject")
+    assert shown(program, filed)["state"] == "completed_no_data"
 
 
 def test_an_officer_verifies_who_asks_for_a_transfer_and_decides_on_it(
@@ -212,7 +258,9 @@ def test_a_request_meanwhile_being_carried_out_is_not_doubled(program: Program, 
 
 def test_a_guardian_asks_for_a_child_only(program: Program, desk: Desk) -> None:
     program.decide("grown")
-    problem(ask(program, "access", "grown", requester="guardian"), 409, "guardian_not_needed")
+    grown = file(program, "access", "grown", requester="guardian")
+    assert "no guardian asks for them" in verify(desk, grown, "guardianship")
+    assert shown(program, grown)["state"] == "verifying"
     program.decide("alice", **guarded(minors_notice(program)))
     filed = file(program, "access", requester="guardian")
     assert verify(desk, filed, "guardianship") == "The requester is verified."

@@ -9,7 +9,7 @@ import pytest
 from django.db import IntegrityError
 
 from consent.programs.tenancy import tenant
-from consent.rights import fulfilment, review, tasks
+from consent.rights import collected, fulfilment, review, tasks
 from consent.rights.deadlines import extended
 from consent.rights.models import SubjectRequest
 from consent.rights.review import set_review
@@ -218,13 +218,22 @@ def test_the_text_is_sealed_is_in_the_package_and_goes_with_the_subject(
 
 
 @pytest.mark.parametrize("reason", ["retention_required", "technically_infeasible"])
-def test_data_that_stay_by_law_are_restricted(reviewed: Program, desk: Desk, reason: str) -> None:
+def test_data_that_stay_by_law_are_restricted(
+    reviewed: Program, desk: Desk, owner: psycopg.Connection, as_worker: Working, reason: str
+) -> None:
     lively(reviewed)
     filed = file(reviewed, "erasure")
     reject(desk, filed, reason)
     assert shown(reviewed, filed)["rejection"]["article"] == "47"
     assert code(reviewed, "after") == "restricted"
     reviewed.decide("alice", "withdrawn")
+    owner.execute("UPDATE purpose_erasure SET not_before = clock_timestamp()")
+    with as_worker():
+        assert collected.erase_due(seconds=10) == (0, 0)
+    kept = owner.execute("SELECT count(*), (SELECT count(*) FROM purpose_erasure WHERE done_at IS NULL) FROM event")
+    assert kept.fetchone() == (6, 1), "a withdrawal erases nothing that the person was told a law keeps"
+    with tenant(reviewed.id):
+        assert collected.overdue_in(reviewed.id, now=now(), within=timedelta(0)) == 0
     reviewed.decide("alice")
     assert code(reviewed, "later") == "restricted"
     assert file(reviewed, "access")["state"] == "approved", "the person may still see what is held"

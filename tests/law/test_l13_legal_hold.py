@@ -15,6 +15,7 @@ from consent.rights import collected, legal_holds, tasks
 from consent.rights.models import HeldSubject, HoldGround, LegalHold
 from tests.cast import Program, event, now
 from tests.consent.acts import code
+from tests.consent.deciding import take_back
 from tests.consent.desk import DECIDES, SEEN, officer
 from tests.consent.rights import (
     Working,
@@ -143,6 +144,69 @@ def test_what_a_withdrawal_leaves_waits_for_the_hold(
         owner.execute("UPDATE legal_hold SET until = current_date - 2")
     assert erase() == (0, 0, 0)
     assert rows(owner, "purpose_erasure WHERE done_at IS NULL") == 0
+
+
+@pytest.mark.parametrize("first", ["restriction", "erasure"])
+def test_what_a_law_keeps_is_not_the_persons_to_open(
+    program: Program, owner: psycopg.Connection, as_worker: Working, first: str
+) -> None:
+    lively(program)
+    held(program)
+    filed = {}
+    for kind in (first, *({"restriction", "erasure"} - {first})):
+        filed[kind] = file(program, kind)
+        overdue(owner)
+        carry_out(program, as_worker, filed[kind])
+    assert shown(program, filed["erasure"])["state"] == "partially_completed"
+    assert take_back(program, filed["restriction"]).json()["state"] == "withdrawn"
+    program.decide("alice")
+    assert code(program, "e") == "restricted"
+
+
+def test_what_was_put_right_goes_with_what_is_not_held(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    lively(program)
+    changes = {"attributes": {"city": "苏州"}}
+    carry_out(program, as_worker, file(program, "rectification", changes=changes))
+    held(program)
+    erased(program, owner, as_worker)
+    assert rows(owner, "request_subject") == 2
+    assert rows(owner, "request_subject WHERE sealed IS NOT NULL OR verified IS NOT NULL") == 0
+    access = file(program, "access")
+    carry_out(program, as_worker, access)
+    assert "苏州" not in str(sections(package_of(program, access)))
+
+
+def test_an_extended_request_goes_on_too_and_one_that_cannot_holds_up_no_other(
+    program: Program, owner: psycopg.Connection, as_worker: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = held(program)
+    filed = []
+    for name in ("alice", "bob"):
+        lively(program, name)
+        filed.append(file(program, "erasure", name))
+    owner.execute(
+        "UPDATE subject_request SET extended_from = due_at, due_at = due_at + interval '9 d', extension = 'complex'"
+    )
+    overdue(owner)
+    for one in filed:
+        assert carry_out(program, as_worker, one)["state"] == "partially_completed"
+    legal_holds.lift(program_id=program.id, hold_id=hold.pk, by="test")
+    broken = min(one["request_id"] for one in filed)
+    going_on = legal_holds._go_on
+
+    def failing(program_id: int, request_id: uuid.UUID, within: timedelta) -> bool:
+        if str(request_id) == broken:
+            raise RuntimeError
+        return going_on(program_id, request_id, within)
+
+    with monkeypatch.context() as patched, as_worker():
+        patched.setattr(legal_holds, "_go_on", failing)
+        tasks.end_holds()
+    assert {shown(program, one)["state"] for one in filed} == {"in_progress", "partially_completed"}
+    for one in filed:
+        assert end_holds(program, as_worker, one)["state"] == "completed"
 
 
 def test_of_two_holds_one_ends_first(program: Program, owner: psycopg.Connection, as_worker: Working) -> None:

@@ -62,6 +62,22 @@ def test_officers_are_told_that_a_deadline_is_an_estimate(
         assert ("holiday calendar is not published yet" in listed) is told
 
 
+def test_a_failed_request_is_late_until_another_of_its_kind_is_filed(
+    program: Program, desk: Desk, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    program.decide("alice")
+    file(program, "access")
+    owner.execute("UPDATE subject_request SET state = 'failed', closed_at = received_at, due_at = clock_timestamp()")
+    owner.execute("UPDATE request_subject SET open = false")
+    for _ in range(2):
+        with as_worker():
+            tasks.remind()
+    assert owner.execute("SELECT stage FROM request_reminder").fetchall() == [("overdue",)]
+    assert "Overdue: 1" in " ".join(desk.get("consent/subjectrequest/").content.decode().split())
+    file(program, "access")
+    assert "Overdue" not in " ".join(desk.get("consent/subjectrequest/").content.decode().split()).split("Due soon")[0]
+
+
 def test_nothing_is_overdue_in_silence(
     program: Program, desk: Desk, owner: psycopg.Connection, as_worker: Working, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,9 +8,10 @@ from django.db import DatabaseError, connection
 
 from consent.programs.tenancy import role, tenant
 from tests.cast import Program
-from tests.consent.desk import disclosure_row, officer, request_row
+from tests.consent.deciding import download
+from tests.consent.desk import DECIDES, disclosure_row, officer, request_row
 from tests.consent.retaining import over, purge
-from tests.consent.rights import Working, ask, carry_out, lively
+from tests.consent.rights import Working, ask, carry_out, file, lively
 
 VERIFIED = {"verification": {"method": "sms", "at": "2026-01-01T00:00:00Z"}}
 
@@ -56,6 +57,19 @@ def test_a_transfer_is_logged_with_the_handler_it_goes_to(
     )
     given = ("handler", "", "portability.delivery", ["tracking.events"], 1, target, by)
     assert logged(owner) == [given], "what the person wrote stays sealed: the log outlives them"
+
+
+def test_who_asked_for_the_person_is_not_told_as_the_person(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    lively(program)
+    filed = file(program, "access", requester="agent")
+    desk = officer("heidi", program, may=(*DECIDES,)).enter(program)
+    page = f"consent/subjectrequest/{filed['request_id']}/verify/"
+    assert desk.post(page, method="authority", reference="file 17").status_code == 302
+    carry_out(program, as_worker, filed)
+    assert download(desk, filed).status_code == 200
+    assert [row[0] for row in logged(owner)] == ["representative"]
 
 
 def test_the_log_is_only_added_to(owner: psycopg.Connection) -> None:
