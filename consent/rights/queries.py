@@ -4,21 +4,12 @@ import uuid
 from collections.abc import Collection
 from datetime import datetime
 
-from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from consent.errors import NotFound
 from consent.rights import content
 from consent.rights.models import HolderRun, RequestState, RequestSubject, SubjectRequest
 from consent.vault.identities import Vault
-
-_FAILED = """
-    SELECT request.id FROM subject_request request JOIN request_subject about ON about.request_id = request.id
-    WHERE request.program_id = %s AND request.state = 'failed' AND NOT EXISTS (
-        SELECT FROM request_subject other JOIN subject_request later ON later.id = other.request_id
-        WHERE other.subject_id = about.subject_id AND later.kind = request.kind AND later.received_at > request.received_at
-    )
-"""
 
 Position = tuple[datetime, uuid.UUID]
 
@@ -42,14 +33,19 @@ def request_of(program_id: int, request_id: uuid.UUID) -> tuple[SubjectRequest, 
 
 def overdue(program_id: int, *, now: datetime) -> QuerySet[SubjectRequest]:
     """Requests whose deadline is over: open ones, and failed ones that no later one of their kind has taken up."""
-    late = Q(closed_at__isnull=True) | Q(id__in=_failed(program_id))
+    late = Q(closed_at__isnull=True) | _failed()
     return SubjectRequest.objects.filter(late, program_id=program_id, due_at__lte=now)
 
 
-def _failed(program_id: int) -> list[uuid.UUID]:
-    with connection.cursor() as cursor:
-        cursor.execute(_FAILED, [program_id])
-        return [row[0] for row in cursor.fetchall()]
+def _failed() -> Q:
+    """Failed, of somebody who is still here and has asked for nothing of the kind since."""
+    since = SubjectRequest.objects.filter(
+        id=OuterRef("request_id"), received_at__gt=OuterRef(OuterRef(OuterRef("received_at")))
+    )
+    others = RequestSubject.objects.filter(Exists(since), subject_id=OuterRef("subject_id"), kind=OuterRef("kind"))
+    return Q(
+        Exists(RequestSubject.objects.filter(~Exists(others), request_id=OuterRef("id"))), state=RequestState.FAILED
+    )
 
 
 def undelivered(program_id: int, *, before: datetime) -> QuerySet[SubjectRequest]:

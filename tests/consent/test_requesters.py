@@ -287,6 +287,20 @@ def test_what_a_guardian_asked_ends_when_the_child_is_14(
     assert owner.execute("SELECT erasure_pending FROM subject").fetchone() == (False,)
 
 
+def test_a_guardian_is_handed_no_package_once_the_child_is_14(
+    program: Program, desk: Desk, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    program.decide("alice", **guarded(minors_notice(program)))
+    filed = file(program, "access", requester="guardian")
+    verify(desk, filed, "guardianship")
+    assert carry_out(program, as_worker, filed)["state"] == "completed"
+    assert download(desk, filed).status_code == 200
+    owner.execute("UPDATE subject SET turns_14_on = current_date - 2")
+    refused = download(desk, filed)
+    assert (refused.status_code, refused.headers["Location"].endswith(f"{filed['request_id']}/change/")) == (302, True)
+    assert owner.execute("SELECT count(*) FROM disclosure").fetchone() == (1,)
+
+
 def test_the_command_verifies_too(program: Program, owner: psycopg.Connection) -> None:
     program.decide("alice")
     filed = file(program, "access", requester="agent")

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from drf_spectacular.generators import SchemaGenerator
 
-from reports.api.answers import ANSWERED, ActivityAnswered
+from reports.api.answers import ANSWERED
+from reports.api.answers.people import ActivityAnswered
 from reports.api.shapes import ASKED
 from reports.metrics.registry import names
 from tests.cast import Program, now

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consent.errors import Invalid
-from reports.api.answers import ConversionAnswered
+from reports.api.answers.events import ConversionAnswered
 from reports.metrics.conversion import Conversion
 from reports.privacy.threshold import Released
 from tests.reports import oracle_conversion

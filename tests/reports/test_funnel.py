@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from consent.errors import Invalid
-from reports.api.answers import FunnelAnswered
+from reports.api.answers.events import FunnelAnswered
 from reports.metrics.funnel import Funnel, Mode
 from reports.privacy.threshold import Released
 from tests.reports.events import History, Seen, local

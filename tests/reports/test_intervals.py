@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consent.errors import Invalid
-from reports.api.answers import FrequencyAnswered, IntervalsAnswered
+from reports.api.answers.people import FrequencyAnswered, IntervalsAnswered
 from reports.metrics.frequency import Frequency
 from reports.metrics.intervals import QUANTILES, Between
 from reports.privacy.threshold import Released

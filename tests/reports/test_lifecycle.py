@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports.api.answers import LifecycleAnswered, StickinessAnswered
+from reports.api.answers.people import LifecycleAnswered, StickinessAnswered
 from reports.privacy.threshold import Released
 from tests.reports import oracle_lifecycle
 from tests.reports.events import History, Seen, local

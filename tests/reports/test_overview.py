@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports.api.answers import OverviewAnswered, SharesAnswered
+from reports.api.answers.visits import OverviewAnswered, SharesAnswered
 from reports.privacy.threshold import Released
 from tests.reports import oracle_overview
 from tests.reports.events import History, Seen, local

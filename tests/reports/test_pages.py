@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports.api.answers import PagesAnswered
+from reports.api.answers.visits import PagesAnswered
 from reports.metrics.bands import DWELL_S, LOAD_BANDS, LOAD_MS
 from reports.privacy.threshold import Released
 from tests.reports import oracle_pages

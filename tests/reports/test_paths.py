@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyroaring import BitMap64
 
 from consent.errors import Invalid
-from reports.api.answers import PathsAnswered
+from reports.api.answers.visits import PathsAnswered
 from reports.metrics.paths import Paths
 from reports.privacy.dimensions import ReleasedRow
 from reports.privacy.figures import Figures, Flows, Path, Period

@@ -10,7 +10,7 @@ import msgspec
 import psycopg
 import pytest
 
-from reports.api.answers import Answers, QualityAnswered
+from reports.api.answers.events import Answers, QualityAnswered
 from tests.cast import event, make_program, now
 from tests.reports.events import local
 from tests.reports.sent import Receipts, Sent, rows, totals

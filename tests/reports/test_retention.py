@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consent.errors import Invalid
-from reports.api.answers import RetentionAnswered
+from reports.api.answers.people import RetentionAnswered
 from reports.metrics.retention import Retention
 from reports.privacy.threshold import Released
 from tests.reports import oracle_retention

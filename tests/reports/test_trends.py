@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from consent.errors import Invalid
-from reports.api.answers import TrendsAnswered
+from reports.api.answers.events import TrendsAnswered
 from reports.metrics.calendar import KEYS
 from reports.metrics.trends import Trends
 from reports.privacy.dimensions import ReleasedRow

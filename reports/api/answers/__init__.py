@@ -1,0 +1,41 @@
+"""What a reports call is answered, by metric."""
+
+import msgspec
+
+from reports.api.answers.events import ConversionAnswered, FunnelAnswered, QualityAnswered, TrendsAnswered
+from reports.api.answers.people import (
+    ActivityAnswered,
+    FrequencyAnswered,
+    IntervalsAnswered,
+    LifecycleAnswered,
+    RetentionAnswered,
+    StickinessAnswered,
+)
+from reports.api.answers.visits import (
+    DistributionsAnswered,
+    OverviewAnswered,
+    PagesAnswered,
+    PathsAnswered,
+    SessionsAnswered,
+    SharesAnswered,
+)
+
+ANSWERED: dict[str, type[msgspec.Struct]] = {
+    "activity": ActivityAnswered,
+    "conversion": ConversionAnswered,
+    "distributions": DistributionsAnswered,
+    "frequency": FrequencyAnswered,
+    "funnel": FunnelAnswered,
+    "intervals": IntervalsAnswered,
+    "lifecycle": LifecycleAnswered,
+    "overview": OverviewAnswered,
+    "pages": PagesAnswered,
+    "paths": PathsAnswered,
+    "quality": QualityAnswered,
+    "retention": RetentionAnswered,
+    "sessions": SessionsAnswered,
+    "shares": SharesAnswered,
+    "stickiness": StickinessAnswered,
+    "trends": TrendsAnswered,
+}
+"""By metric; a test holds them and the registry together."""
