@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+import hypothesis
 import psycopg
 import pytest
 from django.conf import settings
@@ -13,6 +14,9 @@ from pytest_django.plugin import DjangoDbBlocker
 from config import env
 from tests.cast import Program, make_program
 
+# A machine that others use too is slow, and that says nothing about a test.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 # Every test client would otherwise look through all static files again.
 settings.WHITENOISE_AUTOREFRESH = True
 

@@ -42,6 +42,7 @@ def filled(program: Program) -> None:
     program.post("requests", {"subject": {"openid": "alice"}, "kind": "access", "locale": "en"}, Idempotency_Key="k")
     set_review(program_id=program.id, kind="erasure", on=True, by="test")
     program.post("requests", {"subject": {"openid": "alice"}, "kind": "erasure", "locale": "en", "requester": "agent"})
+    program.post("requests", {"subject": {"openid": "nobody"}, "kind": "erasure", "locale": "en"})
     patience = reminders.Patience(soon_days=15, delivery=timedelta(days=3))
     reminders.remind(program.id, now=now() + timedelta(days=20), patience=patience)
     with tenant(program.id):

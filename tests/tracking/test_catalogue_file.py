@@ -266,7 +266,9 @@ def test_what_is_written_is_read_back(catalogue: Catalogue) -> None:
 
 
 @given(CATALOGUES)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_an_export_imports_to_no_change(database: None, catalogue: Catalogue) -> None:
     """Whatever the catalogue: each in a mini-program of its own, beside the starter."""
     program: Program = make_program()
