@@ -6,6 +6,7 @@ part are medians of several rounds, whose order goes through all kinds before an
 """
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -64,6 +65,8 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints each part on standard output as it is done, what goes on on standard error."""
     asked = options(arguments)
+    # As at Ctrl-C: what was started is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     log = asked.var / "log"
     with world(asked.var, subjects=asked.subjects, days=asked.days) as made:
         parts: dict[str, Callable[[], str]] = {
