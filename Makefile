@@ -25,6 +25,11 @@ LOCK := uv pip compile pyproject.toml --universal --fork-strategy fewest --pytho
 STATIC := VAR=var/none ZHIQING_ROLE=application ZHIQING_SECRET_KEY=for-static-checks-only-never-a-secret-of-any-server \
 	DATABASE_URL='postgresql://none@/none?host=/nonexistent'
 
+# A PostgreSQL and a Redis for each of the processes that share the tests; ARGS=-n0 runs them in one.
+PYTEST := $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
+# What make check leaves out: .ci/run asks for more.
+LEFT_OUT ?= long or longest
+
 .PHONY: help demo test serve check test-long bench lock clean
 .DEFAULT_GOAL := help
 
@@ -35,7 +40,7 @@ demo: .venv/.runtime ## start everything, do the main job over HTTP, stop everyt
 	@$(PY) -m config.demo $(ARGS)
 
 test: .venv/.dev ## run the tests; ARGS="-k name" chooses some
-	@$(PY) -m pytest -m "not long" $(ARGS)
+	@$(PYTEST) -m "not (long or longest)" $(ARGS)
 
 serve: .venv/.runtime ## run the whole stack in the foreground; PORT=8000 VAR=./var
 	@exec $(PY) -m config.serve --port "$(PORT)" --var "$(VAR)"
@@ -47,12 +52,12 @@ check: .venv/.dev ## lint, types, import contracts, Django's checks, missing mig
 	$(PY) .venv/bin/lint-imports --no-logo
 	$(STATIC) $(PY) manage.py check --deploy --fail-level WARNING
 	$(STATIC) $(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
-	$(PY) -m pytest -m "not long" $(ARGS)
+	$(PYTEST) -m "not ($(LEFT_OUT))" $(ARGS)
 
-test-long: .venv/.dev ## run the tests marked long, which make test leaves out
-	@$(PY) -m pytest -m long $(ARGS)
+test-long: .venv/.dev ## run the tests marked long or longest, which make test leaves out
+	@$(PYTEST) -m "long or longest" $(ARGS)
 
-bench: .venv/.dev ## measure ingest, withdrawals and memory under load, on this machine; ARGS=--help tells the options
+bench: .venv/.dev ## measure ingest, withdrawals, memory and reports on this machine; ARGS=--help tells the options
 	@$(PY) -m tests.benchmarks $(ARGS)
 
 lock: ## renew the lock files with uv; ARGS=--upgrade takes newer releases

@@ -85,6 +85,11 @@ TEMPLATES = [
     },
 ]
 STATIC_URL = "static/"
+STATICFILES_FINDERS = [
+    "django.contrib.staticfiles.finders.FileSystemFinder",
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "reports.assets.ChartScript",
+]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 
@@ -206,6 +211,26 @@ CELERY_BEAT_SCHEDULE = {
     },
     "make partitions ahead": {
         "task": "tracking.tasks.make_partitions",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
+    "build rollups of closed days": {
+        "task": "reports.tasks.build_rollups",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "forget frozen figures": {
+        "task": "reports.tasks.forget_frozen",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
+    "carry out reports that take long": {
+        "task": "reports.tasks.sweep_runs",
+        "schedule": SWEEP_EVERY.total_seconds(),
+        "options": {"expires": 15},
+    },
+    "forget reports that were asked and have expired": {
+        "task": "reports.tasks.forget_asked",
         "schedule": 3600.0,
         "options": {"expires": 600},
     },

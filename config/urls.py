@@ -13,8 +13,9 @@ urlpatterns = [
     path("admin/", include("consent.admin.urls")),
     path("api/schema/", documentation.Schema.as_view(), name="schema"),
     path("api/docs/", documentation.Docs.as_view()),
-    path("api/v1/", include("consent.api.urls")),
+    # The most frequent call first: addresses are tried one after another.
     path("api/v1/", include("tracking.api.urls")),
+    path("api/v1/", include("consent.api.urls")),
     path("api/v1/", include("reports.api.urls")),
     # Where Segment's libraries send to below the host they are given.
     path("v1/batch", batch.Batch.as_view()),

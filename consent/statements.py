@@ -11,7 +11,7 @@ binary: ids and times need no parsing. For the paths where round trips are what 
 
 import struct
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import repeat
 from typing import Any
 
@@ -79,13 +79,14 @@ psycopg.adapters.register_dumper(Json, _JsonDumper)
 class Answer:
     """What a statement answers. Raises Django's database errors."""
 
-    __slots__ = ("_cursor",)
+    __slots__ = ("_cursor", "_errors")
 
-    def __init__(self, cursor: psycopg.Cursor) -> None:
+    def __init__(self, cursor: psycopg.Cursor, errors: AbstractContextManager[None]) -> None:
         self._cursor = cursor
+        self._errors = errors
 
     def rows(self) -> list[tuple[Any, ...]]:
-        with connections[DEFAULT_DB_ALIAS].wrap_database_errors:
+        with self._errors:
             return self._cursor.fetchall()
 
 
@@ -96,7 +97,7 @@ def ask(statement: str, parameters: Sequence[object] | Mapping[str, object] = ()
     with connection.wrap_database_errors:
         cursor = psycopg.Cursor(connection.connection)
         cursor.execute(statement, parameters, binary=True)
-    return Answer(cursor)
+    return Answer(cursor, connection.wrap_database_errors)
 
 
 @contextmanager

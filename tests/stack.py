@@ -1,7 +1,10 @@
-"""A pytest plugin, loaded before Django: the PostgreSQL and Redis the tests run on, and an empty database in it.
+"""A pytest plugin that works before Django's: the PostgreSQL and Redis the tests run on, and an empty database in it.
 
 Embedded ones under var/test (or ZHIQING_TEST_VAR) unless DATABASE_URL (with DATABASE_OWNER_URL, DATABASE_WORKER_URL, REDIS_URL) names others;
 there the owner must be allowed to create databases and roles with BYPASSRLS.
+
+With `-n 2` (pytest-xdist) each worker has a PostgreSQL and a Redis of its own, since tests stop and flush them; the process
+that hands out the tests has none.
 """
 
 import contextlib
@@ -10,7 +13,7 @@ import secrets
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -23,9 +26,16 @@ from consent.vault import keyring
 
 ROOT = Path(__file__).resolve().parent.parent
 URLS = ("DATABASE_URL", "DATABASE_WORKER_URL", "DATABASE_OWNER_URL")
+NOWHERE = "postgresql://none@/none?host=/nonexistent"
+"""For the settings of the process that hands out the tests; its workers inherit the environment."""
 _running = contextlib.ExitStack()
 services: embedded.Services | None = None
 """The embedded PostgreSQL and Redis, for tests that break them; None where the environment names others."""
+
+
+def folder() -> Path:
+    """Where the embedded services of this process keep their data, logs and sockets."""
+    return Path(os.environ.get("ZHIQING_TEST_VAR") or ROOT / "var" / "test") / os.environ.get("PYTEST_XDIST_WORKER", "")
 
 
 def _named(url: str, name: str) -> str:
@@ -36,7 +46,7 @@ def _named(url: str, name: str) -> str:
 def _fresh_database() -> None:
     """CREATE DATABASE test_<name>, and point every URL at it."""
     owner = os.environ["DATABASE_OWNER_URL"]
-    name = "test_" + urlsplit(owner).path.lstrip("/")
+    name = "_".join(["test", urlsplit(owner).path.lstrip("/"), os.environ.get("PYTEST_XDIST_WORKER", "")]).rstrip("_")
     with psycopg.connect(owner, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -59,12 +69,14 @@ def manage(*arguments: str, role: str = "owner") -> str:
     return done.stdout
 
 
-def _start() -> None:
+def _start(*, hands_out: bool) -> None:
+    """`hands_out`: this process starts others for the tests, and runs none."""
     global services
     private = Path(_running.enter_context(tempfile.TemporaryDirectory(prefix="zhiqing-test-")))
-    if not os.environ.get("DATABASE_URL"):
-        folder = Path(os.environ.get("ZHIQING_TEST_VAR") or ROOT / "var" / "test")
-        services = _running.enter_context(embedded.services(folder, durable=False))
+    if hands_out:
+        os.environ.setdefault("DATABASE_URL", NOWHERE)
+    elif os.environ.get("DATABASE_URL", NOWHERE) == NOWHERE:
+        services = _running.enter_context(embedded.services(folder(), durable=False))
         os.environ.update(services.environment)
         os.environ.pop("ZHIQING_SECRET_KEY_FILE", None)
     os.environ["VAR"] = str(private)
@@ -73,14 +85,20 @@ def _start() -> None:
     os.environ["ZHIQING_TLS"] = "0"
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     keyring.create(private / "keyring.json")
-    _fresh_database()
+    if not hands_out:
+        _fresh_database()
 
 
-try:
-    _start()
-except BaseException:
-    _running.close()
-    raise
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    """Before pytest-django's, which reads the settings."""
+    distributed = bool(early_config.known_args_namespace.numprocesses)
+    try:
+        _start(hands_out=distributed and "PYTEST_XDIST_WORKER" not in os.environ)
+    except BaseException:
+        _running.close()
+        raise
+    yield
 
 
 def pytest_unconfigure() -> None:

@@ -20,12 +20,14 @@ APPS = ("config", "consent", "tracking", "reports")
 CATALOGUE = ROOT / "locale" / "zh_Hans" / "LC_MESSAGES" / "django.po"
 COMPILED = CATALOGUE.with_suffix(".mo")
 MARKS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy"}
+DEFINITIONS = {"DEFINITION", "STANDS"}
+"""What a report means is told by the API as it is, and by the reports' pages in the officer's language."""
 IN_TEMPLATES = re.compile(r"""\b(?:n?gettext|_)\(u?("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
 MAGIC = 0x950412DE
 
 
 def used(folder: Path) -> set[str]:
-    """Every text that the code and the templates below a folder mark for translation."""
+    """Every text that the code and the templates below a folder mark for translation, and every report's definition."""
     found: set[str] = set()
     for path in folder.rglob("*.py"):
         if "migrations" not in path.parts:
@@ -38,10 +40,15 @@ def used(folder: Path) -> set[str]:
 
 def _in_code(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
+        said = None
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MARKS and node.args:
-            first = node.args[0]
-            if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                yield first.value
+            said = node.args[0]
+        elif (
+            isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in DEFINITIONS
+        ):
+            said = node.value
+        if isinstance(said, ast.Constant) and isinstance(said.value, str):
+            yield said.value
 
 
 def ours() -> set[str]:

@@ -1,6 +1,7 @@
 """The event catalogue and the events themselves."""
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -12,6 +13,8 @@ from tracking.codes import REFUSED
 UNKNOWN_TYPE = 0
 """In place of an event type's id: the catalogue has no such name, or the event could not be read."""
 SLOTS = 32
+OF_ITSELF = SLOTS
+"""DayChange's slot beside those."""
 
 
 class EventStatus(models.TextChoices):
@@ -129,15 +132,19 @@ class Event(models.Model):
         db_table = "event"
         verbose_name = _("event")
         verbose_name_plural = _("events")
+        indexes = [BrinIndex(fields=["received_at"], name="event_received_at", autosummarize=True)]
 
 
 class SubjectDay(models.Model):
-    """A day on which the subject has events: lets their events be read and erased with the days named."""
+    """A day on which the subject has events: lets their events be read and erased with the days named.
+
+    No foreign key in the database, as with events: it was a statement more for each mark.
+    """
 
     pk = models.CompositePrimaryKey("subject_id", "day")
     subject_id = models.BigIntegerField()
     day = models.DateField()
-    program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
+    program = models.ForeignKey(MiniProgram, models.PROTECT, db_constraint=False, db_index=False)
 
     class Meta:
         db_table = "subject_day"
@@ -198,3 +205,22 @@ class IngestCount(models.Model):
                 name="ingest_count_numbers",
             ),
         ]
+
+
+class DayChange(models.Model):
+    """How often a closed local day of the mini-program's zone got late events: batches, not events, and nobody's.
+
+    What was computed of a day is right while the sum over its slots is what it was then. `slot`: as IngestCount's, or OF_ITSELF:
+    somebody counts again on this day, and no day after it is another for that.
+    """
+
+    pk = models.CompositePrimaryKey("program_id", "day", "slot")
+    program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
+    day = models.DateField()
+    slot = models.SmallIntegerField()
+    changes = models.BigIntegerField()
+
+    class Meta:
+        db_table = "day_change"
+        verbose_name = _("change of a closed day")
+        verbose_name_plural = _("changes of closed days")

@@ -18,7 +18,7 @@ from consent.rights.holders import Collected, Erased, Keeping, Over, PersonalDat
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
 from tracking import retention
-from tracking.models import Event, EventSweep, EventType, EventTypeVersion, IngestCount, Page, SubjectDay
+from tracking.models import DayChange, Event, EventSweep, EventType, EventTypeVersion, IngestCount, Page, SubjectDay
 from tracking.partitions import attached_days
 
 if TYPE_CHECKING:
@@ -90,6 +90,13 @@ classify(
             "program": _OPERATIONAL,
             "swept_to": _OPERATIONAL,
         },
+        # Numbers of batches by day, of many subjects.
+        DayChange: {
+            "program": _OPERATIONAL,
+            "day": _OPERATIONAL,
+            "slot": _OPERATIONAL,
+            "changes": _OPERATIONAL,
+        },
         # Numbers of events by words of ours: nothing in a row came from an event or leads to a person, so an erasure
         # leaves it. Small ones could still single somebody out where an hour is known, and pass the reports' gate.
         IngestCount: {
@@ -134,11 +141,13 @@ _READ = f"""
     SELECT event_id, type_id, consent_record_id, session_id, page_id, {", ".join(_AS_THEY_ARE)}, context, properties
     FROM event WHERE subject_id = %s AND day = %s AND event_id > %s ORDER BY event_id LIMIT %s
 """
-_ERASE = """
-    DELETE FROM event WHERE subject_id = %s AND day = ANY(%s) AND (day, event_id) IN (
-        SELECT day, event_id FROM event WHERE subject_id = %s AND day = ANY(%s) ORDER BY day, event_id LIMIT %s
-    )
-"""
+# Up to a key rather than by a list of keys: joined with one, PostgreSQL compares each with each where nobody has told it yet
+# how many events a new day holds.
+_FIRST_TO_STAY = (
+    "SELECT day, event_id FROM event WHERE subject_id = %s AND day = ANY(%s) ORDER BY 1, 2 OFFSET %s LIMIT 1"
+)
+_ERASE = "DELETE FROM event WHERE subject_id = %s AND day = ANY(%s)"
+_ERASE_UP_TO = f"{_ERASE} AND (day, event_id) < (%s, %s)"
 _ERASE_PAGES = """
     DELETE FROM page WHERE subject_id = %s AND id IN (SELECT id FROM page WHERE subject_id = %s LIMIT %s)
 """
@@ -223,9 +232,11 @@ class EventHolder(PersonalDataHolder):
                 # Events first: a page is named by them. `subject_id` is tested again on a row that was waited for.
                 cursor.execute(_ERASE_PAGES, [subject_id, subject_id, limit])
                 return Erased(0, finished=cursor.rowcount < limit)
-            cursor.execute(_ERASE, [subject_id, days, subject_id, days, limit])
+            cursor.execute(_FIRST_TO_STAY, [subject_id, days, limit])
+            stays = cursor.fetchone() or ()
+            cursor.execute(_ERASE_UP_TO if stays else _ERASE, [subject_id, days, *stays])
             affected = cursor.rowcount
-            if affected < limit:
+            if not stays:
                 # Nothing is left of these days; until then their rows lead the next step to the rest.
                 SubjectDay.objects.filter(subject_id=subject_id, day__in=days).delete()
         return Erased(affected, finished=False)

@@ -16,6 +16,7 @@ from consent.notices.models import Purpose
 from consent.programs.tenancy import role
 from consent.rights import gate
 from consent.rights.holders import Collected, Keeping, Over, Reason
+from tracking import derived
 from tracking.models import EventSweep, EventType, Page, SubjectDay
 from tracking.partitions import attached_days
 
@@ -28,17 +29,18 @@ DAY = timedelta(days=1)
 _COLLECTED_ON = "LEAST(e.day, (e.received_at AT TIME ZONE 'UTC')::date)"
 
 _OF_CONSENT = f"""
-    SELECT e.day, e.event_id FROM event e
-    JOIN consent_record r ON r.subject_id = e.subject_id AND r.id = e.consent_record_id
-    WHERE e.subject_id = %(subject)s AND e.day = ANY(%(days)s) AND e.type_id = ANY(%(types)s)
+    r.subject_id = e.subject_id AND r.id = e.consent_record_id
+      AND e.subject_id = %(subject)s AND e.day = ANY(%(days)s) AND e.type_id = ANY(%(types)s)
       AND r.version < %(version)s
       AND (%(kept)s::int IS NULL OR {_COLLECTED_ON} + %(kept)s::int < %(today)s::date)
 """
-_ERASE_OF_CONSENT = f"""
-    DELETE FROM event WHERE subject_id = %(subject)s AND day = ANY(%(days)s)
-      AND (day, event_id) IN ({_OF_CONSENT} LIMIT %(limit)s)
+_FIRST_TO_STAY = f"""
+    SELECT e.day, e.event_id FROM event e, consent_record r WHERE {_OF_CONSENT} ORDER BY 1, 2 OFFSET %(limit)s LIMIT 1
 """
-_COUNT_OF_CONSENT = f"SELECT count(*) FROM ({_OF_CONSENT}) AS collected"
+# Up to a key, as in tracking.personal_data.
+_ERASE_OF_CONSENT = f"DELETE FROM event e USING consent_record r WHERE {_OF_CONSENT}"
+_ERASE_UP_TO = f"{_ERASE_OF_CONSENT} AND (e.day, e.event_id) < (%(day)s, %(event)s)"
+_COUNT_OF_CONSENT = f"SELECT count(*) FROM event e, consent_record r WHERE {_OF_CONSENT}"
 
 # What the subject was told of the purpose by the event's record and by those after it, as far as they are in force.
 _KEPT = """
@@ -112,15 +114,26 @@ _FORGET_DAYS = """
 def erase_collected(what: Collected, *, limit: int) -> Iterator[int]:
     """The rows of subject_day stay: a process may remember that it wrote them, and an event without one is not found."""
     for asked in _parts(what):
-        affected = limit
-        while affected == limit:
-            with role("zq_erase"), connection.cursor() as cursor:
-                cursor.execute(_ERASE_OF_CONSENT, {**asked, "limit": limit})
-                affected = cursor.rowcount
+        stays: tuple[Any, ...] | None = ()
+        while stays is not None:
+            with derived.some_going(what.program_id, what.subject_id, asked["days"]), role("zq_erase"):
+                affected, stays = _erase_some({**asked, "limit": limit})
             yield affected
     erased = erase_unnamed_pages(what.subject_id)
     if erased:
         yield erased
+
+
+def _erase_some(asked: dict[str, Any]) -> tuple[int, tuple[Any, ...] | None]:
+    """How many events went, and the key of the first that stays, if any."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FIRST_TO_STAY, asked)
+        stays = cursor.fetchone()
+        if stays is None:
+            cursor.execute(_ERASE_OF_CONSENT, asked)
+        else:
+            cursor.execute(_ERASE_UP_TO, {**asked, "day": stays[0], "event": stays[1]})
+        return cursor.rowcount, stays
 
 
 def count_collected(what: Collected) -> int:
@@ -288,11 +301,12 @@ def _erase_over(program_id: int, over: _Day, keeping: Keeping, limit: int) -> It
     found = limit
     while found == limit:
         asked = {**_asked(program_id, over, keeping), "subject": last[0], "event": last[1], "limit": limit}
-        with role("zq_erase"), connection.cursor() as cursor:
+        with derived.day_going(program_id, over.day) as gone, role("zq_erase"), connection.cursor() as cursor:
             for setting in _IN_ORDER:
                 cursor.execute(f"SET LOCAL {setting} = off")
             cursor.execute(_ERASE_OVER, asked)
             row = cursor.fetchone()
+            gone.append(row[2] if row else 0)
         if row is None:
             yield 0
             return

@@ -19,6 +19,7 @@ permissions, best given through a group:
     consent.view_apiclient, consent.view_apikey
     consent.view_auditentry       the audit log
     consent.view_disclosure       the log of disclosures: what was given to whom
+    reports.view_report           reports: charts, tables and CSV
 
 Controllers, mini-programs, accounts, groups and assignments are a superuser's, whatever permissions others hold.
 """

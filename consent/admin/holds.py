@@ -13,12 +13,12 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, 
 from consent.admin.base import Owned, at, officer, picked
 from consent.errors import Conflict, Problem
 from consent.rights import legal_holds
-from consent.rights.holders import UnknownHolder, holder_of, holders
+from consent.rights.holders import UnknownHolder, holdable, holder_of
 from consent.rights.models import HoldGround, LegalHold
 
 
 def _named_holders() -> list[tuple[str, Any]]:
-    return [("", _("Select value")), *((holder.identifier, holder.title) for holder in holders())]
+    return [("", _("Select value")), *((holder.identifier, holder.title) for holder in holdable())]
 
 
 class HoldForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's class takes no parameter when it runs

@@ -98,7 +98,7 @@ def internal_error(error: BaseException) -> JsonResponse:
     incident = str(uuid.uuid4())
     if isinstance(error, UnreadablePostError):
         return of_status(408)
-    if passing := _passing(error):
+    if passing := passing_of(error):
         logger.warning("database away", exc_info=error, extra={"fields": {"incident": incident, "told": passing.code}})
         return of_problem(passing)
     logger.error("unhandled", exc_info=error, extra={"fields": {"incident": incident}})
@@ -106,7 +106,7 @@ def internal_error(error: BaseException) -> JsonResponse:
     return problem(500, code, title, detail, incident=incident)
 
 
-def _passing(error: BaseException) -> Unavailable | None:
+def passing_of(error: BaseException) -> Unavailable | None:
     """What to tell of a database error that is nobody's fault."""
     cause = error if isinstance(error, psycopg.Error) else error.__cause__
     state = cause.sqlstate if isinstance(cause, psycopg.Error) else None

@@ -20,6 +20,16 @@ def tenant(program_id: int) -> Iterator[None]:
 
 
 @contextmanager
+def snapshot(program_id: int) -> Iterator[None]:
+    """The same, with every statement seeing what the first one does. Not within another transaction."""
+    with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        with tenant(program_id):
+            yield
+
+
+@contextmanager
 def tenant_together(program_id: int) -> Iterator[None]:
     """The same for statements that share one round trip with it (`consent.statements`); read their answers after it."""
     with transaction.atomic(savepoint=False), together():
@@ -38,6 +48,11 @@ def ask_as_tenant(program_id: int, *, lock_timeout: str) -> Answer:
 def ask_ingest_role() -> None:
     """Act as `zq_ingest`, which writes events, until `ask_own_role` or the transaction's end."""
     ask("SET LOCAL ROLE zq_ingest")
+
+
+def ask_erase_role() -> None:
+    """Act as `zq_erase`, as `role` does, in the round trip of what is deleted."""
+    ask("SET LOCAL ROLE zq_erase")
 
 
 def ask_own_role() -> None:

@@ -93,6 +93,24 @@ class Grant(NamedTuple):
             and corrected_at <= now + CLOCK_TOLERANCE
         )
 
+    def plainly_covers(self, occurred_at: datetime, corrected_at: datetime, now: datetime) -> bool:
+        """Whether the record in force covers an event, told at one look, and no record waits to follow it.
+
+        Of a notice that has not lapsed. Where it says no, `refusal` and `covers` tell what is so.
+        """
+        return (
+            self.state in AUTHORISING
+            and self.grant_from is not None
+            and self.record_from is not None
+            and not (self.erasure_pending or self.restricted or self.guardian_pending or self.renewal_required)
+            and not self.pending
+            and (self.grant_until is None or now < self.grant_until)
+            and self.grant_from <= now
+            and self.grant_from <= occurred_at
+            and self.grant_from <= corrected_at
+            and self.record_from <= corrected_at <= now + CLOCK_TOLERANCE
+        )
+
     def told(self, covered: Covered) -> Coverage | None:
         return covered.get((self.purpose_id, self.notice_id)) if self.notice_id is not None else None
 

@@ -76,6 +76,11 @@ class ConsentRecord(models.Model):
         indexes = [
             models.Index(fields=["program", "corrected_at"], name="consent_record_decided"),
             models.Index(fields=["record_id"], name="consent_record_record_id"),
+            models.Index(
+                fields=["program", "received_at", "subject"],
+                name="consent_record_withdrawn",
+                condition=models.Q(state="withdrawn"),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -116,6 +121,13 @@ class ConsentState(models.Model):
         db_table = "consent_state"
         verbose_name = _("consent state")
         verbose_name_plural = _("consent states")
+        indexes = [
+            models.Index(
+                fields=["program", "purpose", "subject"],
+                name="consent_state_not_standing",
+                condition=~models.Q(state__in=[s.value for s in AUTHORISING]) | models.Q(guardian_pending=True),
+            ),
+        ]
         constraints = [
             models.CheckConstraint(condition=models.Q(state__in=State.values), name="consent_state_state"),
             models.CheckConstraint(

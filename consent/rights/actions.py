@@ -18,7 +18,7 @@ from consent.programs.tenancy import tenant
 from consent.records.intents import announce, retract
 from consent.records.models import ConsentRecord
 from consent.records.queries import db_now
-from consent.rights import barrier, content, erasure_rate, portability, queries, rectification, runs
+from consent.rights import barrier, content, erasure_rate, gate, portability, queries, rectification, runs
 from consent.rights.content import Content
 from consent.rights.deadlines import Deadlines, due_at
 from consent.rights.holders import Changes, fulfilling
@@ -64,7 +64,7 @@ class Asked:
     @property
     def closes(self) -> bool:
         """The filing itself ends something."""
-        return self.kind in barrier.CLOSING and not self.verifying
+        return self.kind in gate.CLOSING and not self.verifying
 
 
 @dataclass(frozen=True)

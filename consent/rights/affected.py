@@ -4,6 +4,7 @@ Apps say in personal_data.py how the subjects of a table are found (`trace`), an
 the keyring guards a field. `find` looks through one mini-program in one statement, and streams what it finds.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -172,10 +173,14 @@ def _found(program_id: int, breach: Breach) -> Iterator[Affected]:
     if not searches:
         return
     tables = list(searches)
+    # What several tables have in common, as an event and the day it marks, is read once.
+    places: dict[str, int] = defaultdict(int)
+    for place, rows in enumerate(searches.values()):
+        places[rows] |= 1 << place
     # Each search comes to a set by itself, so that a table of many rows a subject is no longer large when they are joined.
     parts = " UNION ALL ".join(
-        f"SELECT {1 << place}::bigint AS place, subject_id FROM ({rows}) AS rows_{place} GROUP BY subject_id"
-        for place, rows in enumerate(searches.values())
+        f"SELECT {bits}::bigint AS place, subject_id FROM ({rows}) AS rows_{number} GROUP BY subject_id"
+        for number, (rows, bits) in enumerate(places.items())
     )
     statement = (
         f"SELECT pseudonym, places FROM (SELECT subject_id, bit_or(place) AS places FROM ({parts}) AS found"
@@ -188,8 +193,8 @@ def _found(program_id: int, breach: Breach) -> Iterator[Affected]:
     with connection.chunked_cursor() as cursor:
         cursor.execute(statement, {"program": program_id, **_parameters(breach)})
         while chunk := cursor.fetchmany(CHUNK):
-            for pseudonym, places in chunk:
-                yield Affected(pseudonym, tuple(name for place, name in enumerate(tables) if places & 1 << place))
+            for pseudonym, found in chunk:
+                yield Affected(pseudonym, tuple(name for place, name in enumerate(tables) if found & 1 << place))
 
 
 def _parameters(breach: Breach) -> dict[str, Any]:

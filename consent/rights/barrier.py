@@ -27,8 +27,6 @@ from consent.rights.rejections import GROUNDS
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
 
-CLOSING = (*ERASING, RequestKind.RESTRICTION, RequestKind.OBJECTION)
-"""Kinds that end something at once."""
 METHODS = {RequestKind.OBJECTION: "objection", RequestKind.CANCELLATION: "cancellation"}
 """How the records of a consent that a request ended say that it was."""
 ITS_OWN = timedelta(hours=1)
@@ -84,6 +82,8 @@ def reopen(subject: Subject, request: SubjectRequest) -> None:
     """
     if request.kind in ERASING and subject.erasure_pending:
         gate.reopen_after_erasure(subject)
+        for holder in holders():
+            holder.stand_again(subject=subject)
     if request.kind == RequestKind.RESTRICTION:
         _lift(subject)
 

@@ -44,8 +44,8 @@ class StillHeld(Exception):
     """Rows of the subject are left after its own holder has erased it."""
 
 
-def begin(run: Claimed) -> bool:
-    """Make way for the run, and answer whether a law keeps what it is to erase; it then ends as held. Raises LeaseLost.
+def begin(run: Claimed) -> None:
+    """Make way for the run. Raises LeaseLost.
 
     The subject's other open requests are closed, so that nothing is built beside the erasure. The first run to come here
     marks the point of no return and counts what every holder has, for the certificate.
@@ -55,11 +55,14 @@ def begin(run: Claimed) -> bool:
         first = SubjectRequest.objects.filter(id=run.request_id, point_of_no_return_at__isnull=True)
         if first.update(point_of_no_return_at=Clock()):
             _note(run, "held_before")
-        if run.stage >= LAST_STAGE:
-            return False
-        hold = legal_holds.standing(run.program_id, run.subject_id).get(run.holder)
-        if hold is not None:
-            runs.held(run, hold)
+
+
+def kept_by_law(run: Claimed) -> bool:
+    """Whether a law keeps what is left of what the run is to erase; it then ends as held. Call within each of its steps: a
+    hold may be made between two of them."""
+    hold = legal_holds.standing(run.program_id, run.subject_id).get(run.holder)
+    if hold is not None:
+        runs.held(run, hold)
     return hold is not None
 
 

@@ -100,14 +100,12 @@ def _carry_out(vault: Vault, run: Claimed, package_kept: timedelta) -> None:
 
 
 def _carry_out_erasure(run: Claimed, holder: PersonalDataHolder) -> None:
-    if erasure.begin(run):
-        logger.info("kept by law", extra={"fields": run.fields()})
-    elif run.stage >= LAST_STAGE:
+    erasure.begin(run)
+    if run.stage >= LAST_STAGE:
         done = erasure.complete(run)
         logger.info("erasure ended" if done else "holders to erase again", extra={"fields": run.fields()})
     else:
-        affected = _erase(run, holder)
-        logger.info("run done", extra={"fields": run.fields(affected=affected)})
+        _erase(run, holder)
 
 
 def _perform(run: Claimed, work: Iterator[int]) -> int:
@@ -123,18 +121,20 @@ def _perform(run: Claimed, work: Iterator[int]) -> int:
         total += affected
 
 
-def _erase(run: Claimed, holder: PersonalDataHolder) -> int:
-    """As `_perform`; the run is finished with the step that finds nothing more."""
+def _erase(run: Claimed, holder: PersonalDataHolder) -> None:
+    """As `_perform`; the run is finished with the step that finds nothing more, or held where a law keeps what is left."""
     total, finished = 0, False
     while not finished:
         with runs.step(run):
+            if erasure.kept_by_law(run):
+                break
             erased = holder.erase(program_id=run.program_id, subject_id=run.subject_id, limit=ERASE_LIMIT)
             runs.advanced(run, erased.affected)
             finished = erased.finished
             if finished:
                 runs.finished(run)
         total += erased.affected
-    return total
+    logger.info("run done" if finished else "kept by law", extra={"fields": run.fields(affected=total)})
 
 
 def _rectifying(vault: Vault, run: Claimed, holder: PersonalDataHolder) -> Iterator[int]:

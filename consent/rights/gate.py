@@ -17,6 +17,8 @@ from consent.records.queries import db_now
 from consent.rights.models import ERASING, RequestKind, RequestState, RequestSubject, SubjectRequest
 from consent.vault.models import Subject
 
+CLOSING = (*ERASING, RequestKind.RESTRICTION, RequestKind.OBJECTION)
+"""Kinds that end something at once."""
 REOPENING = (RequestState.IN_REVIEW, RequestState.APPROVED, RequestState.FAILED)
 _STANDING = RequestState.COMPLETED
 """States from which an erasure or a restriction may be taken back or rejected; a completed restriction is lifted too."""
@@ -68,6 +70,27 @@ def reopening(program_id: int, request_id: uuid.UUID) -> Iterator[None]:
         subject_id = Subject.objects.filter(erasing | restricted).values_list("id", flat=True).first()
         if subject_id is not None:
             announce(subject_id)
+    with _retracted(program_id, subject_id):
+        yield
+
+
+@contextmanager
+def closing(program_id: int, request_id: uuid.UUID) -> Iterator[None]:
+    """The same before a request that has waited closes the gate: its requester is verified, or a law's hold is over."""
+    with tenant(program_id):
+        waits = (RequestState.VERIFYING, RequestState.PARTIALLY_COMPLETED)
+        request = SubjectRequest.objects.filter(id=request_id, program_id=program_id, kind__in=CLOSING, state__in=waits)
+        about = RequestSubject.objects.filter(request_id__in=request.values("id"))
+        open_to = Subject.objects.filter(id__in=about.values("subject_id"), erasure_pending=False)
+        subject_id = open_to.values_list("id", flat=True).first()
+        if subject_id is not None:
+            announce(subject_id)
+    with _retracted(program_id, subject_id):
+        yield
+
+
+@contextmanager
+def _retracted(program_id: int, subject_id: int | None) -> Iterator[None]:
     try:
         yield
     finally:

@@ -131,6 +131,8 @@ class PersonalDataHolder(ABC):
     """The table of what is collected under purposes, where there is one."""
     portable: bool = False
     """What is here was provided by the subject or observed of it, on consent: a transfer takes it along (PIPL 45)."""
+    derived: bool = False
+    """It is worked out of what other holders have, and taken back by that: no law keeps it by itself."""
     explains: bool = False
     """It can tell the rules under which the subject's data are processed (PIPL 48)."""
     columns: ClassVar[Mapping[str, tuple[str, ...]]] = {}
@@ -161,6 +163,10 @@ class PersonalDataHolder(ABC):
     def restrict(self, *, subject: Subject, restricted: bool, now: datetime) -> int:
         """Suspend (or resume) every use but storage; answers the rows affected. Most holders are reached by the gate."""
         return 0
+
+    def stand_again(self, *, subject: Subject) -> None:
+        """An erasure was taken back: what was left out while it was pending is used again."""
+        return
 
     @abstractmethod
     def erase(self, *, program_id: int, subject_id: int, limit: int) -> Erased:
@@ -208,6 +214,11 @@ def register(holder: PersonalDataHolder) -> None:
 def holders() -> list[PersonalDataHolder]:
     """All of them, in the order in which an erasure goes through them."""
     return sorted(_registered.values(), key=lambda holder: (holder.stage, holder.identifier))
+
+
+def holdable() -> list[PersonalDataHolder]:
+    """Those of which a law may keep what they have."""
+    return [holder for holder in holders() if not holder.derived]
 
 
 def fulfilling(kind: str) -> list[PersonalDataHolder]:

@@ -54,7 +54,7 @@ def hold(
 ) -> LegalHold:
     """Keep what the holder has of the person a request is about, or of everybody (`request_id` None), to the end of a day.
 
-    What is erased already stays so. Raises Invalid `unknown_holder`, `law_missing`, `law_too_long`, `until_past`; NotFound;
+    What is erased already stays so. Raises Invalid `unknown_holder`, `derived_holder`, `law_missing`, `law_too_long`, `until_past`; NotFound;
     Conflict `nobody_known`.
     """
     named = _checked(holder, law)
@@ -146,7 +146,7 @@ def _try_to_go_on(program_id: int, request_id: uuid.UUID, within: timedelta) -> 
 
 
 def _go_on(program_id: int, request_id: uuid.UUID, within: timedelta) -> bool:
-    with tenant(program_id):
+    with gate.closing(program_id, request_id), tenant(program_id):
         subject = runs.locked_subject(program_id, request_id)
         rows = SubjectRequest.objects.select_for_update(no_key=True)
         request = rows.filter(id=request_id, state=RequestState.PARTIALLY_COMPLETED).first()
@@ -204,9 +204,11 @@ def _subject(program_id: int, request_id: uuid.UUID) -> Subject:
 
 def _checked(holder: str, law: str) -> str:
     try:
-        holder_of(holder)
+        found = holder_of(holder)
     except UnknownHolder:
         raise invalid("unknown_holder", "no holder of personal data has this name", "/holder") from None
+    if found.derived:
+        raise invalid("derived_holder", "this is worked out of what others hold: hold that instead", "/holder")
     named = law.strip()
     if not named:
         raise invalid("law_missing", "name the law and its article", "/law")

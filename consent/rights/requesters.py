@@ -17,7 +17,7 @@ from django.utils import translation
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from consent.errors import Conflict, NotFound, Problem, invalid
+from consent.errors import Conflict, NotFound, invalid
 from consent.notices.models import Purpose
 from consent.programs.tenancy import tenant
 from consent.records import minors
@@ -98,7 +98,7 @@ def verify(
     `rectification.rehearse` raises.
     """
     kept = _checked(reference)
-    with tenant(program_id):
+    with gate.closing(program_id, request_id), tenant(program_id):
         subject = runs.locked_subject(program_id, request_id)
         request = _locked(program_id, request_id)
         if request.state != RequestState.VERIFYING:
@@ -196,10 +196,9 @@ def _end(vault: Vault, program_id: int, request_id: uuid.UUID) -> bool:
                 )
             review.refuse(vault, request, subject, RejectionReason.SOMEBODY_ELSE, text, by="system")
             return True
-    except Problem as problem:
-        logger.warning(
-            "a guardian's request stays", extra={"fields": {"request": str(request_id), "code": problem.code}}
-        )
+    except Exception:
+        # Whatever it is, a damaged key too: it is found again the next time.
+        logger.exception("a guardian's request stays", extra={"fields": {"request": str(request_id)}})
         return False
 
 

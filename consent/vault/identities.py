@@ -86,12 +86,7 @@ class AskedSubjects:
     """
 
     def __init__(self, vault: Vault, program_id: int, named: Iterable[Iterable[tuple[str, str]]]) -> None:
-        versions = vault.lookup.versions
-        index = vault.lookup.index
-        self._indexes = [
-            [index(program_id, kind, value, version) for kind, value in identifiers for version in versions]
-            for identifiers in named
-        ]
+        self._indexes = vault.lookup.indexes(program_id, named)
         self.wanted = Byteas.of({item for group in self._indexes for item in group}, size=INDEX_BYTES)
         self._asked = ask("SELECT index, subject_id FROM subject_lookup WHERE index = ANY(%b)", [self.wanted])
 

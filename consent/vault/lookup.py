@@ -3,7 +3,7 @@
 import re
 import struct
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from cryptography.hazmat.primitives.hmac import HMAC
@@ -62,6 +62,13 @@ def _invalid(pointer: str, detail: str) -> Invalid:
     return invalid("invalid_identifier", detail, pointer)
 
 
+def _finished(begun: HMAC, value: str) -> bytes:
+    mac = begun.copy()
+    encoded = value.encode()
+    mac.update(_LENGTH.pack(len(encoded)) + encoded)
+    return mac.finalize()
+
+
 class Lookup:
     """Computes indexes. Keys are derived once per (version, kind) and each HMAC copied from a prepared one."""
 
@@ -91,10 +98,13 @@ class Lookup:
 
     def index(self, program_id: int, kind: str, value: str, version: int) -> bytes:
         """INDEX_BYTES for a normalised value."""
-        mac = self._begun(program_id, kind, version).copy()
-        encoded = value.encode()
-        mac.update(_LENGTH.pack(len(encoded)) + encoded)
-        return mac.finalize()
+        return _finished(self._begun(program_id, kind, version), value)
+
+    def indexes(self, program_id: int, named: Iterable[Iterable[tuple[str, str]]]) -> list[list[bytes]]:
+        """The same of many subjects, each named by (kind, value) pairs: for each the index of each pair and version."""
+        versions = self.versions
+        begun = {kind: [self._begun(program_id, kind, version) for version in versions] for kind in KINDS}
+        return [[_finished(mac, value) for kind, value in pairs for mac in begun[kind]] for pairs in named]
 
     def fingerprint(self, purpose: str, message: bytes) -> bytes:
         """A keyed hash for things to be recognised again but not read: Idempotency-Keys and the bodies under them."""

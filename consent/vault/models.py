@@ -43,6 +43,11 @@ class Subject(models.Model):
         verbose_name_plural = _("data subjects")
         indexes = [
             models.Index(fields=["program", "turns_14_on"], name="subject_under_14", condition=models.Q(under_14=True)),
+            models.Index(
+                fields=["program", "id"],
+                name="subject_set_aside",
+                condition=models.Q(restricted=True) | models.Q(erasure_pending=True),
+            ),
         ]
 
     def __str__(self) -> str:

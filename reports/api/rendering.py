@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -15,11 +16,9 @@ from reports.privacy.cohorts import ReleasedCohort
 from reports.privacy.dimensions import ReleasedRow
 from reports.privacy.threshold import MODE
 
-REVISION = 1
-"""Figures are not frozen yet: every answer is the first of its kind."""
-
 TABLES = (
     "data", "weeks", "months", "elements", "load_bands", "previous", "active_days", "day_before", "week_before", "month_before",
+    "history", "backtest",
 )  # fmt: skip
 
 LINKS = "links"
@@ -38,8 +37,13 @@ def rendered(answer: Answer, *, zone: str, as_of: datetime) -> dict[str, Any]:
         "definition": answer.definition,
         "zone": zone,
         "as_of": as_of,
-        "revision": REVISION,
-        "privacy": {"mode": MODE, "k": released.k, "suppressed_cells": released.suppressed_cells},
+        "revision": answer.revision,
+        "privacy": {
+            "mode": MODE,
+            "k": released.k,
+            "suppressed_cells": released.suppressed_cells,
+            "range_withheld": released.range_withheld,
+        },
         **tables,
         **{name: [_cohort(one) for one in some] for name, some in released.cohorts.items()},
         **_cells(released.totals),
@@ -70,7 +74,7 @@ def _cells(cells: Mapping[str, Cell]) -> dict[str, Any]:
 def about(answered: Mapping[str, Any]) -> str:
     """All but the tables, as one line of ASCII: what a CSV answer carries in the header `Zhiqing-Report`."""
     told = {name: value for name, value in answered.items() if name not in TABLES}
-    return msgspec.json.encode(told).decode("ascii")
+    return json.dumps(msgspec.to_builtins(told))
 
 
 class CSVRenderer(BaseRenderer):
@@ -106,7 +110,7 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 def _text(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return "-".join("" if edge is None else str(edge) for edge in value)
     if isinstance(value, str) and value.startswith(_FORMULA):
         return f"'{value}"

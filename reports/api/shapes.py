@@ -6,13 +6,19 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from consent.errors import Fault, Invalid, invalid
+from reports.metrics.anomalies import Anomalies
 from reports.metrics.calendar import Interval
+from reports.metrics.contribution import Contribution
+from reports.metrics.contribution import Measure as Changed
 from reports.metrics.conversion import Conversion
+from reports.metrics.forecast import MAX_HORIZON, Forecast
 from reports.metrics.frequency import By, Frequency
 from reports.metrics.funnel import Funnel, Mode, Touch
 from reports.metrics.intervals import Between, Pairing
 from reports.metrics.paths import Paths, Sequence
 from reports.metrics.retention import Retention
+from reports.metrics.seasons import Scale
+from reports.metrics.series import Measure, Series
 from reports.metrics.trends import Trends
 
 Field = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -225,7 +231,8 @@ class FunnelAsked(WholeRangeAsked, kw_only=True):
             self.mode,
             tuple(one.event for one in self.exclusions),
             self.breakdown,
-            self.attribution,
+            # Nobody is attributed anywhere without a breakdown: the question is the same.
+            self.attribution if self.breakdown else "first_touch",
         )
 
     def _unavailable(self) -> dict[str, bool]:
@@ -275,6 +282,59 @@ class PathsAsked(WholeRangeAsked):
         return Paths(self.sequence, self.start, self.end, self.steps)
 
 
+class SeriesAsked(ActivityAsked):
+    """A daily series: subjects, events or sessions; with an `event`, those of this type (sessions are of all)."""
+
+    measure: Measure = "subjects"
+    event: Field | None = None
+
+    def series(self) -> Series:
+        return Series(self.measure, self.event)
+
+
+class AnomaliesAsked(SeriesAsked):
+    """Days of a series that lie beside what the days before led to expect; 92 at most."""
+
+    scale: Scale = "sqrt"
+
+    def options(self) -> Anomalies:
+        return Anomalies(self.series(), self.scale)
+
+
+class ForecastAsked(SeriesAsked):
+    """A series continued for `horizon` days after the last closed day of the range, which is its history."""
+
+    horizon: Annotated[int, msgspec.Meta(ge=1, le=MAX_HORIZON)] = 7
+
+    def options(self) -> Forecast:
+        return Forecast(self.series(), self.horizon)
+
+
+class ContributionAsked(WholeRangeAsked):
+    """The change of a measure since an earlier period of as many days, over the values of a `breakdown`, which is needed.
+
+    `compare_from`: its first day; left out, the days right before. `property`: of the `event`, for sum and mean. `per`: of a
+    ratio, the event below; left out, any.
+    """
+
+    measure: Changed = "events"
+    event: Field | None = None
+    property: Field | None = None
+    per: Field | None = None
+    compare_from: datetime.date | None = None
+
+    def refuse_unavailable(self, *, csv: bool) -> None:
+        super().refuse_unavailable(csv=csv)
+        if self.breakdown is None:
+            raise invalid("breakdown_needed", "name the field over whose values the change is told", "/breakdown")
+
+    def options(self) -> Contribution:
+        return Contribution(self.breakdown or "", self.measure, self.event, self.property, self.per, self.compare_from)
+
+    def _unavailable(self) -> dict[str, bool]:
+        return {**super()._unavailable(), "breakdown": False}
+
+
 def _values(asked: Filter) -> frozenset[str]:
     """As the events' JSON has them, in text. Raises Invalid."""
     values = asked.value if asked.op == "in" else [asked.value]
@@ -296,8 +356,11 @@ _UNAVAILABLE = {
 
 ASKED: dict[str, type[ReportAsked]] = {
     "activity": ActivityAsked,
+    "anomalies": AnomaliesAsked,
+    "contribution": ContributionAsked,
     "conversion": ConversionAsked,
     "distributions": WholeRangeAsked,
+    "forecast": ForecastAsked,
     "frequency": FrequencyAsked,
     "funnel": FunnelAsked,
     "intervals": IntervalsAsked,

@@ -2,8 +2,11 @@
 
 from reports.metrics import (
     activity,
+    anomalies,
+    contribution,
     conversion,
     distributions,
+    forecast,
     frequency,
     funnel,
     intervals,
@@ -21,8 +24,11 @@ from reports.metrics import (
 
 __all__ = [
     "activity",
+    "anomalies",
+    "contribution",
     "conversion",
     "distributions",
+    "forecast",
     "frequency",
     "funnel",
     "intervals",

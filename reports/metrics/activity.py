@@ -3,7 +3,8 @@
 Asked: a mini-program, its zone, `from` and `to` (inclusive local dates), as-of. A local day runs from midnight to
 midnight of that zone (reports.metrics.calendar), and an event lies in the day of its `corrected_at`: the sender's
 clock error is taken out, and an event that came late counts on the day it happened. Whose events count:
-reports.metrics.standing. Every stored event type counts, and every event once (a duplicate was never stored).
+reports.metrics.standing. Every stored event type counts, and every event once (a duplicate was never stored). Closed days are
+answered from their rollups (docs/adr/0019-rollups.md), all others from the events, to the same figures.
 
 `data`, a row a local date:
 - `dau`: distinct subjects with an event on the date.
@@ -23,17 +24,14 @@ who began one, or, where nobody did, on the day's subjects.
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
-from django.db import connection
 from pyroaring import BitMap64
 
-from reports.metrics.calendar import DAY, dates, day_start, months, period, utc_days, weeks
+from reports.metrics.calendar import DAY, dates, months, period, weeks
 from reports.metrics.registry import Question, metric
-from reports.metrics.session import LOOK_BACK, STARTS
-from reports.metrics.standing import EVENTS
 from reports.privacy.figures import Count, Figures, Period, Row
-from tracking.ingest.parse import MAX_SKEW
+from reports.rollups.contribution import NOBODY, SESSIONS, Days, Tallies, active
+from reports.rollups.read import standing
 
 WEEK_DAYS, MONTH_DAYS = 7, 30
 
@@ -46,33 +44,6 @@ DEFINITION = (
     "and retention reads too high. closed false: the figure may still change."
 )
 
-# One statement, so that all figures are of one snapshot. `place` numbers the local days from 1: `edges` are the
-# instants at which they begin, and the end of the last. Subjects are grouped before days, so that each shard counts
-# its own; a day's subjects come as one array, to be made a bitmap of.
-ACTIVITY = f"""
-    WITH counted AS (
-        SELECT e.subject_id, e.corrected_at, e.session_id,
-               width_bucket(e.corrected_at, %(edges)s::timestamptz[]) AS place
-        FROM {EVENTS} AND e.corrected_at >= %(begins)s AND e.corrected_at < %(ends)s
-    ),
-    active AS (
-        SELECT place, array_agg(subject_id) AS subjects, sum(events) AS events
-        FROM (SELECT place, subject_id, count(*) AS events FROM counted GROUP BY place, subject_id) AS of_subject
-        GROUP BY place
-    ),
-    visited AS (
-        SELECT * FROM counted WHERE corrected_at >= %(visits_from)s AND corrected_at < %(visits_until)s
-    ),
-    {STARTS},
-    started AS (
-        SELECT place, count(*) AS starters, sum(sessions) AS sessions
-        FROM (SELECT place, subject_id, count(*) AS sessions FROM starts GROUP BY place, subject_id) AS of_subject
-        GROUP BY place
-    )
-    SELECT active.place, active.subjects, active.events, coalesce(started.sessions, 0), coalesce(started.starters, 0)
-    FROM active LEFT JOIN started ON started.place = active.place
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Day:
@@ -82,6 +53,14 @@ class Day:
     events: int = 0
     sessions: int = 0
     starters: int = 0
+
+    def counts(self) -> dict[str, Count]:
+        active = len(self.subjects)
+        return {
+            "dau": Count(active),
+            "events": Count(self.events, subjects=active),
+            "sessions": Count(self.sessions, subjects=self.starters or active),
+        }
 
 
 NO_DAY = Day(BitMap64())
@@ -107,14 +86,13 @@ def activity(question: Question) -> Figures:
 
 
 def _row(days: dict[date, Day], day: date, of: Period) -> Row:
-    found = days.get(day, NO_DAY)
-    active = len(found.subjects)
+    own = days.get(day, NO_DAY).counts()
     counts = {
-        "dau": Count(active),
+        "dau": own["dau"],
         "wau_rolling": _users(days, day - (WEEK_DAYS - 1) * DAY, day),
         "mau_rolling": _users(days, day - (MONTH_DAYS - 1) * DAY, day),
-        "events": Count(found.events, subjects=active),
-        "sessions": Count(found.sessions, subjects=found.starters or active),
+        "events": own["events"],
+        "sessions": own["sessions"],
     }
     return Row(of, {"date": day.isoformat()}, counts)
 
@@ -131,28 +109,13 @@ def scanned(question: Question) -> tuple[date, date]:
     return first, max(ends for _, ends in touched)
 
 
-def parameters(question: Question) -> dict[str, Any]:
-    """Of ACTIVITY. `days` names the partitions."""
-    first, last = scanned(question)
-    whole = period(first, last, question.zone)
-    asked = period(question.first, question.last, question.zone)
-    return {
-        "program": question.program_id,
-        "edges": [day_start(day, question.zone) for day in dates(first, last + DAY)],
-        "begins": whole.begins,
-        "ends": whole.ends,
-        "visits_from": asked.begins - LOOK_BACK,
-        "visits_until": asked.ends,
-        "days": utc_days(whole, skew=MAX_SKEW),
-    }
-
-
 def _days(question: Question) -> dict[date, Day]:
     """The local days with events."""
-    first, _ = scanned(question)
-    with connection.cursor() as cursor:
-        cursor.execute(ACTIVITY, parameters(question))
-        return {
-            first + (place - 1) * DAY: Day(BitMap64(subjects), int(events), int(sessions), starters)
-            for place, subjects, events, sessions, starters in cursor.fetchall()
-        }
+    first, last = scanned(question)
+    asked = Days(question.program_id, question.zone, first, last, (question.first, question.last))
+    return {day: day_of(tallies) for day, tallies in standing(asked).items()}
+
+
+def day_of(tallies: Tallies) -> Day:
+    came, began = active(tallies), tallies.get(SESSIONS, NOBODY)
+    return Day(came.subjects, came.number, began.number, len(began.subjects))

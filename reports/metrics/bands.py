@@ -7,6 +7,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from decimal import Decimal
 from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 DWELL_S = (0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200, 1800, 3600, 14_400, 86_401)
 """Dwell: 30:00, the longest gap that is one, lies in [1800, 3600); the last edge is just beyond what a client may send."""
@@ -92,6 +96,11 @@ def bin_of(value: str, edges: str) -> str:
     known = f"%({edges})s::numeric[]"
     bucket = f"least(greatest(width_bucket({value}, {known}), 1), cardinality({known}) - 1)"
     return f"CASE WHEN {value} IS NOT NULL THEN {bucket} END"
+
+
+def bins(values: NDArray[Any], edges: NDArray[Any]) -> NDArray[np.intp]:
+    """The same of an array; `edges` in the unit of the values."""
+    return np.clip(np.searchsorted(edges, values, side="right"), 1, len(edges) - 1)
 
 
 def number_of(name: str) -> str:

@@ -15,27 +15,32 @@ A goal before the first exposure, or of somebody who was not exposed, counts now
 defined: null.
 
 For the gate what tells of goals rests on the converted and on the exposed who were not (0 % and 100 % would tell of
-everybody). Values with fewer than k exposed subjects are `value_other`.
+everybody). Values with fewer than k exposed subjects are `value_other`. Exposures of an event, and goals per exposure, are told as
+`trends` tells the event (reports.privacy.types).
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
-from django.db import connection
+import numpy as np
 from pyroaring import BitMap64
 
 from consent.errors import invalid
-from reports.metrics.calendar import DAY, KEYS, day_start, intervals, period, utc_days
+from reports.columns.events import Events, Numbers, micros
+from reports.columns.groups import alike, bitmap, changes
+from reports.columns.read import Reading
+from reports.metrics.calendar import KEYS, day_start, intervals, period
 from reports.metrics.catalogue import type_ids
 from reports.metrics.registry import Question, metric
-from reports.metrics.standing import EVENTS
-from reports.privacy.figures import Count, Dimension, Distinct, Figure, Figures, PartCount, Row, Share, Value
-from tracking.ingest.parse import MAX_SKEW
-from tracking.models import EventType
+from reports.metrics.types import types_by_day
+from reports.privacy.figures import Count, Dimension, Distinct, Figure, Figures, OfType, PartCount, Row, Share, Value
+from tracking.models import EventType, Page
 
-FIELDS = {"element": "e.properties ->> 'element'", "page": "e.page_id::text"}
-"""Field -> SQL of its value; of a page, its id."""
+FIELDS = ("element", "page")
+ELEMENT = "e.properties ->> 'element'"
+_NEVER = np.iinfo(np.int64).max
 
 DEFINITION = (
     "Events by the local day, week (from Monday) or month of their corrected_at; weeks and months touched count whole. exposed: "
@@ -47,27 +52,6 @@ DEFINITION = (
     "who withdrew (withdrawn_subjects), was erased or is restricted is missing, so conversion reads too high. closed false: "
     "not over for 48 h, all values are one row, and figures may still change."
 )
-
-CONVERSION = """
-    WITH seen AS (
-        SELECT e.subject_id, e.corrected_at AS at, {value} AS value, e.type_id = %(goal)s AS reaches,
-               %(exposure)s::bigint IS NULL OR e.type_id = %(exposure)s::bigint AS exposes,
-               width_bucket(e.corrected_at, %(edges)s::timestamptz[]) AS place
-        FROM {events} AND e.corrected_at >= %(begins)s AND e.corrected_at < %(ends)s
-         AND (%(exposure)s::bigint IS NULL OR e.type_id IN (%(exposure)s::bigint, %(goal)s))
-    ),
-    exposed AS (
-        SELECT *, min(at) FILTER (WHERE exposes) OVER (PARTITION BY subject_id, place, value) AS since FROM seen
-    ),
-    of_subject AS (
-        SELECT place, value, subject_id, count(*) FILTER (WHERE exposes) AS exposures,
-               count(*) FILTER (WHERE reaches AND at >= since) AS goals
-        FROM exposed WHERE since IS NOT NULL GROUP BY 1, 2, 3
-    )
-    SELECT place, {shown}, sum(exposures)::bigint, sum(goals)::bigint, array_agg(o.subject_id),
-           array_agg(o.subject_id) FILTER (WHERE goals > 0)
-    FROM of_subject o {named} GROUP BY 1, 2
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,37 +110,86 @@ def conversion(question: Question) -> Figures:
         else:
             values = {value: here.get(value, Exposed()) for value in {*here, *(asked.only or ())}}
             lines.append(Dimension(of, "value", values, keys=keys, only=asked.only))
-    return Figures({"data": lines})
+    if asked.exposure is None:
+        return Figures({"data": lines})
+    of_type = dict.fromkeys(("exposures", "goals_per_exposure"), OfType(asked.exposure))
+    parts = intervals(question.first, question.last, question.interval)
+    return Figures({"data": lines}, of_type=of_type, types=types_by_day(question, parts[0][0], parts[-1][1]))
+
+
+class Met(NamedTuple):
+    """Columns, a line for what a subject met of a value (a number; 0: none) in an interval (its place, from 1)."""
+
+    subject: Numbers
+    place: Numbers
+    value: Numbers
+    exposures: Numbers
+    goals: Numbers
 
 
 def _counted(question: Question, asked: Conversion) -> Mapping[int, Mapping[Value, Exposed]]:
     """Place of the interval, from 1 -> value -> what happened."""
     types = _types(question.program_id, asked)
+    goal, exposure = types[asked.goal], types.get(asked.exposure or "")
     parts = intervals(question.first, question.last, question.interval)
-    whole = period(parts[0][0], parts[-1][1], question.zone)
-    pages = asked.field == "page"
-    statement = CONVERSION.format(
-        events=EVENTS,
-        value=FIELDS[asked.field] if asked.field else "NULL::text",
-        shown="p.path" if pages else "value",
-        named="LEFT JOIN page p ON p.id = value::bigint" if pages else "",
+    begins = np.array([micros(day_start(day, question.zone)) for day, _ in parts])
+    reading = Reading(
+        question.program_id,
+        period(parts[0][0], parts[-1][1], question.zone),
+        ["type", "page"] if asked.field == "page" else ["type"],
+        types=None if exposure is None else (goal, exposure),
+        value=ELEMENT if asked.field == "element" else None,
     )
-    parameters: dict[str, Any] = {
-        "program": question.program_id,
-        "goal": types[asked.goal],
-        "exposure": types.get(asked.exposure or ""),
-        "edges": [day_start(day, question.zone) for day in (*(first for first, _ in parts), parts[-1][1] + DAY)],
-        "begins": whole.begins,
-        "ends": whole.ends,
-        "days": utc_days(whole, skew=MAX_SKEW),
-    }
-    found: dict[int, dict[Value, Exposed]] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        for place, value, exposures, goals, subjects, converted in cursor.fetchall():
-            exposed = Exposed(exposures, goals, BitMap64(subjects), BitMap64(converted or ()))
-            found.setdefault(place, {})[value] = exposed
+    met = _joined([_met(events, begins, goal, exposure, asked.field) for events in reading])
+    names = _names(question.program_id, asked, reading, met.value)
+    numbers = met.value * (len(parts) + 1) + met.place
+    order = np.argsort(numbers, kind="stable")
+    found: dict[int, dict[Value, Exposed]] = defaultdict(dict)
+    for number, where in alike(numbers[order]):
+        said, place = divmod(number, len(parts) + 1)
+        here, value = found[place], names.get(said)
+        here[value] = here.get(value, Exposed()) + _exposed(Met._make(column[order[where]] for column in met))
     return found
+
+
+def _met(events: Events, begins: Numbers, goal: int, exposure: int | None, by: str | None) -> Met:
+    """Of whole subjects; `begins`: the intervals' first instants. Who was not exposed has no line."""
+    place = np.searchsorted(begins, events.at, side="right")
+    value: Numbers = np.zeros(len(events), np.int64) if by is None else events["page" if by == "page" else "value"]
+    order = np.lexsort((value, place, events.subject))
+    place, value, ordered = place[order], value[order], events.take(order)
+    new = changes(ordered.subject) | changes(place) | changes(value)
+    starts, line = np.flatnonzero(new), np.cumsum(new) - 1
+    exposes = np.ones(len(events), bool) if exposure is None else ordered["type"] == exposure
+    since = np.minimum.reduceat(np.where(exposes, ordered.at, _NEVER), starts)
+    reaches = (ordered["type"] == goal) & (ordered.at >= since[line])
+    met = Met(
+        ordered.subject[starts],
+        place[starts],
+        value[starts],
+        np.add.reduceat(exposes, starts, dtype=np.int64),
+        np.add.reduceat(reaches, starts, dtype=np.int64),
+    )
+    return Met._make(column[since < _NEVER] for column in met)
+
+
+def _joined(some: Sequence[Met]) -> Met:
+    nobody = Met._make([np.zeros(0, np.int64)] * len(Met._fields))
+    return Met._make(np.concatenate(columns) for columns in zip(nobody, *some, strict=True))
+
+
+def _exposed(met: Met) -> Exposed:
+    """Of one interval and value."""
+    converted = met.subject[met.goals > 0]
+    return Exposed(int(met.exposures.sum()), int(met.goals.sum()), bitmap(met.subject), bitmap(converted))
+
+
+def _names(program_id: int, asked: Conversion, reading: Reading, said: Numbers) -> Mapping[int, Value]:
+    """Of these numbers; 0 has none."""
+    if asked.field == "page":
+        pages = Page.objects.filter(program_id=program_id, id__in=np.unique(said).tolist())
+        return dict(pages.values_list("id", "path"))
+    return {} if asked.field is None else dict(enumerate(reading.texts("value")))
 
 
 def _types(program_id: int, asked: Conversion) -> Mapping[str, int]:

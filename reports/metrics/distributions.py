@@ -24,6 +24,7 @@ from reports.metrics.session import NUMBERED
 from reports.metrics.sessions import scan
 from reports.metrics.standing import EVENTS
 from reports.metrics.tallies import Tallied
+from reports.metrics.whole import whole
 from reports.privacy.figures import Dimension, Figures, Value
 
 DIMENSIONS = ("scene", "os", "app_version", "dwell_band", "depth_band")
@@ -76,7 +77,8 @@ def distributions(question: Question) -> Figures:
     asked = period(question.first, question.last, question.zone)
     total = sum(found["depth_band"].values(), start=NONE).figures()
     tables = [Dimension(asked, "value", found[name], keys={"dimension": name}) for name in DIMENSIONS]
-    return Figures({"data": tables}, {name: (asked, figure) for name, figure in total.items()}, summed="data")
+    totals = {name: (asked, figure) for name, figure in total.items()}
+    return Figures({"data": tables}, totals, summed="data", whole=whole(question))
 
 
 def _visits(question: Question) -> Mapping[str, Mapping[Value, Tallied]]:

@@ -25,6 +25,7 @@ from reports.metrics.registry import Question, metric
 from reports.metrics.standing import EVENTS
 from reports.metrics.stickiness import Users
 from reports.metrics.trends import Trends, type_of
+from reports.metrics.whole import whole
 from reports.privacy.figures import Count, Dimension, Figures, Value
 from tracking.ingest.parse import MAX_SKEW
 
@@ -73,7 +74,8 @@ def frequency(question: Question) -> Figures:
     of = period(question.first, question.last, question.zone)
     everybody = BitMap64().union(*(users.subjects for users in found.values()))
     total = of, Count(len(everybody), subjects=everybody)
-    return Figures({"data": [Dimension(of, "value", found)]}, {"subjects": total}, summed="data")
+    table = Dimension(of, "value", found)
+    return Figures({"data": [table]}, {"subjects": total}, summed="data", whole=whole(question))
 
 
 def _users(question: Question, asked: Frequency) -> Mapping[Value, Users]:

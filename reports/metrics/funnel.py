@@ -17,6 +17,7 @@ a second one), and at most `window_s` after the opening event, exactly that incl
 - An attempt whose window reaches as-of, or beyond, is open: it may still get further, so it is counted apart
   (`open_attempts`, and `open_subjects` who have one) and in no step, however far it is.
 Of a subject's other attempts the furthest counts, the earliest on ties; of two that began at one instant the first by event id.
+Worked out on columns: reports.metrics.attempts.
 
 `data`, a row a `step` (and a value of the breakdown); `event`: its name, null in an unordered funnel.
 - `subjects`: distinct, whose attempt got there. `conversion_from_first`, `conversion_from_previous`: over those of step 1, of
@@ -34,21 +35,25 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Literal
 
-from django.db import connection
+import numpy as np
 from pyroaring import BitMap64
 
 from consent.errors import invalid
-from reports.metrics.bands import TO_CONVERT_S, bin_of
-from reports.metrics.calendar import MOMENT, period, utc_days
+from reports.columns.events import Events, Numbers, micros, span
+from reports.columns.groups import alike, bitmap
+from reports.columns.read import Reading
+from reports.metrics.attempts import EXCLUDED, OTHER, Chosen, Rules, chosen, joined
+from reports.metrics.bands import TO_CONVERT_S
+from reports.metrics.calendar import period
 from reports.metrics.catalogue import type_ids
 from reports.metrics.registry import Question, metric
-from reports.metrics.standing import EVENTS
 from reports.metrics.trends import FIELDS
+from reports.metrics.whole import whole
 from reports.privacy.bins import quantiles
 from reports.privacy.figures import Count, Dimension, Figure, Figures, Period, Steps, Value
-from tracking.ingest.parse import MAX_SKEW
+from tracking.models import Page
 
 TOUCHED = {name: said for name, said in FIELDS.items() if name != "event"}
 
@@ -65,51 +70,7 @@ DEFINITION = (
     "is missing, so conversion reads too high. closed false: the figures may still change."
 )
 
-# A subject's events meet in arrays, in the order of time: `width_bucket` finds by bisection how many elements lie at an
-# instant or before. Each step is a LATERAL of its own with OFFSET 0: flattened, its expression would double at every step.
-FUNNEL = """
-    WITH seen AS (
-        SELECT e.subject_id, e.corrected_at AS at, e.event_id, {value} AS value,
-               array_position(%(types)s::bigint[], e.type_id) AS kind, e.type_id = ANY(%(excluded)s::bigint[]) AS excluded
-        FROM {events} AND e.corrected_at >= %(begins)s AND e.corrected_at <= %(until)s {wanted}
-    ),
-    gathered AS (
-        SELECT subject_id, {arrays}, array_agg(at ORDER BY at) FILTER (WHERE excluded) AS ended {moments}
-        FROM seen GROUP BY subject_id
-    ),
-    attempts AS (
-        {attempts}
-    ),
-    chosen AS (
-        SELECT DISTINCT ON (subject_id) subject_id, times, value FROM attempts
-        WHERE began < %(ends)s AND began + %(window)s < %(as_of)s
-        ORDER BY subject_id, cardinality(times) DESC, began, nth
-    ),
-    reached AS (
-        SELECT c.subject_id, c.value, t.step, extract(epoch FROM t.at - c.times[1]) AS took
-        FROM chosen c CROSS JOIN LATERAL unnest(c.times) WITH ORDINALITY AS t(at, step)
-    )
-    SELECT {shown} AS said, step, {bin} AS bin, array_agg(r.subject_id) FROM reached r {named} GROUP BY 1, 2, 3
-    UNION ALL
-    SELECT NULL, 0, count(*), array_agg(DISTINCT subject_id) FROM seen
-    WHERE {opens} AND at < %(ends)s AND at + %(window)s >= %(as_of)s
-"""
-_UNTIL = """
-    CROSS JOIN LATERAL (
-        SELECT least({began} + %(window)s, g.ended[width_bucket({began}, g.ended) + 1] - interval '1 microsecond') AS until
-        OFFSET 0
-    ) AS u
-"""
-_FIRST = "width_bucket({at} - interval '1 microsecond', g.times_{kind}) + 1"
-"""The place of a kind's first event at an instant or after it."""
-_NEXT = """
-    CROSS JOIN LATERAL (
-        SELECT nth, CASE WHEN {taken} <= u.until {strictly} THEN {taken} END AS at
-        FROM (SELECT CASE WHEN s{before}.at IS NOT NULL THEN {nth} END AS nth OFFSET 0) AS n
-        OFFSET 0
-    ) AS s{step}
-"""
-_STRICTLY = "AND {taken} <= coalesce(g.moments[width_bucket(s{before}.at, g.moments) + 1], 'infinity')"
+_EDGES = np.array(TO_CONVERT_S) * span(timedelta(seconds=1))
 
 Mode = Literal["ordered", "strict", "unordered"]
 Touch = Literal["first_touch", "last_touch"]
@@ -128,7 +89,7 @@ class Funnel:
 
     @property
     def kinds(self) -> list[str]:
-        """The steps, each name once; the kinds of events are numbered from 1 in this order."""
+        """The steps, each name once; the kinds of events are numbered from 0 in this order."""
         return list(dict.fromkeys(self.steps))
 
 
@@ -170,7 +131,8 @@ def funnel(question: Question) -> Figures:
     asked = question.options
     if not isinstance(asked, Funnel):
         raise TypeError("a funnel needs its steps")
-    found, attempts, subjects = _counted(question, asked)
+    found, waiting = _counted(question, asked)
+    subjects = bitmap(waiting)
     asked_days = period(question.first, question.last, question.zone)
     lived = Period(asked_days.begins, asked_days.ends + asked.window)
     nobody = Attempts(tuple({} for _ in asked.steps))
@@ -179,42 +141,77 @@ def funnel(question: Question) -> Figures:
     ]
     steps = Steps(keys, Dimension(lived, "value", found), nobody, split=asked.field is not None)
     counts = {
-        "open_attempts": Count(attempts, subjects=subjects),
+        "open_attempts": Count(len(waiting), subjects=subjects),
         "open_subjects": Count(len(subjects), subjects=subjects),
     }
-    return Figures({"data": [steps]}, {name: (asked_days, count) for name, count in counts.items()})
+    totals = {name: (asked_days, count) for name, count in counts.items()}
+    return Figures({"data": [steps]}, totals, whole=whole(question))
 
 
-def _counted(question: Question, asked: Funnel) -> tuple[Mapping[Value, Attempts], int, BitMap64]:
-    """By value of the breakdown (None without one); how many attempts are open, and whose."""
-    steps: dict[Value, list[dict[int, BitMap64]]] = defaultdict(lambda: [{} for _ in asked.steps])
-    attempts, waiting = 0, BitMap64()
-    with connection.cursor() as cursor:
-        parameters = _parameters(question, asked)
-        cursor.execute(statement(asked), parameters)
-        for value, step, place, subjects in cursor.fetchall():
-            if step == 0:
-                attempts, waiting = place, BitMap64(subjects or ())
-            else:
-                steps[value][step - 1][place] = BitMap64(subjects)
-    return {value: Attempts(tuple(some)) for value, some in steps.items()}, attempts, waiting
-
-
-def _parameters(question: Question, asked: Funnel) -> dict[str, Any]:
-    types = _types(question.program_id, asked)
+def _counted(question: Question, asked: Funnel) -> tuple[Mapping[Value, Attempts], Numbers]:
+    """By value of the breakdown (None without one); and whose each open attempt is."""
     of = period(question.first, question.last, question.zone)
-    return {
-        "program": question.program_id,
-        "types": [types[name] for name in asked.kinds],
-        "excluded": [types[name] for name in asked.exclusions],
-        "begins": of.begins,
-        "ends": of.ends,
-        "until": of.ends + asked.window,
-        "window": asked.window,
-        "as_of": question.as_of,
-        "days": utc_days(Period(of.begins, of.ends + asked.window + MOMENT), skew=MAX_SKEW),
-        "edges": list(TO_CONVERT_S),
-    }
+    types = _types(question.program_id, asked)
+    kinds = {types[name]: kind for kind, name in enumerate(asked.kinds)}
+    kinds |= {types[name]: EXCLUDED for name in asked.exclusions}
+    rules = Rules(
+        steps=[asked.kinds.index(name) for name in asked.steps],
+        window=span(asked.window),
+        ends=micros(of.ends),
+        as_of=micros(question.as_of),
+        strict=asked.mode == "strict",
+        unordered=asked.mode == "unordered",
+        last=asked.touch == "last_touch",
+    )
+    reading = Reading(
+        question.program_id,
+        Period(of.begins, of.ends + asked.window),
+        ["type", "page"] if asked.field == "page" else ["type"],
+        types=None if rules.strict else kinds,
+        value=None if asked.field in (None, "page") else TOUCHED[asked.field],
+    )
+    found = joined(
+        [chosen(events, _kinds(events, kinds), _values(events, asked), rules) for events in reading], len(asked.steps)
+    )
+    return _by_value(found, _names(question.program_id, asked, reading, found.value)), found.open
+
+
+def _kinds(events: Events, kinds: Mapping[int, int]) -> Numbers:
+    """Of each event, as reports.metrics.attempts has them; `kinds`: by type."""
+    found = np.full(len(events), OTHER)
+    for type_id, kind in kinds.items():
+        found[events["type"] == type_id] = kind
+    return found
+
+
+def _values(events: Events, asked: Funnel) -> Numbers:
+    """What each event says in the field of the breakdown, as a number."""
+    if asked.field is None:
+        return np.zeros(len(events), np.int64)
+    said: Numbers = events["page" if asked.field == "page" else "value"]
+    return said
+
+
+def _names(program_id: int, asked: Funnel, reading: Reading, said: Numbers) -> Mapping[int, Value]:
+    """Of these numbers; 0 has none."""
+    if asked.field == "page":
+        pages = Page.objects.filter(program_id=program_id, id__in=np.unique(said).tolist())
+        return dict(pages.values_list("id", "path"))
+    return {} if asked.field is None else dict(enumerate(reading.texts("value")))
+
+
+def _by_value(found: Chosen, names: Mapping[int, Value]) -> Mapping[Value, Attempts]:
+    steps: dict[Value, list[dict[int, BitMap64]]] = defaultdict(lambda: [{} for _ in found.took])
+    for n, took in enumerate(found.took):
+        got = took >= 0
+        bins = np.clip(np.searchsorted(_EDGES, took[got], side="right"), 1, len(_EDGES) - 1)
+        numbers, subjects = found.value[got] * len(_EDGES) + bins, found.subject[got]
+        order = np.argsort(numbers, kind="stable")
+        for number, where in alike(numbers[order]):
+            said, place = divmod(number, len(_EDGES))
+            here = steps[names.get(said)][n]
+            here[place] = here.get(place, BitMap64()) | bitmap(subjects[order[where]])
+    return {value: Attempts(tuple(some)) for value, some in steps.items()}
 
 
 def _types(program_id: int, asked: Funnel) -> Mapping[str, int]:
@@ -225,74 +222,6 @@ def _types(program_id: int, asked: Funnel) -> Mapping[str, int]:
         raise invalid("unknown_field", f"fields are {', '.join(sorted(TOUCHED))}", "/breakdown")
     named = {f"/steps/{n}/event": name for n, name in enumerate(asked.steps)}
     return type_ids(program_id, named | {f"/exclusions/{n}/event": name for n, name in enumerate(asked.exclusions)})
-
-
-def statement(asked: Funnel) -> str:
-    """FUNNEL for these steps."""
-    strict, pages = asked.mode == "strict", asked.field == "page"
-    return FUNNEL.format(
-        events=EVENTS,
-        value=TOUCHED[asked.field] if asked.field else "NULL::text",
-        wanted="" if strict else "AND e.type_id = ANY(%(types)s::bigint[] || %(excluded)s::bigint[])",
-        arrays=", ".join(
-            f"array_agg(at ORDER BY at, event_id) FILTER (WHERE kind = {kind}) AS times_{kind},"
-            f" array_agg(value ORDER BY at, event_id) FILTER (WHERE kind = {kind}) AS values_{kind}"
-            for kind in range(1, len(asked.kinds) + 1)
-        ),
-        moments=", array_agg(at ORDER BY at) AS moments" if strict else "",
-        attempts=_unordered(asked) if asked.mode == "unordered" else _ordered(asked),
-        opens="kind IS NOT NULL" if asked.mode == "unordered" else "kind = 1",
-        shown="p.path" if pages else "r.value",
-        bin=bin_of("took", "edges"),
-        named="LEFT JOIN page p ON p.id = r.value::bigint" if pages else "",
-    )
-
-
-def _ordered(asked: Funnel) -> str:
-    """Attempts whose every step is looked up in the array of its kind, behind the place that the kind was taken at last."""
-    kinds = [asked.kinds.index(name) + 1 for name in asked.steps]
-    laterals = [
-        "CROSS JOIN LATERAL (SELECT at, nth::int FROM unnest(g.times_1) WITH ORDINALITY AS o(at, nth)) AS s1",
-        _UNTIL.format(began="s1.at"),
-    ]
-    for n, kind in enumerate(kinds[1:], start=2):
-        taken = [place for place in range(1, n) if kinds[place - 1] == kind]
-        nth = _FIRST.format(at=f"s{n - 1}.at", kind=kind)
-        value = f"g.times_{kind}[nth]"
-        strictly = _STRICTLY.format(taken=value, before=n - 1) if asked.mode == "strict" else ""
-        nth = f"greatest({nth}, s{taken[-1]}.nth + 1)" if taken else nth
-        laterals.append(_NEXT.format(step=n, before=n - 1, nth=nth, taken=value, strictly=strictly))
-    times = ", ".join(f"s{n}.at" for n in range(1, len(kinds) + 1))
-    values = [
-        f"CASE WHEN s{n}.at IS NOT NULL THEN g.values_{kind}[s{n}.nth] END" for n, kind in enumerate(kinds, start=1)
-    ]
-    touched = values if asked.touch == "first_touch" else values[::-1]
-    return (
-        f"SELECT g.subject_id, s1.at AS began, s1.nth, array_remove(ARRAY[{times}], NULL) AS times,"
-        f" coalesce({', '.join(touched)}) AS value FROM gathered g {' '.join(laterals)}"
-    )
-
-
-def _unordered(asked: Funnel) -> str:
-    """Attempts that take of each kind the first events there are, as many as it has steps."""
-    began = " || ".join(f"g.times_{kind}" for kind in range(1, len(asked.kinds) + 1))
-    taken = []
-    for kind, name in enumerate(asked.kinds, start=1):
-        first = _FIRST.format(at="o.at", kind=kind)
-        taken += [
-            f"(g.times_{kind}[{first} + {n}], g.values_{kind}[{first} + {n}], {kind}, {n})"
-            for n in range(asked.steps.count(name))
-        ]
-    order = "" if asked.touch == "first_touch" else "DESC"
-    return f"""
-        SELECT g.subject_id, o.at AS began, 1 AS nth, t.times, t.value
-        FROM gathered g CROSS JOIN LATERAL (SELECT DISTINCT unnest({began}) AS at) AS o {_UNTIL.format(began="o.at")}
-        CROSS JOIN LATERAL (
-            SELECT array_agg(at ORDER BY at) AS times,
-                   (array_agg(value ORDER BY at {order}, kind {order}, place {order}) FILTER (WHERE value IS NOT NULL))[1] AS value
-            FROM (VALUES {", ".join(taken)}) AS v(at, value, kind, place) WHERE at <= u.until
-        ) AS t
-    """
 
 
 def _whose(step: Mapping[int, BitMap64]) -> BitMap64:

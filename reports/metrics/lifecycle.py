@@ -20,16 +20,21 @@ before. Users are told by `activity`: where one of the first four is hidden, oth
 is told where returning is.
 """
 
-from datetime import date, datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django.db import connection
 from pyroaring import BitMap64
 
-from reports.metrics.calendar import DAY, KEYS, day_start, intervals, period, utc_days
+from consent.statements import Int8s, ask
+from reports.metrics.calendar import DAY, KEYS, dates, day_start, intervals, period, utc_days
 from reports.metrics.registry import Question, metric
 from reports.metrics.standing import EVENTS
+from reports.models import RollupKind
 from reports.privacy.figures import Figure, Figures, Period, Row
+from reports.rollups.contribution import NOBODY, Days, Tallies, everybody
+from reports.rollups.read import mostly_held, standing, who_was_there
 from tracking.ingest.parse import MAX_SKEW
 
 REMEMBERED = 400 * DAY
@@ -74,6 +79,23 @@ LIFECYCLE = f"""
 """
 
 
+# Of some subjects, each by its own rows: most subjects were there before.
+FIRST_DAYS = """
+    SELECT first.day, array_agg(subject_id)
+    FROM unnest(%(subjects)s) AS asked(subject_id)
+    CROSS JOIN LATERAL (
+        SELECT day FROM subject_day d WHERE d.subject_id = asked.subject_id AND d.program_id = %(program)s
+        ORDER BY day LIMIT 1
+    ) AS first
+    GROUP BY 1
+"""
+SEEN_BEFORE = 3
+"""Local days before the first interval: an event before them was sent, whatever the clocks, 48 h before the second."""
+
+States = dict[tuple[int, str], BitMap64]
+"""(place of an interval, from 1, new, seen or unknown) -> those active in it."""
+
+
 @metric("lifecycle", definition=DEFINITION)
 def lifecycle(question: Question) -> Figures:
     """Under the tenant's transaction."""
@@ -107,8 +129,66 @@ def _before(first: date, question: Question) -> tuple[date, date]:
     return intervals(first - DAY, first - DAY, question.interval)[0]
 
 
-def states_by_place(question: Question, parts: list[tuple[date, date]]) -> dict[tuple[int, str], BitMap64]:
-    """(place, from 1, new, seen or unknown) -> those active, in consecutive intervals; new and unknown ones are right from 2."""
+def states_by_place(question: Question, parts: list[tuple[date, date]]) -> States:
+    """For consecutive intervals; new and unknown ones are right from the second."""
+    first, last = parts[0][0] - SEEN_BEFORE * DAY, parts[-1][1]
+    # Later than that every day with an event is remembered.
+    recent = day_start(first, question.zone) > question.as_of - REMEMBERED + 10 * DAY
+    if recent and mostly_held(question.program_id, question.zone, first, last, as_of=question.as_of):
+        return _from_days(question, parts, standing(Days(question.program_id, question.zone, first, last)))
+    return _from_events(question, parts)
+
+
+def _from_days(question: Question, parts: list[tuple[date, date]], found: Mapping[date, Tallies]) -> States:
+    """`found`: from SEEN_BEFORE days before the first interval on."""
+    came = {day: everybody(tallies) for day, tallies in found.items()}
+    ever = BitMap64().union(*(some for day, some in came.items() if day < parts[0][0]))
+    first_times: list[BitMap64] = []
+    states: States = {}
+    for place, (first, last) in enumerate(parts, start=1):
+        active = BitMap64().union(*(came[day] for day in dates(first, last) if day in came))
+        first_times.append(active - ever if place > 1 else BitMap64())
+        states[place, "seen"] = active - first_times[-1]
+        ever |= active
+    # Who is in the rollup of a day long before was seen then, whether they count or not.
+    since = question.as_of.date() - REMEMBERED + 10 * DAY
+    there = who_was_there(question.program_id, question.zone, since, parts[0][0] - (SEEN_BEFORE + 1) * DAY)
+    by_first_day = _by_first_day(question.program_id, BitMap64().union(*first_times) - there)
+    for place, some in enumerate(first_times, start=1):
+        begins = day_start(parts[place - 1][0], question.zone)
+        seen, gone = some & there, BitMap64()
+        for day, subjects in by_first_day.items():
+            midnight = datetime.combine(day, time.min, tzinfo=UTC)
+            if midnight + 2 * DAY <= begins:
+                seen |= subjects & some
+            elif midnight - DAY < begins:
+                gone |= _gone(question, day, subjects & some, found)
+        states[place, "seen"] |= seen
+        states[place, "unknown"] = gone
+        states[place, "new"] = some - seen - gone
+    return states
+
+
+def _by_first_day(program_id: int, subjects: BitMap64) -> dict[date, BitMap64]:
+    """The first UTC date as sent that is remembered of each."""
+    rows = ask(FIRST_DAYS, {"program": program_id, "subjects": Int8s.of(list(subjects))}).rows()
+    return {day: BitMap64(some) for day, some in rows}
+
+
+def _gone(question: Question, day: date, subjects: BitMap64, found: Mapping[date, Tallies]) -> BitMap64:
+    """Whose events of a UTC date as sent do not count, or are there no more."""
+    near = [found.get(day + n * DAY, {}).get((RollupKind.SUBJECT.value, -n), NOBODY).subjects for n in range(-2, 3)]
+    missing = subjects - BitMap64().union(*near)
+    if not missing:
+        return missing
+    # Few; of those some sent it under a date that another day's events have.
+    with connection.cursor() as cursor:
+        asked: dict[str, Any] = {"program": question.program_id, "days": [day], "subjects": list(missing)}
+        cursor.execute(f"SELECT DISTINCT e.subject_id FROM {EVENTS} AND e.subject_id = ANY(%(subjects)s)", asked)
+        return missing - BitMap64(row[0] for row in cursor.fetchall())
+
+
+def _from_events(question: Question, parts: list[tuple[date, date]]) -> States:
     whole = period(parts[0][0], parts[-1][1], question.zone)
     # A first day whose events the scan does not hold ended, whatever the clocks, before the second interval.
     scanned = Period(whole.begins - timedelta(hours=48), whole.ends)

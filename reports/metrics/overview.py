@@ -8,11 +8,12 @@ Asked: `from`, `to`. `data`, a row a local date; each figure is what another rep
 - `shares`: share events on it; `sharers`: distinct subjects with one (`shares`).
 `day_before`, `week_before`, `month_before`: the same of the date (`compared`) a day, 7 days, a month before; the same day of
 the month before, or its last where that is shorter.
-`cumulative_visitors`, beside: distinct subjects who ever were there until the end of `to`, also where their events were
-purged since; who stand and consent to anything. It is told once and not by day: two days less each other would tell of
-the new ones of a day with few.
+`cumulative_visitors`, beside: distinct subjects who were there until the end of `to`, also where their events were purged
+since, as long as a day of theirs is remembered (tracking.retention); who stand and consent to anything. It rests on the new visitors of the last day too: told for two days, it tells
+how many came between, and of these are at least the later day's new ones.
 
-Whose events: reports.metrics.standing. For the gate: users on themselves, new ones also on those who are not; sessions on the
+Whose events: reports.metrics.standing. For the gate: views and shares, and the depth that tells views, are as `trends` tells
+them (reports.privacy.types); users on themselves, new ones also on those who are not; sessions on the
 subjects who began one, or, where nobody did, on the day's.
 """
 
@@ -29,14 +30,16 @@ from reports.metrics.registry import Question, metric
 from reports.metrics.session import NUMBERED
 from reports.metrics.sessions import MICROSECONDS, scan_of
 from reports.metrics.standing import EVENTS, SUBJECT_STANDS
-from reports.privacy.figures import Count, Figure, Figures, Mean, PartCount, Row
+from reports.metrics.types import SHARES, VIEWS, types_by_day
+from reports.privacy.figures import Count, Figure, Figures, Mean, OfType, PartCount, Period, Row
 
 DEFINITION = (
     "Local days of the zone by corrected_at. opens: sessions (client session_id, otherwise cut at pauses over 30:00, 24 h at "
     "most) that began on the date; visitors: distinct subjects with an event; new_visitors: first event ever; views: "
     "page_views; mean_time and mean_depth: of the sessions that began, seconds from first to last event and page_views; "
     "shares, sharers: share events and who made them. day_before, week_before, month_before: the same of the date compared. "
-    "cumulative_visitors: distinct subjects ever seen until the end of to. Only subjects whose consent and data stand at "
+    "cumulative_visitors: distinct subjects seen until the end of to, of whom a day is remembered: 400 days, or as long as events "
+    "are kept where that is longer. Only subjects whose consent and data stand at "
     "as_of are counted: who withdrew (withdrawn_subjects), was erased or is restricted is missing from all dates, so figures of "
     "the past fall. closed false: the figures may still change."
 )
@@ -115,6 +118,13 @@ def _month_before(day: date) -> date:
     return min(first + (day.day - 1) * DAY, last)
 
 
+OF_TYPE = {
+    "views": VIEWS,
+    "mean_depth": VIEWS,
+    "shares": SHARES,
+    "sharers": OfType(SHARES.event, "subjects"),
+}
+
 BEFORE = {"day_before": _day_before, "week_before": _week_before, "month_before": _month_before}
 
 
@@ -139,8 +149,11 @@ def overview(question: Question) -> Figures:
     for name, before in BEFORE.items():
         tables[name] = [row(before(day), date=day, compared=before(day)) for day in asked]
     ever = BitMap64().union(_ever(question), *(of.visitors for of in found.values()))
-    whole = period(first, question.last, question.zone)
-    return Figures(tables, {"cumulative_visitors": (whole, Count(len(ever), subjects=ever))})
+    # Of the last day, whatever the first one: the same number is one figure.
+    until = period(question.last, question.last, question.zone)
+    latest = new.get((len(days) + 1, "new"), BitMap64())
+    totals: dict[str, tuple[Period, Figure]] = {"cumulative_visitors": (until, Figure(len(ever), ever, latest))}
+    return Figures(tables, totals, of_type=OF_TYPE, types=types_by_day(question, days[0], days[-1]))
 
 
 def _figures(visits: Visits, day: Day, new: BitMap64) -> dict[str, Figure]:

@@ -19,21 +19,23 @@ are folded into one. A session has one path.
 For the gate: reports.privacy.flows. `name_other`, `source_other`, `target_other`: few went there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from django.db import connection
-from pyroaring import BitMap64
+import numpy as np
 
 from consent.errors import invalid
+from reports.columns.events import Numbers
+from reports.columns.groups import changes
+from reports.columns.read import Reading
+from reports.columns.visits import Visits, visits
 from reports.metrics.calendar import period
 from reports.metrics.catalogue import type_ids
 from reports.metrics.registry import Question, metric
-from reports.metrics.session import NUMBERED
-from reports.metrics.sessions import scan
-from reports.metrics.standing import EVENTS
-from reports.privacy.figures import Figures, Flows, Path, Value
+from reports.metrics.session import LOOK_AHEAD, LOOK_BACK
+from reports.metrics.whole import whole
+from reports.privacy.figures import Figures, Flows, Period, Value, Walked
 from tracking.models import EventType, Page
 
 DEFINITION = (
@@ -45,40 +47,6 @@ DEFINITION = (
     "withdrew (withdrawn_subjects), was erased or is restricted is missing. closed false: the range is not over for 48 h, "
     "all nodes are other, and figures may still change."
 )
-
-# `folded` has a row a node, numbered by `nth`; `anchor` is where the session's path is held fast.
-PATHS = f"""
-    WITH visited AS (
-        SELECT e.subject_id, e.corrected_at, e.session_id, e.event_id, e.type_id, coalesce(e.page_id, 0) AS page,
-               width_bucket(e.corrected_at, %(edges)s::timestamptz[]) AS place
-        FROM {EVENTS} AND e.corrected_at >= %(visits_from)s AND e.corrected_at < %(visits_until)s
-    ),
-    {NUMBERED},
-    nodes AS (
-        SELECT subject_id, session_id, number, corrected_at, event_id, {{node}} AS node, type_id,
-               min(place) OVER (PARTITION BY subject_id, session_id, number) AS began_in
-        FROM numbered
-    ),
-    moved AS (
-        SELECT *, lag(node) OVER (PARTITION BY subject_id, session_id, number ORDER BY corrected_at, event_id)
-               IS DISTINCT FROM node AS is_move
-        FROM nodes WHERE began_in BETWEEN 1 AND %(places)s AND (%(type)s::bigint IS NULL OR type_id = %(type)s::bigint)
-    ),
-    folded AS (
-        SELECT subject_id, session_id, number, node,
-               row_number() OVER (PARTITION BY subject_id, session_id, number ORDER BY corrected_at, event_id) AS nth
-        FROM moved WHERE is_move
-    ),
-    held AS (
-        SELECT *, {{anchor}} OVER (PARTITION BY subject_id, session_id, number) AS anchor FROM folded
-    ),
-    of_session AS (
-        SELECT subject_id, array_agg(node ORDER BY abs(nth - anchor)) AS path
-        FROM held WHERE {{side}} AND abs(nth - anchor) < %(steps)s GROUP BY subject_id, session_id, number
-    )
-    SELECT path, count(*), array_agg(subject_id) FROM of_session GROUP BY path
-"""
-_NODE = {"page": "page", "event": "type_id"}
 
 Sequence = Literal["page", "event"]
 
@@ -93,45 +61,74 @@ class Paths:
     steps: int = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What is asked of each session, in ids: the column of its nodes, the one to begin at, and the type of its events, if any.
+
+    `anchor` None: its first node. `backward`: from the anchor's last time on, otherwise from its first.
+    """
+
+    node: Literal["page", "type"]
+    anchor: int | None
+    type: int | None
+    steps: int
+    backward: bool
+
+
 @metric("paths", definition=DEFINITION)
 def paths(question: Question) -> Figures:
     """Under the tenant's transaction. Raises Invalid `unknown_event`."""
     asked = question.options if isinstance(question.options, Paths) else Paths()
     of = period(question.first, question.last, question.zone)
-    flows = Flows(of, _paths(question, asked), asked.steps, backward=asked.end is not None)
-    return Figures({"nodes": [], "links": [flows], "drop_offs": []})
+    flows = Flows(of, _paths(question, of, asked), backward=asked.end is not None)
+    return Figures({"nodes": [], "links": [flows], "drop_offs": []}, whole=whole(question))
 
 
-def statement(asked: Paths) -> str:
-    """PATHS for a direction."""
-    anchors = {
-        "start": ("min(nth) FILTER (WHERE node = %(anchor)s)", "nth >= anchor"),
-        "end": ("max(nth) FILTER (WHERE node = %(anchor)s)", "nth <= anchor"),
-        "neither": ("min(nth)", "nth >= anchor"),
-    }
-    anchor, side = anchors["end" if asked.end is not None else "start" if asked.start is not None else "neither"]
-    return PATHS.format(node=_NODE[asked.sequence], anchor=anchor, side=side)
+def nodes_of(of: Visits, followed: Followed) -> tuple[Numbers, Numbers]:
+    """A row a session that has a path: its nodes, sessions x steps, -1 where it has no more; and whose it is."""
+    number, node, subject = of.number, of.events[followed.node], of.events.subject
+    if followed.type is not None:
+        kept = of.events["type"] == followed.type
+        number, node, subject = number[kept], node[kept], subject[kept]
+    if followed.backward:
+        number, node, subject = number[::-1], node[::-1], subject[::-1]
+    moves = changes(number) | changes(node)
+    number, node, subject = number[moves], node[moves], subject[moves]
+    held = np.flatnonzero(node == followed.anchor) if followed.anchor is not None else np.arange(len(node))
+    begins = held[changes(number[held])]
+    ends = np.append(np.flatnonzero(changes(number)), len(number))
+    places = begins[:, None] + np.arange(followed.steps)
+    there = places < ends[np.searchsorted(ends, begins, side="right")][:, None]
+    return np.where(there, node[np.where(there, places, 0)], -1), subject[begins]
 
 
-def _paths(question: Question, asked: Paths) -> list[Path]:
-    names = {"/start": asked.start, "/end": asked.end}
+def _paths(question: Question, of: Period, asked: Paths) -> Walked:
+    followed = _followed(question.program_id, asked)
+    scanned = Period(of.begins - LOOK_BACK, of.ends + LOOK_AHEAD)
+    nodes = [np.zeros((0, asked.steps), dtype=np.int32)]
+    subjects = [np.zeros(0, dtype=np.int64)]
+    places = {-1: -1}
+    for events in Reading(question.program_id, scanned, ("type", "session", followed.node)):
+        ids, whose = nodes_of(visits(events, of), followed)
+        seen = np.unique(ids)
+        numbers = [places.setdefault(node, len(places) - 1) for node in seen.tolist()]
+        nodes.append(np.array(numbers, dtype=np.int32)[np.searchsorted(seen, ids)])
+        subjects.append(whose)
+    _, *found = places
+    names = _names(question.program_id, asked, found)
+    return Walked(np.concatenate(nodes), np.concatenate(subjects), [names.get(node) for node in found])
+
+
+def _followed(program_id: int, asked: Paths) -> Followed:
+    named = {"/start": asked.start, "/end": asked.end}
     name = asked.start if asked.end is None else asked.end
-    program_id = question.program_id
+    backward = asked.end is not None
     if asked.sequence == "event":
-        anchor, seen = type_ids(program_id, names).get(name or ""), None
-    else:
-        row = Page.objects.filter(program_id=program_id, path=name).first()
-        # Whether a page was ever viewed is for the figures to tell: one that was not has no path.
-        anchor, seen = row.pk if row is not None else -1, _page_view(program_id)
-    parameters: dict[str, Any] = {**scan(question), "anchor": anchor, "steps": asked.steps, "type": seen}
-    with connection.cursor() as cursor:
-        cursor.execute(statement(asked), parameters)
-        found = cursor.fetchall()
-    called = _names(program_id, asked, {node for path, _, _ in found for node in path})
-    return [
-        Path(tuple(called.get(node) for node in path), sessions, BitMap64(subjects))
-        for path, sessions, subjects in found
-    ]
+        return Followed("type", type_ids(program_id, named).get(name or ""), None, asked.steps, backward)
+    page = Page.objects.filter(program_id=program_id, path=name).first()
+    # Whether a page was ever viewed is for the figures to tell: one that was not has no path.
+    anchor = None if name is None else -1 if page is None else page.pk
+    return Followed("page", anchor, _page_view(program_id), asked.steps, backward)
 
 
 def _page_view(program_id: int) -> int:
@@ -142,7 +139,7 @@ def _page_view(program_id: int) -> int:
     return found.pk
 
 
-def _names(program_id: int, asked: Paths, nodes: set[int]) -> Mapping[int, Value]:
+def _names(program_id: int, asked: Paths, nodes: Collection[int]) -> Mapping[int, Value]:
     if asked.sequence == "event":
         return dict(EventType.objects.filter(program_id=program_id, id__in=nodes).values_list("id", "name"))
     return dict(Page.objects.filter(program_id=program_id, id__in=nodes).values_list("id", "path"))

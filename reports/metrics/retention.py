@@ -19,18 +19,24 @@ ends; rolling, when it ends for a subject of the cohort's last instant. For the 
 came back and on those who did not; with `on_or_after` the difference between two cells is a block too.
 """
 
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Literal
 
 from django.db import connection
+from pyroaring import BitMap64
 
 from consent.errors import Fault, Invalid
 from reports.metrics.calendar import DAY, Interval, dates, day_start, intervals, period, utc_days
 from reports.metrics.registry import Question, metric
 from reports.metrics.standing import EVENTS
+from reports.models import RollupKind
 from reports.privacy.cohorts import Part
 from reports.privacy.figures import Cohort, Count, Figure, Figures, Period
+from reports.rollups.contribution import NOBODY, Days, Tallies, everybody
+from reports.rollups.read import mostly_held, standing, with_events
 from tracking.ingest.parse import MAX_SKEW
 from tracking.models import EventType
 
@@ -103,9 +109,17 @@ class Retention:
     clock: Literal["calendar", "rolling_24h"] = "calendar"
     periods: int = 8
 
+    def kept_as(self) -> "Retention":
+        """reports.frozen.about"""
+        return replace(self, periods=0)
+
     @property
     def everybody_at_0(self) -> bool:
         return self.cohort == "first_time" and self.return_event in (None, self.cohort_event)
+
+
+Counted = dict[tuple[int, int], int]
+"""(place of the cohort, period) -> subjects; a cohort's size under period -1."""
 
 
 @metric("retention", definition=DEFINITION)
@@ -114,7 +128,7 @@ def retention(question: Question) -> Figures:
     asked = question.options if isinstance(question.options, Retention) else Retention()
     cohorts = intervals(question.first, question.last, question.interval)
     parts = _extended(question, asked)
-    counted = _counted(question, asked, parts, len(cohorts))
+    counted = _counted(question, asked, _types(question.program_id, asked), parts, len(cohorts))
     rows = []
     for place, (first, last) in enumerate(cohorts, start=1):
         size = counted.get((place, -1), 0)
@@ -131,10 +145,57 @@ def retention(question: Question) -> Figures:
 
 
 def _counted(
-    question: Question, asked: Retention, parts: list[tuple[date, date]], cohorts: int
-) -> dict[tuple[int, int], int]:
-    """(place of the cohort, period) -> subjects; its size under period -1."""
-    types = _types(question.program_id, asked)
+    question: Question, asked: Retention, types: dict[str, int], parts: list[tuple[date, date]], cohorts: int
+) -> Counted:
+    # Who was there on which local day is enough where a return in the cohort's own interval need not be told from it.
+    if asked.clock == "calendar" and asked.everybody_at_0:
+        last = date.max if asked.mode == "on_or_after" else parts[cohorts + asked.periods - 2][1]
+        held = with_events(question.program_id, date.min, last, as_of=question.as_of)
+        if held and mostly_held(question.program_id, question.zone, *held, as_of=question.as_of):
+            wanted = Days(question.program_id, question.zone, *held, types=tuple(types.values()))
+            return _from_days(standing(wanted), asked, types, parts, cohorts)
+    return _from_events(question, asked, types, parts, cohorts)
+
+
+def _from_days(
+    found: Mapping[date, Tallies], asked: Retention, types: dict[str, int], parts: list[tuple[date, date]], cohorts: int
+) -> Counted:
+    """`found`: from before anybody's first event on."""
+    edges = [first for first, _ in parts]
+    begun = BitMap64()
+    cohort, came = ([BitMap64() for _ in range(len(parts) + 1)] for _ in range(2))
+    for day, tallies in sorted(found.items()):
+        place = bisect_right(edges, day)
+        first_time = _with(tallies, types.get(asked.cohort_event or "")) - begun
+        begun |= first_time
+        cohort[place] |= first_time
+        came[place] |= _with(tallies, types.get(asked.return_event or ""))
+    counted: Counted = {}
+    for place in range(1, cohorts + 1):
+        counted[place, -1] = len(cohort[place])
+        later = BitMap64()
+        for after in reversed(range(asked.periods)):
+            here = came[place + after]
+            if asked.mode == "on_or_after":
+                # Each under the last period they came in; the last one asked holds all that comes later.
+                here = BitMap64().union(*came[place + after :]) if after == asked.periods - 1 else here
+                here, later = here - later, later | here
+            counted[place, after] = cohort[place].intersection_cardinality(here)
+    return counted
+
+
+def _with(tallies: Tallies, type_id: int | None) -> BitMap64:
+    """Who has an event of the type; None for any."""
+    return everybody(tallies) if type_id is None else tallies.get((RollupKind.EVENT.value, type_id), NOBODY).subjects
+
+
+def _from_events(
+    question: Question,
+    asked: Retention,
+    types: dict[str, int],
+    parts: list[tuple[date, date]],
+    cohorts: int,
+) -> Counted:
     statement = RETENTION.format(
         events=EVENTS,
         anchors=_ANCHORS[asked.cohort],

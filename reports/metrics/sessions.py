@@ -14,7 +14,8 @@ Per interval (`data`) and over all of them (beside `data`):
 Where there is no session, or none with a view, a rate or mean is not defined: null, `not_observable`.
 
 What each rests on, for the gate: the subjects who began a session; a rate on those with a bounced session, and on
-those with a viewed one that did not bounce (0 % and 100 % would tell of everybody).
+those with a viewed one that did not bounce (0 % and 100 % would tell of everybody). The mean depth, which times the sessions
+is the views, is told where `trends` tells these (reports.privacy.types).
 """
 
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from reports.metrics.calendar import DAY, KEYS, day_start, intervals, period, ut
 from reports.metrics.registry import Question, metric
 from reports.metrics.session import LOOK_AHEAD, LOOK_BACK, NUMBERED
 from reports.metrics.standing import EVENTS
+from reports.metrics.types import VIEWS, types_by_day
 from reports.privacy.figures import Count, Figure, Figures, Mean, Period, Row, Share
 from tracking.ingest.parse import MAX_SKEW
 
@@ -119,7 +121,13 @@ def sessions(question: Question) -> Figures:
     ]
     whole = period(parts[0][0], parts[-1][1], zone)
     total = sum(found.values(), start=Visits()).figures()
-    return Figures({"data": rows}, {name: (whole, figure) for name, figure in total.items()}, summed="data")
+    return Figures(
+        {"data": rows},
+        {name: (whole, figure) for name, figure in total.items()},
+        summed="data",
+        of_type={"mean_depth": VIEWS},
+        types=types_by_day(question, parts[0][0], parts[-1][1]),
+    )
 
 
 def scan(question: Question) -> dict[str, Any]:

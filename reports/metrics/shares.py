@@ -13,7 +13,7 @@ reports.metrics.session, in the interval of their first event; whose events: rep
 - `returns_per_share`: sessions_from_share / shares; null without a share.
 
 For the gate what came from shares rests on the subjects with such sessions and on those with others; new ones on those who
-came from a share and those who did not.
+came from a share and those who did not. Shares are told where `trends` tells them (reports.privacy.types).
 """
 
 from dataclasses import dataclass, field
@@ -28,7 +28,9 @@ from reports.metrics.registry import Question, metric
 from reports.metrics.session import NUMBERED
 from reports.metrics.sessions import scan_of
 from reports.metrics.standing import EVENTS
-from reports.privacy.figures import Count, Figure, Figures, PartCount, Row
+from reports.metrics.types import SHARES as OF_SHARES
+from reports.metrics.types import types_by_day
+from reports.privacy.figures import Count, Figure, Figures, OfType, PartCount, Row
 
 SHARED_SCENES = ("1007", "1008", "1036", "1044", "1096", "1154", "1155")
 """WeChat's codes: a card in a chat with one person, in a group, from an app, with a share ticket; a chat's record; Moments."""
@@ -36,8 +38,8 @@ SHARED_SCENES = ("1007", "1008", "1036", "1044", "1096", "1154", "1155")
 DEFINITION = (
     "By local day, week (from Monday) or month of corrected_at; weeks and months touched count whole. shares, sharers: share "
     "events and who made them. sessions_from_share: sessions that began (client session_id, otherwise cut at pauses over "
-    f"30:00, 24 h at most) whose first scene is one of {', '.join(SHARED_SCENES)}; new_from_share: subjects with their first "
-    "event ever whose first session came so; returns_per_share: sessions_from_share / shares, of whatever interval. Only "
+    "30:00, 24 h at most) whose first scene is one of 1007, 1008, 1036, 1044, 1096, 1154, 1155; new_from_share: subjects with "
+    "their first event ever whose first session came so; returns_per_share: sessions_from_share / shares, of whatever interval. Only "
     "subjects whose consent and data stand at as_of are counted: who withdrew (withdrawn_subjects), was erased or is "
     "restricted is missing. closed false: the figures may still change."
 )
@@ -66,6 +68,13 @@ SHARES = f"""
     SELECT 2, place, count(*), array_agg(subject_id), NULL, NULL
     FROM visited WHERE name = 'share' AND place BETWEEN 1 AND %(places)s GROUP BY place
 """
+
+
+OF_TYPE = {
+    "shares": OF_SHARES,
+    "sharers": OfType(OF_SHARES.event, "subjects"),
+    "returns_per_share": OF_SHARES,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +116,8 @@ def shares(question: Question) -> Figures:
         new = states.get((place + 1, "new"), BitMap64())
         figures = _figures(shared.get(place, Shared()), came.get(place, Came()), new)
         rows.append(Row(period(first, last, question.zone), {KEYS[question.interval]: first.isoformat()}, figures))
-    return Figures({"data": rows})
+    types = types_by_day(question, parts[0][0], parts[-1][1])
+    return Figures({"data": rows}, of_type=OF_TYPE, types=types)
 
 
 def _figures(shared: Shared, came: Came, new: BitMap64) -> dict[str, Figure]:

@@ -9,9 +9,9 @@ For the gate a date's figures rest on its subjects and on those of the 30 days w
 k subjects have are one row, `days_other`.
 """
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pyroaring import BitMap64
 
@@ -19,6 +19,7 @@ from reports.metrics.activity import MONTH_DAYS
 from reports.metrics.calendar import DAY, dates, period
 from reports.metrics.registry import Question, metric
 from reports.metrics.users import users_by_day
+from reports.metrics.whole import whole
 from reports.privacy.figures import Count, Dimension, Figure, Figures, PartCount, Row, Share, Value
 
 DEFINITION = (
@@ -55,12 +56,13 @@ def stickiness(question: Question) -> Figures:
         figures = _figures(here, month)
         rows.append(Row(period(day, day, question.zone), {"date": day.isoformat()}, figures))
     asked = period(question.first, question.last, question.zone)
-    by_number = _by_number({day: some for day, some in found.items() if day >= question.first})
+    by_number = _by_number(some for day, some in found.items() if day >= question.first)
     everybody = BitMap64().union(*(users.subjects for users in by_number.values()))
     return Figures(
         {"data": rows, "active_days": [Dimension(asked, "days", by_number)]},
         {"subjects": (asked, Count(len(everybody), subjects=everybody))},
         summed="active_days",
+        whole=whole(question),
     )
 
 
@@ -73,9 +75,14 @@ def _figures(here: BitMap64, month: BitMap64) -> dict[str, Figure]:
     }
 
 
-def _by_number(found: Mapping[object, BitMap64]) -> Mapping[Value, Users]:
-    came = Counter(subject for some in found.values() for subject in some)
-    by_number: dict[int, list[int]] = {}
-    for subject, number in came.items():
-        by_number.setdefault(number, []).append(subject)
-    return {str(number): Users(BitMap64(some)) for number, some in by_number.items()}
+def _by_number(found: Iterable[BitMap64]) -> Mapping[Value, Users]:
+    """By the number of days; nobody's numbers are not there."""
+    # Who came on n days or more: with one more day, who came on n - 1 before it and on it.
+    at_least: list[BitMap64] = []
+    for day in found:
+        came = day
+        for n, before in enumerate(at_least):
+            at_least[n], came = before | came, before & came
+        at_least.append(came)
+    exactly = [some - more for some, more in pairwise([*at_least, BitMap64()])]
+    return {str(n): Users(some) for n, some in enumerate(exactly, start=1) if some}

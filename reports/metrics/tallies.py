@@ -34,3 +34,6 @@ class Tallied:
 
     def figures(self) -> dict[str, Figure]:
         return {self.counted: Count(self.number, subjects=self.subjects), "subjects": Distinct(self.subjects)}
+
+
+NONE = Tallied("events", 0, BitMap64())

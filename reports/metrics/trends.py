@@ -15,12 +15,13 @@ Without a breakdown every interval is there, also where nothing happened; with o
 
 For the gate a cell rests on the interval's, or the value's, subjects; those of a property on the subjects who have it and
 apart on those with events that do not have it. Values with fewer than k subjects in an interval are `value_other` there.
-A filter is answered from the breakdown's rows. The p90: reports.privacy.bins, from NUMBERS.
+A filter is answered from the breakdown's rows; and so is `event`, in a closed interval: any event less each but one would
+tell of that one. The p90: reports.privacy.bins, from NUMBERS.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple, Self
@@ -35,6 +36,7 @@ from reports.metrics.registry import Question, metric
 from reports.metrics.standing import EVENTS
 from reports.metrics.tallies import whose
 from reports.privacy.bins import quantiles, summed
+from reports.privacy.cells import closed
 from reports.privacy.figures import Count, Dimension, Distinct, Figure, Figures, Known, PerSubject, Row, Value
 from tracking.ingest.parse import MAX_SKEW
 from tracking.ingest.screen import CONTEXT
@@ -82,6 +84,15 @@ class Trends:
     field: str | None = None
     only: frozenset[str] | None = None
     compare: bool = False
+
+    def kept_as(self) -> "Trends":
+        """reports.frozen.about: an event is the same figure however it is named."""
+        event, field, only = self.event, self.field, self.only
+        if field is None and event is not None:
+            field, only = "event", frozenset([event])
+        if field == "event" and only is not None and len(only) == 1 and event in (None, *only):
+            (event,) = only
+        return Trends(event, self.property, field, only)
 
 
 class Alike(NamedTuple):
@@ -132,9 +143,12 @@ class Happened:
 def trends(question: Question) -> Figures:
     """Under the tenant's transaction. Raises Invalid `unknown_event`, `unknown_property`, `unknown_field`."""
     asked = question.options if isinstance(question.options, Trends) else Trends()
+    type_id = type_of(question.program_id, asked)
+    if asked.event is not None and asked.field is None:
+        asked, type_id = replace(asked, field="event", only=frozenset([asked.event])), None
     parts = intervals(question.first, question.last, question.interval)
     earlier = _before(parts, question.interval) if asked.compare else []
-    found = _counted(question, asked, earlier + parts)
+    found = counted(question, asked, earlier + parts, type_id)
     lines = [_line(question, asked, part, found[n]) for n, part in enumerate(earlier + parts, start=1)]
     tables = {"data": lines[len(earlier) :]}
     return Figures(tables | {"previous": lines[: len(earlier)]} if asked.compare else tables)
@@ -146,8 +160,9 @@ def _line(
     of = period(*part, question.zone)
     keys = {KEYS[question.interval]: part[0].isoformat()}
     measured = asked.property is not None
-    if asked.field is None:
-        return Row(of, keys, Happened(tuple(found.get(None, ())), measured).figures())
+    alone = asked.event if asked.field == "event" and asked.only == frozenset([asked.event or ""]) else None
+    if asked.field is None or (alone and (alone not in found or not closed(of, question.as_of))):
+        return Row(of, keys, Happened(tuple(found.get(alone, ())), measured).figures())
     values = {*found, *(asked.only or ())}
     tallies = {value: Happened(tuple(found.get(value, ())), measured) for value in values}
     return Dimension(of, "value", tallies, keys=keys, only=asked.only)
@@ -162,11 +177,10 @@ def _before(parts: list[tuple[date, date]], by: Interval) -> list[tuple[date, da
     return earlier
 
 
-def _counted(
-    question: Question, asked: Trends, parts: list[tuple[date, date]]
+def counted(
+    question: Question, asked: Trends, parts: list[tuple[date, date]], type_id: int | None
 ) -> Mapping[int, Mapping[Value, list[Alike]]]:
     """Place of the interval, from 1 -> value -> its events."""
-    type_id = type_of(question.program_id, asked)
     whole = period(parts[0][0], parts[-1][1], question.zone)
     pages = asked.field == "page"
     statement = TRENDS.format(

@@ -21,11 +21,12 @@ hardly hold k, the two may bound how many are in it.
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from pyroaring import BitMap64
 
-from reports.privacy.figures import Figure, Told
+from reports.privacy.figures import Closed, Figure, Told
 
 Filled = Mapping[int, tuple[int, BitMap64]]
 """Number of the bin, from 1 -> how many values are in it, and whose."""
@@ -40,33 +41,47 @@ class Bin(NamedTuple):
     subjects: BitMap64
 
 
-class Quantile(Figure):
-    """The q-quantile (0 < q < 1) of values in bins with these edges; None where there is no value."""
+class Values(Closed):
+    """Values in bins with these edges: what all quantiles of them have in common is worked out once."""
 
-    __slots__ = ("_edges", "_filled", "_q", "_walls")
-    additive = False
-
-    def __init__(self, q: float, edges: Sequence[float], filled: Filled, walls: Sequence[float] = ()) -> None:
-        super().__init__(None, BitMap64().union(*(subjects for _, subjects in filled.values())))
-        self._q = q
+    def __init__(self, edges: Sequence[float], filled: Filled, walls: Sequence[float]) -> None:
         self._edges = edges
         self._filled = filled
         self._walls = walls or edges[:1]
+        self._merged: dict[int, list[Bin]] = {}
 
-    def _told(self, k: int) -> Told:
-        found = self._bin(k)
-        if found is None:
-            return None
-        return round(found.low if found.high is None else (found.low + found.high) / 2, 3)
+    @cached_property
+    def subjects(self) -> BitMap64:
+        return BitMap64().union(*(subjects for _, subjects in self._filled.values()))
 
-    def _bin(self, k: int) -> Bin | None:
-        """The merged bin with the quantile."""
-        rank = self._q * sum(number for number, _ in self._filled.values())
-        for one in walled(self._edges, self._walls, self._filled, k):
+    def at(self, q: float, k: int) -> Bin | None:
+        """The merged bin with the q-quantile."""
+        if k not in self._merged:
+            self._merged[k] = walled(self._edges, self._walls, self._filled, k)
+        rank = q * sum(number for number, _ in self._filled.values())
+        for one in self._merged[k]:
             if rank <= one.number:
                 return one
             rank -= one.number
         return None
+
+
+class Quantile(Figure):
+    """The q-quantile (0 < q < 1) of values; None where there is no value."""
+
+    __slots__ = ("_q", "_values")
+    additive = False
+
+    def __init__(self, q: float, values: Values) -> None:
+        super().__init__(None, values.subjects)
+        self._q = q
+        self._values = values
+
+    def _told(self, k: int) -> Told:
+        found = self._values.at(self._q, k)
+        if found is None:
+            return None
+        return round(found.low if found.high is None else (found.low + found.high) / 2, 3)
 
 
 class QuantileBin(Quantile):
@@ -75,7 +90,7 @@ class QuantileBin(Quantile):
     __slots__ = ()
 
     def _told(self, k: int) -> Told:
-        found = self._bin(k)
+        found = self._values.at(self._q, k)
         return None if found is None else (found.low, found.high)
 
 
@@ -83,10 +98,11 @@ def quantiles(
     edges: Sequence[float], filled: Filled, wanted: Mapping[str, float], walls: Sequence[float] = ()
 ) -> dict[str, Figure]:
     """Name -> the figure, and name_bin -> its bin, for each wanted quantile. `walls`: some of the edges, the first too."""
+    values = Values(edges, filled, walls)
     figures: dict[str, Figure] = {}
     for name, q in wanted.items():
-        figures[name] = Quantile(q, edges, filled, walls)
-        figures[f"{name}_bin"] = QuantileBin(q, edges, filled, walls)
+        figures[name] = Quantile(q, values)
+        figures[f"{name}_bin"] = QuantileBin(q, values)
     return figures
 
 
@@ -125,8 +141,8 @@ def merged(edges: Sequence[float], filled: Filled, k: int) -> list[Bin]:
     """
     bins: list[Bin] = []
     high, number, subjects = None, 0, BitMap64()
-    for place in range(len(edges) - 1, 0, -1):
-        here, whose = filled.get(place, (0, BitMap64()))
+    for place in sorted(filled, reverse=True):
+        here, whose = filled[place]
         if not subjects and len(whose) >= k and place < len(edges) - 1:
             high = edges[place]
         number, subjects = number + here, subjects | whose

@@ -1,14 +1,14 @@
 """The rule of one cell."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from pyroaring import BitMap64
 
-from reports.privacy.figures import Figure, Period, Subjects, opened
+from reports.privacy.figures import AtLeast, Figure, Period, Subjects, opened
 from tracking.ingest.counting import CLOSES_AFTER
 
 
@@ -20,10 +20,14 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What is told of a figure: a number, or the two edges of a bin; None unless the status is ok."""
+    """What is told of a figure: a number, or the two edges of a bin; None unless the status is ok.
+
+    `rests`: the sizes of its blocks, which are not told; none where it is hidden, or where they are lower bounds.
+    """
 
     value: Any
     status: Status
+    rests: tuple[int, ...] = field(default=(), compare=False)
 
 
 def cell_of(figure: Figure, period: Period, k: int, as_of: datetime) -> Cell:
@@ -33,7 +37,9 @@ def cell_of(figure: Figure, period: Period, k: int, as_of: datetime) -> Cell:
     number, blocks = opened(figure, k)
     if not tellable(blocks, k, all_closed=closed(period, as_of), apart=figure.apart):
         return Cell(None, Status.SUPPRESSED)
-    return Cell(number, Status.OK if number is not None else Status.NOT_OBSERVABLE)
+    sure = not any(isinstance(block, AtLeast) for block in blocks)
+    rests = tuple(size(block) for block in blocks) if sure else ()
+    return Cell(number, Status.OK if number is not None else Status.NOT_OBSERVABLE, rests)
 
 
 def tellable(blocks: Sequence[Subjects], k: int, *, all_closed: bool, apart: bool = False) -> bool:
@@ -60,3 +66,9 @@ def joined(sets: Sequence[Subjects]) -> BitMap64:
             raise TypeError("the blocks of a summed table are sets of subjects")
         whole |= one
     return whole
+
+
+def united(sets: Sequence[Subjects]) -> Subjects:
+    """All of them, or of lower bounds the largest: nothing more is sure."""
+    bounds = [one for one in sets if isinstance(one, AtLeast)]
+    return max(bounds) if len(bounds) == len(sets) else joined(sets)

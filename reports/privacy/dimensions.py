@@ -70,7 +70,7 @@ def merged_parts(parts: Mapping[Value, Tally], k: int, *, all_closed: bool) -> l
     """In the order of values, None first and `other` last. Each has k subjects, but an `other` that is alone."""
     subjects = {value: tally.subjects for value, tally in parts.items()}
     there = [value for value in parts if subjects[value]]
-    large = sorted(there, key=lambda value: (len(subjects[value]), *_order(value)))
+    large = sorted(there, key=lambda value: (len(subjects[value]), *order(value)))
     hidden = len(large)
     if all_closed or k == 1:
         hidden = sum(len(subjects[value]) < k for value in large)
@@ -79,19 +79,19 @@ def merged_parts(parts: Mapping[Value, Tally], k: int, *, all_closed: bool) -> l
     while small and large and len(others) < k:
         small.append(large.pop(0))
         others |= subjects[small[-1]]
-    told = [Part(value, False, parts[value]) for value in sorted(large, key=_order)]
-    return [*told, Part(None, True, _added([parts[value] for value in small]))] if small else told
+    told = [Part(value, False, parts[value]) for value in sorted(large, key=order)]
+    return [*told, Part(None, True, added([parts[value] for value in small]))] if small else told
 
 
-def _added(tallies: Sequence[Tally]) -> Tally:
+def added(tallies: Sequence[Tally]) -> Tally:
     """By halves, since a tally grows as it is added to."""
     if len(tallies) == 1:
         return tallies[0]
     middle = len(tallies) // 2
-    return _added(tallies[:middle]) + _added(tallies[middle:])
+    return added(tallies[:middle]) + added(tallies[middle:])
 
 
-def _order(value: Value) -> tuple[bool, float, str]:
+def order(value: Value) -> tuple[bool, float, str]:
     """None, what begins with a number from the smallest, other texts."""
     number = re.match(r"[0-9]+", value or "")
     return value is not None, int(number[0]) if number else math.inf, value or ""
@@ -107,7 +107,8 @@ def released_dimension(
     """(table, row) of the dimension, judged, and of its details."""
     over = closed(dimension.period, as_of)
     if dimension.only is not None:
-        yield table, ReleasedRow(dimension.keys, _together(dimension, rows, k, as_of), over)
+        cells, _ = together(dimension, rows, k, as_of)
+        yield table, ReleasedRow(dimension.keys, cells, over)
         return
     for row in rows:
         keys = {**dimension.keys, **row.part.keys(dimension.name)}
@@ -137,12 +138,17 @@ def _judged(parts: Mapping[Value, Tally], period: Period, k: int, as_of: datetim
 
 def column(figures: Sequence[Figure], period: Period, k: int, as_of: datetime) -> list[Cell]:
     """Suppressing further cells while the suppressed ones together rest on fewer than k."""
-    cells = [cell_of(figure, period, k, as_of) for figure in figures]
+    return hide_more(figures, [cell_of(figure, period, k, as_of) for figure in figures], period, k, as_of)
+
+
+def hide_more(figures: Sequence[Figure], told: Sequence[Cell], period: Period, k: int, as_of: datetime) -> list[Cell]:
+    """As `column`, of cells that may be hidden already."""
+    cells = list(told)
     held = [n for n, cell in enumerate(cells) if cell.status is Status.SUPPRESSED]
     if not held or not figures[0].additive:
         return cells
-    rest = [n for n, cell in enumerate(cells) if cell.status is Status.OK and _people(figures[n])]
-    rest.sort(key=lambda n: _people(figures[n]), reverse=True)
+    people = {n: _people(figures[n]) for n, cell in enumerate(cells) if cell.status is Status.OK}
+    rest = sorted((n for n in people if people[n]), key=people.__getitem__, reverse=True)
     while rest and not _enough([figures[n] for n in held], k, all_closed=closed(period, as_of)):
         held.append(rest.pop())
         cells[held[-1]] = SUPPRESSED
@@ -158,22 +164,25 @@ def _enough(figures: Sequence[Figure], k: int, *, all_closed: bool) -> bool:
     return tellable(blocks, k, all_closed=all_closed, apart=figures[0].apart)
 
 
-def _together(dimension: Dimension, rows: Sequence[Judged], k: int, as_of: datetime) -> dict[str, Cell]:
-    """One row's cells for the values of `only`, each of which is among the parts. With k = 1 nobody adds nothing."""
+def together(
+    dimension: Dimension, rows: Sequence[Judged], k: int, as_of: datetime
+) -> tuple[dict[str, Cell], Mapping[str, Figure]]:
+    """One row's cells, and its figures, for the values of `only`, each of which is among the parts. With k = 1 nobody adds
+    nothing."""
     parts, wanted = parted(dimension), dimension.only or frozenset()
     asked = [parts[value] for value in wanted]
     told = {row.part.value: row.cells for row in rows if not row.part.other}
     if k == 1:
         wanted &= told.keys()
-    figures = _added(asked).figures()
+    figures = added(asked).figures()
     cells = {name: cell_of(figure, dimension.period, k, as_of) for name, figure in figures.items()}
     if dimension.period.begins > as_of:
-        return cells
+        return cells, figures
     for name, figure in figures.items():
         held = not wanted <= told.keys() or any(told[value][name].status is Status.SUPPRESSED for value in wanted)
         if held or (figure.distinct and not _each_adds_enough([one.subjects for one in asked], k)):
             cells[name] = SUPPRESSED
-    return cells
+    return cells, figures
 
 
 def _each_adds_enough(sets: Sequence[BitMap64], k: int) -> bool:

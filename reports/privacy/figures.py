@@ -14,9 +14,11 @@ before figures are made of them, because a rate, a mean or a quantile cannot be 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar, NamedTuple, NoReturn, Protocol, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pyroaring import BitMap64
 
 
@@ -135,10 +137,9 @@ class Mean(Figure):
 
 
 class PerSubject(Figure):
-    """total / distinct subjects, to three places: told beside the total it tells the subjects."""
+    """total / distinct subjects, to three places: told beside one of the two it tells the other."""
 
     __slots__ = ()
-    additive = False
     distinct = True
 
     def __init__(self, total: int, subjects: BitMap64) -> None:
@@ -240,23 +241,40 @@ class Steps(Closed):
         self.split = split
 
 
-class Path(NamedTuple):
-    """So many sessions, and of whom, that went through these nodes in this order, from the first step on."""
+class Change(Closed):
+    """Lines of a table, one for each value of a dimension, over two periods.
 
-    nodes: tuple[Value, ...]
-    number: int
-    subjects: BitMap64
+    The first dimension of either period is told; the others are judged beside it, since other reports tell them: a value has
+    a line of its own where it has one in all of them, or is in none of a period's. `nobody` is the empty tally of the first.
+    """
+
+    __slots__ = ("_nobody", "after", "before")
+
+    def __init__(self, before: Sequence[Dimension], after: Sequence[Dimension], nobody: Tally) -> None:
+        self.before = before
+        self.after = after
+        self._nobody = nobody
+
+
+class Walked(NamedTuple):
+    """A row a session: through which nodes it went, from the first step on, and whose it was.
+
+    `nodes`: sessions x steps, places in `names`, -1 where the path stopped before; each has a first node.
+    """
+
+    nodes: NDArray[np.int32]
+    subjects: NDArray[np.int64]
+    names: Sequence[Value]
 
 
 class Flows(Closed):
-    """Paths of `steps` nodes at most; one of fewer stopped. `backward`: each node came before the one at the step before."""
+    """Paths of so many nodes at most. `backward`: each node came before the one at the step before."""
 
-    __slots__ = ("_paths", "backward", "period", "steps")
+    __slots__ = ("_paths", "backward", "period")
 
-    def __init__(self, period: Period, paths: Sequence[Path], steps: int, *, backward: bool) -> None:
+    def __init__(self, period: Period, paths: Walked, *, backward: bool) -> None:
         self.period = period
         self._paths = paths
-        self.steps = steps
         self.backward = backward
 
 
@@ -274,16 +292,42 @@ class Cohort:
     chained: bool = False
 
 
+class OfType(NamedTuple):
+    """A column of `trends` (`events`, `subjects`) for one type of events."""
+
+    event: str
+    column: str = "events"
+
+
+class Month(NamedTuple):
+    """Who was there, by day."""
+
+    period: Period
+    came: Mapping[date, BitMap64]
+
+
+class Whole(NamedTuple):
+    """Ranges that tables without intervals are of: first and last day, and the period; `month`: by its first day."""
+
+    ranges: Sequence[tuple[date, date, Period]]
+    month: Callable[[date], Month]
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
     """A metric's tables by name, and `totals` of the whole range beside them.
 
-    `summed`: the table whose rows the totals of the same names are made of; its blocks are sets.
+    `summed`: the table whose rows the totals of the same names are made of; its blocks are sets. `of_type`: figures, by their
+    names, that are those of one type of events, or tell them; `types`: by day, the events of each type. `whole`: of what
+    ranges tables are that have no intervals.
     """
 
-    tables: Mapping[str, Sequence[Row | Cohort | Dimension | Steps | Flows]]
+    tables: Mapping[str, Sequence[Row | Cohort | Dimension | Steps | Flows | Change]]
     totals: Mapping[str, tuple[Period, Figure]] = field(default_factory=dict)
     summed: str | None = None
+    of_type: Mapping[str, OfType] = field(default_factory=dict)
+    types: Sequence[Dimension] = ()
+    whole: Whole | None = None
 
 
 def opened(figure: Figure, k: int = 1) -> tuple[Told, tuple[Subjects, ...]]:
@@ -296,11 +340,11 @@ def parted(dimension: Dimension) -> Mapping[Value, Tally]:
     return dimension._parts
 
 
-def parted_by(steps: Steps) -> Tally:
+def parted_by(steps: Steps | Change) -> Tally:
     """The empty tally, for reports.privacy alone, as `opened`."""
     return steps._nobody
 
 
-def walked(flows: Flows) -> Sequence[Path]:
+def walked(flows: Flows) -> Walked:
     """For reports.privacy alone, as `opened`."""
     return flows._paths

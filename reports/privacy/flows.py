@@ -1,108 +1,132 @@
 """The gate of paths: each link rests on k subjects, and so does whatever is left of a node when its links are taken away.
 
 Step by step from the first. From a node everybody goes on to another or stops; to where fewer than k subjects go, or where
-fewer stop, all of these go to the node `other` together (reports.privacy.dimensions.merged_parts: `other` takes in the
-smallest links until it has k), and *they go on from there*. So what arrives at a node is what the told links bring and what
-leaves it is the same: the links out of a node tell nothing of a hidden link into it. Who stopped and was merged into
-`other` stops there, one step later.
+fewer stop, all of these go to the node `other` together, and *they go on from there*. Where these are fewer than k, the smallest
+link goes there, too (as in reports.privacy.dimensions.merged_parts; of several the first by name, and one is enough, since it has
+k itself). So what arrives at a node is what the told links bring and what leaves it is the same: the links out of a node tell
+nothing of a hidden link into it. Who stopped and was merged into `other` stops there, one step later.
 
 A table of fewer than k is one node, and suppressed. A period that is not closed is told as a total: all nodes are `other`.
 The distinct subjects of a node are not told: its links overlap, and the difference could be few.
+
+Sessions are rows of arrays, and what they do is counted by sorting: only what is told becomes an object.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import NamedTuple
 
-from pyroaring import BitMap64
+import numpy as np
+from numpy.typing import NDArray
 
-from reports.privacy.cells import cell_of, closed
-from reports.privacy.dimensions import ReleasedRow, merged_parts
-from reports.privacy.figures import Count, Distinct, Figure, Flows, Path, Value, walked
-
-STOPS = "."
-"""Beside nodes, which are `_named`."""
+from reports.privacy.cells import Cell, cell_of, closed
+from reports.privacy.dimensions import ReleasedRow
+from reports.privacy.figures import Count, Flows, Value, Walked, walked
 
 Node = tuple[Value, bool]
 """Its name, and whether it is other."""
 
 OTHER: Node = (None, True)
+UNNAMED: Node = (None, False)
+STOPS = 1
+"""In the place of a node: the path has none there. By name it comes after the node that has none."""
+
+Numbers = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Moves:
-    """Paths that go the same way."""
+class Groups(NamedTuple):
+    """Sessions by a key, ascending: how many there are of each, and of how many subjects. `of`: the group of each session."""
 
-    paths: tuple[Path, ...]
-
-    @property
-    def subjects(self) -> BitMap64:
-        return BitMap64().union(*(path.subjects for path in self.paths))
-
-    def __add__(self, other: "Moves") -> "Moves":
-        return Moves(self.paths + other.paths)
-
-    def figures(self) -> Mapping[str, Figure]:
-        return self.counted("transitions")
-
-    def counted(self, name: str) -> Mapping[str, Figure]:
-        subjects = self.subjects
-        return {name: Count(sum(path.number for path in self.paths), subjects=subjects), "subjects": Distinct(subjects)}
+    keys: Numbers
+    sessions: Numbers
+    subjects: Numbers
+    of: Numbers
 
 
 def released_flows(flows: Flows, k: int, as_of: datetime) -> Iterator[tuple[str, ReleasedRow]]:
     """(table, row) of `nodes`, `links` and `drop_offs`."""
     over = closed(flows.period, as_of)
+    nodes = _nodes(walked(flows).names)
 
-    def row(keys: Mapping[str, object], figures: Mapping[str, Figure]) -> ReleasedRow:
-        return ReleasedRow(keys, {name: cell_of(one, flows.period, k, as_of) for name, one in figures.items()}, over)
+    @cache
+    def cell(number: int, subjects: int) -> Cell:
+        return cell_of(Count(number, subjects=subjects), flows.period, k, as_of)
 
-    here = {node: moves.paths for node, moves in _split(walked(flows), 0, k, over=over) if node is not None}
-    for step in range(1, flows.steps + 1):
-        following: dict[Node, tuple[Path, ...]] = {}
-        for node, paths in here.items():
-            of = Moves(paths)
+    def row(keys: Mapping[str, object], name: str, sessions: int, subjects: int) -> ReleasedRow:
+        return ReleasedRow(keys, {name: cell(sessions, subjects), "subjects": cell(subjects, subjects)}, over)
+
+    for step, (there, ways) in enumerate(_steps(walked(flows), nodes, k, all_closed=over), start=1):
+        onward = _by_source(ways, len(nodes))
+        for number, sessions, subjects in zip(*(of.tolist() for of in there[:3]), strict=True):
+            node = nodes[number]
             named = {"step": step, **_keys("name", node)}
-            yield "nodes", row(named, {"sessions": of.counted("sessions")["sessions"]})
-            if step == flows.steps or len(of.subjects) < k:
-                continue
-            for to, moves in _split(paths, step, k, over=over):
-                if to is None:
-                    yield "drop_offs", row(named, moves.counted("sessions"))
+            yield "nodes", ReleasedRow(named, {"sessions": cell(sessions, subjects)}, over)
+            for target, *counts in onward[number]:
+                if target == STOPS:
+                    yield "drop_offs", row(named, "sessions", *counts)
                     continue
-                source, target = (to, node) if flows.backward else (node, to)
-                yield (
-                    "links",
-                    row({"step": step, **_keys("source", source), **_keys("target", target)}, moves.figures()),
-                )
-                following[to] = following.get(to, ()) + moves.paths
-        here = dict(sorted(following.items(), key=lambda one: (one[0][1], one[0][0] or "")))
+                ends = (nodes[target], node) if flows.backward else (node, nodes[target])
+                keys = {"step": step, **_keys("source", ends[0]), **_keys("target", ends[1])}
+                yield "links", row(keys, "transitions", *counts)
 
 
-def _split(paths: Sequence[Path], step: int, k: int, *, over: bool) -> list[tuple[Node | None, Moves]]:
-    """By the node that follows after so many, None where they stop; each has k subjects, but an `other` that is alone."""
-    by_node: dict[Value, list[Path]] = defaultdict(list)
-    for path in paths:
-        by_node[_named(path.nodes[step]) if len(path.nodes) > step else STOPS].append(path)
-    parts = merged_parts({value: Moves(tuple(some)) for value, some in by_node.items()}, k, all_closed=over)
-    split: list[tuple[Node | None, Moves]] = []
-    for part in parts:
-        if not part.other:
-            node = None if part.value == STOPS else (_plain(part.value), False)
-            split.append((node, Moves(tuple(by_node.pop(part.value)))))
-    if by_node:
-        split.append((OTHER, Moves(tuple(path for some in by_node.values() for path in some))))
-    return split
+def _nodes(names: Sequence[Value]) -> list[Node]:
+    """By name, the one without first; OTHER is last. The second is none: it stands for STOPS."""
+    named = {name for name in names if name is not None}
+    return [UNNAMED, UNNAMED, *((name, False) for name in sorted(named)), OTHER]
 
 
-def _named(name: Value) -> Value:
-    """So that no name is taken for STOPS."""
-    return None if name is None else f"={name}"
+def _steps(paths: Walked, nodes: Sequence[Node], k: int, *, all_closed: bool) -> Iterator[tuple[Groups, Groups]]:
+    """Of each step the sessions by node, and by where they are and go (of keys as in _by_source); none of the last step."""
+    width = len(nodes)
+    places = {name: place for place, (name, _) in enumerate(nodes)} | {None: 0}
+    # A path that stopped has -1 for a node, which is the last one here.
+    place = np.array([*(places[name] for name in paths.names), STOPS])
+    subject = np.unique(paths.subjects, return_inverse=True)[1]
+    on = np.arange(len(subject))
+    here = _told(np.zeros_like(on), place[paths.nodes[:, 0]], subject, width, k, all_closed=all_closed)
+    for step in range(1, paths.nodes.shape[1]):
+        there = _grouped(here, subject[on])
+        enough = (there.subjects >= k)[there.of]
+        on, here = on[enough], here[enough]
+        target = _told(here, place[paths.nodes[on, step]], subject[on], width, k, all_closed=all_closed)
+        yield there, _grouped(here * width + target, subject[on])
+        on, here = on[target != STOPS], target[target != STOPS]
+    yield _grouped(here, subject[on]), _grouped(on[:0], on[:0])
 
 
-def _plain(named: Value) -> Value:
-    return None if named is None else named[1:]
+def _told(source: Numbers, target: Numbers, subject: Numbers, width: int, k: int, *, all_closed: bool) -> Numbers:
+    """Where each session goes: its target, or OTHER, which is the last of `width` nodes."""
+    ways = _grouped(source * width + target, subject)
+    hidden = ways.subjects < k if all_closed or k == 1 else np.ones(len(ways.keys), dtype=bool)
+    merged = hidden[ways.of]
+    others = _grouped(source[merged], subject[merged])
+    lacking = others.keys[others.subjects < k]
+    begins = ways.keys // width
+    rest = np.flatnonzero(~hidden & np.isin(begins, lacking))
+    rest = rest[np.lexsort((ways.subjects[rest], begins[rest]))]
+    hidden[rest[np.unique(begins[rest], return_index=True)[1]]] = True
+    return np.where(hidden[ways.of], width - 1, target)
+
+
+def _grouped(keys: Numbers, subject: Numbers) -> Groups:
+    """`subject`: numbers from 0, so that they fit beside those of groups."""
+    found, of, sessions = np.unique(keys, return_inverse=True, return_counts=True)
+    people = subject.max(initial=0) + 1
+    pairs = np.sort(of * people + subject)
+    each = pairs[np.diff(pairs, prepend=-1) > 0] // people
+    return Groups(found, sessions, np.bincount(each, minlength=len(found)), of)
+
+
+def _by_source(ways: Groups, width: int) -> Mapping[int, list[tuple[int, int, int]]]:
+    """Of keys `source * width + target`: by source each target, sessions and subjects."""
+    found: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+    for key, sessions, subjects in zip(*(of.tolist() for of in ways[:3]), strict=True):
+        source, target = divmod(key, width)
+        found[source].append((target, sessions, subjects))
+    return found
 
 
 def _keys(name: str, node: Node) -> dict[str, object]:

@@ -57,4 +57,4 @@ def _ratio(part: Cell, whole: Cell) -> Cell:
         return SUPPRESSED
     if part.value is None or not whole.value:
         return NONE
-    return Cell(round(part.value / whole.value, 4), Status.OK)
+    return Cell(round(part.value / whole.value, 4), Status.OK, part.rests + whole.rests)

@@ -1,5 +1,5 @@
-"""`make bench`: how many events a second, how that compares with PostgreSQL alone and with what teams commonly write, and
-what becomes of withdrawals and of memory under load.
+"""`make bench`: how many events a second, how that compares with PostgreSQL alone and with what teams commonly write;
+what becomes of withdrawals and of memory under load; and reports beside SQL and DuckDB.
 
 Everything runs on this machine at once, servers and clients alike, so take figures as ratios within one run. Those of a
 part are medians of several rounds, whose order goes through all kinds before any is repeated.
@@ -9,21 +9,25 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tests.benchmarks.affected import affected
+from tests.benchmarks.behaviour import DAYS as EVENT_DAYS
 from tests.benchmarks.clients import ROOT
 from tests.benchmarks.erasures import erasures
 from tests.benchmarks.ingest import YEAR, ingest, year
 from tests.benchmarks.machine import description, speed
 from tests.benchmarks.memory import memory
 from tests.benchmarks.packages import packages
+from tests.benchmarks.reports import DAYS, reports
 from tests.benchmarks.soak import soak
+from tests.benchmarks.visits import OLDEST
 from tests.benchmarks.wal import wal
 from tests.benchmarks.withdrawals import withdrawals
-from tests.benchmarks.world import world
+from tests.benchmarks.world import World, world
 
-# In this order: after erasures and withdrawals not every event is stored, as the parts before insist.
+# In this order: after packages no event is stored, after erasures and withdrawals not every one, as the parts before insist.
 PARTS = {
     "year": "A year of partitions",
     "ingest": "Ingest beside PostgreSQL alone",
@@ -33,7 +37,13 @@ PARTS = {
     "erasures": "Erasures",
     "withdrawals": "Withdrawals under load",
     "soak": "Soak",
+    "affected": "Whom a breach touches",
+    "reports": "Reports beside SQL and DuckDB",
 }
+# Whose events are of no other part: whoever has some is counted, and closed days are counted whole.
+ALONE = ("affected", "reports")
+OLDER = 20
+"""Days before those with events, which a window looks into too."""
 
 
 def options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -53,9 +63,15 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--package-events", type=int, default=500_000, help="of one subject (default: 500000; 5000000 is the long run)"
     )
+    parser.add_argument(
+        "--affected-events", type=int, default=2_000_000, help="(default: 2000000; 10000000 is the long run)"
+    )
     parser.add_argument("--withdrawal-seconds", type=float, default=30, help="of either kind (default: 30)")
     parser.add_argument("--soak", type=float, default=300, metavar="SECONDS", help="0 leaves it out (default: 300)")
     parser.add_argument("--var", type=Path, default=ROOT / "var" / "bench", help="folder (default: var/bench)")
+    parser.add_argument(
+        "--report-events", type=int, default=1_000_000, help="(default: 1000000; 10000000 is the long run)"
+    )
     asked = parser.parse_args(arguments)
     left_out = {"soak": asked.soak <= 0, "memory": asked.memory_events <= 0, "year": asked.days >= YEAR}
     asked.parts = [part for part in PARTS if part in asked.parts and not left_out.get(part)]
@@ -68,25 +84,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # As at Ctrl-C: what was started is ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     log = asked.var / "log"
-    with world(asked.var, subjects=asked.subjects, days=asked.days) as made:
-        parts: dict[str, Callable[[], str]] = {
-            "year": lambda: year(made, log, asked.rounds, asked.seconds, asked.days),
-            "ingest": lambda: ingest(made, log, asked.rounds, asked.seconds),
-            "wal": lambda: wal(made, log),
-            "memory": lambda: memory(made, log, asked.memory_events),
-            "packages": lambda: packages(made, asked.package_events),
-            "erasures": lambda: erasures(made, log, asked.erasure_events),
-            "withdrawals": lambda: withdrawals(made, log, asked.withdrawal_seconds),
-            "soak": lambda: soak(made, log, asked.soak),
-        }
-        with made.owner() as owner:
-            print(description(owner), flush=True)
-        for part in asked.parts:
-            began = time.monotonic()
-            print(f"\n## {PARTS[part]}\n\n{parts[part]()}", flush=True)
-            print(f"{part}: {time.monotonic() - began:.0f} s", file=sys.stderr)
-        print(f"\n- at the end {speed()}")
+    shared = [part for part in asked.parts if part not in ALONE]
+    if shared:
+        with world(asked.var, subjects=asked.subjects, days=asked.days) as made:
+            parts: dict[str, Callable[[], str]] = {
+                "year": lambda: year(made, log, asked.rounds, asked.seconds, asked.days),
+                "ingest": lambda: ingest(made, log, asked.rounds, asked.seconds),
+                "wal": lambda: wal(made, log),
+                "memory": lambda: memory(made, log, asked.memory_events),
+                "packages": lambda: packages(made, asked.package_events),
+                "erasures": lambda: erasures(made, log, asked.erasure_events),
+                "withdrawals": lambda: withdrawals(made, log, asked.withdrawal_seconds),
+                "soak": lambda: soak(made, log, asked.soak),
+            }
+            _told(made, parts, shared)
+    if "affected" in asked.parts:
+        with world(asked.var, subjects=asked.subjects, days=EVENT_DAYS + OLDER) as made:
+            _told(made, {"affected": lambda: affected(made, asked.affected_events)}, ["affected"])
+    if "reports" in asked.parts:
+        with world(asked.var, subjects=asked.subjects, days=DAYS + OLDEST + 5) as made:
+            _told(made, {"reports": lambda: reports(made, log, asked.report_events)}, ["reports"])
     return 0
+
+
+def _told(made: World, parts: Mapping[str, Callable[[], str]], wanted: Sequence[str]) -> None:
+    with made.owner() as owner:
+        print(description(owner), flush=True)
+    for part in wanted:
+        began = time.monotonic()
+        print(f"\n## {PARTS[part]}\n\n{parts[part]()}", flush=True)
+        print(f"{part}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+    print(f"\n- at the end {speed()}")
 
 
 if __name__ == "__main__":

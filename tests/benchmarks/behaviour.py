@@ -10,6 +10,8 @@ from tests.benchmarks.world import World
 
 DAYS = 10
 """Before today; all lie within the consents."""
+DAY_S = 86_000
+"""Of a day there are events."""
 PAGES = 300
 WRITERS = 4
 
@@ -18,7 +20,8 @@ _PAGES = """
     INSERT INTO page (program_id, path) SELECT %s, 'pages/list/' || lpad(n::text, 3, '0') FROM generate_series(1, %s) n
     ON CONFLICT DO NOTHING
 """
-# By place first, as time would have it: the rows of one subject's day lie on as many pages as there are places.
+# By place first, as time would have it: the rows of one subject's day lie on as many pages as there are places. Where places
+# are further apart than a second, their subjects come one after the other in between.
 _EVENTS = """
     INSERT INTO event (subject_id, consent_record_id, type_id, page_id, occurred_at, corrected_at, received_at, day,
         dwell_ms, event_id, session_id, scene, context, properties, program_id)
@@ -29,7 +32,8 @@ _EVENTS = """
         '{"referrer_page": "pages/home/001"}', %(program)s
     FROM (
         SELECT r.subject_id, r.id AS record_id, place,
-            (current_date - %(ago)s)::timestamp AT TIME ZONE 'UTC' + interval '1 second' * (place %% 86000) AS at
+            (current_date - %(ago)s)::timestamp AT TIME ZONE 'UTC' + interval '1 second' * (place * %(apart)s %% %(day)s)
+                + interval '1 second' * (%(apart)s - 1) * (r.subject_id - %(lowest)s) / %(many)s AS at
         FROM consent_record r, generate_series(%(first)s::int, %(last)s::int) place
         WHERE r.program_id = %(program)s AND r.subject_id = ANY(%(subjects)s)
         ORDER BY place, r.subject_id
@@ -43,10 +47,14 @@ _MARKS = """
 """
 
 
-def store(made: World, subjects: Sequence[int], places: range) -> None:
-    """An event for each of `places` on each of DAYS days for all of these subjects, several days at a time."""
-    about = {"program": made.program_id, "pages": PAGES, "subjects": list(subjects)}
-    about |= {"first": places.start, "last": places.stop - 1}
+def store(made: World, subjects: Sequence[int], places: range, *, apart: int = 1) -> None:
+    """An event for each of `places` on each of DAYS days for all of these subjects, several days at a time.
+
+    `apart`: seconds from one place to the next.
+    """
+    about: dict[str, Any] = {"program": made.program_id, "pages": PAGES, "subjects": list(subjects)}
+    about |= {"first": places.start, "last": places.stop - 1, "apart": apart, "day": DAY_S}
+    about |= {"lowest": min(subjects), "many": max(subjects) - min(subjects) + 1}
     with made.owner() as owner:
         owner.execute(_PARTITIONS, [DAYS])
         owner.execute(_PAGES, [made.program_id, PAGES])

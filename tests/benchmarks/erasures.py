@@ -7,7 +7,6 @@ do not lengthen; `altogether` is what the worker saw. Subjects are erased that n
 
 import random
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from tests.benchmarks.clients import added, run
 from tests.benchmarks.ingest import HALF_LOADED, HTTP_CLIENTS, WARM_S, http, http_commands
 from tests.benchmarks.server import web, worker
 from tests.benchmarks.table import quantiles
-from tests.benchmarks.world import World, manage
+from tests.benchmarks.world import World
 
 EACH = 50
 """Events of a subject, unless it is one of those with more."""
@@ -60,8 +59,7 @@ def erasures(made: World, log: Path, sizes: Sequence[int]) -> str:
         told = _one_by_one(made, size, drawn)
         lines += [_line(size, events, found) for events, found in told.items()]
         alone = _at(told[EACH]["took"], 0.5)
-    affected = "\n".join(_affected(made))
-    return "\n".join([*lines, "", affected, "", _beside_ingest(made, log, count - fewest, list(drawn), alone)])
+    return "\n".join([*lines, "", _beside_ingest(made, log, count - fewest, list(drawn), alone)])
 
 
 def _one_by_one(made: World, size: int, drawn: Iterator[int]) -> dict[int, dict[str, Any]]:
@@ -115,27 +113,6 @@ def _insist(made: World, told: Mapping[str, Any], numbers: Sequence[int]) -> Non
             row = owner.execute(asked, [ids]).fetchone()
             if row is None or row[0]:
                 raise NotErased(f"{table} has rows of them yet")
-
-
-def _affected(made: World) -> Iterator[str]:
-    """How long it takes to list whom a breach touches, at the largest size."""
-    with made.owner() as owner:
-        since, until = owner.execute(
-            "SELECT current_date - 5 + interval '9 hours 30 minutes', current_date - 3 + interval '15 hours'"
-        ).fetchone() or ("", "")
-    asked = {
-        "an index key": ("--key", "index:1"),
-        "the keys of both families": ("--key", "1"),
-        "the table of events": ("--table", "event"),
-        "the table of consent records": ("--table", "consent_record"),
-        "a window of 54 hours": ("--from", f"{since.isoformat()}Z", "--to", f"{until.isoformat()}Z"),
-    }
-    yield "| `manage.py affected`, of which the last size | subjects | seconds |"
-    yield "|---|---|---|"
-    for what, arguments in asked.items():
-        began = time.monotonic()
-        listed = len(manage(made.environment, "affected", *arguments, role="worker").splitlines())
-        yield f"| {what} | {listed:,} | {time.monotonic() - began:.1f} |"
 
 
 def _beside_ingest(made: World, log: Path, others: int, numbers: Sequence[int], one: float) -> str:

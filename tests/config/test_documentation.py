@@ -26,6 +26,15 @@ CALLS = {
     ("post", "/api/v1/requests/{request_id}/withdraw"),
     ("post", "/api/v1/requests/{request_id}/rejection-delivered"),
     ("post", "/api/v1/reports/{metric}"),
+    ("post", "/api/v1/report-runs"),
+    ("get", "/api/v1/report-runs"),
+    ("get", "/api/v1/report-runs/{run_id}"),
+    ("post", "/api/v1/report-runs/{run_id}/cancel"),
+    ("post", "/api/v1/saved-reports"),
+    ("get", "/api/v1/saved-reports"),
+    ("get", "/api/v1/saved-reports/{saved_id}"),
+    ("delete", "/api/v1/saved-reports/{saved_id}"),
+    ("post", "/api/v1/saved-reports/{saved_id}/run"),
 }
 PUBLIC = {
     ("get", "/.well-known/jwks.json"),

@@ -10,7 +10,7 @@ import psycopg
 import redis
 
 from config.postgres import PLACE_NOTE
-from tests.stack import ROOT
+from tests import stack
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class Search:
     @staticmethod
     def cluster() -> list[Path]:
         """None where the tests run on a server that is not their own."""
-        note = _stack() / PLACE_NOTE
-        place = Path(note.read_text()) if note.exists() else _stack() / "postgres"
+        note = stack.folder() / PLACE_NOTE
+        place = Path(note.read_text()) if note.exists() else stack.folder() / "postgres"
         running = (place / "data" / "postmaster.pid").exists()
         return [file for file in (place / "data").rglob("*") if file.is_file()] if running else []
 
@@ -87,8 +87,9 @@ class Search:
         return any(needle in data for needle in needles(self.mark))
 
     def _values(self, key: bytes) -> list[bytes]:
-        """Everything below a key, as it is: DUMP compresses."""
+        """Everything below a key, as it is: DUMP compresses. A key may have gone since it was listed: a worker takes hints."""
         read: dict[bytes, Any] = {
+            b"none": list,
             b"string": lambda: [self.broker.get(key)],
             b"list": lambda: self.broker.lrange(key, 0, -1),
             b"set": lambda: self.broker.smembers(key),
@@ -100,12 +101,8 @@ class Search:
 
     def _folders(self) -> list[Path]:
         """What the tests' stack, the web server and the worker write."""
-        logs = [folder for folder in (_stack() / "log", _stack() / "redis") if folder.exists()]
+        logs = [folder for folder in (stack.folder() / "log", stack.folder() / "redis") if folder.exists()]
         return [self.folder, Path(os.environ["VAR"]), *logs]
-
-
-def _stack() -> Path:
-    return Path(os.environ.get("ZHIQING_TEST_VAR") or ROOT / "var" / "test")
 
 
 def needles(mark: str) -> list[bytes]:

@@ -15,7 +15,7 @@ STATUSES = {400, 401, 403, 404, 405, 406, 409, 413, 415, 422}
 
 @dataclass(frozen=True)
 class Call:
-    """`path` below /api/v1/ or from the root, with {request_id}, {record_id}; `body` makes a valid one about a subject; `scope` None: public."""
+    """`path` below /api/v1/ or from the root, with {request_id}, {record_id}, {saved_id}; `body` makes a valid one about a subject; `scope` None: public."""
 
     name: str
     method: str
@@ -31,6 +31,7 @@ class Call:
             program=program.id,
             notice=program.notice,
             metric="activity",
+            saved_id=uuid.uuid4(),
         )
 
 
@@ -92,6 +93,14 @@ def _report(program: Program, openid: str) -> Any:
     return {"from": today, "to": today, "interval": "day", "privacy": "threshold"}
 
 
+def _saved_report(program: Program, openid: str) -> Any:
+    return {
+        "name": uuid.uuid4().hex,
+        "metric": "activity",
+        "question": {"range": "last_7_days", "privacy": "threshold"},
+    }
+
+
 CALLS = (
     Call("current_notice", "GET", "notices/current?program={program}", None, 200),
     Call("notice_by_sha256", "GET", "notices/{notice}", None, 200),
@@ -115,6 +124,16 @@ CALLS = (
     Call("withdraw_request", "POST", "requests/{request_id}/withdraw", "requests", 200),
     Call("rejection_delivered", "POST", "requests/{request_id}/rejection-delivered", "requests", 200),
     Call("report", "POST", "reports/{metric}", "reports", 200, _report),
+    Call("save_report", "POST", "saved-reports", "reports", 201, _saved_report),
+    Call("saved_reports", "GET", "saved-reports", "reports", 200),
+    Call("saved_report", "GET", "saved-reports/{saved_id}", "reports", 200),
+    Call("delete_saved_report", "DELETE", "saved-reports/{saved_id}", "reports", 204),
+    Call("run_report", "POST", "report-runs", "reports", 202,
+         lambda program, openid: {"metric": "activity", "range": "last_7_days"}),
+    Call("report_runs", "GET", "report-runs", "reports", 200),
+    Call("report_run", "GET", "report-runs/{saved_id}", "reports", 200),
+    Call("cancel_report_run", "POST", "report-runs/{saved_id}/cancel", "reports", 200),
+    Call("run_saved_report", "POST", "saved-reports/{saved_id}/run", "reports", 200),
 )  # fmt: skip
 EACH_BY_ITSELF = {"record_events", "record_batch"}
 """Calls that answer 200 and refuse each event by itself."""

@@ -110,6 +110,7 @@ def test_the_envelope(known: Program, stored: Unchanged, call: Call) -> None:
     stored.check(call.name)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
 def test_bad_keys(known: Program, stored: Unchanged, call: Call) -> None:
     headers = ("", "Bearer", f"Bearer {CANARY}", "Basic canary", "Bearer zq_a_b", "Bearer zq__", known.key,
@@ -172,6 +173,7 @@ def refused_batch(response: Any) -> bool:
     return bool(answer["refused"] == len(answer["results"]))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("call", WITH_BODY, ids=lambda call: call.name)
 def test_each_field_wrong_or_missing(known: Program, owner: psycopg.Connection, tables: list[str], call: Call) -> None:
     """Either it is taken (a field that may be left out or be so) or it is a problem and nothing was stored."""
@@ -259,6 +261,15 @@ UNKNOWN: tuple[tuple[str, str, Any, tuple[int, ...]], ...] = (
     ("POST", "reports/trends",
      {"from": "2026-01-01", "to": "2026-01-01", "filters": [{"field": "os", "op": "in", "value": {"canary": 1}}]}, (422,)),
     ("POST", "reports/pages", {"from": "2026-01-01", "to": "2026-01-01", "interval": "day"}, (422,)),
+    ("POST", "reports/anomalies", {"from": "2026-01-01", "to": "2026-01-01", "event": "canary"}, (422,)),
+    ("POST", "reports/anomalies", {"from": "2026-01-01", "to": "2026-12-31"}, (422,)),
+    ("POST", "reports/forecast", {"from": "2026-01-01", "to": "2026-01-01", "measure": "canary"}, (422,)),
+    ("POST", "reports/forecast", {"from": "2026-01-01", "to": "2026-01-01", "horizon": 1000000000000}, (422,)),
+    ("POST", "reports/contribution", {"from": "2026-01-01", "to": "2026-01-01", "breakdown": "canary"}, (422,)),
+    ("POST", "reports/contribution",
+     {"from": "2026-01-01", "to": "2026-01-01", "breakdown": "os", "compare_from": "0001-01-01"}, (422,)),
+    ("POST", "reports/contribution",
+     {"from": "2026-01-01", "to": "2026-01-01", "breakdown": "os", "measure": "ratio", "event": "tap", "per": "canary"}, (422,)),
     ("POST", "reports/funnel",
      {"from": "2026-01-01", "to": "2026-01-01", "window_s": 60, "steps": [{"event": "tap"}, {"event": "canary"}]}, (422,)),
     ("POST", "consents/status", {"subject": {"openid": "alice"}, "purposes": ["canary"]}, (422,)),
@@ -276,6 +287,7 @@ UNKNOWN: tuple[tuple[str, str, Any, tuple[int, ...]], ...] = (
 )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("method", "path", "body", "statuses"), UNKNOWN, ids=[f"{m} {p}" for m, p, *_ in UNKNOWN])
 def test_what_is_unknown(
     known: Program, stored: Unchanged, method: str, path: str, body: Any, statuses: tuple[int, ...]

@@ -242,6 +242,7 @@ def test_the_search_finds_what_is_there(
     assert search.in_cluster() or not search.cluster()
 
 
+@pytest.mark.long
 def test_no_canary_is_anywhere(
     server: Server, program: Program, other: Program, owner: psycopg.Connection, broker: redis.Redis, tmp_path: Path
 ) -> None:

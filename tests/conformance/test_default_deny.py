@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -33,6 +34,7 @@ from reports.privacy.threshold import Released
 from tests.cast import Program, now
 from tests.config import test_settings_documented
 from tests.consent import rights
+from tests.reports.rolled import roll
 
 # A notice is what everybody may read (PIPL 17), and a public key is for everybody to verify with.
 PUBLIC = {
@@ -143,6 +145,9 @@ def test_every_table_of_a_subject_is_emptied_by_an_erasure(
     """So a table that no holder covers is found, whoever added it, as long as `filled` fills it."""
     tables = {str(row[0]) for row in owner.execute(_OWNED)}
     filled(program)
+    today = now().astimezone(ZoneInfo(program.zone)).date()
+    with as_worker():
+        roll(program, [today - timedelta(days=n) for n in range(3)])
     access = rights.file(program, "access")
     assert rights.carry_out(program, as_worker, access)["state"] == "completed"
     held_and_lifted(program, access)
@@ -164,7 +169,7 @@ def _count(owner: psycopg.Connection, table: str) -> int:
 
 def test_every_app_with_a_subjects_rows_registers_a_holder() -> None:
     by_app = {type(holder).__module__.partition(".")[0] for holder in holders.holders()}
-    assert by_app == {"consent", "tracking"}, "reports keeps nothing of a subject; where it does, it registers a holder"
+    assert by_app == {"consent", "tracking", "reports"}
 
 
 # --- Metrics ---------------------------------------------------------------------------------------------------------
@@ -179,6 +184,7 @@ def test_every_metric_answers_figures_that_only_the_gate_opens(name: str) -> Non
 
 
 NEEDED: dict[str, Any] = {
+    "contribution": {"breakdown": "scene"},
     "conversion": {"goal": "order"},
     "funnel": {"steps": [{"event": "launch"}, {"event": "order"}], "window_s": 3600},
     "intervals": {"start_event": "launch", "end_event": "order", "bound_s": 3600},
@@ -191,7 +197,7 @@ def test_no_metric_is_told_past_the_gate(program: Program, monkeypatch: pytest.M
     """The gate is shut: whatever the metric, nothing is answered. It is asked once, with the program's own k."""
     asked: list[int] = []
 
-    def shut(figures: Figures, *, k: int, as_of: Any) -> Released:
+    def shut(figures: Figures, *, k: int, as_of: Any, by_day: Any) -> Released:
         assert isinstance(figures, Figures)
         asked.append(k)
         raise Forbidden("shut", "the gate is shut")

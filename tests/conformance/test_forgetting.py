@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 import redis
 from django.contrib.sessions.models import Session
 from psycopg import sql
@@ -45,6 +46,7 @@ def found(owner: psycopg.Connection, broker: redis.Redis, folder: Path, names: l
     return [place for search in searches for place in (*search.in_database(), *search.in_redis(), *search.in_files())]
 
 
+@pytest.mark.long
 def test_of_an_erased_subject_nothing_is_in_a_table_in_redis_or_in_a_file(
     server: Server, program: Program, owner: psycopg.Connection, broker: redis.Redis, tmp_path: Path, far_ids: None
 ) -> None:

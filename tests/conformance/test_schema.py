@@ -80,6 +80,7 @@ def asked(program: Program, settings: Any) -> Program:
     return program
 
 
+@pytest.mark.long
 def test_no_call_fails_or_breaks_the_document(asked: Program) -> None:
     assert explore(asked, 15) > 100
 
@@ -97,6 +98,6 @@ def test_whoever_may_be_told_to_come_back_is_told_when() -> None:
                 assert answer["headers"]["Retry-After"]["required"] is True
 
 
-@pytest.mark.long
+@pytest.mark.longest
 def test_no_call_fails_or_breaks_the_document_at_length(asked: Program, owner: psycopg.Connection) -> None:
     assert explore(asked, 300) > 1000

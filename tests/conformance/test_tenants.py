@@ -128,6 +128,7 @@ def test_a_report_counts_the_callers_subjects_only(sandbox: Program, program: Pr
     assert all(row["dau"] in (0, 1) for row in answered["data"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("call", [call for call in CALLS if call.scope], ids=lambda call: call.name)
 def test_no_call_of_another_program_changes_or_tells_ours(
     program: Program, other: Program, owner: psycopg.Connection, tables: list[str], theirs: tuple[str, str], call: Any

@@ -44,7 +44,13 @@ LISTS = (
     "tracking/eventtype",
 )
 # What officers change, each tested by itself.
-CHANGED_LISTS = ("consent/legalhold", "consent/reviewrule", "consent/noticedraft")
+CHANGED_LISTS = (
+    "consent/legalhold",
+    "consent/reviewrule",
+    "consent/noticedraft",
+    "reports/savedreport",
+    "reports/reportrun",
+)
 SUPERUSERS_LISTS = (
     "consent/controller",
     "consent/miniprogram",

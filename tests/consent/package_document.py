@@ -33,6 +33,14 @@ class Event(_Whole):
     properties: dict[str, Any] | None
 
 
+class CountedDay(_Whole):
+    """In whose totals the person is: by names of events, and of visits."""
+
+    day: date
+    events: list[str]
+    session: bool
+
+
 class Attribute(_Whole):
     name: str
     value: str
@@ -184,6 +192,7 @@ class Rule(_Whole):
 class Sections(msgspec.Struct, forbid_unknown_fields=True):
     """A section that has no row is left out."""
 
+    counted_days: list[CountedDay] = []
     events: list[Event] = []
     attributes: list[Attribute] = []
     states: list[State] = []

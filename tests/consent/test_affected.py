@@ -19,8 +19,9 @@ from tests.cast import Program, event, now
 from tests.consent.rights import Working, ask, lively
 from tests.stack import manage
 
-OPEN = {"erasure_handle", "salt", "secret_hash", "hash", "key_hash", "fingerprint", "idempotency"}
-"""Bytes that no key of the keyring guards: random, or hashes."""
+OPEN = {"erasure_handle", "salt", "secret_hash", "hash", "key_hash", "fingerprint", "idempotency", "key", "subjects",
+        "events", "ids", "numbers", "elements"}  # fmt: skip
+"""Bytes that no key of the keyring guards: random, hashes, or what rollups hold of subjects' events."""
 
 
 def affected(*arguments: Any) -> tuple[list[tuple[int, str]], str]:

@@ -187,7 +187,7 @@ class Killed(BaseException):
     """Ends a worker as kill -9 does."""
 
 
-@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.longest)])
 @pytest.mark.parametrize("committed", [False, True], ids=["before its commit", "after its commit"])
 def test_a_worker_may_die_at_any_step(
     program: Program,
@@ -386,7 +386,7 @@ def test_a_holder_that_collects_nothing_owes_nothing(program: Program) -> None:
     assert holder.count_collected(what) == 0
 
 
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 20))])
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.longest) for seed in range(2, 20))])
 def test_whatever_is_decided_only_the_current_grants_events_are_left(
     program: Program, owner: psycopg.Connection, as_worker: Working, seed: int
 ) -> None:

@@ -1,6 +1,7 @@
 """The holders of personal data: a registry, and what each must do with a subject's rows."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -14,6 +15,7 @@ from consent.vault.identities import Vault
 from consent.vault.models import Subject
 from tests.cast import Program, event, now
 from tests.consent.rights import Working, carry_out, file, lively, subject_of
+from tests.reports.rolled import roll
 
 
 class Notes(PersonalDataHolder):
@@ -39,6 +41,7 @@ def empty_registry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_apps_have_registered_in_the_order_of_an_erasure() -> None:
     assert [holder.identifier for holder in holders()] == [
+        "reports.rollups",
         "tracking.events",
         "consent.profile",
         "consent.records",
@@ -74,11 +77,12 @@ def test_each_holder_erases_in_bounded_steps_and_nobody_elses_rows(
     for openid in ("alice", "bob"):
         carry_out(program, as_worker, file(program, "access", openid))
     with as_worker():
+        roll(program, [now().date() - timedelta(days=n) for n in range(-1, 4)])
         before = _counts(program, bob)
         assert all(count > 0 for count in before.values()), before
         for holder in holders():
             largest = _erase(program, holder, alice, limit)
-            if holder.identifier == "tracking.events":
+            if holder.identifier in {"reports.rollups", "tracking.events"}:
                 assert largest <= limit
         assert set(_counts(program, alice).values()) == {0}
         assert _counts(program, bob) == before

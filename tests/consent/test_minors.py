@@ -369,7 +369,7 @@ def test_who_is_late_in_turning_fourteen_is_counted_and_said(
 ) -> None:
     minors = minors_notice(program)
     newest = "WHERE subject_id = (SELECT max(subject_id) FROM subject)"
-    for name, days_ago in (("alice", 4), ("bob", 1), ("eve", 4)):
+    for name, days_ago in (("alice", 4), ("bob", 0), ("eve", 4)):
         program.decide(name, **guarded(minors))
         owner.execute(f"UPDATE subject SET turns_14_on = current_date - {days_ago} {newest}")
     owner.execute(f"UPDATE subject SET restricted = true {newest}")

@@ -244,6 +244,7 @@ def test_what_the_linter_passes_is_a_notice_whatever_it_is_given(top: dict[str, 
         assert lint(msgspec.to_builtins(parse_again)) == []
 
 
+@pytest.mark.long
 def test_no_notice_with_a_fault_is_published_whoever_asks(program: Program) -> None:
     text = example_notice()
     text.purposes[0].description = {"en": "only"}

@@ -14,6 +14,7 @@ from consent.rights.models import HoldGround, Package
 from tests.cast import Program, now
 from tests.consent.package_document import SCHEMA, Document, schema
 from tests.consent.rights import Working, carry_out, file, lively
+from tests.reports.rolled import roll
 
 VERIFIED: dict[str, Any] = {"verification": {"method": "sms", "at": "2026-01-01T00:00:00Z"}}
 KINDS = ["access", "copy", "portability", "explanation"]
@@ -28,6 +29,8 @@ def written(program: Program, filed: Any) -> bytes:
 def lived(program: Program, as_worker: Working) -> None:
     """A subject of whom every section has a row."""
     lively(program)
+    with as_worker():
+        roll(program, [now().date() - timedelta(days=1)])
     legal_holds.hold(
         program_id=program.id,
         holder="tracking.events",

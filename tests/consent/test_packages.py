@@ -95,7 +95,7 @@ def _many_events(
     )
 
 
-@pytest.mark.long
+@pytest.mark.longest
 def test_a_package_takes_no_more_memory_for_more_events(
     program: Program, owner: psycopg.Connection, as_worker: Working
 ) -> None:

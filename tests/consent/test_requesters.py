@@ -1,5 +1,6 @@
 """Requests of guardians, next of kin and agents: nothing comes of them before an officer has made sure who asks."""
 
+import os
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -28,6 +29,7 @@ from tests.consent.rights import (
     sections,
     shown,
 )
+from tests.tracking.test_barrier import Caller, wait_for_waiters
 
 
 def verify(desk: Desk, filed: Any, method: str = "authority", reference: str = "file 17") -> str:
@@ -69,6 +71,21 @@ def test_a_verified_erasure_closes_the_gate_and_may_be_taken_back_from_then_on(
     assert "no longer" in verify(desk, filed)
     overdue(owner)
     assert carry_out(program, as_worker, filed)["state"] == "completed"
+
+
+def test_batches_step_aside_for_a_request_whose_requester_is_verified(
+    program: Program, desk: Desk, owner: psycopg.Connection
+) -> None:
+    lively(program)
+    filed = file(program, "restriction", requester="agent")
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as in_flight:
+        in_flight.execute("SELECT FROM consent_state FOR SHARE")
+        verifying = Caller(lambda: verify(desk, filed))
+        wait_for_waiters(owner, 1)
+        assert code(program, "meanwhile") == "consent_changing"
+    assert verifying.result() == "The requester is verified."
+    assert code(program, "after") == "restricted"
+    assert owner.execute("SELECT count(*) FROM withdrawal_intent").fetchone() == (0,)
 
 
 def test_a_cancellation_by_the_next_of_kin_ends_consents_once_they_are_verified(
@@ -285,6 +302,28 @@ def test_what_a_guardian_asked_ends_when_the_child_is_14(
         assert (answer["state"], answer["rejection"]["code"]) == ("rejected", "not_data_subject")
         assert "人民法院" in answer["rejection"]["text"]
     assert owner.execute("SELECT erasure_pending FROM subject").fetchone() == (False,)
+
+
+def test_one_of_a_guardians_requests_that_cannot_be_ended_holds_up_no_other(
+    program: Program, owner: psycopg.Connection, as_worker: Working, caplog: pytest.LogCaptureFixture
+) -> None:
+    birthday = (now() + timedelta(days=5)).date().isoformat()
+    filed = []
+    for openid in ("alice", "bob"):
+        program.decide(openid, **guarded(minors_notice(program), turns_14_on=birthday))
+        filed.append(file(program, "access", openid, requester="guardian"))
+    owner.execute("UPDATE subject SET turns_14_on = current_date - 2")
+    damaged = min(filed, key=lambda request: uuid.UUID(request["request_id"]))
+    owner.execute(
+        "UPDATE data_key SET wrapped = '\\x00' WHERE subject_id = (SELECT subject_id FROM request_subject WHERE request_id = %s)",
+        [damaged["request_id"]],
+    )
+    with as_worker():
+        tasks.remind()
+    states = {request["request_id"]: shown(program, request)["state"] for request in filed}
+    assert states.pop(damaged["request_id"]) == "verifying"
+    assert set(states.values()) == {"rejected"}
+    assert "a guardian's request stays" in caplog.text
 
 
 def test_a_guardian_is_handed_no_package_once_the_child_is_14(

@@ -20,7 +20,16 @@ from tests.cast import Program, event, now
 # The mini-programs themselves, and who may look at which: no tenant's data, and needed before a tenant is known.
 OUTSIDE = {"program", "officer_assignment"}
 # Filled by a worker or for a moment only.
-EMPTY = {"package", "package_part", "withdrawal_intent", "event_sweep"}
+EMPTY = {
+    "package",
+    "package_part",
+    "withdrawal_intent",
+    "event_sweep",
+    "rollup",
+    "rollup_day",
+    "rollup_events",
+    "day_change",
+}
 
 
 def tenant_tables(owner: psycopg.Connection) -> set[str]:
@@ -39,6 +48,9 @@ def filled(program: Program) -> None:
         program.decide("alice", decision, "precise_location")
     program.call("PUT", "profile", {"subject": {"openid": "alice"}, "attributes": {"city": "x"}})
     program.send(event("alice", "e1", page="pages/a"))
+    program.post("reports/activity", {"from": "2025-10-06", "to": "2025-10-06"})
+    program.post("report-runs", {"metric": "activity", "range": "this_month"})
+    program.post("saved-reports", {"name": "x", "metric": "activity", "question": {"range": "this_month"}})
     program.post("requests", {"subject": {"openid": "alice"}, "kind": "access", "locale": "en"}, Idempotency_Key="k")
     set_review(program_id=program.id, kind="erasure", on=True, by="test")
     program.post("requests", {"subject": {"openid": "alice"}, "kind": "erasure", "locale": "en", "requester": "agent"})

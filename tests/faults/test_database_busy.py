@@ -108,6 +108,7 @@ def test_a_standby_writes_nothing(program: Program, owner: psycopg.Connection, c
     assert program.call(*call).status_code < 300
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bound", ["statement_timeout", "lock_timeout"])
 def test_what_takes_too_long_ends(
     ask: Ask, owner: psycopg.Connection, session: Callable[..., None], bound: str, monkeypatch: pytest.MonkeyPatch

@@ -267,16 +267,19 @@ def some(name: str, scenario: Scenario, places: list[Place]) -> Place:
     return places[(7 * SCENARIOS.index(scenario) + len(name)) % len(places)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", WHERE)
 def test_a_fault_in_each_scenario(world: World, name: str) -> None:
     """A sample of the matrix: each fault once in each scenario."""
     _possible(name)
     fault, where = WHERE[name]
     for scenario in SCENARIOS:
-        cell(name, world, world.prepare(scenario), some(name, scenario, where(world.plan(scenario))), fault)
+        # The plan first: whoever is about to be erased is left out of a rollup that is built for somebody else.
+        at = some(name, scenario, where(world.plan(scenario)))
+        cell(name, world, world.prepare(scenario), at, fault)
 
 
-@pytest.mark.long
+@pytest.mark.longest
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 @pytest.mark.parametrize("name", WHERE)
 def test_a_fault_at_every_boundary(world: World, name: str, scenario: Scenario) -> None:
@@ -305,6 +308,7 @@ def disk(store: PackageStore, world: World) -> Iterator[PackageStore]:
     store.make_room()
 
 
+@pytest.mark.long
 def test_a_full_store_in_each_scenario(disk: PackageStore, world: World) -> None:
     for scenario in SCENARIOS:
         place = some(FULL, scenario, world.plan(scenario).at_each_holder())
@@ -312,7 +316,7 @@ def test_a_full_store_in_each_scenario(disk: PackageStore, world: World) -> None
         cell(FULL, world, world.prepare(scenario), place, partial(filled, disk))
 
 
-@pytest.mark.long
+@pytest.mark.longest
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_a_full_store_at_every_holder(disk: PackageStore, world: World, scenario: Scenario) -> None:
     for place in world.plan(scenario).at_each_holder():

@@ -138,7 +138,7 @@ def sent(program: Program) -> bytes:
     return batch(program)
 
 
-@pytest.mark.long
+@pytest.mark.longest
 @pytest.mark.parametrize(
     ("backlog", "settings", "expected"),
     [
@@ -181,6 +181,7 @@ def stopped(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.long
 def test_who_has_waited_too_long_is_told_so_and_a_probe_is_not(program: Program, tmp_path: Path) -> None:
     """One process, which is held up; what came last has not waited for long."""
     found: dict[str, tuple[int, dict[str, str], bytes]] = {}
@@ -222,7 +223,7 @@ def test_an_answer_given_before_the_body_is_read_arrives(program: Program, tmp_p
         assert {answer(address, unauthenticated)[0] for _ in range(10)} == {401}
 
 
-@pytest.mark.long
+@pytest.mark.longest
 def test_a_caller_who_falls_silent_lets_go_of_the_process(program: Program, tmp_path: Path) -> None:
     log = tmp_path / "web.log"
     with web(os.environ, log, workers=1) as address:

@@ -76,7 +76,7 @@ def shared(broker: embedded.Redis) -> bool:
         return bool(client.keys("zq:rate:*"))
 
 
-@pytest.mark.long
+@pytest.mark.longest
 @pytest.mark.parametrize("way", ["gone", "silent"])
 def test_every_call_goes_on_without_redis(
     backend: httpx.Client, program: Program, broker: embedded.Redis, way: str

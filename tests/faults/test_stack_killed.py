@@ -95,11 +95,12 @@ def run(stack: Served, traffic: Traffic, blocker: DjangoDbBlocker, order: list[l
         sys.stdout.write(told(recovered, traffic.seen) + stack.said())
 
 
+@pytest.mark.long
 def test_one_process_of_each_kind_killed(stack: Served, traffic: Traffic, django_db_blocker: DjangoDbBlocker) -> None:
     run(stack, traffic, django_db_blocker, ONE_OF_EACH)
 
 
-@pytest.mark.long
+@pytest.mark.longest
 def test_twenty_kills_in_any_order_and_one_of_the_supervisor(
     stack: Served, traffic: Traffic, django_db_blocker: DjangoDbBlocker
 ) -> None:

@@ -58,6 +58,7 @@ def ended(program: Program, filed: Any) -> Callable[[], bool]:
     return lambda: shown(program, filed)["state"] == "completed"
 
 
+@pytest.mark.long
 def test_a_worker_killed_in_the_middle_of_an_erasure_is_replaced(
     program: Program,
     owner: psycopg.Connection,
@@ -130,7 +131,7 @@ def test_a_flushed_redis_loses_no_request(
     assert count(owner, "subject") == 1
 
 
-@pytest.mark.long
+@pytest.mark.longest
 def test_postgresql_restarted_in_the_middle_of_an_erasure(
     program: Program, as_worker: Working, start_worker: Callable[[], subprocess.Popen[bytes]]
 ) -> None:
@@ -147,7 +148,7 @@ def test_postgresql_restarted_in_the_middle_of_an_erasure(
     undisturbed(case)
 
 
-@pytest.mark.long
+@pytest.mark.longest
 def test_a_package_store_that_is_full_for_a_while(
     program: Program,
     as_worker: Working,
@@ -166,7 +167,7 @@ def test_a_package_store_that_is_full_for_a_while(
     undisturbed(case)
 
 
-@pytest.mark.long
+@pytest.mark.longest
 @pytest.mark.parametrize("kind", ["erasure", "access"])
 def test_two_workers_with_the_same_hints(
     program: Program,

@@ -126,6 +126,7 @@ def compare_further(server: Server, program: Program, subjects: dict[date, set[s
         assert sum(row["sessions"] for row in spread["data"] if row["dimension"] == dimension) == entries
 
 
+@pytest.mark.long
 def test_a_clickstream_is_replayed_reported_and_replayed_again(
     server: Server, sandbox: Program, owner: psycopg.Connection
 ) -> None:

@@ -47,6 +47,7 @@ def alive(pid: int) -> bool:
     return False
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("database")
 def test_the_demo_runs_again_and_again_on_one_folder(tmp_path: Path) -> None:
     for _ in range(2):
@@ -78,6 +79,7 @@ def interrupted(database: None, tmp_path: Path) -> Iterator[subprocess.Popen[str
         running.wait()
 
 
+@pytest.mark.long
 def test_an_interrupted_demo_stops_what_it_started(interrupted: subprocess.Popen[str], tmp_path: Path) -> None:
     assert interrupted.stdout is not None
     assert interrupted.stderr is not None

@@ -1,5 +1,6 @@
 """L13 (PIPL 47): an erasure leaves what a law obliges to keep, restricted, and takes it when that is over."""
 
+import os
 import uuid
 from datetime import timedelta
 from io import StringIO
@@ -7,11 +8,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from consent.errors import Conflict, Invalid
 from consent.programs.tenancy import tenant
-from consent.rights import collected, legal_holds, tasks
+from consent.rights import collected, fulfilment, legal_holds, runs, tasks
+from consent.rights.holders import holders
 from consent.rights.models import HeldSubject, HoldGround, LegalHold
 from tests.cast import Program, event, now
 from tests.consent.acts import code
@@ -29,6 +31,7 @@ from tests.consent.rights import (
     shown,
     subject_of,
 )
+from tests.tracking.test_barrier import Caller, wait_for_waiters
 
 EVENTS, LAW = "tracking.events", "E-Commerce Law, Article 31"
 
@@ -107,6 +110,54 @@ def test_what_was_held_is_erased_without_a_new_request_when_the_hold_ends(
     for table in ("event", "subject", "data_key", "request_subject", "held_subject", "consent_state"):
         assert rows(owner, table) == 0, table
     assert set(statuses(shown(program, filed)).values()) == {"done"}
+
+
+def test_a_hold_that_is_made_while_its_holder_is_being_erased_keeps_what_is_left(
+    program: Program, owner: psycopg.Connection, as_worker: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lively(program)
+    monkeypatch.setattr(fulfilment, "ERASE_LIMIT", 2)
+    advanced = runs.advanced
+
+    def holding(run: runs.Claimed, affected: int) -> None:
+        advanced(run, affected)
+        if run.holder == EVENTS and not LegalHold.objects.exists():
+            held(program)
+
+    monkeypatch.setattr(runs, "advanced", holding)
+    answer = erased(program, owner, as_worker)
+    assert (answer["state"], statuses(answer)[EVENTS]) == ("partially_completed", "held")
+    assert 0 < rows(owner, "event") < 6
+
+
+@pytest.mark.parametrize("holder", [holder.identifier for holder in holders() if holder.derived])
+def test_what_is_worked_out_of_something_held_is_not_held_itself(program: Program, holder: str) -> None:
+    with pytest.raises(Invalid, match="derived_holder"):
+        held(program, holder)
+    with pytest.raises(CommandError, match="invalid choice"):
+        call_command("hold", "add", "--holder", holder, program=program.id)
+
+
+def test_the_daily_totals_are_worked_out_of_the_events() -> None:
+    assert [holder.identifier for holder in holders() if holder.derived] == ["reports.rollups"]
+
+
+def test_batches_step_aside_for_an_erasure_that_goes_on(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    lively(program)
+    hold = held(program)
+    erased(program, owner, as_worker)
+    program.decide("alice")
+    legal_holds.lift(program_id=program.id, hold_id=hold.pk, by="test")
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as in_flight:
+        in_flight.execute("SELECT FROM consent_state FOR SHARE")
+        going_on = Caller(lambda: legal_holds.go_on(program.id, within=timedelta(hours=72)))
+        wait_for_waiters(owner, 1)
+        assert code(program, "meanwhile") == "consent_changing"
+    assert len(going_on.result()) == 1
+    assert code(program, "after") == "erasure_pending"
+    assert owner.execute("SELECT count(*) FROM withdrawal_intent").fetchone() == (0,)
 
 
 def _moment(text: str) -> Any:

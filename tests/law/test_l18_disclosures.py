@@ -34,7 +34,14 @@ def taken(program: Program, as_worker: Working, reason: str, form: str = "json",
     return f"request:{filed['request_id']}", f"officer:{desk.user.pk}"
 
 
-WHOLE = ["consent.profile", "consent.records", "consent.requests", "consent.subject", "tracking.events"]
+WHOLE = [
+    "consent.profile",
+    "consent.records",
+    "consent.requests",
+    "consent.subject",
+    "reports.rollups",
+    "tracking.events",
+]
 
 
 @pytest.mark.parametrize(

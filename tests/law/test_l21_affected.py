@@ -57,7 +57,7 @@ def test_by_key_table_and_time_the_subjects_and_fields_are_listed(program: Progr
     assert {"subject_request", "package"}.isdisjoint(tables)
 
 
-@pytest.mark.long
+@pytest.mark.longest
 def test_of_a_million_events_it_takes_seconds(program: Program, owner: psycopg.Connection) -> None:
     with owner.transaction():
         days = "SELECT array_agg((now() AT TIME ZONE 'UTC')::date - d) FROM generate_series(0, %s) d"

@@ -117,7 +117,8 @@ class History:
         interval: Interval = "day",
         options: object = None,
     ) -> Released:
-        """The released metric; with k = 1 and all days closed, that is every figure as it is."""
+        """The released metric, asked for the first time; with k = 1 and all days closed, that is every figure as it is."""
+        self.owner.execute("DELETE FROM frozen_line WHERE program_id = %s", [self.program.id])
         question = Question(
             self.program.id,
             ZoneInfo(self.program.zone),

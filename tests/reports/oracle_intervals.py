@@ -40,8 +40,10 @@ def between(
             later = own[n + 1 :] if asked.start_event == asked.end_event else own
             ends = [one.at - start.at for one in later if one.name == asked.end_event and one.at >= start.at]
             if ends and min(ends) <= asked.bound:
-                row["took"] = sorted([*row["took"], min(ends).total_seconds()])
+                row["took"].append(min(ends).total_seconds())
                 row["subjects"].add(subject)
+    for row in found.values():
+        row["took"].sort()
     return found
 
 

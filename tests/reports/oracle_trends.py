@@ -22,7 +22,7 @@ def trends(seen: list[Seen], zone: str, first: date, last: date, by: str, asked:
         found[key, None] = []
     for one in seen:
         key = interval_of(one.at.astimezone(ZoneInfo(zone)).date(), by).isoformat()
-        value = _said(one, asked.field)
+        value = said(one, asked.field)
         if key in keys and asked.event in (None, one.name) and (asked.only is None or value in asked.only):
             found[key, None if asked.only is not None else value].append(one)
     return {key: _row(some, asked.property) for key, some in found.items()}
@@ -39,7 +39,7 @@ def earlier(first: date, last: date, by: str) -> tuple[date, date]:
     return begins, ends
 
 
-def _said(one: Seen, field: str | None) -> str | None:
+def said(one: Seen, field: str | None) -> str | None:
     if field in (None, "event", "scene", "page"):
         return {None: None, "event": one.name, "scene": one.scene, "page": one.page}[field]
     assert field is not None

@@ -70,6 +70,8 @@ class Receipts:
     def ask(
         self, first: str, last: str, *, k: int = 1, interval: Interval = "day", as_of: datetime | None = None
     ) -> Released:
+        """Asked for the first time."""
+        self.owner.execute("DELETE FROM frozen_line WHERE program_id = %s", [self.program.id])
         question = Question(
             self.program.id,
             ZoneInfo(self.program.zone),

@@ -28,7 +28,7 @@ SHAPES = settings(
 
 def drawing(examples: int) -> pytest.MarkDecorator:
     """As many histories in the long run, and a third of them otherwise."""
-    return pytest.mark.parametrize("examples", [examples // 3, pytest.param(examples, marks=pytest.mark.long)])
+    return pytest.mark.parametrize("examples", [examples // 3, pytest.param(examples, marks=pytest.mark.longest)])
 
 
 @st.composite

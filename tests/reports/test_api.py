@@ -40,7 +40,7 @@ def test_the_answer(dozen: History) -> None:
     answer = response.json()
     assert answer["zone"] == "Asia/Shanghai"
     assert answer["revision"] == 1
-    assert answer["privacy"] == {"mode": "threshold", "k": 10, "suppressed_cells": 3}
+    assert answer["privacy"] == {"mode": "threshold", "k": 10, "suppressed_cells": 3, "range_withheld": False}
     assert answer["data"] == [
         {
             "date": "2025-10-06",
@@ -86,7 +86,7 @@ def test_a_sandbox_is_told_everything(sandbox: Program, history: Callable[..., H
     synthetic = history(sandbox=True)
     synthetic.add(Seen("ann", local("2025-10-06 12:00:00")))
     answer = ask(synthetic.program).json()
-    assert answer["privacy"] == {"mode": "threshold", "k": 1, "suppressed_cells": 0}
+    assert answer["privacy"] == {"mode": "threshold", "k": 1, "suppressed_cells": 0, "range_withheld": False}
     assert [row["dau"] for row in answer["data"]] == [1, 0]
 
 

@@ -14,6 +14,7 @@ from reports.privacy.figures import (
     Figures,
     Period,
     Row,
+    opened,
 )
 from reports.privacy.threshold import release
 
@@ -46,6 +47,11 @@ def test_a_quantile_by_hand() -> None:
     assert quantile(values, 0.9, 7) == (0, (0, None)), "seven are in 3 and above, and the three below join them"
     assert quantile(values, 0.5, 11) == (None, None)
     assert quantile([], 0.5, 1) == (None, None)
+
+
+def test_the_same_values_are_told_by_another_k_at_another_time() -> None:
+    counts = quantiles(EDGES, filled([(n, n + 0.5) for n in range(10)]), {"value": 0.5})
+    assert [opened(counts["value_bin"], k)[0] for k in (1, 5, 1)] == [(3, 5), (0, 5), (3, 5)]
 
 
 def test_the_highest_value_is_not_told() -> None:

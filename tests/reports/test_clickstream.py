@@ -3,13 +3,19 @@
 import csv
 import gzip
 import os
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, get_args
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from reports.metrics.calendar import Interval
+from reports.metrics.frequency import Frequency
+from reports.metrics.funnel import Funnel
+from reports.metrics.intervals import Between
+from reports.metrics.paths import Paths
 from reports.metrics.retention import Retention
 from reports.metrics.trends import Trends
 from tests.reports import (
@@ -18,7 +24,12 @@ from tests.reports import (
     oracle_retention,
     oracle_sessions,
     test_distributions,
+    test_funnel_oracle,
+    test_intervals,
+    test_lifecycle,
+    test_overview,
     test_pages,
+    test_paths,
     test_trends_oracle,
 )
 from tests.reports.events import History, Seen
@@ -38,6 +49,11 @@ ASKED = [
     Retention(mode="on_or_after", clock="rolling_24h", periods=5),
 ]
 
+VIEW = "page_view"
+SOME = 8_000
+"""So many of the events are enough where the slow count looks at each event anew for each event or day."""
+FUNNELS = [Funnel((VIEW,) * 4, timedelta(minutes=5)), Funnel((VIEW,) * 3, timedelta(days=1), "strict", field="page")]
+
 TRENDS = [Trends(event="page_view", compare=True), Trends(field="page")]
 
 
@@ -47,7 +63,7 @@ def clickstream() -> list[Seen]:
             Seen(
                 row["subject"],
                 datetime.fromisoformat(row["occurred_at"].replace("Z", "+00:00")) + SHIFT,
-                name="page_view",
+                name=VIEW,
                 page=row["page"],
                 event_id=f"e{n:06}",
             )
@@ -55,6 +71,7 @@ def clickstream() -> list[Seen]:
         ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/New_York"])
 def test_a_clickstream(history: Callable[..., History], zone: str) -> None:
     there, seen = history(zone), clickstream()
@@ -72,3 +89,24 @@ def test_a_clickstream(history: Callable[..., History], zone: str) -> None:
         for asked in ASKED:
             found = shown(there, first.isoformat(), last.isoformat(), asked, interval=by)
             assert found == oracle_retention.retention(seen, zone, first, last, by, asked)
+
+
+def test_ways_and_frequencies_of_a_clickstream(history: Callable[..., History]) -> None:
+    there, seen = history("Asia/Shanghai"), clickstream()[:SOME]
+    there.add_all(seen)
+    days = sorted(one.at.astimezone(ZoneInfo(there.program.zone)).date() for one in seen)
+    first, last = days[0], days[-1]
+    soon = max(one.at for one in seen) + timedelta(days=3)
+    by: Any
+    for by in get_args(Interval):
+        test_lifecycle.compare(there, seen, [], first, last, by, soon)
+        test_intervals.compare(there, seen, first, last, by, soon, Between(VIEW, VIEW, timedelta(hours=1)))
+    test_lifecycle.compare_stickiness(there, seen, first, last)
+    test_overview.check_overview(there, seen, first, min(last, first + timedelta(days=2)))
+    for frequency in (Frequency(), Frequency("days"), Frequency(event=VIEW)):
+        test_intervals.compare_frequency(there, seen, first, last, frequency)
+    for funnel in FUNNELS:
+        test_funnel_oracle.compare(there, seen, first, last, soon, funnel)
+    page = Counter(one.page for one in seen).most_common(1)[0][0]
+    for paths in (Paths(start=page, steps=6), Paths(end=page, steps=4)):
+        test_paths.compare(there, seen, first, last, paths)

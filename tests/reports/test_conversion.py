@@ -126,13 +126,22 @@ def crowd(first: int, last: int, *names: str, element: str = "buy") -> list[Seen
     return [one for n in range(first, last) for one in did(f"s{n}", *((0, name) for name in names), element=element)]
 
 
-@pytest.mark.parametrize(("tapped", "value"), [(0, None), (9, None), (10, 10), (20, 20), (21, None), (30, None)])
+@pytest.mark.parametrize(("tapped", "value"), [(0, None), (10, 10), (20, 20), (21, None), (30, None)])
 def test_a_conversion_needs_k_who_did_and_k_who_did_not(history: Histories, tapped: int, value: int | None) -> None:
     shanghai = history()
     shanghai.add_all(crowd(0, tapped, "expose", "tap") + crowd(tapped, 30, "expose"))
     rate = None if value is None else round(value / 30, 4)
     found = shown(shanghai, Conversion("tap", "expose"), k=10)
     assert found == {DAY: [30, value, rate, 30, value, rate]}, "the denominator is always there"
+
+
+def test_exposures_beside_the_goals_of_few_are_not_told(history: Histories) -> None:
+    """All events less the 30 exposures would be the taps of nine."""
+    shanghai = history()
+    shanghai.add_all(crowd(0, 9, "expose", "tap") + crowd(9, 30, "expose"))
+    assert shown(shanghai, Conversion("tap", "expose"), k=10) == {DAY: [30, None, None, None, None, None]}
+    shanghai.add_all(crowd(29, 30, "tap"))
+    assert shown(shanghai, Conversion("tap", "expose"), k=10) == {DAY: [30, 10, 0.3333, 30, 10, 0.3333]}
 
 
 def test_few_exposed_are_one_row_and_hide_others(history: Histories) -> None:

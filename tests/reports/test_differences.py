@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap64
 
-from reports.metrics import pages
-from reports.metrics.pages import DETAILS, Heat, Views
+from reports.metrics import heat
+from reports.metrics.heat import CLIENT, DETAILS, GAP, TOUCH, VIEW, Heat
 from reports.privacy.dimensions import ReleasedRow
 from reports.privacy.figures import Dimension, Figures, Known, Period, Share
 from reports.privacy.threshold import release
@@ -21,12 +21,24 @@ CLOSED = DAY.ends + timedelta(hours=48)
 PAGE = "home"
 
 
-def view(subject: int, kind: tuple[bool, bool, bool], source: str | None, load_bin: int | None) -> Views:
-    entry, exit_, bounced = kind
-    source = None if exit_ and source == "gap" else source
-    return Views(
-        entry, exit_, bounced, source, None if source is None else 3, load_bin, False, 1, Decimal(2), Decimal(0), BitMap64([subject])
-    )  # fmt: skip
+class Views(NamedTuple):
+    """Of one subject, one view."""
+
+    entry: bool
+    exit: bool
+    bounced: bool
+    source: int
+    load_bin: int
+    subjects: BitMap64
+
+
+def view(subject: int, kind: tuple[bool, bool, bool], source: int, load_bin: int) -> Views:
+    return Views(*kind, 0 if kind[1] and source == GAP else source, load_bin, BitMap64([subject]))
+
+
+def heat_of(views: list[Views]) -> Heat:
+    rows = [(0, one.subjects[0], 2_000_000, np.nan, *one[:4], 3 if one.source else 0, one.load_bin) for one in views]
+    return Heat((np.array(rows, VIEW),), (np.zeros(0, TOUCH),), (), len(views))
 
 
 KINDS = [(True, True, True), (True, True, False), (True, False, False), (False, True, False), (False, False, False)]
@@ -35,8 +47,8 @@ VIEWS = st.lists(
         view,
         st.integers(0, 15),
         st.sampled_from(KINDS),
-        st.sampled_from([None, "gap", "gap", "client"]),
-        st.sampled_from([None, 1, 9, 9]),
+        st.sampled_from([0, GAP, GAP, CLIENT]),
+        st.sampled_from([0, 1, 9, 9]),
     ),
     max_size=60,
 )
@@ -48,7 +60,7 @@ def whose(views: list[Views], wanted: Callable[[Views], bool]) -> int:
 
 def differences(views: list[Views], k: int) -> Iterator[tuple[str, int]]:
     """(what is subtracted, how many people the difference is about), for each that can be worked out."""
-    dimension = Dimension(DAY, "page", {PAGE: Heat(tuple(views), (), len(views))}, details=DETAILS)
+    dimension = Dimension(DAY, "page", {PAGE: heat_of(views)}, details=DETAILS)
     tables = release(Figures({"data": [dimension], "load_bands": []}), k=k, as_of=CLOSED).tables
     rows = [row for row in tables["data"] if row.keys["page"] == PAGE]
     told = {name for row in rows for name, cell in row.cells.items() if cell.value is not None}
@@ -58,11 +70,11 @@ def differences(views: list[Views], k: int) -> Iterator[tuple[str, int]]:
         "views - exits": ({"views", "exits"}, lambda one: not one.exit),
         "entries - bounces": ({"entries", "bounce_rate"}, lambda one: one.entry and not one.bounced),
         "exits - bounces": ({"exits", "entries", "bounce_rate"}, lambda one: one.exit and not one.bounced),
-        "views - known": ({"views", "dwell_client_known", "dwell_gap_known"}, lambda one: one.source is None),
+        "views - known": ({"views", "dwell_client_known", "dwell_gap_known"}, lambda one: not one.source),
     }
     if none_from_client:
         needs = {"views", "exits", "dwell_gap_known"}
-        possible["views - exits - known"] = needs, lambda one: one.source is None and not one.exit
+        possible["views - exits - known"] = needs, lambda one: not one.source and not one.exit
     for name, (needs, wanted) in possible.items():
         if needs <= told:
             yield name, whose(views, wanted)
@@ -87,7 +99,7 @@ def of_bands(views: list[Views], bands: list[ReleasedRow], told: set[str]) -> It
 
 
 def band_of(one: Views) -> Any:
-    (name,) = pages.load_bands(Heat((one,), (), 1))
+    (name,) = heat.load_bands(heat_of([one]))
     return name
 
 
@@ -115,6 +127,6 @@ def known_without_exits(number: float | None, *rests: Any) -> Known:
 
 @pytest.mark.parametrize(("defence", "without"), [("Share", share_without_further), ("Known", known_without_exits)])
 def test_without_the_defences_one_would(monkeypatch: pytest.MonkeyPatch, defence: str, without: Any) -> None:
-    monkeypatch.setattr(pages, defence, without)
+    monkeypatch.setattr(heat, defence, without)
     with pytest.raises(AssertionError):
         attack(3000, derandomize=True)

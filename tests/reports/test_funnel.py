@@ -274,7 +274,7 @@ def test_steps_differ_by_k_and_no_conversion_tells_a_hidden_one(history: Histori
 
 def test_a_funnel_of_few_is_not_told_and_one_of_nobody_is(history: Histories) -> None:
     shanghai = history()
-    shanghai.add_all(crowd(0, 9, A, B))
+    shanghai.add_all(crowd(0, 9, A, B) + crowd(9, 19, X))
     assert cells(told(shanghai, Funnel((A, B), HOUR), k=10)) == [None, None]
     assert cells(told(shanghai, Funnel((C, B), HOUR), k=10)) == [0, 0]
 

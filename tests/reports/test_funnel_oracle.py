@@ -1,6 +1,6 @@
 """funnel equals the slow count on any history, in any zone, at any as-of."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -57,6 +57,7 @@ def saying(data: st.DataObject, bare: list[Seen], kinds: st.SearchStrategy[dict[
     ]
 
 
+@pytest.mark.long
 @drawing(120)
 @pytest.mark.parametrize(("zone", "around"), [*ZONES.items(), ("America/New_York", AUTUMN)])
 def test_any_history(history: Histories, zone: str, around: datetime, examples: int) -> None:
@@ -81,6 +82,10 @@ def check(there: History, happened: list[Seen], around: datetime, data: st.DataO
     at_an_edge: bool = data.draw(st.booleans())
     if happened and at_an_edge:
         as_of = data.draw(st.sampled_from(happened)).at + asked.window
+    compare(there, happened, first, last, as_of, asked)
+
+
+def compare(there: History, happened: list[Seen], first: date, last: date, as_of: datetime, asked: Funnel) -> None:
     slow = oracle_funnel.funnel(happened, there.program.zone, first, last, as_of, asked)
     released = told(there, asked, first.isoformat(), last.isoformat(), as_of=as_of)
     if released.totals["open_attempts"].value is None:

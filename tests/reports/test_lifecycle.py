@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reports.api.answers.people import LifecycleAnswered, StickinessAnswered
+from reports.metrics.calendar import Interval
 from reports.privacy.threshold import Released
 from tests.reports import oracle_lifecycle
 from tests.reports.events import History, Seen, local
@@ -290,7 +291,7 @@ def test_any_history(history: Histories, zone: str, around: datetime, examples: 
         happened = data.draw(histories(around))
         first = around.date() + timedelta(days=data.draw(st.integers(-5, 3)))
         last = first + timedelta(days=data.draw(st.integers(0, 5)))
-        by = data.draw(st.sampled_from(["day", "day", "week", "month"]))
+        by: Any = data.draw(st.sampled_from(["day", "day", "week", "month"]))
         as_of = around + timedelta(hours=data.draw(st.sampled_from([24, 49, 500, 24 * 399, 24 * 401])))
         days = sorted({(one.subject, oracle_lifecycle._sent(one)) for one in happened})
         purged = set(data.draw(st.lists(st.sampled_from(days), max_size=3))) if days else set()
@@ -300,14 +301,24 @@ def test_any_history(history: Histories, zone: str, around: datetime, examples: 
             there.owner.execute("DELETE FROM event WHERE subject_id = %s AND day = %s", [there.ids[subject], day])
         gone = [one for one in happened if (one.subject, oracle_lifecycle._sent(one)) in purged]
         held = [one for one in happened if one not in gone]
-        found = told(there, first.isoformat(), last.isoformat(), interval=by, as_of=as_of)
-        slow = oracle_lifecycle.lifecycle(held, gone, zone, first, last, by, as_of)
-        begun = [row for row in found.tables["data"] if row.cells["new"].value is not None]
-        for row in begun:
-            assert {name: cell.value for name, cell in row.cells.items()} == slow[next(iter(row.keys.values()))]
-        sticky = told(there, first.isoformat(), last.isoformat(), "stickiness")
-        by_date, by_number = oracle_lifecycle.stickiness(held, zone, first, last)
-        assert rows(sticky) == by_date
-        assert rows(sticky, table="active_days") == {number: [some] for number, some in by_number.items()}
+        compare(there, held, gone, first, last, by, as_of)
+        compare_stickiness(there, held, first, last)
 
     compared()
+
+
+def compare(
+    there: History, held: list[Seen], gone: list[Seen], first: date, last: date, by: Interval, as_of: datetime
+) -> None:
+    found = told(there, first.isoformat(), last.isoformat(), interval=by, as_of=as_of)
+    slow = oracle_lifecycle.lifecycle(held, gone, there.program.zone, first, last, by, as_of)
+    begun = [row for row in found.tables["data"] if row.cells["new"].value is not None]
+    for row in begun:
+        assert {name: cell.value for name, cell in row.cells.items()} == slow[next(iter(row.keys.values()))]
+
+
+def compare_stickiness(there: History, happened: list[Seen], first: date, last: date) -> None:
+    sticky = told(there, first.isoformat(), last.isoformat(), "stickiness")
+    by_date, by_number = oracle_lifecycle.stickiness(happened, there.program.zone, first, last)
+    assert rows(sticky) == by_date
+    assert rows(sticky, table="active_days") == {number: [some] for number, some in by_number.items()}

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reports.api.answers.visits import PagesAnswered
+from reports.columns import read
 from reports.metrics.bands import DWELL_S, LOAD_BANDS, LOAD_MS
 from reports.privacy.threshold import Released
 from tests.reports import oracle_pages
@@ -120,6 +121,98 @@ def test_a_page_leave_belongs_to_the_last_view_of_its_page(history: Histories) -
     }
 
 
+@pytest.mark.parametrize("late", ["item", "home"])
+def test_of_views_of_one_moment_the_last_by_id_is_left(history: Histories, late: str) -> None:
+    shanghai = history()
+    order = {page: f"e{n}" for n, page in enumerate(["home", "item"] if late == "item" else ["item", "home"])}
+    for page, event_id in order.items():
+        shanghai.add(view("ann", page, 0, event_id=event_id))
+    shanghai.add(view("ann", late, 0, event_id="e2"), view("ann", late, 0, "page_leave", event_id="a", dwell_ms=500))
+    shanghai.add(view("ann", late, 5, "page_leave", dwell_ms=9000))
+    names = ("views", "entries", "exits", "dwell_client_known", "dwell_client_mean_s", "dwell_gap_known")
+    early = next(page for page in order if page != late)
+    assert rows(told(shanghai), *names) == {early: [1, 1, 0, 0, None, 1], late: [2, 0, 1, 1, 9, 1]}
+
+
+def test_a_page_leave_belongs_to_no_view_of_another_session(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add(view("ann", "home", 0, session="s"), view("ann", "home", 1, session="s"), view("bob", "home", 0))
+    for session in (
+        "r",
+        "t",
+        None,
+    ):  # before the session of the views and behind it, in whatever order sessions are read
+        shanghai.add(view("ann", "home", 9, "page_leave", session=session, dwell_ms=5000))
+        shanghai.add(view("cem", "home", 9, "page_leave", session=session, dwell_ms=5000))
+    names = ("views", "dwell_client_known", "dwell_gap_known", "dwell_gap_mean_s")
+    assert rows(told(shanghai), *names) == {"home": [3, 0, 1, 1]}
+
+
+def test_the_largest_of_what_a_view_and_its_leaves_say_counts(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add(view("ann", "home", 0, dwell_ms=3000), view("ann", "home", 4, "page_leave", dwell_ms=1000))
+    shanghai.add(
+        leave("ann", "home", 5, scroll_depth=2, load_ms=900), leave("ann", "home", 6, scroll_depth=-4, load_ms=90)
+    )
+    shanghai.add(view("bob", "home", 0, properties={"scroll_depth": 7, "load_ms": 9}))  # the client says it on leaving
+    released = told(shanghai)
+    names = ("dwell_client_mean_s", "scroll_depth_mean", "load_p90_ms_bin")
+    assert rows(released, *names) == {"home": [3, 2, (800, 1000)]}
+    assert rows(released, "views", table="load_bands") == {("home", None): [1], ("home", "500-1000"): [1]}
+
+
+@pytest.mark.parametrize(
+    ("load", "bin_", "band"),
+    [
+        (-5, (0, 50), "0-500"),
+        (0, (0, 50), "0-500"),
+        (499.9999, (400, 500), "0-500"),
+        (500, (500, 600), "500-1000"),
+        (5000, (5000, 7500), "5000+"),
+        (60_000, (30_000, None), "5000+"),
+        (1e9, (30_000, None), "5000+"),
+    ],
+)
+def test_bins_and_bands_of_load_times(history: Histories, load: float, bin_: Any, band: str) -> None:
+    shanghai = history()
+    shanghai.add(view("ann", "home", 0), leave("ann", "home", 1, load_ms=load))
+    released = told(shanghai)
+    assert rows(released, "load_p50_ms_bin") == {"home": [bin_]}
+    assert rows(released, "views", table="load_bands") == {("home", band): [1]}
+
+
+@pytest.mark.parametrize(
+    ("dwell_ms", "bin_"), [(0, (0, 1)), (1999, (1, 2)), (2000, (2, 3)), (86_400_000, (14_400, None))]
+)
+def test_bins_of_dwell(history: Histories, dwell_ms: int, bin_: Any) -> None:
+    shanghai = history()
+    shanghai.add(view("ann", "home", 0, dwell_ms=dwell_ms))
+    released = told(shanghai)
+    assert rows(released, "dwell_client_median_s_bin", "dwell_client_mean_s") == {"home": [bin_, dwell_ms / 1000]}
+
+
+def test_subjects_who_are_read_apart_count_together(history: Histories, monkeypatch: pytest.MonkeyPatch) -> None:
+    shanghai = history()
+    for subject in ("ann", "bob", "cem"):
+        shanghai.add(view(subject, "home", 0), tap(subject, "home", 1, "buy" if subject == "bob" else "like"))
+    whole = told(shanghai)
+    monkeypatch.setattr(read, "SUBJECT_BITS", 0)
+    apart = told(shanghai)
+    assert rows(apart, "views", "subjects", "share", "exits") == {"home": [3, 3, 1, 3]}
+    assert rows(apart, "interactions", "subjects", table="elements") == {
+        ("home", "buy"): [1, 1],
+        ("home", "like"): [2, 2],
+    }
+    assert (apart.tables, apart.totals) == (whole.tables, whole.totals)
+
+
+def test_pages_that_are_gone_are_one_without_a_path(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add(view("ann", "home", 0), view("ann", "item", 1), view("bob", None, 2), tap("bob", "order", 3))
+    shanghai.owner.execute("DELETE FROM page")
+    assert rows(told(shanghai), "views", "subjects", "entries", "exits") == {None: [3, 2, 2, 2]}
+
+
 def test_taps_by_element(history: Histories) -> None:
     shanghai = history()
     shanghai.add(view("ann", "item", 0), tap("ann", "item", 1), tap("ann", "item", 2), tap("ann", "item", 3, "like"))
@@ -197,6 +290,17 @@ def test_small_pages_are_told_together(history: Histories) -> None:
     assert rows(released, "exits", "exit_rate") == {"home": [None] * 2, "item": [None] * 2, "other": [None] * 2}
     assert [released.totals[name].value for name in ("views", "subjects")] == [72, 52]
     assert rows(told(shanghai, k=10, as_of=local("2025-10-07 23:59:59")), "views") == {"other": [72]}, "not closed"
+
+
+def test_small_pages_are_told_together_with_what_was_done_there(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add_all(crowd(0, 20, "home"))
+    for page, first in (("diary/of-ann", 40), ("diary/of-bob", 46)):
+        shanghai.add_all(crowd(first, first + 6, page, lambda subject, page=page: tap(subject, page, 1)))  # type: ignore[misc]
+    shanghai.add_all(tap(f"s{n}", "diary/of-bob", 2) for n in range(46, 49))
+    released = told(shanghai, k=10)
+    assert rows(released, "views", "interactions_per_view") == {"home": [20, 0], "other": [12, 1.25]}
+    assert rows(released, "interactions", "subjects", table="elements") == {("other", "buy"): [15, 12]}
 
 
 def test_dwell_known_of_few_is_not_told(history: Histories) -> None:

@@ -4,21 +4,20 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyroaring import BitMap64
 
 from consent.errors import Invalid
 from reports.api.answers.visits import PathsAnswered
+from reports.columns import read
 from reports.metrics.paths import Paths
 from reports.privacy.dimensions import ReleasedRow
-from reports.privacy.figures import Figures, Flows, Path, Period
-from reports.privacy.threshold import Released, release
+from reports.privacy.threshold import Released
 from tests.reports import oracle_paths
 from tests.reports.events import History, Seen, local
 from tests.reports.test_activity_oracle import AUTUMN, SHAPES, ZONES, drawing, histories
@@ -80,6 +79,13 @@ def test_consecutive_repeats_are_folded(history: Histories) -> None:
     }
 
 
+def test_pages_are_those_that_were_viewed(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add_all(visit("ann", "home", "list"))
+    shanghai.add(Seen("ann", NOON + timedelta(seconds=30), name="tap", page="banner"))
+    assert links(told(shanghai)) == {(1, "home", "list"): (1, 1)}
+
+
 def test_from_a_start_and_to_an_end(history: Histories) -> None:
     shanghai = history()
     shanghai.add_all(visit("ann", "home", "list", "item", "list", "cart") + visit("bob", "list", "cart", "list"))
@@ -129,7 +135,22 @@ def test_sessions_are_cut_and_belong_to_their_first_day(history: Histories) -> N
         visit("bob", "home", "list", at=late) + visit("cem", "home", "list", at=late + timedelta(seconds=30))
     )
     assert links(told(shanghai)) == {(1, "home", "list"): (1, 1)}
-    assert links(told(shanghai, first="2025-10-06", last="2025-10-06")) == {(1, "home", "list"): (1, 1)}
+    next_day = told(shanghai, first="2025-10-06", last="2025-10-06")
+    assert links(next_day) == {(1, "home", "list"): (1, 1)}
+    assert rows(next_day.tables["drop_offs"]) == {(2, "list"): (1, 1)}, (
+        "bob's went on after midnight, and is another day's"
+    )
+
+
+def test_subjects_who_are_read_apart_go_the_same_ways(history: Histories, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read, "SUBJECT_BITS", 0)
+    shanghai = history()
+    shanghai.add_all(visit("ann", "item", "list") + visit("bob", "home", "item", "list") + visit("cem", "item", "list"))
+    assert links(told(shanghai)) == {
+        (1, "home", "item"): (1, 1),
+        (1, "item", "list"): (2, 2),
+        (2, "item", "list"): (1, 1),
+    }
 
 
 def test_twenty_steps(history: Histories) -> None:
@@ -177,37 +198,6 @@ def test_an_open_range_is_other(history: Histories) -> None:
     shanghai.add_all(crowd(0, 20, "home", "list"))
     released = told(shanghai, Paths(steps=2), k=10, as_of=local("2025-10-07 12:00:00"))
     assert links(released) == {(1, "other", "other"): (20, 20)}
-
-
-PATHS_OF = st.lists(
-    st.builds(
-        lambda nodes, subject: Path(tuple(nodes), 1, BitMap64([subject])),
-        st.lists(st.sampled_from(["a", "b", "c", None]), min_size=1, max_size=5),
-        st.integers(0, 25),
-    ),
-    max_size=60,
-)
-PERIOD = Period(datetime(2025, 10, 4, 16, tzinfo=UTC), datetime(2025, 10, 5, 16, tzinfo=UTC))
-
-
-@settings(max_examples=300, deadline=None, database=None)
-@given(PATHS_OF, st.integers(2, 6), st.integers(2, 5))
-def test_what_leaves_a_node_is_what_arrives_and_each_link_has_k(paths: list[Path], k: int, steps: int) -> None:
-    figures = Figures({"nodes": [], "links": [Flows(PERIOD, paths, steps, backward=False)], "drop_offs": []})
-    released = release(figures, k=k, as_of=PERIOD.ends + timedelta(hours=48))
-    nodes, between = rows(released.tables["nodes"]), rows(released.tables["links"])
-    ends = rows(released.tables["drop_offs"])
-    for _, subjects in [*between.values(), *ends.values()]:
-        assert subjects >= k
-    for (step, name), (sessions,) in nodes.items():
-        if sessions is None:
-            assert nodes == {(1, "other"): (None,)}
-            continue
-        if step > 1:
-            assert sessions == sum(some for (n, _, to), (some, _) in between.items() if (n + 1, to) == (step, name))
-        if step < steps:
-            left = sum(some for (n, of, _), (some, _) in between.items() if (n, of) == (step, name))
-            assert sessions == left + ends.get((step, name), (0, 0))[0]
 
 
 # --- over HTTP ---
@@ -297,12 +287,16 @@ def test_any_history(history: Histories, zone: str, around: datetime, examples: 
         asked = data.draw(ASKED)
         there.clear()
         there.add_all(happened)
-        slow = oracle_paths.paths(happened, zone, first, last, asked)
-        released = told(there, asked, first.isoformat(), last.isoformat())
-        assert rows(released.tables["nodes"]) == {key: (number,) for key, number in slow.nodes.items()}
-        for name, counted in (("links", slow.links), ("drop_offs", slow.drop_offs)):
-            assert rows(released.tables[name]) == {
-                key: (number, len(slow.subjects[key])) for key, number in counted.items()
-            }
+        compare(there, happened, first, last, asked)
 
     compared()
+
+
+def compare(there: History, happened: list[Seen], first: date, last: date, asked: Paths) -> None:
+    slow = oracle_paths.paths(happened, there.program.zone, first, last, asked)
+    released = told(there, asked, first.isoformat(), last.isoformat())
+    assert rows(released.tables["nodes"]) == {key: (number,) for key, number in slow.nodes.items()}
+    for name, counted in (("links", slow.links), ("drop_offs", slow.drop_offs)):
+        assert rows(released.tables[name]) == {
+            key: (number, len(slow.subjects[key])) for key, number in counted.items()
+        }

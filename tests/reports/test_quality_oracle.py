@@ -42,6 +42,7 @@ def batches(around: datetime) -> st.SearchStrategy[list[tuple[datetime, int, lis
     return st.lists(st.tuples(at, st.integers(0, 2), events), max_size=10)
 
 
+@pytest.mark.long
 @drawing(40)
 @pytest.mark.parametrize(
     ("zone", "around"),

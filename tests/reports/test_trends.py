@@ -47,6 +47,12 @@ def key_of(row: ReleasedRow) -> Any:
     return interval, "other" if row.keys["value_other"] else row.keys["value"]
 
 
+@pytest.mark.parametrize(("first", "last"), [("2000-01-01", "2000-01-01"), ("2100-01-01", "2100-01-01")])
+def test_weeks_at_the_edges_of_time(history: Callable[..., History], first: str, last: str) -> None:
+    response = history().program.post("reports/trends", {"from": first, "to": last, "interval": "week"})
+    assert (response.status_code, len(response.json()["data"])) == (200, 1)
+
+
 def test_events_and_subjects_by_day(history: Histories) -> None:
     shanghai = history()
     shanghai.add(seen("ann"), seen("ann"), seen("bob"), seen("ann", "tap"), seen("cem", "launch"))

@@ -156,7 +156,8 @@ def checked(run: Run, owner: psycopg.Connection, name: str) -> None:
     assert run.burst.events()["stored"] and run.burst.events()["refused"]
 
 
-@pytest.mark.parametrize("bursts", [1, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("bursts", [1, pytest.param(20, marks=pytest.mark.longest)])
 def test_nothing_becomes_visible_after_an_acknowledgement_amid_a_thousand_calls(
     program: Program, owner: psycopg.Connection, tmp_path: Path, bursts: int
 ) -> None:
@@ -173,7 +174,7 @@ def test_nothing_becomes_visible_after_an_acknowledgement_amid_a_thousand_calls(
     gate_kept(owner)
 
 
-@pytest.mark.long
+@pytest.mark.longest
 def test_the_same_burst_finds_a_gate_without_its_lock(
     program: Program, owner: psycopg.Connection, tmp_path: Path
 ) -> None:

@@ -86,7 +86,8 @@ def gate_kept(owner: psycopg.Connection) -> None:
     assert owner.execute("SELECT count(*) FROM withdrawal_intent").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("endings", [200, pytest.param(5000, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("endings", [200, pytest.param(5000, marks=pytest.mark.longest)])
 def test_nothing_becomes_visible_after_an_acknowledgement(
     program: Program, owner: psycopg.Connection, tmp_path: Path, endings: int
 ) -> None:
@@ -102,6 +103,7 @@ def test_nothing_becomes_visible_after_an_acknowledgement(
     assert run.answers["refused"] > 0
 
 
+@pytest.mark.long
 def test_the_same_load_finds_a_gate_without_its_lock(
     program: Program, owner: psycopg.Connection, tmp_path: Path
 ) -> None:
@@ -113,7 +115,8 @@ def test_the_same_load_finds_a_gate_without_its_lock(
     assert run.leaks
 
 
-@pytest.mark.parametrize("endings", [60, pytest.param(2000, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("endings", [60, pytest.param(2000, marks=pytest.mark.longest)])
 def test_a_hot_subject_does_not_starve_its_withdrawal(
     program: Program, owner: psycopg.Connection, tmp_path: Path, endings: int
 ) -> None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 import psycopg
 
 from consent.programs.tenancy import tenant
+from consent.rights.holders import Collected, Erased
 from tests.cast import Program, event, now
 from tests.consent.rights import Working, erased, file, lively, overdue, subject_of, work
 from tests.tracking.test_barrier import Caller, wait_for_waiters
@@ -30,6 +31,39 @@ def test_the_re_read_finds_events_that_no_row_leads_to(program: Program, owner: 
     owner.execute("UPDATE page SET subject_id = NULL")
     with tenant(program.id):
         assert personal_data.EventHolder().count(program_id=program.id, subject_id=alice) == 6
+
+
+def test_no_step_deletes_more_events_than_it_may(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    alice = subject_of(owner, lively(program))
+    holder = personal_data.EventHolder()
+    steps: list[Erased] = []
+    with as_worker():
+        while not steps or not steps[-1].finished:
+            with tenant(program.id):
+                steps.append(holder.erase(program_id=program.id, subject_id=alice, limit=4))
+    assert [step.affected for step in steps if step.affected] == [4, 2]
+    assert owner.execute("SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM subject_day)").fetchone() == (0, 0)
+
+
+def test_nor_does_one_that_takes_what_an_ended_consent_collected(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    alice = subject_of(owner, lively(program))
+    (purpose_id,) = owner.execute("SELECT id FROM purpose WHERE code = 'analytics'").fetchone() or (0,)
+    what = Collected(program.id, alice, purpose_id, 9, now(), None, now().date())
+    with as_worker():
+        taking = personal_data.EventHolder().erase_collected(what, limit=4)
+        affected = []
+        while True:
+            with tenant(program.id):
+                step = next(taking, None)
+            if step is None:
+                break
+            affected.append(step)
+    assert [step for step in affected if step][:2] == [4, 2]
+    assert owner.execute("SELECT count(*) FROM event").fetchone() == (0,)
 
 
 def test_a_page_that_only_the_subject_named_goes_with_them(

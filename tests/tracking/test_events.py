@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import connection
 from django.test import Client
 
 from tests.cast import Program, event, now
@@ -44,6 +45,17 @@ def test_a_consented_event_is_stored_with_its_record(program: Program, owner: ps
     assert row[11]
 
 
+def test_each_day_with_events_is_marked_once(program: Program, owner: psycopg.Connection) -> None:
+    yesterday = now() - timedelta(hours=25)
+    for name in ("alice", "bob"):
+        program.decide(name, occurred_at=(now() - timedelta(days=2)).isoformat(), method="import")
+    sent = [event("alice", "e1"), event("bob", "e2", yesterday), event("alice", "e3", yesterday), event("alice", "e4")]
+    assert program.send(*sent)["stored"] == 4
+    marks = owner.execute("SELECT program_id, subject_id, day FROM subject_day").fetchall()
+    assert len(marks) == 3
+    assert set(marks) == set(owner.execute("SELECT program_id, subject_id, day FROM event").fetchall())
+
+
 def test_a_retry_is_a_duplicate_and_the_rest_is_stored(program: Program, owner: psycopg.Connection) -> None:
     program.decide("alice")
     first = event("alice", "e1")
@@ -51,6 +63,24 @@ def test_a_retry_is_a_duplicate_and_the_rest_is_stored(program: Program, owner: 
     answer = program.send(first, event("alice", "e2"), first)
     assert codes(answer) == [("duplicate", None), ("stored", None), ("duplicate", None)]
     assert count(owner) == 2
+
+
+def test_a_call_asks_nothing_to_learn_that_its_connection_lives(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key was looked up by way of it a moment before."""
+    program.decide("alice")
+    looks: list[bool] = []
+
+    def is_usable() -> bool:
+        looks.append(True)
+        return True
+
+    monkeypatch.setattr(connection, "is_usable", is_usable)
+    monkeypatch.setattr(connection, "health_check_enabled", True)
+    monkeypatch.setattr(connection, "health_check_done", False)
+    assert program.send(event("alice", "e1"))["stored"] == 1
+    assert not looks
 
 
 @pytest.mark.parametrize(
@@ -226,11 +256,11 @@ def test_a_key_without_the_scope_and_a_wrong_key(program: Program) -> None:
 @pytest.mark.parametrize(
     ("body", "coding", "status"),
     [
-        (gzip.compress(b'{"events": [1]}'), "gzip", 200),
-        (gzip.compress(b'{"events": [1]}')[:-1], "gzip", 400),
-        (gzip.compress(b'{"events": [1]}') + b"x", "gzip", 400),
+        (gzip.compress(b'{"events": [1]}', mtime=0), "gzip", 200),
+        (gzip.compress(b'{"events": [1]}', mtime=0)[:-1], "gzip", 400),
+        (gzip.compress(b'{"events": [1]}', mtime=0) + b"x", "gzip", 400),
         (b'{"events": [1]}', "gzip", 400),
-        (gzip.compress(b" " * 4_194_304 + b'{"events": [1]}'), "gzip", 413),
+        (gzip.compress(b" " * 4_194_304 + b'{"events": [1]}', mtime=0), "gzip", 413),
         (b'{"events": [1]}', "br", 415),
         (b" " * 4_194_304 + b'{"events": [1]}', "identity", 413),
     ],

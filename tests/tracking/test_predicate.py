@@ -32,14 +32,15 @@ def explore(owner: psycopg.Connection, as_worker: Working, *, examples: int, fix
     return tally
 
 
-@pytest.mark.parametrize("fixed", [12, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("fixed", [12, pytest.param(20, marks=pytest.mark.longest)])
 def test_the_service_agrees_with_the_predicate(
     database: None, owner: psycopg.Connection, as_worker: Working, fixed: int
 ) -> None:
     assert explore(owner, as_worker, examples=45, fixed=fixed).steps >= 1000
 
 
-@pytest.mark.long
+@pytest.mark.longest
 def test_the_service_agrees_with_the_predicate_at_length(
     database: None, owner: psycopg.Connection, as_worker: Working
 ) -> None:

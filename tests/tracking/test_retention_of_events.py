@@ -370,6 +370,7 @@ class Model:
         return sorted(name for name, kept in self.held.items() if today <= kept.collected + timedelta(days=kept.days))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(8))
 def test_after_a_purge_no_event_outlives_its_bound_and_none_within_it_is_gone(
     database: None, owner: psycopg.Connection, as_worker: Working, seed: int

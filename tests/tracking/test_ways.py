@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consent.errors import Problem
+from consent.records.grants import Coverage, Grant
 from tests.cast import Program, event, now
 from tracking.ingest.actions import FEW
 from tracking.ingest.parse import Batch, parse_batch
@@ -108,3 +109,40 @@ def rows(owner: psycopg.Connection, prefix: str) -> list[Any]:
         " corrected_at, dwell_ms, scene, context, properties FROM event WHERE event_id LIKE %s ORDER BY event_id",
         [f"{prefix}%"],
     ).fetchall()
+
+
+_NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+INSTANT = st.sampled_from([_NOW + timedelta(seconds=seconds) for seconds in (-120, -60, 0, 30, 60, 61)])
+GRANT = st.builds(
+    Grant,
+    subject_id=st.just(1),
+    purpose_id=st.just(2),
+    state=st.sampled_from(["given", "renewed", "given", "renewed", "withdrawn"]),
+    record_id=st.just(3),
+    notice_id=st.just(4),
+    record_from=INSTANT,
+    grant_from=INSTANT,
+    grant_until=st.none() | INSTANT,
+    pending=st.sampled_from([[], [], [5]]),
+    barrier_at=st.none(),
+    **dict.fromkeys(
+        ("restricted", "erasure_pending", "guardian_pending", "renewal_required"),
+        st.sampled_from([False, False, False, False, True]),
+    ),
+)
+
+
+@given(GRANT, INSTANT, INSTANT)
+@settings(max_examples=2000)
+def test_a_grant_covers_an_event_at_one_look_as_it_does_step_by_step(
+    grant: Grant, occurred_at: datetime, corrected_at: datetime
+) -> None:
+    told = Coverage(frozenset(), 30, None)
+    step_by_step = (
+        grant.refusal(_NOW, told) is None
+        and grant.covers(occurred_at, corrected_at, _NOW)
+        and grant.record_from is not None
+        and corrected_at >= grant.record_from
+        and not grant.pending
+    )
+    assert grant.plainly_covers(occurred_at, corrected_at, _NOW) == step_by_step

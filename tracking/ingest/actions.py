@@ -16,7 +16,7 @@ from tracking.ingest import screen, write
 from tracking.ingest.counting import Counting
 from tracking.ingest.gate import Candidate, gate
 from tracking.ingest.outcome import Outcome
-from tracking.ingest.parse import Batch, Read, Refusal, Times, parse_batch
+from tracking.ingest.parse import Batch, Named, Read, Refusal, Times, parse_batch
 from tracking.ingest.screen import Compiled
 from tracking.partitions import ensure_days, forget_days, known_days
 
@@ -126,18 +126,20 @@ class _Attempt:
     def _screen(self) -> tuple[Counting, datetime]:
         """Finds the candidates; answers the time of receipt too."""
         reads = [read for read in self._batch.read if read is not None]
-        names = list({read.named for read in reads})
+        numbers: dict[Named, int] = {}
+        # Each subject is looked for once, and each event knows which of them is its own.
+        own = [numbers.setdefault(read.named, len(numbers)) for read in reads]
         with together():
             clock = ask_as_tenant(self._program_id, lock_timeout=LOCK_TIMEOUT)
             types = screen.AskedCatalogue(self._program_id, {read.sent.name for read in reads})
-            subjects = AskedSubjects(self._vault, self._program_id, names)
+            subjects = AskedSubjects(self._vault, self._program_id, numbers)
         received_at: datetime = clock.rows()[0][0]
-        catalogue, found = types.types(), dict(zip(names, subjects.found(), strict=True))
+        catalogue, found = types.types(), subjects.found()
         old = self._limits.historical if self._batch.historical else self._limits.late
         times = Times(received_at, self._batch.sent_at, received_at - old)
         refused = screen.refusals(reads, catalogue)
-        for read in reads:
-            screened = _screened(read, catalogue, refused.get(read.place), found[read.named], times)
+        for read, number in zip(reads, own, strict=True):
+            screened = _screened(read, catalogue, refused.get(read.place), found[number], times)
             if isinstance(screened, Refusal):
                 self._outcome.refused[read.place] = screened
             else:

@@ -18,6 +18,7 @@ import msgspec
 from consent.programs.tenancy import role, tenant
 from consent.statements import Json, ask
 from tracking.codes import RETRY
+from tracking.ingest.changes import note_late
 from tracking.ingest.gate import Candidate
 from tracking.ingest.outcome import Outcome
 from tracking.ingest.parse import Batch, Read
@@ -100,18 +101,22 @@ class Counting:
     ) -> None:
         closed = closed_before(received_at, zone)
         self._program_id = program_id
+        self._zone = zone
         self._hour = local_hour(received_at, zone)
         self._day = received_at.astimezone(zone).date()
         self._types = {name: event_type.id for name, event_type in types.items()}
         self._read = batch.read
-        self._late = {item.read.place for item in candidates if item.corrected_at < closed}
+        self._late = {item.read.place: item.corrected_at for item in candidates if item.corrected_at < closed}
         self._known = {item.read.place: item.subject_id for item in candidates}
 
     def write(self, outcome: Outcome) -> dict[Cell, Tally]:
-        """Add to the counters; the last statement of the batch's transaction. `remember` the answer once it has committed.
+        """Add to the counters; the last statements of the batch's transaction. `remember` the answer once it has committed.
 
         Rows go in the order of their keys, so that two batches wait for each other and never deadlock.
         """
+        if self._late:
+            stored = (at for place, at in self._late.items() if outcome.stored.get(place))
+            note_late(self._program_id, self._zone, slot(), stored)
         known = _day(self._program_id, self._day).cells
         tallies = self._tallied(outcome, known)
         if tallies:

@@ -84,7 +84,7 @@ class _Decision:
         self.now = now
         self.latest = now + CLOCK_TOLERANCE
         self.today = now.astimezone(UTC).date()
-        # Notices that tell enough for all events of a type and a day: most are the same.
+        # Notices that tell enough for all events of a type and a day, none of them lapsed: most are the same.
         self._enough: set[tuple[int, int | None, date]] = set()
 
     def of(self, item: Candidate) -> int | Refusal | None:
@@ -97,6 +97,9 @@ class _Decision:
         grant = self.grants.get((item.subject_id, event_type.purpose_id))
         if grant is None:
             return Refusal("consent_missing")
+        key = (event_type.id, grant.notice_id, item.day)
+        if key in self._enough and grant.plainly_covers(item.read.sent.occurred_at, item.corrected_at, self.now):
+            return grant.record_id
         told = grant.told(self.covered)
         code = grant.refusal(self.now, told)
         if code is not None:
@@ -113,7 +116,7 @@ class _Decision:
             ahead = grant.at(item.corrected_at, self.waiting, self.covered)
             grant = ahead if ahead.grant_from == grant.grant_from else grant
             told = grant.told(self.covered)
-        key = (event_type.id, grant.notice_id, item.day)
+            key = (event_type.id, grant.notice_id, item.day)
         return grant.record_id if key in self._enough else self._found_out(key, told, item) or grant.record_id
 
     def _found_out(self, key: tuple[int, int | None, date], told: Coverage | None, item: Candidate) -> Refusal | None:

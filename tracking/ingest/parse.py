@@ -278,6 +278,7 @@ class Times:
         self._newest = received_at + MAX_SKEW
         self._oldest = oldest
         self._skew = self._skew_of(sent_at)
+        self._days: dict[int, date] = {}
 
     def of(self, place: int, sent: SentEvent) -> tuple[date, datetime] | Refusal:
         """(the UTC date as sent, the corrected time)."""
@@ -285,7 +286,9 @@ class Times:
         if skew is None:
             return Refusal("invalid_event", f"/events/{place}/sent_at" if sent.sent_at else "/sent_at")
         try:
-            occurred = sent.occurred_at.astimezone(UTC)
+            occurred = sent.occurred_at
+            if occurred.tzinfo is not UTC:
+                occurred = occurred.astimezone(UTC)
             if occurred > self._newest:
                 return Refusal("in_the_future", f"/events/{place}/occurred_at")
             corrected = occurred + skew
@@ -294,7 +297,9 @@ class Times:
             return Refusal("invalid_event", f"/events/{place}/occurred_at")
         if occurred < self._oldest or corrected < self._oldest:
             return Refusal("too_old", f"/events/{place}/occurred_at")
-        return occurred.date(), corrected
+        # One object for all events of a day: it is asked for its hash again and again.
+        number = occurred.toordinal()
+        return self._days.get(number) or self._days.setdefault(number, occurred.date()), corrected
 
     def _skew_of(self, clock: datetime | None) -> timedelta | None:
         """None where the clock is too far off."""

@@ -17,7 +17,7 @@ from tracking.ingest.gate import Candidate
 from tracking.ingest.parse import Said
 
 _COLUMNS = (
-    "subject_id, consent_record_id, type_id, page_id, occurred_at, corrected_at, received_at, day, dwell_ms, event_id,"
+    "subject_id, consent_record_id, type_id, occurred_at, corrected_at, received_at, day, event_id, page_id, dwell_ms,"
     " session_id, scene, context, properties"
 )
 _COPY = f"COPY event ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
@@ -26,15 +26,13 @@ _TRAILER = struct.pack(">h", -1)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(2000, 1, 1)
 _NULL = struct.pack(">i", -1)
-_IDS = struct.Struct(">hiqiqiq")
-_TIMES = struct.Struct(">iqiqiqii")
-_ALL_BUT_OBJECTS = ">hiqiqiqiqiqiqiqiiiii{}si{}si{}s"
+_HEAD = struct.Struct(">hiqiqiqiqiqiqiii")
+"""Of each row: the number of fields, those that are never null, and the length of the last of these, the event's id."""
 _INT8 = struct.Struct(">iq")
 _INT4 = struct.Struct(">ii")
 _LENGTH = struct.Struct(">i")
 _LENGTHS = [_LENGTH.pack(length) for length in range(4 * 64 + 1)]
 """Of the texts: 64 characters at most, of four bytes at most."""
-_FIELDS = 14
 _JSONB = b"\x01"
 _json = msgspec.json.Encoder()
 
@@ -114,9 +112,11 @@ def _row(event: Candidate, rows: Rows) -> _Row:
     )
 
 
+# In key order, so that two batches wait for each other and never deadlock. Days as numbers, which are quick to send.
 _MARK_DAYS = """
     INSERT INTO subject_day (subject_id, day, program_id)
-    SELECT s, d, %s FROM unnest(%s::bigint[], %s::date[]) AS w(s, d) ORDER BY s, d ON CONFLICT DO NOTHING
+    SELECT s, date '2000-01-01' + n::int, %s FROM unnest(%s::bigint[], %s::bigint[]) AS w(s, n)
+    ORDER BY s, n ON CONFLICT DO NOTHING
 """
 
 
@@ -139,11 +139,10 @@ class MarkedDays:
         for event in events:
             named.setdefault(event.day, []).append(event.subject_id)
         new = {day: BitMap64(ids) - known.get(day, BitMap64()) for day, ids in named.items()}
-        # In key order, so that two batches wait for each other and never deadlock.
-        pairs = sorted((subject_id, day) for day, ids in new.items() for subject_id in ids)
-        if pairs:
-            subjects, days = zip(*pairs, strict=True)
-            ask(_MARK_DAYS, [program_id, Int8s.of(subjects), list(days)])
+        subjects = [subject_id for ids in new.values() for subject_id in ids]
+        if subjects:
+            days = [_day_number(day) for day, ids in new.items() for _ in ids]
+            ask(_MARK_DAYS, [program_id, Int8s.of(subjects), Int8s.of(days)])
         return cls(new)
 
     def remember(self) -> None:
@@ -208,42 +207,33 @@ def remember_pages(program_id: int, lasting: dict[str, int]) -> None:
 
 def _packed(rows: Rows) -> bytes:
     """COPY's binary format: for each row the number of fields, then for each its length (-1: null) and bytes."""
-    pages, received = rows.pages, _micros(rows.received_at)
+    received = _micros(rows.received_at)
+    pages = {path: _INT8.pack(8, page_id) for path, page_id in rows.pages.items()}
     parts = [_HEADER]
     for event in rows.events:
         read = event.read
         sent = read.sent
-        ids = (_FIELDS, 8, event.subject_id, 8, event.record_id, 8, event.event_type.id)
-        times = (8, _micros(sent.occurred_at), 8, _micros(event.corrected_at), 8, received, 4, _day_number(event.day))
         page, dwell_ms, session_id, scene = sent.page, sent.dwell_ms, sent.session_id, sent.scene
-        if page is not None and dwell_ms is not None and session_id is not None and scene is not None:
-            # As most are: in one piece.
-            event_id, session, said = sent.event_id.encode(), session_id.encode(), str(scene).encode()
-            sizes = len(event_id), len(session), len(said)
-            texts = (sizes[0], event_id, sizes[1], session, sizes[2], said)
-            parts.append(_whole(sizes).pack(*ids, 8, pages[page], *times, 4, dwell_ms, *texts))
-        else:
-            parts += (
-                _IDS.pack(*ids),
-                _NULL if page is None else _INT8.pack(8, pages[page]),
-                _TIMES.pack(*times),
-                _NULL if dwell_ms is None else _INT4.pack(4, dwell_ms),
-            )
-            for text in (sent.event_id, session_id, scene):
-                if text is None:
-                    parts.append(_NULL)
-                else:
-                    encoded = str(text).encode()
-                    parts += (_LENGTHS[len(encoded)], encoded)
-        parts += (read.context.packed or _field(read.context), read.properties.packed or _field(read.properties))
+        subject, record, type_id = event.subject_id, event.record_id, event.event_type.id
+        event_id = sent.event_id.encode()
+        at, corrected, day = _micros(sent.occurred_at), _micros(event.corrected_at), _day_number(event.day)
+        parts += (
+            _HEAD.pack(14, 8, subject, 8, record, 8, type_id, 8, at, 8, corrected, 8, received, 4, day, len(event_id)),
+            event_id,
+            _NULL if page is None else pages[page],
+            _NULL if dwell_ms is None else _INT4.pack(4, dwell_ms),
+            _NULL if session_id is None else _text(session_id),
+            _NULL if scene is None else _text(str(scene)),
+            read.context.packed or _field(read.context),
+            read.properties.packed or _field(read.properties),
+        )
     parts.append(_TRAILER)
     return b"".join(parts)
 
 
-@lru_cache(maxsize=4096)
-def _whole(sizes: tuple[int, int, int]) -> struct.Struct:
-    """Of a row without nulls but for context and properties, with texts of these sizes."""
-    return struct.Struct(_ALL_BUT_OBJECTS.format(*sizes))
+def _text(text: str) -> bytes:
+    encoded = text.encode()
+    return _LENGTHS[len(encoded)] + encoded
 
 
 def _field(said: Said) -> bytes:

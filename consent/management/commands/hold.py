@@ -11,7 +11,7 @@ from consent.management.base import OperatorCommand, program_argument, program_n
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant
 from consent.rights import legal_holds
-from consent.rights.holders import holders
+from consent.rights.holders import holdable
 from consent.rights.models import HoldGround, LegalHold
 
 NEEDED = {"add": ("holder", "ground", "law", "until"), "lift": ("hold",), "show": ()}
@@ -27,7 +27,7 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", choices=tuple(NEEDED), help="show changes nothing")
         program_argument(parser)
-        known = [holder.identifier for holder in holders()]
+        known = [holder.identifier for holder in holdable()]
         parser.add_argument("--holder", choices=known, help="with add: whose data are kept")
         parser.add_argument("--ground", choices=HoldGround.values, help="with add: why")
         parser.add_argument("--law", help="with add: the law and its article, for people to read")

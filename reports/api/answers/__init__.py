@@ -2,6 +2,7 @@
 
 import msgspec
 
+from reports.api.answers.derived import AnomaliesAnswered, ContributionAnswered, ForecastAnswered
 from reports.api.answers.events import ConversionAnswered, FunnelAnswered, QualityAnswered, TrendsAnswered
 from reports.api.answers.people import (
     ActivityAnswered,
@@ -22,8 +23,11 @@ from reports.api.answers.visits import (
 
 ANSWERED: dict[str, type[msgspec.Struct]] = {
     "activity": ActivityAnswered,
+    "anomalies": AnomaliesAnswered,
+    "contribution": ContributionAnswered,
     "conversion": ConversionAnswered,
     "distributions": DistributionsAnswered,
+    "forecast": ForecastAnswered,
     "frequency": FrequencyAnswered,
     "funnel": FunnelAnswered,
     "intervals": IntervalsAnswered,

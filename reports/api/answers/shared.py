@@ -11,11 +11,16 @@ Edges = tuple[float, float | None]
 
 
 class Privacy(msgspec.Struct):
-    """How the figures were made safe: no cell rests on fewer than `k` subjects."""
+    """How the figures were made safe: no cell rests on fewer than `k` subjects.
+
+    `range_withheld`: the tables of the whole range are not told, since it and another would leave few people between their
+    ends; ranges of whole months with k subjects are told.
+    """
 
     mode: str
     k: int
     suppressed_cells: int
+    range_withheld: bool
 
 
 class Answered(msgspec.Struct, kw_only=True):

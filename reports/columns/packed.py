@@ -1,0 +1,167 @@
+"""Events of a subject and a local day as bytes: packed by PostgreSQL, unpacked by numpy, and none of them an object.
+
+A record has 11 bytes: of the event's time (Events.at) the low 40 bits, which come again after 12 days; of its type's id the low
+18, of its page's the low 24, and FLAGS, which say what of it stands elsewhere, one value after the other in the events' order:
+among the ids, 8 bytes each, and the numbers, floats of 8, and the elements, UTF-8 that ends with a zero. So no id is too
+long, and nothing is kept where there is nothing. A session's id is kept where it is another than that of the event before.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from reports.columns.events import Column, Events, Flags, Floats, Numbers
+from reports.columns.said import NUMBERS, TEXTS
+
+LAYOUT = 1
+"""Another number for another way of packing, hashes of session ids included: days that were packed in the old one are packed
+again (reports.models.RollupDay.layout)."""
+
+RECORD = 11
+_TIME_BITS, _TYPE_BITS, _PAGE_BITS, _FLAG_BITS = 40, 18, 24, 6
+_PAGE_FROM = _FLAG_BITS
+_TYPE_FROM = _PAGE_FROM + _PAGE_BITS
+_REST_BITS = _TYPE_FROM + _TYPE_BITS
+
+SWITCHED, FURTHER, DWELL, SCROLL, LOAD, ELEMENT = (1 << bit for bit in range(_FLAG_BITS))
+"""FLAGS: the session is another than before (at first: than none), whose hash is among the ids; the rest of the type's and the
+page's id are; dwell, scroll depth and load time are numbers; an element is among them."""
+
+PACKED = f"""
+    WITH counted AS (
+        SELECT e.subject_id, e.corrected_at, e.event_id, {NUMBERS["type"]} AS type, {NUMBERS["page"]} AS page,
+               {NUMBERS["session"]} AS session, {NUMBERS["dwell"]} AS dwell, {NUMBERS["scroll"]} AS scroll,
+               {NUMBERS["load"]} AS load, {TEXTS["element"]} AS element,
+               width_bucket(e.corrected_at, %(edges)s::timestamptz[]) AS place
+        FROM event e JOIN event_type t ON t.id = e.type_id
+        WHERE e.program_id = %(program)s AND e.day = ANY(%(days)s::date[]) AND e.subject_id = ANY(%(of)s::bigint[])
+          AND e.corrected_at >= %(begins)s AND e.corrected_at < %(ends)s
+    ),
+    flagged AS (
+        SELECT place, subject_id, corrected_at, event_id, type, page, session, dwell, scroll, load, element,
+               (type >> {_TYPE_BITS} <> 0 OR page >> {_PAGE_BITS} <> 0)::int * {FURTHER} + (dwell <> -1)::int * {DWELL}
+               + (scroll <> 'NaN')::int * {SCROLL} + (load <> 'NaN')::int * {LOAD} + (element IS NOT NULL)::int * {ELEMENT}
+               + (session <> lag(session, 1, 0::bigint) OVER
+                  (PARTITION BY place, subject_id ORDER BY corrected_at, event_id))::int * {SWITCHED} AS flags
+        FROM counted
+    )
+    SELECT %(program)s::int AS program_id, %(first)s::date + place - 1 AS day, subject_id,
+           string_agg(
+               substring(timestamptz_send(corrected_at) FROM {8 - _TIME_BITS // 8 + 1})
+               || substring(int8send(((type & {(1 << _TYPE_BITS) - 1}) << {_TYPE_FROM})
+                                     + ((page & {(1 << _PAGE_BITS) - 1}) << {_PAGE_FROM}) + flags)
+                            FROM {8 - _REST_BITS // 8 + 1}),
+               '' ORDER BY corrected_at, event_id
+           ) AS events,
+           string_agg(
+               CASE WHEN flags & {SWITCHED} <> 0 THEN int8send(session) ELSE '' END
+               || CASE WHEN flags & {FURTHER} <> 0
+                  THEN int8send(type >> {_TYPE_BITS}) || int8send(page >> {_PAGE_BITS}) ELSE '' END,
+               '' ORDER BY corrected_at, event_id
+           ) FILTER (WHERE flags & {SWITCHED | FURTHER} <> 0) AS ids,
+           string_agg(
+               CASE WHEN flags & {DWELL} <> 0 THEN float8send(dwell) ELSE '' END
+               || CASE WHEN flags & {SCROLL} <> 0 THEN float8send(scroll) ELSE '' END
+               || CASE WHEN flags & {LOAD} <> 0 THEN float8send(load) ELSE '' END,
+               '' ORDER BY corrected_at, event_id
+           ) FILTER (WHERE flags & {DWELL | SCROLL | LOAD} <> 0) AS numbers,
+           string_agg(convert_to(element, 'UTF8') || '\\x00', '' ORDER BY corrected_at, event_id)
+               FILTER (WHERE flags & {ELEMENT} <> 0) AS elements
+    FROM flagged GROUP BY place, subject_id
+"""
+"""(program_id, day, subject_id, events, ids, numbers, elements) of stored events. Parameters: those of reports.rollups.Days, and
+`of`: whose."""
+
+# Both fields reach into the other one: neither has a width of numpy's.
+_RECORD: Final = np.dtype(
+    {"names": ["at", "rest"], "formats": [">u8", ">u8"], "offsets": [0, RECORD - 8], "itemsize": RECORD}
+)
+_NUMBERS: Final = {"dwell": DWELL, "scroll": SCROLL, "load": LOAD}
+
+Coder = Callable[[list[str]], Column]
+"""From texts to their codes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Rows one after another: of each the subject, when its day begins, and the bytes of its events; the rest of all of them."""
+
+    subject: Numbers
+    begins: Numbers
+    size: Numbers
+    events: bytes
+    ids: bytes
+    numbers: bytes
+    elements: bytes
+
+
+def unpacked(packed: Packed, columns: Collection[str], coder: Coder) -> Events:
+    """In the order of the rows, with `subject`, `at` and the columns asked for: any but `value`."""
+    records = np.frombuffer(packed.events, _RECORD)
+    number = packed.size // RECORD
+    rest = records["rest"].astype(np.int64) & (1 << _REST_BITS) - 1
+    flags = rest & (1 << _FLAG_BITS) - 1
+    begins = np.repeat(packed.begins, number)
+    low = (records["at"] >> (64 - _TIME_BITS)).astype(np.int64)
+    found: dict[str, Column] = {
+        "subject": np.repeat(packed.subject, number),
+        "at": begins + (low - begins & (1 << _TIME_BITS) - 1),
+        **_ids(rest, np.frombuffer(packed.ids, ">i8").astype(np.int64), number),
+    }
+    if not _NUMBERS.keys().isdisjoint(columns):
+        found |= _numbers(flags, np.frombuffer(packed.numbers, ">f8").astype(np.float64))
+    if "element" in columns:
+        found["element"] = _elements(flags, packed.elements, coder)
+    return Events({name: column for name, column in found.items() if name in {"subject", "at", *columns}})
+
+
+def _flagged(flags: Numbers, flag: int) -> Flags:
+    found: Flags = flags & flag != 0
+    return found
+
+
+def _places(flags: Numbers, widths: dict[int, int]) -> Numbers:
+    """Where each event's values begin, of which there are so many for a flag."""
+    width = sum((_flagged(flags, flag) * wide for flag, wide in widths.items()), np.zeros(len(flags), np.int64))
+    return np.cumsum(width) - width
+
+
+def _ids(rest: Numbers, ids: Numbers, number: Numbers) -> dict[str, Column]:
+    flags = rest & (1 << _FLAG_BITS) - 1
+    place = _places(flags, {SWITCHED: 1, FURTHER: 2})
+    further = _flagged(flags, FURTHER)
+    after = place[further] + _flagged(flags[further], SWITCHED)
+    kind, page = rest >> _TYPE_FROM, rest >> _PAGE_FROM & (1 << _PAGE_BITS) - 1
+    kind[further] += ids[after] << _TYPE_BITS
+    page[further] += ids[after + 1] << _PAGE_BITS
+    return {"type": kind, "page": page, "session": _sessions(flags, ids[place[_flagged(flags, SWITCHED)]], number)}
+
+
+def _sessions(flags: Numbers, hashes: Numbers, number: Numbers) -> Numbers:
+    """Each event's; none before a row's first. `number`: of each row's events."""
+    switched = _flagged(flags, SWITCHED)
+    so_far = np.cumsum(switched)
+    firsts = np.cumsum(number) - number
+    before = np.repeat(so_far[firsts] - switched[firsts], number)
+    return np.where(so_far > before, np.concatenate(([0], hashes))[so_far], 0)
+
+
+def _numbers(flags: Numbers, values: Floats) -> dict[str, Column]:
+    place = _places(flags, dict.fromkeys(_NUMBERS.values(), 1))
+    found: dict[str, Column] = {}
+    for name, flag in _NUMBERS.items():
+        there = _flagged(flags, flag)
+        column = np.full(len(flags), np.nan)
+        column[there] = values[place[there]]
+        place = place + there
+        found[name] = column
+    found["dwell"] = np.nan_to_num(found["dwell"], nan=-1).astype(np.int64)
+    return found
+
+
+def _elements(flags: Numbers, elements: bytes, coder: Coder) -> Column:
+    column = np.zeros(len(flags), np.int64)
+    column[_flagged(flags, ELEMENT)] = coder(elements.decode().split("\0")[:-1])
+    return column

@@ -1,0 +1,57 @@
+"""Cutting events into sessions: reports.metrics.session, word for word, on columns."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+
+from reports.columns.events import Events, Numbers, micros, span
+from reports.privacy.figures import Period
+
+_LONGEST_PAUSE = span(timedelta(minutes=30))
+_DAY = span(timedelta(hours=24))
+
+
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """Events in the order of their sessions, and in each of time and event id. `number`: which session each is of, from 0;
+    `starts`: the place of each session's first event."""
+
+    events: Events
+    number: Numbers
+    starts: Numbers
+
+
+def visits(events: Events, of: Period) -> Visits:
+    """The sessions that began in [begins, ends), each with all its events. `events`: from LOOK_BACK before to LOOK_AHEAD
+    behind (reports.metrics.session), in their order, with `session`."""
+    order = np.lexsort((events["session"], events.subject))
+    ordered = events.take(order)
+    number = _numbered(ordered)
+    starts = _starts(number)
+    began = ordered.at[starts]
+    asked = (began >= micros(of.begins)) & (began < micros(of.ends))
+    chosen = ordered.take(asked[number])
+    renumbered = (np.cumsum(asked) - 1)[number[asked[number]]]
+    return Visits(chosen, renumbered, _starts(renumbered))
+
+
+def _numbered(events: Events) -> Numbers:
+    """Of events by subject and session id, then time: the session of each, from 0."""
+    subject, session, at = events.subject, events["session"], events.at
+    if not len(at):
+        return np.zeros(0, np.int64)
+    pause = np.where(session == 0, _LONGEST_PAUSE, _DAY)
+    other = np.ones(len(at), bool)
+    other[1:] = (subject[1:] != subject[:-1]) | (session[1:] != session[:-1]) | (at[1:] - at[:-1] > pause[1:])
+    began = at[np.flatnonzero(other)][np.cumsum(other) - 1]
+    previous = np.concatenate((at[:1], at[:-1]))
+    cut = began + _DAY
+    # Days of UTC: the count begins at a midnight.
+    beyond = (at >= cut) & ((previous < cut) | (previous // _DAY != at // _DAY))
+    return np.cumsum(other | (~other & beyond)) - 1
+
+
+def _starts(number: Numbers) -> Numbers:
+    """The place of each number's first event."""
+    return np.flatnonzero(np.diff(number, prepend=-1))

@@ -1,0 +1,24 @@
+"""The events of each type, by day, as `trends` by event has them: what the gate holds other reports' figures of a type to."""
+
+from datetime import date
+
+from reports.metrics.calendar import period
+from reports.metrics.catalogue import by_name
+from reports.metrics.registry import Question
+from reports.privacy.figures import Dimension, OfType
+from reports.privacy.types import NAME
+from reports.rollups.contribution import Days
+from reports.rollups.read import standing
+
+VIEWS = OfType("page_view")
+SHARES = OfType("share")
+
+
+def types_by_day(question: Question, first: date, last: date) -> list[Dimension]:
+    """Of the days with events; mostly from rollups. Under the tenant's transaction."""
+    found = standing(Days(question.program_id, question.zone, first, last, types=None))
+    return [
+        Dimension(period(day, day, question.zone), NAME, named, keys={"date": day.isoformat()})
+        for day, named in sorted(by_name(question.program_id, found).items())
+        if named
+    ]

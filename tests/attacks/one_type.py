@@ -1,0 +1,141 @@
+"""What is told of one type of events, less all events."""
+
+from datetime import timedelta
+from typing import Any
+
+from tests.attacks.registry import attack, less, quotient, times
+from tests.attacks.world import MONDAY, World, beyond, row, seen
+
+
+def others(world: World, told: float | None, name: str = "page_view") -> bool | None:
+    """All events of the day less those of the crowd's one event, as some report tells or gives away how many: the group's."""
+    (every,) = world.ask("activity")["data"]
+    return beyond(less(every["events"], told), len(world.accomplices))
+
+
+def one_event_and_another(world: World, name: str = "page_view", **more: Any) -> None:
+    """The crowd's event and, of the group alone, another; each in a session of its own."""
+    world.history.add_all(seen(one, MONDAY, name=name, page="home", **more) for one in world.crowd)
+    world.group(name="order", scene="1001")
+
+
+@attack
+def others_than_views_at_a_glance(world: World) -> bool | None:
+    one_event_and_another(world)
+    return others(world, world.ask("overview")["data"][0]["views"])
+
+
+@attack
+def others_than_views_the_day_before(world: World) -> bool | None:
+    one_event_and_another(world)
+    return others(world, world.ask("overview", MONDAY + timedelta(days=1))["day_before"][0]["views"])
+
+
+@attack
+def others_than_views_by_the_depth_at_a_glance(world: World) -> bool | None:
+    one_event_and_another(world)
+    (told,) = world.ask("overview")["data"]
+    return others(world, times(told["mean_depth"], told["opens"]))
+
+
+@attack
+def others_than_views_by_the_depth(world: World) -> bool | None:
+    one_event_and_another(world)
+    (told,) = world.ask("sessions")["data"]
+    return others(world, times(told["mean_depth"], told["sessions"]))
+
+
+@attack
+def others_than_views_by_the_depth_of_all_days(world: World) -> bool | None:
+    one_event_and_another(world)
+    told = world.ask("sessions")
+    return others(world, times(told["mean_depth"], told["sessions"]))
+
+
+@attack
+def others_than_views_of_pages(world: World) -> bool | None:
+    one_event_and_another(world)
+    return others(world, world.ask("pages")["views"])
+
+
+@attack
+def others_than_views_of_each_page(world: World) -> bool | None:
+    one_event_and_another(world)
+    world.common(scene="1001")
+    rows = [one["views"] for one in world.ask("pages")["data"]]
+    return others(world, less(0, *(None if one is None else -one for one in rows)))
+
+
+@attack
+def others_than_views_by_a_pages_share(world: World) -> bool | None:
+    one_event_and_another(world)
+    *_, told = world.ask("pages")["data"]
+    return others(world, quotient(told["views"], told["share"]))
+
+
+@attack
+def others_than_views_by_a_pages_exits(world: World) -> bool | None:
+    """Of the only page that was seen."""
+    one_event_and_another(world)
+    world.history.add_all(seen(one, MONDAY, minute=1, name="page_view", page="home") for one in world.crowd)
+    *_, told = world.ask("pages")["data"]
+    return others(world, quotient(told["exits"], told["exit_rate"]))
+
+
+@attack
+def others_than_shares(world: World) -> bool | None:
+    one_event_and_another(world, "share", scene="1007")
+    return others(world, world.ask("shares")["data"][0]["shares"])
+
+
+@attack
+def others_than_shares_by_their_returns(world: World) -> bool | None:
+    one_event_and_another(world, "share", scene="1007")
+    world.history.add_all(seen(f"x{n}", MONDAY, name="share", scene="1001") for n in range(len(world.crowd)))
+    (told,) = world.ask("shares")["data"]
+    return others(world, quotient(told["sessions_from_share"], told["returns_per_share"]))
+
+
+@attack
+def others_than_exposures(world: World) -> bool | None:
+    one_event_and_another(world)
+    return others(world, world.ask("conversion", exposure="page_view", goal="share")["data"][0]["exposures"])
+
+
+@attack
+def others_than_exposures_of_each_page(world: World) -> bool | None:
+    one_event_and_another(world)
+    told = world.ask("conversion", exposure="page_view", goal="share", breakdown="page")["data"]
+    return others(world, row(told, value="home").get("exposures"))
+
+
+@attack
+def others_than_what_changed(world: World) -> bool | None:
+    one_event_and_another(world)
+    return others(world, world.ask("contribution", event="page_view", breakdown="page")["value_after"])
+
+
+@attack
+def others_than_the_denominator(world: World) -> bool | None:
+    """And the numerator: of more than one half of the crowd, so that these and the others are k."""
+    one_event_and_another(world)
+    world.history.add_all(seen(one, MONDAY, name="share", page="home") for one in world.crowd[: len(world.crowd) // 2])
+    (told,) = world.ask("contribution", measure="ratio", event="share", per="page_view", breakdown="page")["data"]
+    two = [told[f"{name}_after"] for name in ("numerator", "denominator")]
+    return others(world, None if None in two else sum(two))
+
+
+@attack
+def others_than_what_is_judged(world: World) -> bool | None:
+    one_event_and_another(world)
+    (told,) = world.ask("anomalies", measure="events", event="page_view")["data"]
+    return others(world, told["value"])
+
+
+@attack
+def others_than_the_history(world: World) -> bool | None:
+    days = [MONDAY - timedelta(days=n) for n in range(60)]
+    world.common(*days[1:], scene="1001")
+    one_event_and_another(world)
+    told = world.ask("forecast", days[-1], MONDAY, measure="events", event="page_view", horizon=1)
+    return others(world, row(told["history"], date=str(MONDAY), filled=False).get("value"))
