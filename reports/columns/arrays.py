@@ -1,8 +1,8 @@
 """PostgreSQL's arrays as numpy's: in binary, whose elements have one size, so that numpy reads them where they lie."""
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import psycopg
@@ -44,17 +44,23 @@ def column(array: bytes | None) -> Column:
     return elements["value"].astype(kind)
 
 
-def ahead(statements: Iterable[Statement]) -> Generator[tuple[Any, ...]]:
-    """The one row that each answers, arrays as bytes; PostgreSQL works on the next one while one is used.
+Made = TypeVar("Made")
 
-    In a thread, which waits for it. Other statements may be asked meanwhile: the connection takes one after another. Raises
-    Django's database errors.
+
+def ahead(statements: Iterable[Statement], make: Callable[[tuple[Any, ...]], Made]) -> Generator[Made]:
+    """What is made of the one row that each answers (arrays as bytes): of the next one while one is used.
+
+    In a thread. Other statements may be asked meanwhile: the connection takes one after another. Raises Django's database errors.
     """
     session = connection.connection
-    with connection.wrap_database_errors, ThreadPoolExecutor(1) as waiting:
-        coming: Future[tuple[Any, ...]] | None = None
+
+    def made(statement: Statement) -> Made:
+        return make(_row(session, *statement))
+
+    with connection.wrap_database_errors, ThreadPoolExecutor(1) as thread:
+        coming: Future[Made] | None = None
         for statement in statements:
-            after = waiting.submit(_row, session, *statement)
+            after = thread.submit(made, statement)
             if coming is not None:
                 yield coming.result()
             coming = after

@@ -4,13 +4,14 @@ PostgreSQL hands over arrays rather than rows: whose elements have one size, so 
 million events are no million objects. It sorts once, since all aggregates ask for one order (before version 16 once for each).
 """
 
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import date
 from functools import cached_property, partial
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
+from threading import Lock
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -81,6 +82,8 @@ class Reading:
         self._numbers = {name: NUMBERS[name] for name in wanted if name in NUMBERS}
         self._texts = {name: said[name] for name in wanted if name not in NUMBERS}
         self._codes: dict[str, dict[str | None, int]] = {name: {None: 0} for name in self._texts}
+        # What is packed is read in a thread of its own.
+        self._coding = Lock()
         self._types = None if types is None else list(types)
 
     def __iter__(self) -> Iterator[Events]:
@@ -154,7 +157,7 @@ class Reading:
             theirs = BitMap64().union(*(some for (of, _), some in with_some.items() if of == day)) - held.excepted
             asked.append((day, theirs if whom is None else theirs & whom[day]))
         statements = (of_day(self._program_id, day, theirs, columns=self._columns) for day, theirs in asked if theirs)
-        with closing(self._unpacked(statements)) as days:
+        with closing(ahead(statements, self._unpacked)) as days:
             events = _concatenated([self._nothing, *days])
         # One day after the other, and in each a subject's are in their order.
         yield 0, events.take(np.argsort(events.subject, kind="stable"))
@@ -162,7 +165,8 @@ class Reading:
     def _by_part(self, held: Held) -> Generator[tuple[int, Events]]:
         """The same of some subjects after others."""
         parts = np.unique(np.array(held.subjects.to_array(), np.int64) >> SUBJECT_BITS).tolist()
-        with closing(self._unpacked(self._of_part(held, part) for part in parts)) as found:
+        statements = (self._of_part(held, part) for part in parts)
+        with closing(ahead(statements, self._unpacked)) as found:
             yield from zip(parts, found, strict=True)
 
     def _of_part(self, held: Held, part: int) -> Statement:
@@ -170,14 +174,12 @@ class Reading:
         but = held.excepted & BitMap64(subjects)
         return of_subjects(self._program_id, held.days, subjects, but=but, columns=self._columns)
 
-    def _unpacked(self, asked: Iterable[Statement]) -> Generator[Events]:
+    def _unpacked(self, row: tuple[Any, ...]) -> Events:
         """Days are packed whole, and of them only some instants may be asked for."""
         coder = partial(self._coded, "element")
-        with closing(ahead(asked)) as rows:
-            for row in rows:
-                events = unpacked(read_packed(row, self._zone), self._columns, coder, types=self._types)
-                within = (events.at >= micros(self._of.begins)) & (events.at < micros(self._of.ends))
-                yield events if within.all() else events.take(within)
+        events = unpacked(read_packed(row, self._zone), self._columns, coder, types=self._types)
+        within = (events.at >= micros(self._of.begins)) & (events.at < micros(self._of.ends))
+        return events if within.all() else events.take(within)
 
     @property
     def _nothing(self) -> Events:
@@ -216,7 +218,8 @@ class Reading:
 
     def _coded(self, name: str, said: Sequence[str | None]) -> Column:
         codes = self._codes[name]
-        return np.fromiter((codes.setdefault(text, len(codes)) for text in said), np.int64, len(said))
+        with self._coding:
+            return np.fromiter((codes.setdefault(text, len(codes)) for text in said), np.int64, len(said))
 
 
 def stretches_of(of: Period, days: Collection[date], zone: ZoneInfo) -> tuple[list[Period], list[Period]]:

@@ -63,15 +63,22 @@ def released_flows(flows: Flows, k: int, as_of: datetime) -> Iterator[tuple[str,
     for step, (there, ways) in enumerate(_steps(walked(flows), nodes, k, all_closed=over), start=1):
         onward = _by_source(ways, len(nodes))
         for number, sessions, subjects in zip(*(of.tolist() for of in there[:3]), strict=True):
-            node = nodes[number]
-            named = {"step": step, **_keys("name", node)}
+            name, other = node = nodes[number]
+            named = {"step": step, "name": name, "name_other": other}
             yield "nodes", ReleasedRow(named, {"sessions": cell(sessions, subjects)}, over)
             for target, *counts in onward[number]:
                 if target == STOPS:
                     yield "drop_offs", row(named, "sessions", *counts)
                     continue
                 ends = (nodes[target], node) if flows.backward else (node, nodes[target])
-                keys = {"step": step, **_keys("source", ends[0]), **_keys("target", ends[1])}
+                (source, source_other), (end, end_other) = ends
+                keys = {
+                    "step": step,
+                    "source": source,
+                    "source_other": source_other,
+                    "target": end,
+                    "target_other": end_other,
+                }
                 yield "links", row(keys, "transitions", *counts)
 
 
@@ -141,7 +148,3 @@ def _by_source(ways: Groups, width: int) -> Mapping[int, list[tuple[int, int, in
         source, target = divmod(key, width)
         found[source].append((target, sessions, subjects))
     return found
-
-
-def _keys(name: str, node: Node) -> dict[str, object]:
-    return {name: node[0], f"{name}_other": node[1]}

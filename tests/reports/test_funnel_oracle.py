@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reports.columns import read
 from reports.metrics.funnel import Funnel
+from tests.consent.rights import Working
 from tests.reports import oracle_funnel
 from tests.reports.events import History, Seen
+from tests.reports.rolled import roll
 from tests.reports.test_activity_oracle import AUTUMN, SHAPES, ZONES, drawing, histories
 from tests.reports.test_funnel import Histories, told
 
@@ -70,6 +73,38 @@ def test_any_history(history: Histories, zone: str, around: datetime, examples: 
         there.clear()
         there.add_all(happened)
         check(there, happened, around, data)
+
+    compared()
+
+
+@pytest.mark.long
+@drawing(60)
+@pytest.mark.parametrize(("zone", "around"), [*ZONES.items(), ("America/New_York", AUTUMN)])
+def test_any_history_whose_days_are_packed_or_not(
+    history: Histories, as_worker: Working, zone: str, around: datetime, examples: int
+) -> None:
+    """Who took no second step is told by the rollups, and only others' events are read."""
+    there = history(zone)
+
+    @settings(SHAPES, max_examples=examples)
+    @given(data=st.data())
+    def compared(data: st.DataObject) -> None:
+        happened = saying(data, data.draw(st.one_of(dense(around), histories(around))), SAID)
+        there.clear()
+        for forgotten in ("rollup", "rollup_day", "rollup_events"):
+            there.owner.execute(f"DELETE FROM {forgotten}".encode())
+        there.owner.execute("UPDATE subject SET restricted = false")
+        there.add_all(happened)
+        days = [around.date() + timedelta(days=n) for n in range(-4, 8)]
+        left_out = data.draw(st.sets(st.sampled_from(days), max_size=3))
+        with as_worker():
+            roll(there.program, [day for day in days if day not in left_out])
+        gone = data.draw(st.sampled_from([None, "ann"]))
+        if gone in there.ids:
+            there.flag(gone, "restricted")
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(read, "FEW", data.draw(st.sampled_from([-1, 1000])))
+            check(there, [one for one in happened if one.subject != gone], around, data)
 
     compared()
 
