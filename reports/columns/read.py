@@ -38,7 +38,10 @@ from reports.rollups.read import packed as held_packed
 from tracking.ingest.parse import MAX_SKEW
 
 SUBJECT_BITS = 12
-"""Ids that differ in these last bits only are read together: that many subjects at most, who have some 100,000 events."""
+"""Ids that differ in these last bits only are read together, or in fewer where these subjects have more than AT_ONCE events."""
+
+AT_ONCE = 1 << 18
+"""Events; some 100 bytes each while they are counted."""
 
 FEW = 1 << 20
 """So many events, of some types, are held all at once: some 30 bytes each."""
@@ -124,6 +127,12 @@ class Reading:
         )
 
     @cached_property
+    def _bits(self) -> int:
+        """As many as have AT_ONCE events together, if all had as many as they have on average."""
+        subjects = max(1, AT_ONCE * len(self.held.subjects) // max(1, self.held.number))
+        return min(SUBJECT_BITS, subjects.bit_length() - 1)
+
+    @cached_property
     def _zone(self) -> ZoneInfo:
         return ZoneInfo(MiniProgram.objects.values_list("zone", flat=True).get(id=self._program_id))
 
@@ -164,13 +173,13 @@ class Reading:
 
     def _by_part(self, held: Held) -> Generator[tuple[int, Events]]:
         """The same of some subjects after others."""
-        parts = np.unique(np.array(held.subjects.to_array(), np.int64) >> SUBJECT_BITS).tolist()
+        parts = np.unique(np.array(held.subjects.to_array(), np.int64) >> self._bits).tolist()
         statements = (self._of_part(held, part) for part in parts)
         with closing(ahead(statements, self._unpacked)) as found:
             yield from zip(parts, found, strict=True)
 
     def _of_part(self, held: Held, part: int) -> Statement:
-        subjects = range(part << SUBJECT_BITS, part + 1 << SUBJECT_BITS)
+        subjects = range(part << self._bits, part + 1 << self._bits)
         but = held.excepted & BitMap64(subjects)
         return of_subjects(self._program_id, held.days, subjects, but=but, columns=self._columns)
 
@@ -202,7 +211,7 @@ class Reading:
             instants=" OR ".join(_INSTANTS.format(n=n) for n in range(len(instants))),
             types="" if self._types is None else _OF_TYPES,
             of="" if of is None else _OF_SOME,
-            bits=SUBJECT_BITS,
+            bits=self._bits,
         )
         days = {day for each in instants for day in utc_days(each, skew=MAX_SKEW)}
         asked: dict[str, Any] = {"program": self._program_id, "days": sorted(days), "types": self._types}

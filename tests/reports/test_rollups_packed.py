@@ -155,6 +155,23 @@ def test_few_events_are_read_at_once_and_others_by_subjects(
             assert len(list(Reading(shanghai.program.id, of, [], types=asked))) == parts
 
 
+def test_subjects_who_have_much_are_read_in_fewer(
+    history: Histories, as_worker: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shanghai = history()
+    noon = local("2025-10-10 12:00:00")
+    shanghai.add_all(Seen(f"s{n}", noon + timedelta(seconds=m)) for n in range(16) for m in range(4))
+    with as_worker():
+        roll(shanghai.program, [date(2025, 10, 10)])
+    for at_once, most in ((10_000, 64), (16, 16), (1, 4)):
+        monkeypatch.setattr(read, "AT_ONCE", at_once)
+        with tenant(shanghai.program.id):
+            parts = list(Reading(shanghai.program.id, Period(noon, noon + DAY), []))
+        assert sum(map(len, parts)) == 64
+        assert max(map(len, parts)) <= most
+        assert len(parts) <= 64 // most + 1
+
+
 def test_only_the_types_that_are_asked_for(history: Histories, as_worker: Working) -> None:
     shanghai = history()
     noon = local("2025-10-10 12:00:00")
