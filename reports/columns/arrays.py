@@ -72,5 +72,5 @@ def _row(session: psycopg.Connection[Any], statement: str, parameters: Mapping[s
     with psycopg.Cursor(session) as cursor:
         take_as_it_comes(cursor)
         # Planned anew each time: a plan made once for all would look at a list of subjects as one that is short.
-        (row,) = cursor.execute(statement, parameters, binary=True, prepare=False)
-    return row
+        found: list[tuple[Any, ...]] = cursor.execute(statement, parameters, binary=True, prepare=False).fetchall()
+    return found[0]

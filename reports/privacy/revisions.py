@@ -28,7 +28,7 @@ class Kept(msgspec.Struct, array_like=True, frozen=True):
 
     table: str
     keys: Mapping[str, Any]
-    figures: dict[str, Figure]
+    figures: Mapping[str, Figure]
 
 
 _decoder = msgspec.json.Decoder(list[Kept])

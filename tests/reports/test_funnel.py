@@ -78,6 +78,18 @@ def test_who_took_no_second_step_in_time_is_told_by_the_rollups(history: Histori
         assert cells(told(shanghai, asked)) == left, f"the events of {who}"
 
 
+@pytest.mark.parametrize("packed", [[5], [6], [5, 6], [5, 7], []], ids=str)
+def test_a_day_that_is_not_packed_may_hold_any_step(history: Histories, as_worker: Working, packed: list[int]) -> None:
+    shanghai, day = history(), 86_400
+    shanghai.add_all(did("ann", (0, A), (day, B)))
+    shanghai.add_all(did("bob", (0, A)))
+    shanghai.add_all(did("cem", (day, A), (2 * day, B)))
+    with as_worker():
+        roll(shanghai.program, [date(2025, 10, n) for n in packed])
+    asked = Funnel((A, B), timedelta(days=1))
+    assert cells(told(shanghai, asked, "2025-10-05", "2025-10-06")) == [3, 2]
+
+
 def test_nobody(history: Histories) -> None:
     released = told(history(), Funnel((A, B), HOUR))
     assert cells(released) == [0, 0]

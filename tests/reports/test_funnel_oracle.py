@@ -111,9 +111,7 @@ def test_any_history_whose_days_are_packed_or_not(
     compared()
 
 
-def check(
-    there: History, happened: list[Seen], around: datetime, data: st.DataObject, *, plain: bool = False
-) -> None:
+def check(there: History, happened: list[Seen], around: datetime, data: st.DataObject, *, plain: bool = False) -> None:
     first = around.date() + timedelta(days=data.draw(st.integers(-3, 1)))
     last = first + timedelta(days=data.draw(st.integers(0, 4)))
     asked = data.draw(asked_funnels(plain=plain))
