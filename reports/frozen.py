@@ -143,12 +143,16 @@ def _settled(answer: Seen, lines: Sequence[Line], behind: Container[str | None] 
     }
     if new or due:
         stands |= _written(answer, new, due)
-    return [_as_told(line, stands.get(key) if key else None, hidden=line.cell in behind) for line, key in keyed]
+    return [
+        _as_told(line, stands.get(key) if key else None, texts.get(key) if key else None, hidden=line.cell in behind)
+        for line, key in keyed
+    ]
 
 
-def _as_told(line: Line, stands: Standing | None, *, hidden: bool) -> tuple[Line, int]:
+def _as_told(line: Line, stands: Standing | None, now: str | None, *, hidden: bool) -> tuple[Line, int]:
+    """`now`: as it is computed, where that was worked out. Most lines stand as they are computed, and some have many rows."""
     if stands is not None:
-        return told(line, stands.told), stands.revision
+        return line if stands.told == now else told(line, stands.told), stands.revision
     if not hidden:
         return line, 1
     rows = [(table, replace(row, cells=dict.fromkeys(row.cells, SUPPRESSED))) for table, row in line.rows]

@@ -67,8 +67,9 @@ def _cohort(cohort: ReleasedCohort) -> dict[str, Any]:
 
 
 def _cells(cells: Mapping[str, Cell]) -> dict[str, Any]:
-    values = {name: cell.value for name, cell in cells.items()}
-    return {**values, "status": {name: str(cell.status) for name, cell in cells.items()}}
+    told: dict[str, Any] = {name: cell.value for name, cell in cells.items()}
+    told["status"] = {name: cell.status for name, cell in cells.items()}
+    return told
 
 
 def about(answered: Mapping[str, Any]) -> str:

@@ -97,24 +97,38 @@ class Packed:
     elements: bytes
 
 
-def unpacked(packed: Packed, columns: Collection[str], coder: Coder) -> Events:
-    """In the order of the rows, with `subject`, `at` and the columns asked for: any but `value`."""
+def unpacked(packed: Packed, columns: Collection[str], coder: Coder, *, types: Collection[int] | None = None) -> Events:
+    """In the order of the rows, with `subject`, `at` and the columns asked for: any but `value`. `types`: ids; None for all."""
     records = np.frombuffer(packed.events, _RECORD)
     number = packed.size // RECORD
-    rest = records["rest"].astype(np.int64) & (1 << _REST_BITS) - 1
-    flags = rest & (1 << _FLAG_BITS) - 1
-    begins = np.repeat(packed.begins, number)
-    low = (records["at"] >> (64 - _TIME_BITS)).astype(np.int64)
-    found: dict[str, Column] = {
-        "subject": np.repeat(packed.subject, number),
-        "at": begins + (low - begins & (1 << _TIME_BITS) - 1),
-        **_ids(rest, np.frombuffer(packed.ids, ">i8").astype(np.int64), number),
-    }
+    rest = records["rest"].astype(np.int64)
+    found = _ids(rest, packed, number, {*columns, "type"} if types is not None else columns)
     if not _NUMBERS.keys().isdisjoint(columns):
-        found |= _numbers(flags, np.frombuffer(packed.numbers, ">f8").astype(np.float64))
+        found |= _numbers(_flags(rest), np.frombuffer(packed.numbers, ">f8").astype(np.float64))
     if "element" in columns:
-        found["element"] = _elements(flags, packed.elements, coder)
+        found["element"] = _elements(_flags(rest), packed.elements, coder)
+    row, low = np.repeat(np.arange(len(number)), number), records["at"]
+    if types is not None:
+        asked = np.flatnonzero(_any_of(found["type"], types))
+        row, low = row[asked], low[asked]
+        found = {name: column[asked] for name, column in found.items()}
+    begins = packed.begins[row]
+    # The bits that were kept are those of the sum, whose higher ones are those of the day's beginning, or one more.
+    found["at"] = begins + ((low >> (64 - _TIME_BITS)).astype(np.int64) - begins & (1 << _TIME_BITS) - 1)
+    found["subject"] = packed.subject[row]
     return Events({name: column for name, column in found.items() if name in {"subject", "at", *columns}})
+
+
+def _any_of(column: Column, ids: Collection[int]) -> Flags:
+    found = np.zeros(len(column), bool)
+    for one in ids:
+        found |= column == one
+    return found
+
+
+def _flags(rest: Numbers) -> Numbers:
+    found: Numbers = rest & (1 << _FLAG_BITS) - 1
+    return found
 
 
 def _flagged(flags: Numbers, flag: int) -> Flags:
@@ -128,15 +142,25 @@ def _places(flags: Numbers, widths: dict[int, int]) -> Numbers:
     return np.cumsum(width) - width
 
 
-def _ids(rest: Numbers, ids: Numbers, number: Numbers) -> dict[str, Column]:
-    flags = rest & (1 << _FLAG_BITS) - 1
+def _ids(rest: Numbers, packed: Packed, number: Numbers, columns: Collection[str]) -> dict[str, Column]:
+    """Of `type`, `page` and `session` what is asked for. `number`: of each row's events."""
+    found: dict[str, Column] = {}
+    if "type" in columns:
+        found["type"] = rest >> _TYPE_FROM & (1 << _TYPE_BITS) - 1
+    if "page" in columns:
+        found["page"] = rest >> _PAGE_FROM & (1 << _PAGE_BITS) - 1
+    if "session" not in columns and not np.bitwise_or.reduce(rest, initial=0) & FURTHER:
+        return found
+    further = _flagged(rest, FURTHER)
+    flags, ids = _flags(rest), np.frombuffer(packed.ids, ">i8").astype(np.int64)
     place = _places(flags, {SWITCHED: 1, FURTHER: 2})
-    further = _flagged(flags, FURTHER)
     after = place[further] + _flagged(flags[further], SWITCHED)
-    kind, page = rest >> _TYPE_FROM, rest >> _PAGE_FROM & (1 << _PAGE_BITS) - 1
-    kind[further] += ids[after] << _TYPE_BITS
-    page[further] += ids[after + 1] << _PAGE_BITS
-    return {"type": kind, "page": page, "session": _sessions(flags, ids[place[_flagged(flags, SWITCHED)]], number)}
+    for name, bits, behind in (("type", _TYPE_BITS, 0), ("page", _PAGE_BITS, 1)):
+        if name in found:
+            found[name][further] += ids[after + behind] << bits
+    if "session" in columns:
+        found["session"] = _sessions(flags, ids[place[_flagged(flags, SWITCHED)]], number)
+    return found
 
 
 def _sessions(flags: Numbers, hashes: Numbers, number: Numbers) -> Numbers:

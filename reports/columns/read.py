@@ -7,35 +7,44 @@ million events are no million objects. It sorts once, since all aggregates ask f
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import date
-from functools import partial
+from functools import cached_property, partial
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
+from threading import Lock
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import psycopg
 from django.db import connection
-from psycopg.adapt import Buffer, Loader
-from psycopg.pq import Format
 from pyroaring import BitMap64
 
 from consent.programs.models import MiniProgram
 from consent.statements import ask
+from reports.columns.arrays import Statement, ahead, column, take_as_it_comes
 from reports.columns.events import Column, Events, micros
 from reports.columns.packed import unpacked
 from reports.columns.said import NUMBERS, TEXTS
 from reports.metrics.calendar import MOMENT, period, utc_days
 from reports.metrics.standing import EVENTS
 from reports.privacy.figures import Period
+from reports.rollups.days import by_type as held_by_type
+from reports.rollups.days import number_of
+from reports.rollups.packed import of_day, of_subjects
 from reports.rollups.packed import read as read_packed
 from reports.rollups.read import NOTHING, Held, stretches
 from reports.rollups.read import packed as held_packed
 from tracking.ingest.parse import MAX_SKEW
 
 SUBJECT_BITS = 12
-"""Ids that differ in these last bits only are read together: that many subjects at most, who have some 100,000 events."""
+"""Ids that differ in these last bits only are read together, or in fewer where these subjects have more than AT_ONCE events."""
+
+AT_ONCE = 1 << 18
+"""Events; some 100 bytes each while they are counted."""
+
+FEW = 1 << 20
+"""So many events, of some types, are held all at once: some 30 bytes each."""
 
 MEMORY = "64MB"
 """For each sort of the events."""
@@ -49,19 +58,6 @@ _IN_ORDER = "array_agg({said} ORDER BY e.subject_id, e.corrected_at, e.event_id)
 _INSTANTS = "e.corrected_at >= %(begins_{n})s AND e.corrected_at < %(ends_{n})s"
 _OF_TYPES = "AND e.type_id = ANY(%(types)s::bigint[])"
 _OF_SOME = "AND e.subject_id = ANY(%(of)s::bigint[])"
-
-_ARRAYS = (1016, 1022, 1185)
-"""Of bigint, double precision and timestamptz, by PostgreSQL's object ids."""
-_HEADER = 20
-"""Bytes of an array in binary before its first element: dimensions, nulls, type, length, first index."""
-_DOUBLE = (701).to_bytes(4, "big")
-
-
-class _AsItCame(Loader):
-    format = Format.BINARY
-
-    def load(self, data: Buffer) -> bytes:
-        return bytes(data)
 
 
 class Reading:
@@ -89,38 +85,60 @@ class Reading:
         self._numbers = {name: NUMBERS[name] for name in wanted if name in NUMBERS}
         self._texts = {name: said[name] for name in wanted if name not in NUMBERS}
         self._codes: dict[str, dict[str | None, int]] = {name: {None: 0} for name in self._texts}
+        # What is packed is read in a thread of its own.
+        self._coding = Lock()
         self._types = None if types is None else list(types)
 
     def __iter__(self) -> Iterator[Events]:
+        return self.read()
+
+    def read(self, whom: Mapping[date, BitMap64] | None = None) -> Iterator[Events]:
+        """`whom`: those whose events are needed of each day of `held`; of others on these days some may be there, or none."""
         ask(f"SET LOCAL work_mem = '{MEMORY}'")
-        zone = ZoneInfo(MiniProgram.objects.values_list("zone", flat=True).get(id=self._program_id))
-        held = self._held(zone)
+        held, zone = self.held, self._zone
         if not held.days:
             yield from self._streamed()
             return
         closed, others = stretches_of(self._of, held.days, zone)
         with connection.wrap_database_errors, ExitStack() as stack:
-            sources = [self._unpacked(held, zone)]
+            few = self._few(held.days)
+            packed = self._by_day(held, whom) if few else self._by_part(held)
+            sources: list[Iterator[tuple[int, Events]]] = [stack.enter_context(closing(packed))]
             if others:
                 sources.append(stack.enter_context(self._fetched("others", others, None)))
             if held.excepted:
                 sources.append(stack.enter_context(self._fetched("excepted", closed, held.excepted)))
-            for _, some in groupby(merge(*sources, key=itemgetter(0)), itemgetter(0)):
+            part = _one if few else itemgetter(0)
+            for _, some in groupby(merge(*sources, key=part), part):
                 yield _joined([events for _, events in some])
 
-    def _held(self, zone: ZoneInfo) -> Held:
+    def _few(self, days: Collection[date]) -> bool:
+        """Whether the events of these days may be held all at once: then nothing has to be sorted to be read."""
+        return self._types is not None and number_of(self._program_id, days, self._types) <= FEW
+
+    @cached_property
+    def held(self) -> Held:
+        """What of this is packed, and is read from there."""
         if "value" in self._texts:
             return NOTHING
+        first, last = self._of.begins, self._of.ends - MOMENT
         return held_packed(
-            self._program_id,
-            zone,
-            self._of.begins.astimezone(zone).date(),
-            (self._of.ends - MOMENT).astimezone(zone).date(),
+            self._program_id, self._zone, first.astimezone(self._zone).date(), last.astimezone(self._zone).date()
         )
+
+    @cached_property
+    def _bits(self) -> int:
+        """As many as have AT_ONCE events together, if all had as many as they have on average."""
+        subjects = max(1, AT_ONCE * len(self.held.subjects) // max(1, self.held.number))
+        return min(SUBJECT_BITS, subjects.bit_length() - 1)
+
+    @cached_property
+    def _zone(self) -> ZoneInfo:
+        return ZoneInfo(MiniProgram.objects.values_list("zone", flat=True).get(id=self._program_id))
 
     def _streamed(self) -> Iterator[Events]:
         with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-            _take_as_it_comes(cursor)
+            take_as_it_comes(cursor)
             # A generator, which ends the statement when it is closed.
             asked = self._asked([self._of], None)
             streamed = cast(Generator[tuple[Any, ...]], cursor.stream(*asked, binary=True))
@@ -135,25 +153,50 @@ class Reading:
         """The events of some instants, and of some subjects, by part; other things are asked between one and the next."""
         ask("SET LOCAL cursor_tuple_fraction = 1")
         with psycopg.ServerCursor(connection.connection, name) as cursor:
-            _take_as_it_comes(cursor)
+            take_as_it_comes(cursor)
             cursor.itersize = 1
             cursor.execute(*self._asked(instants, of), binary=True)
             yield map(self._part, cursor)
 
-    def _unpacked(self, held: Held, zone: ZoneInfo) -> Iterator[tuple[int, Events]]:
-        columns = [*self._numbers, *self._texts]
-        begins, ends = micros(self._of.begins), micros(self._of.ends)
-        for number in np.unique(np.array(held.subjects.to_array(), np.int64) >> SUBJECT_BITS):
-            part = int(number)
-            subjects = range(part << SUBJECT_BITS, part + 1 << SUBJECT_BITS)
-            but = held.excepted & BitMap64(subjects)
-            rows = read_packed(self._program_id, zone, held.days, subjects, but=but, columns=columns)
-            events = unpacked(rows, {*columns, "type"}, partial(self._coded, "element"))
-            asked = (events.at >= begins) & (events.at < ends)
-            if self._types is not None:
-                asked &= np.isin(events["type"], self._types)
-            some = events.take(asked)
-            yield part, Events({name: some[name] for name in columns})
+    def _by_day(self, held: Held, whom: Mapping[date, BitMap64] | None) -> Generator[tuple[int, Events]]:
+        """What is packed, as one part."""
+        with_some = held_by_type(self._program_id, held.days, self._types or [])
+        asked = []
+        for day in held.days:
+            theirs = BitMap64().union(*(some for (of, _), some in with_some.items() if of == day)) - held.excepted
+            asked.append((day, theirs if whom is None else theirs & whom[day]))
+        statements = (of_day(self._program_id, day, theirs, columns=self._columns) for day, theirs in asked if theirs)
+        with closing(ahead(statements, self._unpacked)) as days:
+            events = _concatenated([self._nothing, *days])
+        # One day after the other, and in each a subject's are in their order.
+        yield 0, events.take(np.argsort(events.subject, kind="stable"))
+
+    def _by_part(self, held: Held) -> Generator[tuple[int, Events]]:
+        """The same of some subjects after others."""
+        parts = np.unique(np.array(held.subjects.to_array(), np.int64) >> self._bits).tolist()
+        statements = (self._of_part(held, part) for part in parts)
+        with closing(ahead(statements, self._unpacked)) as found:
+            yield from zip(parts, found, strict=True)
+
+    def _of_part(self, held: Held, part: int) -> Statement:
+        subjects = range(part << self._bits, part + 1 << self._bits)
+        but = held.excepted & BitMap64(subjects)
+        return of_subjects(self._program_id, held.days, subjects, but=but, columns=self._columns)
+
+    def _unpacked(self, row: tuple[Any, ...]) -> Events:
+        """Days are packed whole, and of them only some instants may be asked for."""
+        coder = partial(self._coded, "element")
+        events = unpacked(read_packed(row, self._zone), self._columns, coder, types=self._types)
+        within = (events.at >= micros(self._of.begins)) & (events.at < micros(self._of.ends))
+        return events if within.all() else events.take(within)
+
+    @property
+    def _nothing(self) -> Events:
+        return Events({name: np.zeros(0, np.int64) for name in self._columns})
+
+    @property
+    def _columns(self) -> list[str]:
+        return [*self._numbers, *self._texts]
 
     def texts(self, name: str) -> list[str | None]:
         """Of the column's codes, from 0 on: None, and what the events read so far say."""
@@ -168,7 +211,7 @@ class Reading:
             instants=" OR ".join(_INSTANTS.format(n=n) for n in range(len(instants))),
             types="" if self._types is None else _OF_TYPES,
             of="" if of is None else _OF_SOME,
-            bits=SUBJECT_BITS,
+            bits=self._bits,
         )
         days = {day for each in instants for day in utc_days(each, skew=MAX_SKEW)}
         asked: dict[str, Any] = {"program": self._program_id, "days": sorted(days), "types": self._types}
@@ -178,18 +221,14 @@ class Reading:
 
     def _part(self, row: tuple[Any, ...]) -> tuple[int, Events]:
         number, *arrays = row
-        numbers = dict(zip(self._numbers, map(_column, arrays[: len(self._numbers)]), strict=True))
+        numbers = dict(zip(self._numbers, map(column, arrays[: len(self._numbers)]), strict=True))
         texts = {name: self._coded(name, said) for name, said in zip(self._texts, arrays[len(numbers) :], strict=True)}
         return number, Events(numbers | texts)
 
     def _coded(self, name: str, said: Sequence[str | None]) -> Column:
         codes = self._codes[name]
-        return np.fromiter((codes.setdefault(text, len(codes)) for text in said), np.int64, len(said))
-
-
-def _take_as_it_comes(cursor: psycopg.Cursor[Any] | psycopg.ServerCursor[Any]) -> None:
-    for oid in _ARRAYS:
-        cursor.adapters.register_loader(oid, _AsItCame)
+        with self._coding:
+            return np.fromiter((codes.setdefault(text, len(codes)) for text in said), np.int64, len(said))
 
 
 def stretches_of(of: Period, days: Collection[date], zone: ZoneInfo) -> tuple[list[Period], list[Period]]:
@@ -206,15 +245,18 @@ def stretches_of(of: Period, days: Collection[date], zone: ZoneInfo) -> tuple[li
     return within, [each for each in others if each.begins < each.ends]
 
 
+def _one(_: tuple[int, Events]) -> int:
+    """Everybody's part."""
+    return 0
+
+
 def _joined(some: Sequence[Events]) -> Events:
     """Of the same subjects, and no two have events of one subject and instant."""
     if len(some) == 1:
         return some[0]
-    events = Events({name: np.concatenate([each[name] for each in some]) for name in some[0].columns})
+    events = _concatenated(some)
     return events.take(np.lexsort((events.at, events.subject)))
 
 
-def _column(array: bytes) -> Column:
-    kind = "f8" if array[8:12] == _DOUBLE else "i8"
-    elements = np.frombuffer(array, [("length", ">i4"), ("value", f">{kind}")], offset=_HEADER)
-    return elements["value"].astype(kind)
+def _concatenated(some: Sequence[Events]) -> Events:
+    return Events({name: np.concatenate([each[name] for each in some]) for name in some[0].columns})

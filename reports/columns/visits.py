@@ -6,6 +6,7 @@ from datetime import timedelta
 import numpy as np
 
 from reports.columns.events import Events, Numbers, micros, span
+from reports.columns.groups import changes
 from reports.privacy.figures import Period
 
 _LONGEST_PAUSE = span(timedelta(minutes=30))
@@ -25,15 +26,28 @@ class Visits:
 def visits(events: Events, of: Period) -> Visits:
     """The sessions that began in [begins, ends), each with all its events. `events`: from LOOK_BACK before to LOOK_AHEAD
     behind (reports.metrics.session), in their order, with `session`."""
-    order = np.lexsort((events["session"], events.subject))
-    ordered = events.take(order)
+    ordered = _by_session(events)
     number = _numbered(ordered)
     starts = _starts(number)
     began = ordered.at[starts]
     asked = (began >= micros(of.begins)) & (began < micros(of.ends))
+    if asked.all():
+        return Visits(ordered, number, starts)
     chosen = ordered.take(asked[number])
     renumbered = (np.cumsum(asked) - 1)[number[asked[number]]]
     return Visits(chosen, renumbered, _starts(renumbered))
+
+
+def _by_session(events: Events) -> Events:
+    """Those of one subject and session id together, as they stood. Most do: only where one comes again are they moved."""
+    subject, session = events.subject, events["session"]
+    starts = np.flatnonzero(changes(subject) | changes(session))
+    runs = np.lexsort((session[starts], subject[starts]))
+    begins = starts[runs]
+    if (changes(subject[begins]) | changes(session[begins])).all():
+        return events
+    length = np.diff(starts, append=len(subject))[runs]
+    return events.take(np.arange(len(subject)) + np.repeat(begins - (np.cumsum(length) - length), length))
 
 
 def _numbered(events: Events) -> Numbers:
@@ -42,16 +56,16 @@ def _numbered(events: Events) -> Numbers:
     if not len(at):
         return np.zeros(0, np.int64)
     pause = np.where(session == 0, _LONGEST_PAUSE, _DAY)
-    other = np.ones(len(at), bool)
-    other[1:] = (subject[1:] != subject[:-1]) | (session[1:] != session[:-1]) | (at[1:] - at[:-1] > pause[1:])
-    began = at[np.flatnonzero(other)][np.cumsum(other) - 1]
-    previous = np.concatenate((at[:1], at[:-1]))
-    cut = began + _DAY
+    other = changes(subject) | changes(session)
+    other[1:] |= at[1:] - at[:-1] > pause[1:]
+    cut = at[np.flatnonzero(other)][np.cumsum(other) - 1] + _DAY
+    late = np.flatnonzero(at >= cut)
+    before = at[late - 1]
     # Days of UTC: the count begins at a midnight.
-    beyond = (at >= cut) & ((previous < cut) | (previous // _DAY != at // _DAY))
-    return np.cumsum(other | (~other & beyond)) - 1
+    other[late[(before < cut[late]) | (before // _DAY != at[late] // _DAY)]] = True
+    return np.cumsum(other) - 1
 
 
 def _starts(number: Numbers) -> Numbers:
     """The place of each number's first event."""
-    return np.flatnonzero(np.diff(number, prepend=-1))
+    return np.flatnonzero(changes(number))

@@ -48,6 +48,7 @@ from reports.metrics.attempts import EXCLUDED, OTHER, Chosen, Rules, chosen, joi
 from reports.metrics.bands import TO_CONVERT_S
 from reports.metrics.calendar import period
 from reports.metrics.catalogue import type_ids
+from reports.metrics.needed import EVERYBODY, needed
 from reports.metrics.registry import Question, metric
 from reports.metrics.trends import FIELDS
 from reports.metrics.whole import whole
@@ -170,10 +171,19 @@ def _counted(question: Question, asked: Funnel) -> tuple[Mapping[Value, Attempts
         types=None if rules.strict else kinds,
         value=None if asked.field in (None, "page") else TOUCHED[asked.field],
     )
+    needs = EVERYBODY
+    if asked.mode == "ordered" and asked.field is None:
+        first, second = (types[name] for name in asked.steps[:2])
+        needs = needed(question, reading.held, asked.window, first, second, kinds)
     found = joined(
-        [chosen(events, _kinds(events, kinds), _values(events, asked), rules) for events in reading], len(asked.steps)
+        [chosen(events, _kinds(events, kinds), _values(events, asked), rules) for events in reading.read(needs.whom)],
+        len(asked.steps),
     )
-    return _by_value(found, _names(question.program_id, asked, reading, found.value)), found.open
+    by_value = _by_value(found, _names(question.program_id, asked, reading, found.value))
+    if needs.first:
+        took_first = Attempts(({1: needs.first}, *({} for _ in asked.steps[1:])))
+        by_value[None] = by_value[None] + took_first if None in by_value else took_first
+    return by_value, found.open
 
 
 def _kinds(events: Events, kinds: Mapping[int, int]) -> Numbers:
@@ -200,7 +210,7 @@ def _names(program_id: int, asked: Funnel, reading: Reading, said: Numbers) -> M
     return {} if asked.field is None else dict(enumerate(reading.texts("value")))
 
 
-def _by_value(found: Chosen, names: Mapping[int, Value]) -> Mapping[Value, Attempts]:
+def _by_value(found: Chosen, names: Mapping[int, Value]) -> dict[Value, Attempts]:
     steps: dict[Value, list[dict[int, BitMap64]]] = defaultdict(lambda: [{} for _ in found.took])
     for n, took in enumerate(found.took):
         got = took >= 0

@@ -33,6 +33,9 @@ UNNAMED: Node = (None, False)
 STOPS = 1
 """In the place of a node: the path has none there. By name it comes after the node that has none."""
 
+ROOM = 8
+"""So many times as many keys as sessions are counted one by one, of 100,000 sessions at least: a count has 8 bytes."""
+
 Numbers = NDArray[np.int64]
 
 
@@ -60,15 +63,22 @@ def released_flows(flows: Flows, k: int, as_of: datetime) -> Iterator[tuple[str,
     for step, (there, ways) in enumerate(_steps(walked(flows), nodes, k, all_closed=over), start=1):
         onward = _by_source(ways, len(nodes))
         for number, sessions, subjects in zip(*(of.tolist() for of in there[:3]), strict=True):
-            node = nodes[number]
-            named = {"step": step, **_keys("name", node)}
+            name, other = node = nodes[number]
+            named = {"step": step, "name": name, "name_other": other}
             yield "nodes", ReleasedRow(named, {"sessions": cell(sessions, subjects)}, over)
             for target, *counts in onward[number]:
                 if target == STOPS:
                     yield "drop_offs", row(named, "sessions", *counts)
                     continue
                 ends = (nodes[target], node) if flows.backward else (node, nodes[target])
-                keys = {"step": step, **_keys("source", ends[0]), **_keys("target", ends[1])}
+                (source, source_other), (end, end_other) = ends
+                keys = {
+                    "step": step,
+                    "source": source,
+                    "source_other": source_other,
+                    "target": end,
+                    "target_other": end_other,
+                }
                 yield "links", row(keys, "transitions", *counts)
 
 
@@ -113,11 +123,22 @@ def _told(source: Numbers, target: Numbers, subject: Numbers, width: int, k: int
 
 def _grouped(keys: Numbers, subject: Numbers) -> Groups:
     """`subject`: numbers from 0, so that they fit beside those of groups."""
-    found, of, sessions = np.unique(keys, return_inverse=True, return_counts=True)
+    found, of, sessions = _numbered(keys)
     people = subject.max(initial=0) + 1
     pairs = np.sort(of * people + subject)
     each = pairs[np.diff(pairs, prepend=-1) > 0] // people
     return Groups(found, sessions, np.bincount(each, minlength=len(found)), of)
+
+
+def _numbered(keys: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    """The distinct keys, the place among them of each, and how often they come. Counted where there is room for a count of
+    every key, since sorting takes far longer."""
+    if keys.max(initial=0) >= ROOM * max(len(keys), 100_000):
+        return np.unique(keys, return_inverse=True, return_counts=True)
+    number = np.bincount(keys)
+    found = np.flatnonzero(number)
+    place = np.cumsum(number > 0) - 1
+    return found, place[keys], number[found]
 
 
 def _by_source(ways: Groups, width: int) -> Mapping[int, list[tuple[int, int, int]]]:
@@ -127,7 +148,3 @@ def _by_source(ways: Groups, width: int) -> Mapping[int, list[tuple[int, int, in
         source, target = divmod(key, width)
         found[source].append((target, sessions, subjects))
     return found
-
-
-def _keys(name: str, node: Node) -> dict[str, object]:
-    return {name: node[0], f"{name}_other": node[1]}

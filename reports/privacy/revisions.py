@@ -9,6 +9,7 @@ Nothing of a hidden figure is kept, not even how small it was; so a line with a 
 whose rows are others. A line without a row rests on nobody. To stay is always safe.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,16 +19,16 @@ from reports.privacy.cells import Cell, Status
 from reports.privacy.dimensions import ReleasedRow
 from reports.privacy.released import Line
 
-Figure = tuple[Any, str, tuple[int, ...]]
-"""Value, status, and the sizes of the blocks."""
+Figure = tuple[Any, Status | None, tuple[int, ...]]
+"""Value, status, and the sizes of the blocks; without a status it is in no row."""
 
 
 class Kept(msgspec.Struct, array_like=True, frozen=True):
     """A row as it is kept. `table`: empty where it is the line's own; `keys`: beside the line's own."""
 
     table: str
-    keys: dict[str, Any]
-    figures: dict[str, Figure]
+    keys: Mapping[str, Any]
+    figures: Mapping[str, Figure]
 
 
 _decoder = msgspec.json.Decoder(list[Kept])
@@ -37,8 +38,8 @@ def kept(line: Line) -> str:
     """As JSON."""
     rows = []
     for table, row in line.rows:
-        keys = {name: value for name, value in row.keys.items() if name not in line.keys}
-        figures = {name: (cell.value, str(cell.status), cell.rests) for name, cell in row.cells.items()}
+        keys = {name: value for name, value in row.keys.items() if name not in line.keys} if line.keys else row.keys
+        figures = {name: (cell.value, cell.status, cell.rests) for name, cell in row.cells.items()}
         rows.append(Kept("" if table == line.table else table, keys, figures))
     return msgspec.json.encode(rows).decode()
 
@@ -49,7 +50,7 @@ def told(line: Line, text: str) -> Line:
     rows = []
     for row in _decoder.decode(text):
         cells = {
-            name: Cell(_plain(value), Status(status), rests) for name, (value, status, rests) in row.figures.items()
+            name: Cell(_plain(value), status, rests) for name, (value, status, rests) in row.figures.items() if status
         }
         rows.append((row.table or line.table, ReleasedRow({**line.keys, **row.keys}, cells, closed)))
     return replace(line, rows=rows)
@@ -88,7 +89,7 @@ def _pair(one: Figure | None, other: Figure | None) -> tuple[Figure, Figure]:
 
 
 def _nobody(like: Figure | None) -> Figure:
-    return None, "", (0,) * len(like[2] if like else ())
+    return None, None, (0,) * len(like[2] if like else ())
 
 
 def _plain(value: Any) -> Any:

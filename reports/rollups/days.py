@@ -65,6 +65,14 @@ _OF_TYPES = f"""
     SELECT subjects FROM rollup
     WHERE program_id = %s AND day = ANY(%s::date[]) AND kind = '{RollupKind.EVENT.value}' AND key = ANY(%s)
 """
+_BY_TYPE = f"""
+    SELECT day, key, subjects FROM rollup
+    WHERE program_id = %s AND day = ANY(%s::date[]) AND kind = '{RollupKind.EVENT.value}' AND key = ANY(%s)
+"""
+_NUMBER = f"""
+    SELECT coalesce(sum(number), 0)::bigint FROM rollup
+    WHERE program_id = %s AND day = ANY(%s::date[]) AND kind = '{RollupKind.EVENT.value}' AND key = ANY(%s)
+"""
 _OF_SHARD = "SELECT day, kind, key, subjects FROM rollup WHERE program_id = %s AND day = ANY(%s::date[]) AND shard = %s"
 _CHOSEN = "unnest(%s::date[], %s::text[], %s::bigint[]) AS chosen(day, kind, key)"
 _READ_CHOSEN = f"""
@@ -180,6 +188,19 @@ def with_types(program_id: int, days: Collection[date], types: Collection[int]) 
     """Who has an event of one of these types on one of these days, by their rollups."""
     rows = ask(_OF_TYPES, [program_id, sorted(days), sorted(types)]).rows()
     return BitMap64().union(*(bitmap(subjects) for (subjects,) in rows))
+
+
+def by_type(program_id: int, days: Collection[date], types: Collection[int]) -> dict[tuple[date, int], BitMap64]:
+    """By day and type, who has an event of that type then; one that nobody has is missing."""
+    found: dict[tuple[date, int], BitMap64] = {}
+    for day, key, subjects in ask(_BY_TYPE, [program_id, sorted(days), sorted(types)]).rows():
+        found[day, key] = found.get((day, key), BitMap64()) | bitmap(subjects)
+    return found
+
+
+def number_of(program_id: int, days: Collection[date], types: Collection[int]) -> int:
+    """How many events of these types the days have, by their rollups."""
+    return int(ask(_NUMBER, [program_id, sorted(days), sorted(types)]).rows()[0][0])
 
 
 def parts(program_id: int, day: date) -> Parts:

@@ -4,15 +4,17 @@ A row is one subject's of one day, so that taking a subject out is deleting its 
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from pyroaring import BitMap64
 
 from consent.programs.tenancy import ask_erase_role, ask_own_role
-from consent.statements import ask, together
-from reports.columns.events import micros
+from consent.statements import Int8s, ask, together
+from reports.columns.arrays import Statement, column
+from reports.columns.events import Numbers, micros
 from reports.columns.packed import PACKED, Packed
 from reports.metrics.calendar import dates, day_start
 from reports.rollups.contribution import Days
@@ -37,21 +39,20 @@ _DIFFERS = f"""
     )
     SELECT EXISTS (TABLE expected EXCEPT TABLE held) OR EXISTS (TABLE held EXCEPT TABLE expected)
 """
-# PostgreSQL puts the rows together, so that none of them is an object here: of each a _HEAD, and all bytes in one.
+# PostgreSQL puts the rows together, so that none of them is an object here. All aggregates have one order.
 _READ = """
-    SELECT string_agg(
-               int8send(subject_id) || int4send(day - %(from)s::date) || int4send(octet_length(events)),
-               '' ORDER BY subject_id, day
-           ),
-           string_agg(events, '' ORDER BY subject_id, day),
-           string_agg(ids, '' ORDER BY subject_id, day),
-           string_agg(CASE WHEN %(numbers)s THEN numbers END, '' ORDER BY subject_id, day),
-           string_agg(CASE WHEN %(elements)s THEN elements END, '' ORDER BY subject_id, day)
-    FROM rollup_events
-    WHERE program_id = %(program)s AND day = ANY(%(days)s::date[]) AND subject_id BETWEEN %(first)s AND %(last)s
-      AND subject_id <> ALL(%(but)s::bigint[])
+    SELECT array_agg(subject_id {order}), array_agg((day - %(from)s::date)::bigint {order}), array_agg(octet_length(events)::bigint {order}),
+           string_agg(events, '' {order}), string_agg(ids, '' {order}),
+           string_agg(CASE WHEN %(numbers)s THEN numbers END, '' {order}),
+           string_agg(CASE WHEN %(elements)s THEN elements END, '' {order})
+    FROM rollup_events WHERE program_id = %(program)s AND {of}
 """
-_HEAD = np.dtype([("subject", ">i8"), ("day", ">i4"), ("size", ">i4")])
+_OF_DAY = "day = %(day)s AND subject_id = ANY(%(subjects)s)"
+_OF_SUBJECTS = """
+    day = ANY(%(days)s::date[]) AND subject_id BETWEEN %(first)s AND %(last)s AND subject_id <> ALL(%(but)s::bigint[])
+"""
+_COUNTED_FROM = date(2000, 1, 1)
+"""Days are numbered from it on."""
 
 
 def put(days: Days, of: Iterable[int], *, chosen: Collection[date], sent: Iterable[date] | None = None) -> None:
@@ -86,31 +87,42 @@ def differ(days: Days, of: Iterable[int]) -> bool:
     return bool(ask(_DIFFERS, _parameters(days, of, None)).rows()[0][0])
 
 
-def read(
-    program_id: int,
-    zone: ZoneInfo,
-    days: Sequence[date],
-    subjects: range,
-    *,
-    but: Iterable[int],
-    columns: Collection[str],
-) -> Packed:
-    """Of these subjects but some, by subject and day, what the columns need. `days`: in their order."""
-    asked = {
-        "program": program_id,
-        "days": list(days),
-        "from": days[0],
-        "first": subjects.start,
-        "last": subjects.stop - 1,
-        "but": list(but),
+def of_day(program_id: int, day: date, subjects: BitMap64, *, columns: Collection[str]) -> Statement:
+    """Reads of these subjects what the columns need, as the table has it: in any order of subjects."""
+    asked = {"program": program_id, "day": day, "subjects": Int8s.of(list(subjects))}
+    return _READ.format(order="", of=_OF_DAY), asked | _of_columns(columns)
+
+
+def of_subjects(
+    program_id: int, days: Sequence[date], subjects: range, *, but: Iterable[int], columns: Collection[str]
+) -> Statement:
+    """The same of some subjects but some of them, by subject and day."""
+    asked = {"program": program_id, "days": list(days), "first": subjects.start, "last": subjects.stop - 1}
+    asked |= {"but": list(but), **_of_columns(columns)}
+    return _READ.format(order="ORDER BY subject_id, day", of=_OF_SUBJECTS), asked
+
+
+def _of_columns(columns: Collection[str]) -> dict[str, Any]:
+    return {
+        "from": _COUNTED_FROM,
         "numbers": not {"dwell", "scroll", "load"}.isdisjoint(columns),
         "elements": "element" in columns,
     }
-    (row,) = ask(_READ, asked).rows()
-    heads, *streams = (bytes(some or b"") for some in row)
-    rows = np.frombuffer(heads, _HEAD)
-    begins = np.array([micros(day_start(day, zone)) for day in dates(days[0], days[-1])], np.int64)
-    return Packed(rows["subject"].astype(np.int64), begins[rows["day"]], rows["size"].astype(np.int64), *streams)
+
+
+def read(row: Sequence[Any], zone: ZoneInfo) -> Packed:
+    """What one of these statements answers (reports.columns.arrays.ahead)."""
+    subject, day, size = (column(array).astype(np.int64, copy=False) for array in row[:3])
+    return Packed(subject, _begins(day, zone), size, *(bytes(some or b"") for some in row[3:]))
+
+
+def _begins(day: Numbers, zone: ZoneInfo) -> Numbers:
+    """When each begins, in microseconds."""
+    if not len(day):
+        return day
+    first, last = int(day.min()), int(day.max())
+    between = dates(_COUNTED_FROM + timedelta(days=first), _COUNTED_FROM + timedelta(days=last))
+    return np.array([micros(day_start(each, zone)) for each in between], np.int64)[day - first]
 
 
 def _parameters(days: Days, of: Iterable[int], sent: Iterable[date] | None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from reports.rollups.contribution import (
     STANDING,
     Days,
     Tallies,
+    active,
     contribution,
     everybody,
     of_each,
@@ -86,15 +87,16 @@ def who_was_there(program_id: int, zone: ZoneInfo, first: date, last: date) -> B
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The days of a range whose packed events may be read, whose they are, and those of them who are answered from their
-    events instead."""
+    """The days of a range whose packed events may be read, whose they are and how many, and those of them who are answered from
+    their events instead."""
 
     days: list[date]
     subjects: BitMap64
+    number: int
     excepted: BitMap64
 
 
-NOTHING = Held([], BitMap64(), BitMap64())
+NOTHING = Held([], BitMap64(), 0, BitMap64())
 
 
 def packed(program_id: int, zone: ZoneInfo, first: date, last: date) -> Held:
@@ -103,8 +105,10 @@ def packed(program_id: int, zone: ZoneInfo, first: date, last: date) -> Held:
     if not days:
         return NOTHING
     tallies = stored.read(Days(program_id, zone, days[0], days[-1]))
-    there = {day: everybody(tallies[day]) for day in days}
-    return Held(days, BitMap64().union(*there.values()), _excepted(program_id, there))
+    came = {day: active(tallies[day]) for day in days}
+    there = {day: tally.subjects for day, tally in came.items()}
+    number = sum(tally.number for tally in came.values())
+    return Held(days, BitMap64().union(*there.values()), number, _excepted(program_id, there))
 
 
 def standing(days: Days) -> dict[date, Tallies]:

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reports.privacy.cells import Status
 from reports.privacy.figures import Figures, Flows, Period, Value, Walked
-from reports.privacy.flows import released_flows
+from reports.privacy.flows import ROOM, released_flows
 from reports.privacy.threshold import release
 from tests.reports import oracle_flows
 from tests.reports.oracle_flows import Path
@@ -34,10 +35,22 @@ def flows(paths: Sequence[Path], steps: int, *, backward: bool = False, names: S
 
 
 @settings(max_examples=600, deadline=None, database=None)
-@given(PATHS, st.integers(1, 6), st.integers(2, 5), st.sampled_from([-1, 0]), st.booleans(), st.permutations(NAMES))
-def test_any_paths(paths: list[Path], k: int, steps: int, late: int, backward: bool, names: list[Value]) -> None:
+@given(
+    PATHS,
+    st.integers(1, 6),
+    st.integers(2, 5),
+    st.sampled_from([-1, 0]),
+    st.booleans(),
+    st.permutations(NAMES),
+    st.sampled_from([0, ROOM]),
+)
+def test_any_paths(
+    paths: list[Path], k: int, steps: int, late: int, backward: bool, names: list[Value], room: int
+) -> None:
     as_of = CLOSED + timedelta(microseconds=late)
-    told = list(released_flows(flows(paths, steps, backward=backward, names=names), k, as_of))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("reports.privacy.flows.ROOM", room)
+        told = list(released_flows(flows(paths, steps, backward=backward, names=names), k, as_of))
     slow = [*oracle_flows.flows(paths, steps, k, all_closed=late == 0, backward=backward)]
     assert [(table, row.keys, {name: cell.value for name, cell in row.cells.items()}) for table, row in told] == slow
     for _, row in told:

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -13,7 +13,9 @@ from consent.errors import Invalid
 from reports.api.answers.events import FunnelAnswered
 from reports.metrics.funnel import Funnel, Mode
 from reports.privacy.threshold import Released
+from tests.consent.rights import Working
 from tests.reports.events import History, Seen, local
+from tests.reports.rolled import roll
 
 Histories = Callable[..., History]
 DAY = "2025-10-05"
@@ -58,6 +60,34 @@ def test_steps_in_order_whatever_lies_between(history: Histories) -> None:
     assert cells(released, "median_s_bin") == [None, (7, 10), (180, 300)]
     assert cells(released, "p90_s_bin") == [None, (60, 90), (180, 300)]
     assert cells(released, "median_s") == [None, 8.5, 240]
+
+
+def test_who_took_no_second_step_in_time_is_told_by_the_rollups(history: Histories, as_worker: Working) -> None:
+    shanghai, day = history(), 86_400
+    shanghai.add_all(did("ann", (0, A), (day, B)))
+    shanghai.add_all(did("bob", (0, A)))
+    shanghai.add_all(did("cem", (0, A), (2 * day, B)))
+    shanghai.add_all(did("dee", (day, B)))
+    with as_worker():
+        roll(shanghai.program, [date(2025, 10, n) for n in (5, 6, 7)])
+    asked = Funnel((A, B), timedelta(days=1))
+    assert cells(told(shanghai, asked)) == [3, 1]
+    drop = "DELETE FROM rollup_events WHERE subject_id = %s"
+    for who, left in (("bob", [3, 1]), ("cem", [3, 1]), ("dee", [3, 1]), ("ann", [3, 0])):
+        shanghai.owner.execute(drop, [shanghai.ids[who]])
+        assert cells(told(shanghai, asked)) == left, f"the events of {who}"
+
+
+@pytest.mark.parametrize("packed", [[5], [6], [5, 6], [5, 7], []], ids=str)
+def test_a_day_that_is_not_packed_may_hold_any_step(history: Histories, as_worker: Working, packed: list[int]) -> None:
+    shanghai, day = history(), 86_400
+    shanghai.add_all(did("ann", (0, A), (day, B)))
+    shanghai.add_all(did("bob", (0, A)))
+    shanghai.add_all(did("cem", (day, A), (2 * day, B)))
+    with as_worker():
+        roll(shanghai.program, [date(2025, 10, n) for n in packed])
+    asked = Funnel((A, B), timedelta(days=1))
+    assert cells(told(shanghai, asked, "2025-10-05", "2025-10-06")) == [3, 2]
 
 
 def test_nobody(history: Histories) -> None:

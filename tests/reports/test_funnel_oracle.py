@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reports.columns import read
 from reports.metrics.funnel import Funnel
+from tests.consent.rights import Working
 from tests.reports import oracle_funnel
 from tests.reports.events import History, Seen
+from tests.reports.rolled import roll
 from tests.reports.test_activity_oracle import AUTUMN, SHAPES, ZONES, drawing, histories
 from tests.reports.test_funnel import Histories, told
 
@@ -23,15 +26,16 @@ SAID: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 
 
 @st.composite
-def asked_funnels(draw: st.DrawFn) -> Funnel:
+def asked_funnels(draw: st.DrawFn, *, plain: bool = False) -> Funnel:
+    """`plain`: in order and without a breakdown."""
     steps = draw(st.lists(st.sampled_from(NAMES[:3]), min_size=2, max_size=5))
     left = [name for name in NAMES if name not in steps]
     return Funnel(
         tuple(steps),
         timedelta(seconds=draw(st.sampled_from([1, 60, 1800, 3600, 86_400]))),
-        draw(st.sampled_from(["ordered", "ordered", "strict", "unordered"])),
+        "ordered" if plain else draw(st.sampled_from(["ordered", "ordered", "strict", "unordered"])),
         tuple(draw(st.lists(st.sampled_from(left), max_size=1))),
-        draw(st.sampled_from([None, "scene", "os"])),
+        None if plain else draw(st.sampled_from([None, "scene", "os"])),
         draw(st.sampled_from(["first_touch", "last_touch"])),
     )
 
@@ -74,10 +78,43 @@ def test_any_history(history: Histories, zone: str, around: datetime, examples: 
     compared()
 
 
-def check(there: History, happened: list[Seen], around: datetime, data: st.DataObject) -> None:
+@pytest.mark.long
+@drawing(60)
+@pytest.mark.parametrize(("zone", "around"), [*ZONES.items(), ("America/New_York", AUTUMN)])
+def test_any_history_whose_days_are_packed_or_not(
+    history: Histories, as_worker: Working, zone: str, around: datetime, examples: int
+) -> None:
+    """Who took no second step is told by the rollups, and only others' events are read."""
+    there = history(zone)
+
+    @settings(SHAPES, max_examples=examples)
+    @given(data=st.data())
+    def compared(data: st.DataObject) -> None:
+        happened = saying(data, data.draw(st.one_of(dense(around), histories(around))), SAID)
+        there.clear()
+        for forgotten in ("rollup", "rollup_day", "rollup_events"):
+            there.owner.execute(f"DELETE FROM {forgotten}".encode())
+        there.owner.execute("UPDATE subject SET restricted = false")
+        there.add_all(happened)
+        days = [around.date() + timedelta(days=n) for n in range(-4, 8)]
+        left_out = data.draw(st.sets(st.sampled_from(days), max_size=3))
+        with as_worker():
+            roll(there.program, [day for day in days if day not in left_out])
+        gone = data.draw(st.sampled_from([None, "ann"]))
+        if gone in there.ids:
+            there.flag(gone, "restricted")
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(read, "FEW", data.draw(st.sampled_from([-1, 1000, 1000])))
+            plain = data.draw(st.sampled_from([True, True, True, False]))
+            check(there, [one for one in happened if one.subject != gone], around, data, plain=plain)
+
+    compared()
+
+
+def check(there: History, happened: list[Seen], around: datetime, data: st.DataObject, *, plain: bool = False) -> None:
     first = around.date() + timedelta(days=data.draw(st.integers(-3, 1)))
     last = first + timedelta(days=data.draw(st.integers(0, 4)))
-    asked = data.draw(asked_funnels())
+    asked = data.draw(asked_funnels(plain=plain))
     as_of = around + timedelta(days=data.draw(st.sampled_from([1, 2, 30])), seconds=data.draw(st.integers(0, 7200)))
     at_an_edge: bool = data.draw(st.booleans())
     if happened and at_an_edge:

@@ -84,6 +84,17 @@ def add_types(history: History) -> None:
     )
 
 
+def named_types(history: History) -> list[tuple[str, int]]:
+    rows = history.owner.execute(
+        "SELECT name, id FROM event_type WHERE program_id = %s ORDER BY 1", [history.program.id]
+    )
+    return [(str(name), int(number)) for name, number in rows.fetchall()]
+
+
+def types_of(history: History) -> list[int]:
+    return [number for name, number in named_types(history) if name in NAMES]
+
+
 # --- What is read ----------------------------------------------------------------------------------------------------
 
 
@@ -117,10 +128,48 @@ def test_of_any_history_the_packed_events_say_what_the_events_say(
         begins = around - data.draw(st.integers(-50, 100)) * timedelta(hours=1)
         of = Period(begins, begins + data.draw(st.sampled_from([1, 24, 80, 150])) * timedelta(hours=1))
         columns = data.draw(st.sampled_from([COLUMNS, ["session"], ["type", "element"], ["dwell"], []]))
-        found = told(there, of, columns)
-        assert found == from_events(monkeypatch, there, of, columns)
+        types = data.draw(st.none() | st.lists(st.sampled_from(types_of(there)), max_size=3))
+        with monkeypatch.context() as patched:
+            patched.setattr(read, "FEW", data.draw(st.sampled_from([-1, 20])))
+            found = told(there, of, columns, types=types)
+        assert found == from_events(monkeypatch, there, of, columns, types=types)
 
     compared()
+
+
+def test_few_events_are_read_at_once_and_others_by_subjects(
+    history: Histories, as_worker: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read, "SUBJECT_BITS", 0)
+    monkeypatch.setattr(read, "FEW", 3)
+    shanghai = history()
+    noon = local("2025-10-10 12:00:00")
+    shanghai.add(*(Seen(who, noon + n * DAY, name="tap") for who in PEOPLE for n in range(2)))
+    shanghai.add(*(Seen(who, noon + n * DAY) for who in ("cem", "ann", "bob") for n in range(1)))
+    with as_worker():
+        roll(shanghai.program, [date(2025, 10, 10), date(2025, 10, 11)])
+    of = Period(noon - DAY, noon + 3 * DAY)
+    for names, parts in ((("page_view",), 1), (("tap",), 3), (("page_view", "tap"), 3), (None, 3)):
+        asked = None if names is None else [number for name, number in named_types(shanghai) if name in names]
+        with tenant(shanghai.program.id):
+            assert len(list(Reading(shanghai.program.id, of, [], types=asked))) == parts
+
+
+def test_subjects_who_have_much_are_read_in_fewer(
+    history: Histories, as_worker: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shanghai = history()
+    noon = local("2025-10-10 12:00:00")
+    shanghai.add_all(Seen(f"s{n}", noon + timedelta(seconds=m)) for n in range(16) for m in range(4))
+    with as_worker():
+        roll(shanghai.program, [date(2025, 10, 10)])
+    for at_once, most in ((10_000, 64), (16, 16), (1, 4)):
+        monkeypatch.setattr(read, "AT_ONCE", at_once)
+        with tenant(shanghai.program.id):
+            parts = list(Reading(shanghai.program.id, Period(noon, noon + DAY), []))
+        assert sum(map(len, parts)) == 64
+        assert max(map(len, parts)) <= most
+        assert len(parts) <= 64 // most + 1
 
 
 def test_only_the_types_that_are_asked_for(history: Histories, as_worker: Working) -> None:
