@@ -47,6 +47,12 @@ def column(array: bytes | None) -> Column:
 Made = TypeVar("Made")
 
 
+def arrays(statement: str, parameters: Mapping[str, Any]) -> list[Column]:
+    """What the one row that it answers has. Raises Django's database errors."""
+    with connection.wrap_database_errors:
+        return [column(array) for array in _row(connection.connection, statement, parameters)]
+
+
 def ahead(statements: Iterable[Statement], make: Callable[[tuple[Any, ...]], Made]) -> Generator[Made]:
     """What is made of the one row that each answers (arrays as bytes): of the next one while one is used.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ Floats = NDArray[np.float64]
 Column = Numbers | Floats
 Flags = NDArray[np.bool_]
 
+DAY_ZERO = date(2000, 1, 1)
+"""Days are numbered from it on."""
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 

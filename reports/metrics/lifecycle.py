@@ -24,10 +24,14 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+import numpy as np
 from django.db import connection
 from pyroaring import BitMap64
 
 from consent.statements import Int8s, ask
+from reports.columns.arrays import arrays
+from reports.columns.events import DAY_ZERO
+from reports.columns.groups import alike, bitmap
 from reports.metrics.calendar import DAY, KEYS, dates, day_start, intervals, period, utc_days
 from reports.metrics.registry import Question, metric
 from reports.metrics.standing import EVENTS
@@ -80,15 +84,21 @@ LIFECYCLE = f"""
 
 
 # Of some subjects, each by its own rows: most subjects were there before.
-FIRST_DAYS = """
-    SELECT first.day, array_agg(subject_id)
-    FROM unnest(%(subjects)s) AS asked(subject_id)
-    CROSS JOIN LATERAL (
-        SELECT day FROM subject_day d WHERE d.subject_id = asked.subject_id AND d.program_id = %(program)s
-        ORDER BY day LIMIT 1
-    ) AS first
-    GROUP BY 1
+_FIRST = """
+    SELECT DISTINCT ON (d.subject_id) d.subject_id, (d.day - %(from)s::date)::bigint AS day FROM subject_day d
+    WHERE d.program_id = %(program)s ORDER BY d.subject_id, d.day
 """
+_FIRST_OF_SOME = """
+    SELECT asked.subject_id, first.day FROM unnest(%(subjects)s) AS asked(subject_id)
+    CROSS JOIN LATERAL (
+        SELECT (d.day - %(from)s::date)::bigint AS day FROM subject_day d
+        WHERE d.subject_id = asked.subject_id AND d.program_id = %(program)s ORDER BY d.day LIMIT 1
+    ) AS first
+"""
+_AS_ARRAYS = "SELECT array_agg(subject_id), array_agg(day) FROM ({rows}) AS first"
+_REMEMBERED_DAYS = "SELECT reltuples::bigint FROM pg_class WHERE oid = 'subject_day'::regclass"
+LOOKED_UP = 10
+"""Looking for one subject's first day takes as long as reading so many days of whomever."""
 SEEN_BEFORE = 3
 """Local days before the first interval: an event before them was sent, whatever the clocks, 48 h before the second."""
 
@@ -170,9 +180,17 @@ def _from_days(question: Question, parts: list[tuple[date, date]], found: Mappin
 
 
 def _by_first_day(program_id: int, subjects: BitMap64) -> dict[date, BitMap64]:
-    """The first UTC date as sent that is remembered of each."""
-    rows = ask(FIRST_DAYS, {"program": program_id, "subjects": Int8s.of(list(subjects))}).rows()
-    return {day: BitMap64(some) for day, some in rows}
+    """By the first UTC date as sent that is remembered of each; others may be there, too."""
+    ((remembered,),) = ask(_REMEMBERED_DAYS).rows()
+    asked = {"program": program_id, "from": DAY_ZERO}
+    if len(subjects) * LOOKED_UP > remembered:
+        whose, day = arrays(_AS_ARRAYS.format(rows=_FIRST), asked)
+    else:
+        some = asked | {"subjects": Int8s.of(list(subjects))}
+        whose, day = arrays(_AS_ARRAYS.format(rows=_FIRST_OF_SOME), some)
+    order = np.argsort(day, kind="stable")
+    whose, day = whose[order], day[order]
+    return {DAY_ZERO + timedelta(days=number): bitmap(whose[where]) for number, where in alike(day)}
 
 
 def _gone(question: Question, day: date, subjects: BitMap64, found: Mapping[date, Tallies]) -> BitMap64:

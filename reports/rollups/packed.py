@@ -14,7 +14,7 @@ from pyroaring import BitMap64
 from consent.programs.tenancy import ask_erase_role, ask_own_role
 from consent.statements import Int8s, ask, together
 from reports.columns.arrays import Statement, column
-from reports.columns.events import Numbers, micros
+from reports.columns.events import DAY_ZERO, Numbers, micros
 from reports.columns.packed import PACKED, Packed
 from reports.metrics.calendar import dates, day_start
 from reports.rollups.contribution import Days
@@ -51,8 +51,6 @@ _OF_DAY = "day = %(day)s AND subject_id = ANY(%(subjects)s)"
 _OF_SUBJECTS = """
     day = ANY(%(days)s::date[]) AND subject_id BETWEEN %(first)s AND %(last)s AND subject_id <> ALL(%(but)s::bigint[])
 """
-_COUNTED_FROM = date(2000, 1, 1)
-"""Days are numbered from it on."""
 
 
 def put(days: Days, of: Iterable[int], *, chosen: Collection[date], sent: Iterable[date] | None = None) -> None:
@@ -104,7 +102,7 @@ def of_subjects(
 
 def _of_columns(columns: Collection[str]) -> dict[str, Any]:
     return {
-        "from": _COUNTED_FROM,
+        "from": DAY_ZERO,
         "numbers": not {"dwell", "scroll", "load"}.isdisjoint(columns),
         "elements": "element" in columns,
     }
@@ -121,7 +119,7 @@ def _begins(day: Numbers, zone: ZoneInfo) -> Numbers:
     if not len(day):
         return day
     first, last = int(day.min()), int(day.max())
-    between = dates(_COUNTED_FROM + timedelta(days=first), _COUNTED_FROM + timedelta(days=last))
+    between = dates(DAY_ZERO + timedelta(days=first), DAY_ZERO + timedelta(days=last))
     return np.array([micros(day_start(each, zone)) for each in between], np.int64)[day - first]
 
 

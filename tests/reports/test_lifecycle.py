@@ -12,10 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reports.api.answers.people import LifecycleAnswered, StickinessAnswered
+from reports.metrics import lifecycle
 from reports.metrics.calendar import Interval
 from reports.privacy.threshold import Released
+from tests.consent.rights import Working
 from tests.reports import oracle_lifecycle
 from tests.reports.events import History, Seen, local
+from tests.reports.rolled import roll
 from tests.reports.test_activity_oracle import AUTUMN, SHAPES, ZONES, drawing, histories
 
 Histories = Callable[..., History]
@@ -116,6 +119,23 @@ def test_who_was_active_before_is_not_new_although_it_is_purged(history: Histori
     purge(shanghai, half)
     october = told(shanghai, "2025-10-05", "2025-10-05", interval="month")
     assert rows(october, *STATES) == {"2025-10-01": [1, 0, 1, 0, 0]}, "bob began in it, whatever the clocks"
+
+
+@pytest.mark.parametrize("looked_up", [-(10**9), 10**9], ids=["one by one", "all at once"])
+def test_beside_rollups_the_remembered_days_tell_who_is_new(
+    history: Histories, as_worker: Working, monkeypatch: pytest.MonkeyPatch, looked_up: int
+) -> None:
+    monkeypatch.setattr(lifecycle, "LOOKED_UP", looked_up)
+    monkeypatch.setattr(lifecycle, "_from_events", None)
+    shanghai, other = history(), history()
+    first, again = seen("ann", "2025-09-01", "2025-10-05")
+    shanghai.add(first, again, *seen("bob", "2025-10-05"), *seen("cem", "2025-10-02", "2025-10-05"))
+    other.add(*seen("bob", "2025-09-01", "2025-10-05"), *seen("dee", "2025-10-05"))
+    purge(shanghai, first)
+    with as_worker():
+        roll(shanghai.program, [date(2025, 10, n) for n in range(1, 6)])
+    found = told(shanghai, "2025-10-04", "2025-10-05", as_of=local("2025-10-09 12:00:00"))
+    assert rows(found, *STATES) == {"2025-10-04": [0, 0, 0, 0, 0], "2025-10-05": [1, 0, 2, 0, 0]}
 
 
 @pytest.mark.parametrize(
