@@ -10,7 +10,7 @@ from django.db import connection
 from psycopg.adapt import Buffer, Loader
 from psycopg.pq import Format
 
-from reports.columns.events import Column
+from reports.columns.events import Column, Numbers
 
 _ARRAYS = (1016, 1022, 1185)
 """Of bigint, double precision and timestamptz, by PostgreSQL's object ids."""
@@ -47,10 +47,15 @@ def column(array: bytes | None) -> Column:
 Made = TypeVar("Made")
 
 
-def arrays(statement: str, parameters: Mapping[str, Any]) -> list[Column]:
-    """What the one row that it answers has. Raises Django's database errors."""
+def arrays_of_numbers(statement: str, parameters: Mapping[str, Any]) -> list[Numbers]:
+    """The arrays of bigint that are the one row that it answers. Raises Django's database errors."""
     with connection.wrap_database_errors:
-        return [column(array) for array in _row(connection.connection, statement, parameters)]
+        return [numbers(array) for array in _row(connection.connection, statement, parameters)]
+
+
+def numbers(array: bytes | None) -> Numbers:
+    """`column` of an array of bigint."""
+    return column(array).astype(np.int64, copy=False)
 
 
 def ahead(statements: Iterable[Statement], make: Callable[[tuple[Any, ...]], Made]) -> Generator[Made]:

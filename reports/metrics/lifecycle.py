@@ -29,7 +29,7 @@ from django.db import connection
 from pyroaring import BitMap64
 
 from consent.statements import Int8s, ask
-from reports.columns.arrays import arrays
+from reports.columns.arrays import arrays_of_numbers
 from reports.columns.events import DAY_ZERO
 from reports.columns.groups import alike, bitmap
 from reports.metrics.calendar import DAY, KEYS, dates, day_start, intervals, period, utc_days
@@ -184,10 +184,10 @@ def _by_first_day(program_id: int, subjects: BitMap64) -> dict[date, BitMap64]:
     ((remembered,),) = ask(_REMEMBERED_DAYS).rows()
     asked = {"program": program_id, "from": DAY_ZERO}
     if len(subjects) * LOOKED_UP > remembered:
-        whose, day = arrays(_AS_ARRAYS.format(rows=_FIRST), asked)
+        whose, day = arrays_of_numbers(_AS_ARRAYS.format(rows=_FIRST), asked)
     else:
         some = asked | {"subjects": Int8s.of(list(subjects))}
-        whose, day = arrays(_AS_ARRAYS.format(rows=_FIRST_OF_SOME), some)
+        whose, day = arrays_of_numbers(_AS_ARRAYS.format(rows=_FIRST_OF_SOME), some)
     order = np.argsort(day, kind="stable")
     whose, day = whose[order], day[order]
     return {DAY_ZERO + timedelta(days=number): bitmap(whose[where]) for number, where in alike(day)}

@@ -13,7 +13,7 @@ from pyroaring import BitMap64
 
 from consent.programs.tenancy import ask_erase_role, ask_own_role
 from consent.statements import Int8s, ask, together
-from reports.columns.arrays import Statement, column
+from reports.columns.arrays import Statement, numbers
 from reports.columns.events import DAY_ZERO, Numbers, micros
 from reports.columns.packed import PACKED, Packed
 from reports.metrics.calendar import dates, day_start
@@ -110,7 +110,7 @@ def _of_columns(columns: Collection[str]) -> dict[str, Any]:
 
 def read(row: Sequence[Any], zone: ZoneInfo) -> Packed:
     """What one of these statements answers (reports.columns.arrays.ahead)."""
-    subject, day, size = (column(array).astype(np.int64, copy=False) for array in row[:3])
+    subject, day, size = map(numbers, row[:3])
     return Packed(subject, _begins(day, zone), size, *(bytes(some or b"") for some in row[3:]))
 
 
