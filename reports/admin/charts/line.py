@@ -48,6 +48,9 @@ def figure(
             traces += _before(earlier, places, columns, words.table(before))
     shapes, legend = gaps([_statuses(rows, key, place, columns) for place in places])
     axes = {"xaxis": over_time(places), "yaxis": of_numbers(*columns)}
+    if all(number is None for trace in traces for number in trace["y"]):
+        # plotly.js would choose 0 to 4 for no number at all, and call that 400 %.
+        axes["yaxis"]["range"] = [0, 1]
     return {"data": traces + legend, "layout": layout(**axes, shapes=shapes, showlegend=len(traces + legend) > 1)}
 
 

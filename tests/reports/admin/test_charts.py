@@ -104,6 +104,12 @@ def test_parts_of_one_are_on_an_axis_of_percentages() -> None:
     assert "tickformat" not in line.figure(answered, {}, columns=("sessions",))["layout"]["yaxis"]
 
 
+def test_parts_of_which_none_is_told_are_not_of_400_per_cent() -> None:
+    hidden, shown = days(bounce_rate=[SUPPRESSED, SUPPRESSED]), days(bounce_rate=[SUPPRESSED, 0])
+    assert line.figure({"data": hidden}, {}, columns=("bounce_rate",))["layout"]["yaxis"]["range"] == [0, 1]
+    assert "range" not in line.figure({"data": shown}, {}, columns=("bounce_rate",))["layout"]["yaxis"]
+
+
 def test_an_answer_without_rows_draws_nothing() -> None:
     assert line.figure({"data": []}, {}, columns=("dau",))["data"] == []
     assert stacked.figure({"data": []}, {}, columns=("new",))["data"] == []
