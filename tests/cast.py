@@ -9,18 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from django.db import transaction
 from django.test import Client
 
 from consent.notices.actions import publish_notice
-from consent.notices.document import Assessment, NoticeText
+from consent.notices.document import Assessment, NoticeText, published
 from consent.notices.linter import parse as parse_notice
+from consent.notices.models import Notice
 from consent.programs.actions import create_program
 from consent.programs.authentication import create_client
-from consent.programs.models import SCOPES
-from tracking.catalogue import Catalogue, import_catalogue
+from consent.programs.models import SCOPES, Controller, MiniProgram
+from consent.programs.tenancy import tenant
+from tests.copies import Rows, copy, rows
+from tracking.catalogue import import_catalogue
 from tracking.catalogue import parse as parse_catalogue
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "docs" / "examples"
+CONTROLLER = "Example Retail Ltd"
+PLATFORM = "wechat"
 _numbers = itertools.count(1)
 AT_ONCE = timedelta(0)
 """The lead of a notice that takes effect when it is published: no batch is in flight here."""
@@ -96,12 +102,6 @@ def example_notice() -> NoticeText:
     return parse_notice((EXAMPLES / "notice.yaml").read_text())
 
 
-@cache
-def _examples() -> tuple[NoticeText, Catalogue]:
-    """What every mini-program is made with, read once."""
-    return example_notice(), parse_catalogue((EXAMPLES / "catalogue.yaml").read_text())
-
-
 def for_minors(text: NoticeText) -> NoticeText:
     """The same for minors and their guardians: all that is collected of them is sensitive, and assessed as such."""
     purposes = [
@@ -118,25 +118,52 @@ def for_minors(text: NoticeText) -> NoticeText:
 
 
 def make_program(*, sandbox: bool = False, zone: str = "Asia/Shanghai") -> Program:
-    """With the example notice, in force for a year, the starter catalogue, and a key with every scope."""
-    number = next(_numbers)
-    made = create_program(
-        name=f"Shop {number}",
-        controller="Example Retail Ltd",
-        platform="wechat",
-        app_id=f"wx{number:016d}",
-        zone=zone,
-        sandbox=sandbox,
+    """With the example notice, in force for a year, the starter catalogue, and a key with every scope.
+
+    Notice and catalogue are copied under new ids: what a process remembers of a mini-program, it remembers by id.
+    """
+    first, number = original(), next(_numbers)
+    app_id = f"wx{number:016d}"
+    controller, _ = Controller.objects.get_or_create(name=CONTROLLER)
+    made = MiniProgram.objects.create(
+        controller=controller, name=f"Shop {number}", platform=PLATFORM, app_id=app_id, zone=zone, sandbox=sandbox
     )
-    text, catalogue = _examples()
-    notice = publish_notice(
-        program_id=made.pk,
-        text=text,
-        effective_at=now() - timedelta(days=500),
-        lead=AT_ONCE,
-        by="test",
-        now=now(),
-    )
-    import_catalogue(program_id=made.pk, catalogue=catalogue, by="test", now=now())
+    _, sha256 = published(first.text, program=f"{PLATFORM}:{app_id}", version=1, effective_at=first.effective_at)
+    copy(first.rows, program_id=made.pk, now=now(), instead={first.app_id: app_id, first.sha256: sha256})
     issued = create_client(program_id=made.pk, scopes=list(SCOPES), now=now(), valid_for=timedelta(days=1))
-    return Program(made.pk, zone, issued.token, issued.client_id, notice.sha256)
+    return Program(made.pk, zone, issued.token, issued.client_id, sha256)
+
+
+@dataclass(frozen=True)
+class Original:
+    """What a mini-program has that was just made, and the words in it that are its own."""
+
+    rows: Rows
+    text: NoticeText
+    effective_at: str
+    app_id: str
+    sha256: str
+
+
+@cache
+def original() -> Original:
+    """Nothing of it stays in the database."""
+    app_id, text = "wx-the-original", example_notice()
+    with transaction.atomic():
+        notice = by_commands(app_id, text)
+        with tenant(notice.program_id):
+            found = rows()
+        transaction.set_rollback(True)
+    return Original(found, text, notice.effective_at.isoformat(), app_id, notice.sha256)
+
+
+def by_commands(app_id: str, text: NoticeText) -> Notice:
+    """A mini-program without a key, as the service's own commands make it."""
+    made = create_program(
+        name="Shop", controller=CONTROLLER, platform=PLATFORM, app_id=app_id, zone="Asia/Shanghai", sandbox=False
+    )
+    effective = now() - timedelta(days=500)
+    notice = publish_notice(program_id=made.pk, text=text, effective_at=effective, lead=AT_ONCE, by="test", now=now())
+    catalogue = parse_catalogue((EXAMPLES / "catalogue.yaml").read_text())
+    import_catalogue(program_id=made.pk, catalogue=catalogue, by="test", now=now())
+    return notice

@@ -13,6 +13,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from config import env
 from tests.cast import Program, make_program
+from tests.owner import as_owner
 
 # A machine that others use too is slow, and that says nothing about a test.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -27,11 +28,10 @@ MANY = 1_000
 
 @pytest.fixture(scope="session")
 def tables(migrated: None) -> list[str]:
-    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as owner:
-        rows = owner.execute(
-            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
-            " AND NOT relispartition"
-        ).fetchall()
+    rows = as_owner().execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
+        " AND NOT relispartition"
+    )
     return sorted({str(row[0]) for row in rows} - KEPT)
 
 
@@ -48,8 +48,7 @@ def database(tables: list[str], django_db_blocker: DjangoDbBlocker) -> Iterator[
     with django_db_blocker.unblock():
         yield
         connection.close()
-    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as owner:
-        _empty(owner, tables)
+    _empty(as_owner(), tables)
 
 
 def _empty(owner: psycopg.Connection, tables: list[str]) -> None:
