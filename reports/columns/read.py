@@ -160,12 +160,11 @@ class Reading:
 
     def _by_day(self, held: Held, whom: Mapping[date, BitMap64] | None) -> Generator[tuple[int, Events]]:
         """What is packed, as one part."""
-        with_some = held_by_type(self._program_id, held.days, self._types or [])
-        asked = []
-        for day in held.days:
-            theirs = BitMap64().union(*(some for (of, _), some in with_some.items() if of == day)) - held.excepted
-            asked.append((day, theirs if whom is None else theirs & whom[day]))
-        statements = (of_day(self._program_id, day, theirs, columns=self._columns) for day, theirs in asked if theirs)
+        theirs = dict.fromkeys(held.days, BitMap64())
+        for (day, _), some in held_by_type(self._program_id, held.days, self._types or []).items():
+            theirs[day] = theirs[day] | some
+        asked = {day: (some if whom is None else some & whom[day]) - held.excepted for day, some in theirs.items()}
+        statements = (of_day(self._program_id, day, some, columns=self._columns) for day, some in asked.items() if some)
         with closing(ahead(statements, self._unpacked)) as days:
             events = _concatenated([self._nothing, *days])
         # One day after the other, and in each a subject's are in their order.

@@ -26,7 +26,7 @@ def test_there_and_back_and_again(program: Program, owner: psycopg.Connection) -
         for key in ("(subject_id, day)", "(subject_id, day) INCLUDE (program_id)"):
             for _ in range(2):
                 # What was broken off before the keys changed places.
-                migrating.execute(changed(key)[1].encode())
+                migrating.execute(changed(key)[2].encode())
                 for statement in changed(key):
                     migrating.execute(statement.encode())
                 found = owner.execute(KEY).fetchone()

@@ -1,7 +1,8 @@
 """The key of a subject's days holds their mini-program too: whose days are which is then read from the key alone.
 
 Every reader asks for a mini-program's, and the row had to be visited for that. It is as large as before: the entries had room.
-Built beside writes; the keys change places in a moment, for which the migration waits five seconds. Broken off, it may be run again.
+Built beside writes, for which it waits for whoever was there before, however long; the keys change places in a moment. Broken off, it
+may be run again.
 """
 
 from django.db import migrations
@@ -12,11 +13,11 @@ NEW = "subject_day_new_key"
 def changed(key: str) -> list[str]:
     """`key`: the new one's columns."""
     return [
+        "SET lock_timeout = 0",
         f"DROP INDEX CONCURRENTLY IF EXISTS {NEW}",
         f"CREATE UNIQUE INDEX CONCURRENTLY {NEW} ON subject_day {key}",
-        "SET lock_timeout = '5s'",
-        f"ALTER TABLE subject_day DROP CONSTRAINT subject_day_pkey, ADD CONSTRAINT subject_day_pkey PRIMARY KEY USING INDEX {NEW}",
         "RESET lock_timeout",
+        f"ALTER TABLE subject_day DROP CONSTRAINT subject_day_pkey, ADD CONSTRAINT subject_day_pkey PRIMARY KEY USING INDEX {NEW}",
     ]
 
 
