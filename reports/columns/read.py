@@ -4,7 +4,7 @@ PostgreSQL hands over arrays rather than rows: whose elements have one size, so 
 million events are no million objects. It sorts once, since all aggregates ask for one order (before version 16 once for each).
 """
 
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import date
 from functools import cached_property, partial
@@ -12,7 +12,7 @@ from heapq import merge
 from itertools import groupby
 from operator import itemgetter
 from threading import Lock
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -60,6 +60,9 @@ _OF_TYPES = "AND e.type_id = ANY(%(types)s::bigint[])"
 _OF_SOME = "AND e.subject_id = ANY(%(of)s::bigint[])"
 
 
+Made = TypeVar("Made")
+
+
 class Reading:
     """Events of instants [begins, ends), some subjects at a time: no subject's are in two of the Events that it yields.
 
@@ -89,10 +92,16 @@ class Reading:
         self._coding = Lock()
         self._types = None if types is None else list(types)
 
-    def __iter__(self) -> Iterator[Events]:
+    def __iter__(self) -> Generator[Events]:
         return self.read()
 
-    def read(self, whom: Mapping[date, BitMap64] | None = None) -> Iterator[Events]:
+    def each(self, make: Callable[[Events], Made], *, whom: Mapping[date, BitMap64] | None = None) -> list[Made]:
+        """What is made of each of the Events, in their order. Once this is over nothing is read any more, also where `make` raises: a
+        thread that still did would ask within somebody else's transaction."""
+        with closing(self.read(whom)) as parts:
+            return [make(events) for events in parts]
+
+    def read(self, whom: Mapping[date, BitMap64] | None = None) -> Generator[Events]:
         """`whom`: those whose events are needed of each day of `held`; of others on these days some may be there, or none."""
         ask(f"SET LOCAL work_mem = '{MEMORY}'")
         held, zone = self.held, self._zone

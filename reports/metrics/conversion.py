@@ -140,7 +140,7 @@ def _counted(question: Question, asked: Conversion) -> Mapping[int, Mapping[Valu
         types=None if exposure is None else (goal, exposure),
         value=ELEMENT if asked.field == "element" else None,
     )
-    met = _joined([_met(events, begins, goal, exposure, asked.field) for events in reading])
+    met = _joined(reading.each(lambda events: _met(events, begins, goal, exposure, asked.field)))
     names = _names(question.program_id, asked, reading, met.value)
     numbers = met.value * (len(parts) + 1) + met.place
     order = np.argsort(numbers, kind="stable")

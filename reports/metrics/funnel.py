@@ -176,7 +176,9 @@ def _counted(question: Question, asked: Funnel) -> tuple[Mapping[Value, Attempts
         first, second = (types[name] for name in asked.steps[:2])
         needs = needed(question, reading.held, asked.window, first, second, kinds)
     found = joined(
-        [chosen(events, _kinds(events, kinds), _values(events, asked), rules) for events in reading.read(needs.whom)],
+        reading.each(
+            lambda events: chosen(events, _kinds(events, kinds), _values(events, asked), rules), whom=needs.whom
+        ),
         len(asked.steps),
     )
     by_value = _by_value(found, _names(question.program_id, asked, reading, found.value))

@@ -83,7 +83,7 @@ def _heat(question: Question) -> Mapping[Value, Heat]:
     asked = period(question.first, question.last, question.zone)
     reading = Reading(question.program_id, Period(asked.begins - LOOK_BACK, asked.ends + LOOK_AHEAD), COLUMNS)
     kinds = _kinds(question.program_id)
-    found = [views_and_touches(visits(events, asked), kinds) for events in reading]
+    found = reading.each(lambda events: views_and_touches(visits(events, asked), kinds))
     viewed = np.concatenate([np.zeros(0, VIEW), *(views for views, _ in found)])
     touched = np.concatenate([np.zeros(0, TOUCH), *(touches for _, touches in found)])
     return _by_path(question.program_id, viewed, touched, reading.texts("element"))

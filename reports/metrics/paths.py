@@ -24,9 +24,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from consent.errors import invalid
-from reports.columns.events import Numbers
+from reports.columns.events import Events, Numbers
 from reports.columns.groups import changes
 from reports.columns.read import Reading
 from reports.columns.visits import Visits, visits
@@ -105,18 +106,21 @@ def nodes_of(of: Visits, followed: Followed) -> tuple[Numbers, Numbers]:
 def _paths(question: Question, of: Period, asked: Paths) -> Walked:
     followed = _followed(question.program_id, asked)
     scanned = Period(of.begins - LOOK_BACK, of.ends + LOOK_AHEAD)
-    nodes = [np.zeros((0, asked.steps), dtype=np.int32)]
-    subjects = [np.zeros(0, dtype=np.int64)]
     places = {-1: -1}
-    for events in Reading(question.program_id, scanned, ("type", "session", followed.node)):
+
+    def follow(events: Events) -> tuple[NDArray[np.int32], Numbers]:
+        """As `nodes_of`, by the nodes' places."""
         ids, whose = nodes_of(visits(events, of), followed)
         seen = np.unique(ids)
         numbers = [places.setdefault(node, len(places) - 1) for node in seen.tolist()]
-        nodes.append(np.array(numbers, dtype=np.int32)[np.searchsorted(seen, ids)])
-        subjects.append(whose)
-    _, *found = places
-    names = _names(question.program_id, asked, found)
-    return Walked(np.concatenate(nodes), np.concatenate(subjects), [names.get(node) for node in found])
+        return np.array(numbers, dtype=np.int32)[np.searchsorted(seen, ids)], whose
+
+    reading = Reading(question.program_id, scanned, ("type", "session", followed.node))
+    found = [(np.zeros((0, asked.steps), np.int32), np.zeros(0, np.int64)), *reading.each(follow)]
+    nodes, subjects = (np.concatenate(column) for column in zip(*found, strict=True))
+    _, *known = places
+    names = _names(question.program_id, asked, known)
+    return Walked(nodes, subjects, [names.get(node) for node in known])
 
 
 def _followed(program_id: int, asked: Paths) -> Followed:

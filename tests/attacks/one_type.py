@@ -116,6 +116,13 @@ def others_than_what_changed(world: World) -> bool | None:
 
 
 @attack
+def others_than_what_there_was(world: World) -> bool | None:
+    one_event_and_another(world)
+    day = MONDAY + timedelta(days=1)
+    return others(world, world.ask("contribution", day, event="page_view", breakdown="page")["value_before"])
+
+
+@attack
 def others_than_the_denominator(world: World) -> bool | None:
     """And the numerator: of more than one half of the crowd, so that these and the others are k."""
     one_event_and_another(world)

@@ -231,6 +231,30 @@ def test_a_total_beside_lines_that_stay_is_not_told(thirty: History) -> None:
     assert ([row["sessions"] for row in told["data"]], told["sessions"]) == ([20, 20], 40)
 
 
+def test_a_total_stays_with_a_line_that_nobody_is_in_any_more(history: Callable[..., History]) -> None:
+    """All bounced, which is hidden: the page stays as it was told, and so do all views."""
+    shanghai = history()
+    shanghai.add_all(Seen(f"s{n}", local(f"{DAY} 12:00:00"), name="page_view", page="home") for n in range(K))
+    first = ask(shanghai, "pages", to=DAY)
+    assert (first["views"], first["data"][0]["status"]["bounce_rate"]) == (K, "suppressed")
+    leave(shanghai, *range(K))
+    assert ask(shanghai, "pages", to=DAY) == first
+
+
+def test_a_total_stays_with_a_table_that_nobody_was_in(history: Callable[..., History]) -> None:
+    shanghai = history()
+    first = ask(shanghai, "pages", to=DAY)
+    assert (first["views"], first["data"]) == (0, [])
+    shanghai.add_all(Seen(f"s{n}", local(f"{DAY} 12:00:00"), name="page_view", page="home") for n in range(K))
+    assert ask(shanghai, "pages", to=DAY) == first
+
+
+def test_another_earlier_day_is_another_figure(thirty: History) -> None:
+    days = (DAY, "2025-10-05", DAY)
+    told = [ask(thirty, "contribution", **CHANGE, compare_from=day)["value_before"] for day in days]
+    assert told == [30, 0, 30]
+
+
 def test_a_day_that_is_not_over_is_told_as_it_is(history: Callable[..., History]) -> None:
     shanghai = history()
     today = datetime.now(UTC) + timedelta(hours=8)
@@ -257,6 +281,20 @@ def test_cells_of_a_cohort_are_kept_as_their_periods_close(thirty: History) -> N
     leave(thirty, 29)
     assert told(20) == before
     assert told(20, periods=4)[:4] == before
+
+
+def test_a_cell_that_is_not_over_is_told_later(thirty: History) -> None:
+    def told(day: int) -> float | None:
+        question = Question(
+            thirty.program.id, ZoneInfo("Asia/Shanghai"), date(2025, 10, 6), date(2025, 10, 6),
+            datetime(2025, 10, day, tzinfo=UTC), options=Retention(periods=4),
+        )  # fmt: skip
+        (cohort,) = answer("retention", question, k=K).released.cohorts["data"]
+        value: float | None = cohort.values[3].value
+        return value
+
+    thirty.add_all(Seen(f"s{n}", local("2025-10-09 12:00:00")) for n in range(15))
+    assert (told(9), told(20)) == (None, 15)
 
 
 def test_a_sandbox_keeps_nothing(history: Callable[..., History], owner: psycopg.Connection) -> None:

@@ -199,6 +199,18 @@ def test_a_total_is_told_only_where_every_part_is(receipts: Programs) -> None:
     assert shanghai.ask(DAY, "2025-10-09", k=10).totals["accepted"].value is None, "6 and 6 may be the same 6"
 
 
+def test_what_more_a_process_knew_proves_nothing_of_who_came(receipts: Programs) -> None:
+    """Two knew twelve each; a third sees these again, and one more."""
+    shanghai = receipts()
+    shanghai.receive(NOON, *crowd(24)[:12])
+    shanghai.receive(NOON, *crowd(24)[12:], process=1)
+    body = {"from": DAY, "to": DAY}
+    assert shanghai.program.post("reports/quality", body).json()["accepted"] == 24
+    shanghai.receive(NOON, *crowd(25), process=2)
+    told = shanghai.program.post("reports/quality", body).json()
+    assert (told["accepted"], told["revision"]) == (24, 1)
+
+
 def test_on_an_open_day_no_nought_is_told_and_none_can_be_worked_out(receipts: Programs) -> None:
     shanghai = receipts()
     shanghai.receive(NOON, *crowd(12), *crowd(12, "consent_missing"))

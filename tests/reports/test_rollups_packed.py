@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from time import sleep
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consent.programs.tenancy import tenant
-from reports.columns import read
+from reports.columns import arrays, read
+from reports.columns.events import Events
 from reports.columns.read import Reading
 from reports.privacy.figures import Period
 from reports.rollups import build, days
@@ -200,6 +202,34 @@ def test_a_reading_that_is_left_may_be_begun_again(
             assert len(part) == 3
             break
         assert len(list(reading)) == 3
+
+
+def test_nothing_is_read_any_more_once_a_count_has_failed(
+    history: Histories, as_worker: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read, "SUBJECT_BITS", 0)
+    shanghai, asked = history(), list[str]()
+    noon = local("2025-10-10 12:00:00")
+    shanghai.add(*(Seen(f"s{n}", noon) for n in range(8)))
+    with as_worker():
+        roll(shanghai.program, [date(2025, 10, 10)])
+    row = arrays._row
+
+    def slow(*statement: Any) -> Any:
+        sleep(0.05)
+        found = row(*statement)
+        asked.append("a part")
+        return found
+
+    def fail(_: Events) -> None:
+        raise ArithmeticError
+
+    monkeypatch.setattr(arrays, "_row", slow)
+    with pytest.raises(ArithmeticError) as held_on_to, tenant(shanghai.program.id):
+        Reading(shanghai.program.id, Period(noon, noon + DAY), []).each(fail)
+    asked.append("over")
+    sleep(0.3)
+    assert (asked[-1], asked.count("a part") < 8) == ("over", True), held_on_to
 
 
 def test_no_id_is_too_long(history: Histories, as_worker: Working, monkeypatch: pytest.MonkeyPatch) -> None:

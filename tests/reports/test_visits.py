@@ -140,6 +140,32 @@ def test_a_total_less_the_days_told_gives_nobody_away(history: Histories) -> Non
     assert released.totals["sessions"].value == 30, "ten are left over, on two days"
 
 
+def test_a_total_rate_less_the_days_told_leaves_k_on_either_side(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add_all(crowd(0, 20, NOON, "page_view") + crowd(20, 40, NOON, "page_view", "tap"))
+    later = NOON + timedelta(days=1)
+    shanghai.add_all(crowd(0, 12, later, "page_view") + crowd(20, 23, later, "page_view", "tap"))
+    released = told(shanghai, "2025-10-05", "2025-10-06", k=10)
+    assert [row.cells["bounce_rate"].value for row in released.tables["data"]] == [0.5, None]
+    assert str(released.totals["bounce_rate"].status) == "suppressed", "three did not bounce"
+    shanghai.add_all(crowd(23, 30, later, "page_view", "tap"))
+    assert told(shanghai, "2025-10-05", "2025-10-06", k=10).totals["bounce_rate"].value == round(32 / 62, 4)
+
+
+def test_a_total_is_hidden_with_a_week_that_its_days_would_tell(history: Histories) -> None:
+    """Nine came on the Sunday: the total less the week before is the week, and less its days these nine."""
+    shanghai = history()
+    shanghai.add_all(crowd(0, 20, NOON, "page_view") + crowd(0, 20, NOON + timedelta(days=1), "page_view"))
+    shanghai.add_all(crowd(0, 9, NOON + timedelta(days=7), "page_view"))
+    released = told(shanghai, "2025-10-05", "2025-10-12", k=10, interval="week")
+    assert [row.cells["sessions"].value for row in released.tables["data"]] == [20, None]
+    assert str(released.totals["sessions"].status) == "suppressed"
+    shanghai.add_all(crowd(9, 10, NOON + timedelta(days=7), "page_view"))
+    released = told(shanghai, "2025-10-05", "2025-10-12", k=10, interval="week")
+    assert [row.cells["sessions"].value for row in released.tables["data"]] == [20, 30]
+    assert released.totals["sessions"].value == 50
+
+
 def test_the_total_of_a_day_not_closed_is_not_told_by_difference(history: Histories) -> None:
     shanghai = history()
     shanghai.add_all(crowd(0, 20, NOON, "page_view"))
