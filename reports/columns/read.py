@@ -6,7 +6,7 @@ million events are no million objects. It sorts once, since all aggregates ask f
 
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property, partial
 from heapq import merge
 from itertools import groupby
@@ -44,7 +44,10 @@ AT_ONCE = 1 << 18
 """Events; some 100 bytes each while they are counted."""
 
 FEW = 1 << 20
-"""So many events, of some types, are held all at once: some 30 bytes each."""
+"""So many events, of some types, are held all at once."""
+
+FULLEST = 1 << 22
+"""Then a day is unpacked at once that has so many events of any type: 11 bytes each, and some 50 while they are looked through."""
 
 MEMORY = "64MB"
 """For each sort of the events."""
@@ -110,7 +113,7 @@ class Reading:
             return
         closed, others = stretches_of(self._of, held.days, zone)
         with connection.wrap_database_errors, ExitStack() as stack:
-            few = self._few(held.days)
+            few = self._few(others)
             packed = self._by_day(held, whom) if few else self._by_part(held)
             sources: list[Iterator[tuple[int, Events]]] = [stack.enter_context(closing(packed))]
             if others:
@@ -121,9 +124,13 @@ class Reading:
             for _, some in groupby(merge(*sources, key=part), part):
                 yield _joined([events for _, events in some])
 
-    def _few(self, days: Collection[date]) -> bool:
-        """Whether the events of these days may be held all at once: then nothing has to be sorted to be read."""
-        return self._types is not None and number_of(self._program_id, days, self._types) <= FEW
+    def _few(self, others: Sequence[Period]) -> bool:
+        """Whether all events may be held at once: then nothing has to be sorted to be read. Of the `others` no tallies tell; they
+        are to be no longer than what is packed."""
+        held, beside = self.held, sum((each.ends - each.begins for each in others), timedelta(0))
+        if self._types is None or held.fullest > FULLEST or beside > timedelta(days=len(held.days)):
+            return False
+        return number_of(self._program_id, held.days, self._types) <= FEW
 
     @cached_property
     def held(self) -> Held:
@@ -138,7 +145,9 @@ class Reading:
     @cached_property
     def _bits(self) -> int:
         """As many as have AT_ONCE events together, if all had as many as they have on average."""
-        subjects = max(1, AT_ONCE * len(self.held.subjects) // max(1, self.held.number))
+        if not self.held.number:
+            return SUBJECT_BITS
+        subjects = max(1, AT_ONCE * len(self.held.subjects) // self.held.number)
         return min(SUBJECT_BITS, subjects.bit_length() - 1)
 
     @cached_property

@@ -181,6 +181,8 @@ def _from_days(question: Question, parts: list[tuple[date, date]], found: Mappin
 
 def _by_first_day(program_id: int, subjects: BitMap64) -> dict[date, BitMap64]:
     """By the first UTC date as sent that is remembered of each; others may be there, too."""
+    if not subjects:
+        return {}
     ((remembered,),) = ask(_REMEMBERED_DAYS).rows()
     asked = {"program": program_id, "from": DAY_ZERO}
     if len(subjects) * LOOKED_UP > remembered:

@@ -87,16 +87,17 @@ def who_was_there(program_id: int, zone: ZoneInfo, first: date, last: date) -> B
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The days of a range whose packed events may be read, whose they are and how many, and those of them who are answered from
-    their events instead."""
+    """The days of a range whose packed events may be read, whose they are and how many, the most of one day, and those of the
+    subjects who are answered from their events instead."""
 
     days: list[date]
     subjects: BitMap64
     number: int
+    fullest: int
     excepted: BitMap64
 
 
-NOTHING = Held([], BitMap64(), 0, BitMap64())
+NOTHING = Held([], BitMap64(), 0, 0, BitMap64())
 
 
 def packed(program_id: int, zone: ZoneInfo, first: date, last: date) -> Held:
@@ -107,8 +108,9 @@ def packed(program_id: int, zone: ZoneInfo, first: date, last: date) -> Held:
     tallies = stored.read(Days(program_id, zone, days[0], days[-1]))
     came = {day: active(tallies[day]) for day in days}
     there = {day: tally.subjects for day, tally in came.items()}
-    number = sum(tally.number for tally in came.values())
-    return Held(days, BitMap64().union(*there.values()), number, _excepted(program_id, there))
+    numbers = [tally.number for tally in came.values()]
+    subjects = BitMap64().union(*there.values())
+    return Held(days, subjects, sum(numbers), max(numbers), _excepted(program_id, there))
 
 
 def standing(days: Days) -> dict[date, Tallies]:

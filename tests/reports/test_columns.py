@@ -106,6 +106,14 @@ def test_nobody_is_in_two_parts(history: Histories, monkeypatch: pytest.MonkeyPa
     ]
 
 
+def test_many_are_read_together_where_nothing_is_packed(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add(*(Seen(f"s{n}", NOON) for n in range(64)))
+    _, parts = read_all(shanghai, [])
+    assert sum(map(len, parts)) == 64
+    assert len(parts) <= 2, "whose ids lie on either side of a bound"
+
+
 def test_a_reading_that_is_left_leaves_the_connection_free(history: Histories, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read, "SUBJECT_BITS", 0)
     shanghai = history()

@@ -90,6 +90,19 @@ def test_a_day_that_is_not_packed_may_hold_any_step(history: Histories, as_worke
     assert cells(told(shanghai, asked, "2025-10-05", "2025-10-06")) == [3, 2]
 
 
+def test_who_does_not_stand_took_no_step_whatever_the_rollups_hold(history: Histories, as_worker: Working) -> None:
+    shanghai = history()
+    for who in ("ann", "bob", "cem", "dee"):
+        shanghai.add_all(did(who, (0, A)))
+    with as_worker():
+        roll(shanghai.program, [date(2025, 10, 5), date(2025, 10, 6)])
+    assert subjects(shanghai, A, B) == [4, 0]
+    shanghai.flag("bob", "restricted")
+    shanghai.flag("cem", "erasure_pending")
+    shanghai.end_consent("dee")
+    assert subjects(shanghai, A, B) == [1, 0]
+
+
 def test_nobody(history: Histories) -> None:
     released = told(history(), Funnel((A, B), HOUR))
     assert cells(released) == [0, 0]

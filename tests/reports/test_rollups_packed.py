@@ -157,6 +157,27 @@ def test_few_events_are_read_at_once_and_others_by_subjects(
             assert len(list(Reading(shanghai.program.id, of, [], types=asked))) == parts
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "days"), [("FULLEST", 5, 2), ("FULLEST", 6, 2), ("FEW", 20, 1), ("FEW", 20, 2)]
+)
+def test_all_is_read_at_once_only_where_it_is_little(
+    history: Histories, as_worker: Working, monkeypatch: pytest.MonkeyPatch, name: str, value: int, days: int
+) -> None:
+    """Six a day; of three days that are asked for `days` are packed."""
+    monkeypatch.setattr(read, "SUBJECT_BITS", 0)
+    monkeypatch.setattr(read, name, value)
+    shanghai = history()
+    noon = local("2025-10-10 12:00:00")
+    shanghai.add_all(Seen(f"s{n}", noon + m * DAY, name="tap") for n in range(6) for m in range(3))
+    with as_worker():
+        roll(shanghai.program, [date(2025, 10, 10 + n) for n in range(days)])
+    types = [number for name, number in named_types(shanghai) if name == "tap"]
+    with tenant(shanghai.program.id):
+        parts = list(Reading(shanghai.program.id, Period(noon - DAY / 2, noon + 2.5 * DAY), [], types=types))
+    assert sum(map(len, parts)) == 18
+    assert len(parts) == (1 if (value, days) in {(6, 2), (20, 2)} else 6)
+
+
 def test_subjects_who_have_much_are_read_in_fewer(
     history: Histories, as_worker: Working, monkeypatch: pytest.MonkeyPatch
 ) -> None:
