@@ -1,6 +1,11 @@
 """Indexes of large live tables, for migrations that are not atomic."""
 
-from django.db import migrations, models
+import time
+
+from django.db import OperationalError, migrations, models
+from django.db.backends.utils import CursorWrapper
+
+TRIES, PAUSE_S = 60, 1.0
 
 
 def built_beside_writes(model: str, index: models.Index, definition: str) -> migrations.SeparateDatabaseAndState:
@@ -12,3 +17,27 @@ def built_beside_writes(model: str, index: models.Index, definition: str) -> mig
         database_operations=[migrations.RunSQL([drop, create], drop)],
         state_operations=[migrations.AddIndex(model, index)],
     )
+
+
+def beside_all(cursor: CursorWrapper, statement: str) -> None:
+    """It waits for whoever was there before it, however long, and nobody waits for it."""
+    cursor.execute("SET lock_timeout = 0")
+    cursor.execute(statement)
+    cursor.execute("RESET lock_timeout")
+
+
+def in_a_moment(cursor: CursorWrapper, statement: str) -> None:
+    """What others have to wait behind: it waits for half a second itself, and then lets them pass.
+
+    Raises OperationalError where there was no such moment in a minute and a half.
+    """
+    cursor.execute("SET lock_timeout = '500ms'")
+    for left in reversed(range(TRIES)):
+        try:
+            cursor.execute(statement)
+            break
+        except OperationalError:
+            if not left:
+                raise
+            time.sleep(PAUSE_S)
+    cursor.execute("RESET lock_timeout")

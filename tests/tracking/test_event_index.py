@@ -1,8 +1,6 @@
 """The index on when events came: on every day, old or new, built beside writes, and used by a window of time."""
 
-import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -11,19 +9,18 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection, connections
+from django.db import connection
 
-from config import env
 from consent.programs.tenancy import tenant
 from consent.rights.affected import OfTime, find
 from tests.cast import Program, event, now
 from tests.consent.retaining import purge, since
 from tests.consent.rights import Working, lively
+from tests.migrating import run, until
 from tests.tracking.test_retention_of_events import days_held, stored
 
 migration = import_module("tracking.migrations.0015_event_received")
 INDEX = "event_received_at"
-PATIENCE_S = 30
 RECEIVED = """
     INSERT INTO event (subject_id, consent_record_id, type_id, occurred_at, corrected_at, received_at, day, program_id, event_id)
     SELECT 1, 1, 1, at, at, at, %(day)s, %(program)s, n::text
@@ -65,17 +62,6 @@ def new_day(owner: psycopg.Connection) -> date:
     return next(day for day in days if f"event_{day:%Y%m%d}" not in held)
 
 
-def run(step: Callable[[Any, Any], None]) -> None:
-    """One way of the migration, as the owner, by a connection of its own."""
-    own = connections.create_connection("default")
-    own.settings_dict = {**own.settings_dict, **env.database(os.environ["DATABASE_OWNER_URL"])}
-    try:
-        with own.schema_editor(atomic=False) as editor:
-            step(None, editor)
-    finally:
-        own.close()
-
-
 @contextmanager
 def without() -> Iterator[None]:
     """As before the migration; whole again afterwards."""
@@ -84,15 +70,6 @@ def without() -> Iterator[None]:
         yield
     finally:
         run(migration.build)
-
-
-def until(owner: psycopg.Connection, statement: str, *, waits: bool = True) -> None:
-    """A session waits for a lock in such a statement, or none does any more."""
-    late = time.monotonic() + PATIENCE_S
-    asked = "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE %s AND wait_event_type = 'Lock'"
-    while owner.execute(asked, [f"{statement}%"]).fetchone() != (waits,):
-        assert time.monotonic() < late, f"nobody waits in {statement}, or somebody yet"
-        time.sleep(0.02)
 
 
 def test_every_day_has_it_also_those_made_later(program: Program, owner: psycopg.Connection) -> None:

@@ -9,17 +9,15 @@ migration that was broken off may be run again, and goes on where it was. What b
 a second itself, and then lets them pass.
 """
 
-import time
-
 from django.contrib.postgres.indexes import BrinIndex
-from django.db import OperationalError, migrations
+from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.backends.utils import CursorWrapper
 from django.db.migrations.state import StateApps
+
+from consent.indexes import beside_all, in_a_moment
 
 NAME = "event_received_at"
 DEFINITION = "USING brin (received_at) WITH (autosummarize = on)"
-TRIES, PAUSE_S = 60, 1.0
 
 # The first day without it; the name that LIKE gives it on new days; whether one of that name is whole, NULL without one.
 NEXT = f"""
@@ -37,43 +35,22 @@ NEXT = f"""
 
 def build(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     with schema_editor.connection.cursor() as cursor:
-        _in_a_moment(cursor, f"CREATE INDEX IF NOT EXISTS {NAME} ON ONLY event {DEFINITION}")
+        in_a_moment(cursor, f"CREATE INDEX IF NOT EXISTS {NAME} ON ONLY event {DEFINITION}")
         cursor.execute(NEXT)
         while day := cursor.fetchone():
             part, index, whole = day
             if whole is False:
-                _beside_all(cursor, f"DROP INDEX CONCURRENTLY {index}")
+                beside_all(cursor, f"DROP INDEX CONCURRENTLY {index}")
             if not whole:
-                _beside_all(cursor, f"CREATE INDEX CONCURRENTLY {index} ON {part} {DEFINITION}")
-            _in_a_moment(cursor, f"ALTER INDEX {NAME} ATTACH PARTITION {index}")
+                beside_all(cursor, f"CREATE INDEX CONCURRENTLY {index} ON {part} {DEFINITION}")
+            in_a_moment(cursor, f"ALTER INDEX {NAME} ATTACH PARTITION {index}")
             cursor.execute(NEXT)
 
 
 def drop(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Takes the table and all its days for a moment."""
     with schema_editor.connection.cursor() as cursor:
-        _in_a_moment(cursor, f"DROP INDEX IF EXISTS {NAME}")
-
-
-def _beside_all(cursor: CursorWrapper, statement: str) -> None:
-    """It waits for whoever was there before it, and nobody waits for it."""
-    cursor.execute("SET lock_timeout = 0")
-    cursor.execute(statement)
-    cursor.execute("RESET lock_timeout")
-
-
-def _in_a_moment(cursor: CursorWrapper, statement: str) -> None:
-    """Raises OperationalError where there was no such moment in a minute and a half."""
-    cursor.execute("SET lock_timeout = '500ms'")
-    for left in reversed(range(TRIES)):
-        try:
-            cursor.execute(statement)
-            break
-        except OperationalError:
-            if not left:
-                raise
-            time.sleep(PAUSE_S)
-    cursor.execute("RESET lock_timeout")
+        in_a_moment(cursor, f"DROP INDEX IF EXISTS {NAME}")
 
 
 class Migration(migrations.Migration):
