@@ -44,7 +44,7 @@ PACKED = f"""
                (type >> {_TYPE_BITS} <> 0 OR page >> {_PAGE_BITS} <> 0)::int * {FURTHER} + (dwell <> -1)::int * {DWELL}
                + (scroll <> 'NaN')::int * {SCROLL} + (load <> 'NaN')::int * {LOAD} + (element IS NOT NULL)::int * {ELEMENT}
                + (session <> lag(session, 1, 0::bigint) OVER
-                  (PARTITION BY place, subject_id ORDER BY corrected_at, event_id))::int * {SWITCHED} AS flags
+                  (PARTITION BY subject_id, place ORDER BY corrected_at, event_id))::int * {SWITCHED} AS flags
         FROM counted
     )
     SELECT %(program)s::int AS program_id, %(first)s::date + place - 1 AS day, subject_id,
@@ -69,7 +69,7 @@ PACKED = f"""
            ) FILTER (WHERE flags & {DWELL | SCROLL | LOAD} <> 0) AS numbers,
            string_agg(convert_to(element, 'UTF8') || '\\x00', '' ORDER BY corrected_at, event_id)
                FILTER (WHERE flags & {ELEMENT} <> 0) AS elements
-    FROM flagged GROUP BY place, subject_id
+    FROM flagged GROUP BY subject_id, place
 """
 """(program_id, day, subject_id, events, ids, numbers, elements) of stored events. Parameters: those of reports.rollups.Days, and
 `of`: whose."""

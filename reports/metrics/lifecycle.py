@@ -20,6 +20,7 @@ before. Users are told by `activity`: where one of the first four is hidden, oth
 is told where returning is.
 """
 
+from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -30,7 +31,7 @@ from pyroaring import BitMap64
 
 from consent.statements import Int8s, ask
 from reports.columns.arrays import arrays_of_numbers
-from reports.columns.events import DAY_ZERO
+from reports.columns.events import DAY_ZERO, Numbers
 from reports.columns.groups import alike, bitmap
 from reports.metrics.calendar import DAY, KEYS, dates, day_start, intervals, period, utc_days
 from reports.metrics.registry import Question, metric
@@ -83,19 +84,24 @@ LIFECYCLE = f"""
 """
 
 
+PART_BITS = 22
+"""Ids that differ in these last bits only are read together: 12 bytes each."""
+DAY_BITS = 16
+"""A day is counted from DAY_ZERO, and stands behind its subject's id in one number: half as many are handed over."""
+
 # Of some subjects, each by its own rows: most subjects were there before.
 _FIRST = """
-    SELECT DISTINCT ON (d.subject_id) d.subject_id, (d.day - %(from)s::date)::bigint AS day FROM subject_day d
-    WHERE d.program_id = %(program)s ORDER BY d.subject_id, d.day
+    SELECT DISTINCT ON (d.subject_id) d.subject_id, d.day FROM subject_day d
+    WHERE d.program_id = %(program)s AND d.subject_id BETWEEN %(from_id)s AND %(to_id)s ORDER BY d.subject_id, d.day
 """
 _FIRST_OF_SOME = """
     SELECT asked.subject_id, first.day FROM unnest(%(subjects)s) AS asked(subject_id)
     CROSS JOIN LATERAL (
-        SELECT (d.day - %(from)s::date)::bigint AS day FROM subject_day d
+        SELECT d.day FROM subject_day d
         WHERE d.subject_id = asked.subject_id AND d.program_id = %(program)s ORDER BY d.day LIMIT 1
     ) AS first
 """
-_AS_ARRAYS = "SELECT array_agg(subject_id), array_agg(day) FROM ({rows}) AS first"
+_AS_ARRAY = f"SELECT array_agg((subject_id << {DAY_BITS}) + (day - %(from)s::date)) FROM ({{rows}}) AS first"
 _REMEMBERED_DAYS = "SELECT reltuples::bigint FROM pg_class WHERE oid = 'subject_day'::regclass"
 LOOKED_UP = 10
 """Looking for one subject's first day takes as long as reading so many days of whomever."""
@@ -166,33 +172,50 @@ def _from_days(question: Question, parts: list[tuple[date, date]], found: Mappin
     by_first_day = _by_first_day(question.program_id, BitMap64().union(*first_times) - there)
     for place, some in enumerate(first_times, start=1):
         begins = day_start(parts[place - 1][0], question.zone)
-        seen, gone = some & there, BitMap64()
-        for day, subjects in by_first_day.items():
-            midnight = datetime.combine(day, time.min, tzinfo=UTC)
-            if midnight + 2 * DAY <= begins:
-                seen |= subjects & some
-            elif midnight - DAY < begins:
-                gone |= _gone(question, day, subjects & some, found)
+        while by_first_day and _midnight(by_first_day[0][0]) + 2 * DAY <= begins:
+            there |= by_first_day.popleft()[1]
+        gone = BitMap64()
+        for day, subjects in by_first_day:
+            if _midnight(day) - DAY >= begins:
+                break
+            gone |= _gone(question, day, subjects & some, found)
+        seen = some & there
         states[place, "seen"] |= seen
-        states[place, "unknown"] = gone
+        states[place, "unknown"] = gone - seen
         states[place, "new"] = some - seen - gone
     return states
 
 
-def _by_first_day(program_id: int, subjects: BitMap64) -> dict[date, BitMap64]:
-    """By the first UTC date as sent that is remembered of each; others may be there, too."""
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, tzinfo=UTC)
+
+
+def _by_first_day(program_id: int, subjects: BitMap64) -> deque[tuple[date, BitMap64]]:
+    """By the first UTC date as sent that is remembered of each, in order; others may be there, too."""
     if not subjects:
-        return {}
+        return deque()
     ((remembered,),) = ask(_REMEMBERED_DAYS).rows()
     asked = {"program": program_id, "from": DAY_ZERO}
     if len(subjects) * LOOKED_UP > remembered:
-        whose, day = arrays_of_numbers(_AS_ARRAYS.format(rows=_FIRST), asked)
+        parts = range(subjects.min() >> PART_BITS, (subjects.max() >> PART_BITS) + 1)
+        read = [_read(_FIRST, asked | _part(number)) for number in parts]
     else:
-        some = asked | {"subjects": Int8s.of(list(subjects))}
-        whose, day = arrays_of_numbers(_AS_ARRAYS.format(rows=_FIRST_OF_SOME), some)
-    order = np.argsort(day, kind="stable")
-    whose, day = whose[order], day[order]
-    return {DAY_ZERO + timedelta(days=number): bitmap(whose[where]) for number, where in alike(day)}
+        read = [_read(_FIRST_OF_SOME, asked | {"subjects": Int8s.of(list(subjects))})]
+    found = np.concatenate(read)
+    day = found & (1 << DAY_BITS) - 1
+    # Numbers of 16 bits are sorted without comparing any.
+    order = np.argsort(day.astype(np.uint16), kind="stable")
+    whose, day = found[order] >> DAY_BITS, day[order]
+    return deque((DAY_ZERO + timedelta(days=number), bitmap(whose[where])) for number, where in alike(day))
+
+
+def _read(rows: str, asked: Mapping[str, Any]) -> Numbers:
+    (found,) = arrays_of_numbers(_AS_ARRAY.format(rows=rows), asked)
+    return found
+
+
+def _part(number: int) -> dict[str, int]:
+    return {"from_id": number << PART_BITS, "to_id": (number + 1 << PART_BITS) - 1}
 
 
 def _gone(question: Question, day: date, subjects: BitMap64, found: Mapping[date, Tallies]) -> BitMap64:

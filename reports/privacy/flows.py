@@ -34,7 +34,8 @@ STOPS = 1
 """In the place of a node: the path has none there. By name it comes after the node that has none."""
 
 ROOM = 8
-"""So many times as many keys as sessions are counted one by one, of 100,000 sessions at least: a count has 8 bytes."""
+"""So many times as many keys as sessions are counted one by one, of 100,000 sessions at least: a count and the place of its key
+have 8 bytes each."""
 
 Numbers = NDArray[np.int64]
 

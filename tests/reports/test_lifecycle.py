@@ -121,11 +121,16 @@ def test_who_was_active_before_is_not_new_although_it_is_purged(history: Histori
     assert rows(october, *STATES) == {"2025-10-01": [1, 0, 1, 0, 0]}, "bob began in it, whatever the clocks"
 
 
-@pytest.mark.parametrize("looked_up", [-(10**9), 10**9], ids=["one by one", "all at once"])
+@pytest.mark.parametrize(
+    ("looked_up", "bits"),
+    [(-(10**9), 22), (10**9, 22), (10**9, 0)],
+    ids=["one by one", "all at once", "some after others"],
+)
 def test_beside_rollups_the_remembered_days_tell_who_is_new(
-    history: Histories, as_worker: Working, monkeypatch: pytest.MonkeyPatch, looked_up: int
+    history: Histories, as_worker: Working, monkeypatch: pytest.MonkeyPatch, looked_up: int, bits: int
 ) -> None:
     monkeypatch.setattr(lifecycle, "LOOKED_UP", looked_up)
+    monkeypatch.setattr(lifecycle, "PART_BITS", bits)
     monkeypatch.setattr(lifecycle, "_from_events", None)
     shanghai, other = history(), history()
     first, again = seen("ann", "2025-09-01", "2025-10-05")

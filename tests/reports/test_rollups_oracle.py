@@ -240,6 +240,7 @@ def test_any_history_of_rollups(
     def compared(data: st.DataObject) -> None:
         world = World(there, around, as_worker)
         monkeypatch.setattr("reports.metrics.lifecycle.LOOKED_UP", data.draw(st.sampled_from([-(10**9), 10**9])))
+        monkeypatch.setattr("reports.metrics.lifecycle.PART_BITS", data.draw(st.sampled_from([1, 22])))
         for _ in range(2):
             world.late(data.draw(moments(around)))
         world.roll(data)
