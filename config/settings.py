@@ -25,8 +25,19 @@ TLS_PROXY = env.boolean(
 )
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TLS_PROXY else None
 SECURE_SSL_REDIRECT = TLS
+ZHIQING_PUBLIC_URL = env.url(
+    "ZHIQING_PUBLIC_URL",
+    None,
+    schemes=("https", "http"),
+    about="Where browsers find the service, where that is not where calls come to",
+)
 # Asked on the machine itself, past the proxy: probes, and officers until they have a second factor.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^admin/"]
+ZHIQING_VERIFICATION_FOLDER = env.path(
+    "ZHIQING_VERIFICATION_FOLDER",
+    VAR / "verification",
+    about="Files that platforms look for at the root of a business domain",
+)
 SECURE_HSTS_SECONDS = 31_536_000 if TLS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = TLS
 SECURE_REFERRER_POLICY = "no-referrer"
@@ -208,6 +219,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "consent.rights.tasks.remind",
         "schedule": 3600.0,
         "options": {"expires": 600},
+    },
+    "forget portal sessions": {
+        "task": "consent.portal.tasks.forget_sessions",
+        "schedule": 600.0,
+        "options": {"expires": 300},
     },
     "make partitions ahead": {
         "task": "tracking.tasks.make_partitions",

@@ -1,9 +1,10 @@
 """Every address of the service."""
 
-from django.urls import include, path
+from django.urls import include, path, re_path
 
 from config import documentation, health
 from consent.api import receipts
+from consent.portal import verification
 from tracking.api import batch
 
 urlpatterns = [
@@ -11,6 +12,7 @@ urlpatterns = [
     path("readyz", health.readyz),
     path(".well-known/jwks.json", receipts.SigningKeys.as_view()),
     path("admin/", include("consent.admin.urls")),
+    path("portal/", include("consent.portal.urls")),
     path("api/schema/", documentation.Schema.as_view(), name="schema"),
     path("api/docs/", documentation.Docs.as_view()),
     # The most frequent call first: addresses are tried one after another.
@@ -19,6 +21,7 @@ urlpatterns = [
     path("api/v1/", include("reports.api.urls")),
     # Where Segment's libraries send to below the host they are given.
     path("v1/batch", batch.Batch.as_view()),
+    re_path(r"^(?P<name>[A-Za-z0-9_-]{1,100}\.txt)$", verification.verification),
 ]
 
 handler400 = "config.errors.handler400"

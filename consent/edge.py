@@ -1,11 +1,17 @@
-"""What the edges (views, tasks, commands, admin) pass into the domain: the vault, the clock and what is configured."""
+"""What the edges (views, tasks, commands, admin) share: the vault, the clock and what is configured, and a package as a file."""
 
+import uuid
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import cache
 
 from django.conf import settings
+from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
+from consent.rights.actions import Terms
+from consent.rights.deadlines import Deadlines
+from consent.rights.renditions import RENDITIONS, Form
 from consent.vault.identities import Vault
 
 
@@ -23,3 +29,28 @@ def notice_lead() -> timedelta:
     """How long after its publication a notice takes effect at the soonest."""
     lead: timedelta = settings.NOTICE_LEAD
     return lead
+
+
+def terms(*, limited: bool = True) -> Terms:
+    """Of a request that is filed. `limited`: an officer decides on erasures above an hourly rate."""
+    return Terms(
+        undo=settings.ZHIQING_ERASURE_UNDO,
+        erasures=settings.ZHIQING_ERASURES_PER_HOUR if limited else None,
+        deadlines=Deadlines(settings.ZHIQING_DUE_WORKING_DAYS, settings.ZHIQING_DUE_DAYS),
+    )
+
+
+def public_url(request: HttpRequest, path: str) -> str:
+    """Where a browser finds a page: below ZHIQING_PUBLIC_URL, or where the call itself came to."""
+    base: str | None = settings.ZHIQING_PUBLIC_URL
+    return f"{base.rstrip('/')}{path}" if base else request.build_absolute_uri(path)
+
+
+def attachment(pieces: Iterator[bytes], request_id: uuid.UUID, form: Form) -> StreamingHttpResponse:
+    """The package as a file, so that a page with what others sent is never opened under this origin."""
+    rendition = RENDITIONS[form]
+    response = StreamingHttpResponse(pieces, content_type=rendition.media_type)
+    response["Content-Disposition"] = f'attachment; filename="package-{request_id}.{rendition.ending}"'
+    response["Cache-Control"] = "no-store"
+    response["X-Content-Type-Options"] = "nosniff"
+    return response

@@ -2,6 +2,7 @@
 
 from consent.ledger.models import AuditEntry, Disclosure, Leaf
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
+from consent.portal.models import PortalSession
 from consent.programs.models import (
     ApiClient,
     ApiKey,
@@ -34,6 +35,7 @@ __all__ = [
     "OfficerAssignment",
     "Package",
     "PackagePart",
+    "PortalSession",
     "ProfileAttribute",
     "Purpose",
     "PurposeErasure",

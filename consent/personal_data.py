@@ -2,6 +2,7 @@
 
 from consent.ledger.models import AuditEntry, Disclosure, Leaf
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
+from consent.portal.models import PortalSession
 from consent.programs.models import (
     ApiClient,
     ApiKey,
@@ -196,6 +197,18 @@ classify(
             "wrapped": Classified(Kind.KEY, 4, key="key_encryption"),
             "key_version": _OPERATIONAL,
             "created_at": _STATE,
+        },
+        PortalSession: {
+            "subject": _PSEUDONYM,
+            "link_hash": _ACCESS,
+            "program": _OPERATIONAL,
+            "client_id": _OPERATIONAL,
+            "locale": _STATE,
+            "view": _OPERATIONAL,
+            "stepped_up": _STATE,
+            "link_until": _STATE,
+            "secret_hash": _ACCESS,
+            "opened_until": _STATE,
         },
         SubjectIdentifier: {
             "subject": _PSEUDONYM,

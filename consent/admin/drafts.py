@@ -25,6 +25,7 @@ from consent.errors import Problem
 from consent.notices import assessments, drafts
 from consent.notices.models import Audience, NoticeDraft, Purpose
 from consent.notices.queries import compared
+from consent.notices.reading import readings
 from consent.programs.tenancy import tenant
 
 PUBLISH_PERMISSION = "consent.add_notice"
@@ -180,7 +181,7 @@ class NoticeDrafts(Owned):
             "title": gettext("Preview"),
             "opts": self.opts,
             "original": draft,
-            "readings": reading.readings(msgspec.to_builtins(text)) if text else [],
+            "readings": readings(msgspec.to_builtins(text)) if text else [],
             "faults": reading.faults(found),
             "phone": True,
         }

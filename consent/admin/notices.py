@@ -16,6 +16,7 @@ from consent.admin.assessing import ACTIVATE_PERMISSION, ASSESS_PERMISSION, Asse
 from consent.admin.base import Owned, OwnedInline, at, localised
 from consent.notices.models import Ground, ImpactAssessment, Notice, NoticePurpose, Purpose
 from consent.notices.queries import changed
+from consent.notices.reading import readings
 
 EFFECTIVE, PUBLISHED = at("effective_at", _("effective at")), at("published_at", _("published at"))
 
@@ -59,7 +60,7 @@ class Notices(Owned):
         notice = self.get_object(request, object_id)
         context = {}
         if notice is not None:
-            context = {"readings": reading.readings(notice.body), "difference": reading.shown(changed(notice))}
+            context = {"readings": readings(notice.body), "difference": reading.shown(changed(notice))}
         return super().change_view(request, object_id, form_url, (extra_context or {}) | context)
 
 

@@ -1,7 +1,7 @@
-"""Handing the package of a request to an officer, until the data subject's own pages can."""
+"""Handing the package of a request to an officer; the data subject's own pages hand it to themselves."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,9 +16,9 @@ from consent.ledger.disclosures import disclosed
 from consent.ledger.models import Recipient
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
-from consent.rights import barrier, content, packages, page, requesters, table
-from consent.rights.holders import fulfilling
+from consent.rights import barrier, content, requesters
 from consent.rights.models import Package, Requester, RequestKind, RequestSubject, SubjectRequest
+from consent.rights.renditions import RENDITIONS, Form, given
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
 
@@ -33,23 +33,10 @@ class Reason(models.TextChoices):
     AUTHORITY = "authority", _("an authority asks for it by law")
 
 
-class Form(models.TextChoices):
-    """What the package is taken as."""
-
-    PAGE = "page", _("a page to read (HTML)")
-    DOCUMENT = "json", _("machine-readable (JSON)")
-    TABLE = "csv", _("the events as a table (CSV)")
-
-
 _RECIPIENTS = {
     Reason.DELIVERY: Recipient.SUBJECT,
     Reason.REVIEW: Recipient.OFFICER,
     Reason.AUTHORITY: Recipient.AUTHORITY,
-}
-_STREAMS: dict[Form, Callable[[Vault, Package], Iterator[bytes]]] = {
-    Form.PAGE: page.stream,
-    Form.DOCUMENT: packages.stream,
-    Form.TABLE: table.stream,
 }
 
 
@@ -100,7 +87,7 @@ def release(
         request = SubjectRequest.objects.get(id=request_id)
         if reason == Reason.DELIVERY:
             requesters.check_guardian(request.requester, subject, db_now())
-        pieces = _STREAMS[form](vault, package)
+        pieces = RENDITIONS[form].stream(vault, package)
         audit(
             program_id=program_id,
             actor=by,
@@ -122,12 +109,11 @@ def _disclose(package: Package, request: SubjectRequest, *, form: Form, by: str,
         about = RequestSubject.objects.get(subject_id=package.subject_id, request_id=package.request_id)
         if content.opened(about, vault.data_key(package.program_id, package.subject_id)).get("recipient"):
             recipient = Recipient.HANDLER
-    given = ["tracking.events"] if form is Form.TABLE else [holder.identifier for holder in fulfilling(request.kind)]
     disclosed(
         program_id=package.program_id,
         recipient=recipient,
         ground=f"{request.kind}.{reason.value}",
-        fields=given,
+        fields=given(request, form),
         subjects=1,
         target=f"request:{package.request_id}",
         by=by,

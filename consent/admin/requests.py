@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import F, Prefetch, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -18,19 +18,15 @@ from consent.admin import rectified
 from consent.admin.badges import REQUEST_STATES, RUN_STATUSES, STANDINGS, badge, word
 from consent.admin.base import OwnedInline, at, officer, own_page, picked
 from consent.admin.decisions import DECIDE_PERMISSION, Decided, offered
-from consent.admin.packages import PACKAGE_PERMISSION, Form, Reason, ReleaseForm, release, status_of
+from consent.admin.packages import PACKAGE_PERMISSION, Reason, ReleaseForm, release, status_of
 from consent.admin.standing import StandingFilter, overdue_unasked, standing, standings
 from consent.errors import Conflict, NotFound
 from consent.rights import rejections
 from consent.rights.deadlines import is_estimate
 from consent.rights.holders import UnknownHolder, holder_of
 from consent.rights.models import PACKAGED, Condition, HolderRun, RequestKind, RunStatus, SubjectRequest
+from consent.rights.renditions import Form
 
-_FILES = {
-    Form.PAGE: ("text/html; charset=utf-8", "html"),
-    Form.DOCUMENT: ("application/json", "json"),
-    Form.TABLE: ("text/csv; charset=utf-8", "csv"),
-}
 RECEIVED, DUE = at("received_at", _("received at")), at("due_at", _("due at"))
 
 
@@ -233,13 +229,7 @@ class SubjectRequests(Decided):
         except (NotFound, Conflict):
             messages.warning(request, gettext("There is no package to download: it is not ready, or has expired."))
             return redirect(reverse("admin:consent_subjectrequest_change", args=[asked.pk]))
-        kind, ending = _FILES[form]
-        response = StreamingHttpResponse(pieces, content_type=kind)
-        # An attachment, so that a page with what others sent is never opened under this origin.
-        response["Content-Disposition"] = f'attachment; filename="package-{asked.pk}.{ending}"'
-        response["Cache-Control"] = "no-store"
-        response["X-Content-Type-Options"] = "nosniff"
-        return response
+        return edge.attachment(pieces, asked.pk, form)
 
 
 def _linked(asked: SubjectRequest) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from django.conf import settings
+from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,7 +23,6 @@ from consent.errors import invalid
 from consent.programs.authentication import caller
 from consent.programs.tenancy import tenant
 from consent.rights import actions, certificates, legal_holds, queries, rejections, review, taking_back, tasks
-from consent.rights.deadlines import Deadlines
 from consent.rights.holders import Changes
 from consent.rights.models import Condition, LegalHold, RequestKind, SubjectRequest
 
@@ -103,7 +102,7 @@ class RequestNamed(msgspec.Struct):
     received_at: datetime
     due_at: datetime
     undo_until: datetime | None
-    claim_url: str | None
+    claim_url: str
 
 
 class RequestFiled(RequestNamed):
@@ -195,7 +194,7 @@ class Requests(APIView):
             program_id=caller(request).program_id,
             identifiers=asked.subject.identifiers(),
             asked=_asked(asked),
-            terms=_terms(),
+            terms=edge.terms(),
             by=_by(request),
             on_filed=tasks.hint,
             client_id=caller(request).client_id,
@@ -209,7 +208,7 @@ class Requests(APIView):
                 received_at=filed.received_at,
                 due_at=filed.due_at,
                 undo_until=filed.undo_until,
-                claim_url=None,
+                claim_url=_claim_url(request, filed.request_id),
                 records=filed.records,
             ),
             status=202,
@@ -227,7 +226,7 @@ class Requests(APIView):
         with tenant(program_id):
             found = queries.open_requests(program_id, after=after, limit=limit + 1)
         rows, cursor = paging.page(found, limit, lambda row: f"{row.received_at.isoformat()} {row.id}")
-        return Response(RequestList([RequestShown(**_shown(row)) for row in rows], cursor))
+        return Response(RequestList([RequestShown(**_shown(request, row)) for row in rows], cursor))
 
 
 class OneRequest(APIView):
@@ -236,7 +235,7 @@ class OneRequest(APIView):
     @extend_schema(operation_id="get_request", responses=responses(s200=RequestInFull))
     def get(self, request: Request, request_id: uuid.UUID) -> Response:
         """A request and how far each holder has come with it."""
-        return Response(_in_full(caller(request).program_id, request_id))
+        return Response(_in_full(request, request_id))
 
 
 class CertificateAnswered(msgspec.Struct):
@@ -264,7 +263,7 @@ class TakeBack(APIView):
         closed opens from now on."""
         program_id = caller(request).program_id
         taking_back.take_back(program_id=program_id, request_id=request_id, by=_by(request))
-        return Response(_in_full(program_id, request_id))
+        return Response(_in_full(request, request_id))
 
 
 class RejectionDelivered(APIView):
@@ -275,15 +274,7 @@ class RejectionDelivered(APIView):
         """Say that the data subject was handed `rejection.text`; the first time counts."""
         program_id = caller(request).program_id
         review.delivered(program_id=program_id, request_id=request_id, by=_by(request))
-        return Response(_in_full(program_id, request_id))
-
-
-def _terms() -> actions.Terms:
-    return actions.Terms(
-        undo=settings.ZHIQING_ERASURE_UNDO,
-        erasures=settings.ZHIQING_ERASURES_PER_HOUR,
-        deadlines=Deadlines(settings.ZHIQING_DUE_WORKING_DAYS, settings.ZHIQING_DUE_DAYS),
-    )
+        return Response(_in_full(request, request_id))
 
 
 def _asked(asked: RequestAsked) -> actions.Asked:
@@ -311,14 +302,15 @@ def _asked(asked: RequestAsked) -> actions.Asked:
     )
 
 
-def _shown(row: SubjectRequest) -> dict[str, Any]:
+def _shown(request: Request, row: SubjectRequest) -> dict[str, Any]:
     times = ("received_at", "due_at", "undo_until", "closed_at")
     shown = {name: getattr(row, name) for name in ("kind", "state", *times)}
     extended = Extension(row.due_at, row.extended_from, row.extension) if row.extended_from and row.extension else None
-    return {"request_id": row.id, "claim_url": None, "extended": extended, **shown}
+    return {"request_id": row.id, "claim_url": _claim_url(request, row.id), "extended": extended, **shown}
 
 
-def _in_full(program_id: int, request_id: uuid.UUID) -> RequestInFull:
+def _in_full(request: Request, request_id: uuid.UUID) -> RequestInFull:
+    program_id = caller(request).program_id
     with tenant(program_id):
         row, runs = queries.request_of(program_id, request_id)
         told = rejections.told(edge.vault(), row)
@@ -329,7 +321,7 @@ def _in_full(program_id: int, request_id: uuid.UUID) -> RequestInFull:
     ]
     rejection = Rejection(**asdict(told)) if told else None
     return RequestInFull(
-        **_shown(row),
+        **_shown(request, row),
         rejection=rejection,
         point_of_no_return_at=row.point_of_no_return_at,
         records=records,
@@ -340,6 +332,11 @@ def _in_full(program_id: int, request_id: uuid.UUID) -> RequestInFull:
 
 def _kept(hold: LegalHold | None, locale: str) -> Kept | None:
     return Kept(hold.ground, hold.law, hold.until, legal_holds.told(hold, locale)) if hold is not None else None
+
+
+def _claim_url(request: Request, request_id: uuid.UUID) -> str:
+    """A page that tells how the request stands, and nothing of whom it is about."""
+    return edge.public_url(request, reverse("portal:claim", args=[request_id]))
 
 
 def _by(request: Request) -> str:

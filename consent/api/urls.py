@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from consent.api import consents, history, identities, notices, profile, receipts, requests
+from consent.api import consents, history, identities, notices, portal, profile, receipts, requests
 
 urlpatterns = [
     path("notices/current", notices.CurrentNotice.as_view()),
@@ -13,6 +13,7 @@ urlpatterns = [
     path("identities", identities.Identities.as_view()),
     path("receipts/<uuid:record_id>", receipts.Receipt.as_view()),
     path("profile", profile.Profile.as_view()),
+    path("portal-sessions", portal.PortalSessions.as_view()),
     path("requests", requests.Requests.as_view()),
     path("requests/<uuid:request_id>", requests.OneRequest.as_view()),
     path("requests/<uuid:request_id>/certificate", requests.Certificate.as_view()),

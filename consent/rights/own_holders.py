@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from consent.notices.models import Notice
+from consent.portal.models import PortalSession
 from consent.programs.tenancy import role
 from consent.records import letting_go, profile
 from consent.records.entries import evidence_cell
@@ -290,6 +291,7 @@ class SubjectHolder(PersonalDataHolder):
             SubjectIdentifier.objects.filter(subject_id=subject_id),
             RequestSubject.objects.filter(subject_id=subject_id),
             HeldSubject.objects.filter(subject_id=subject_id),
+            PortalSession.objects.filter(subject_id=subject_id),
             DataKey.objects.filter(subject_id=subject_id),
             Subject.objects.filter(id=subject_id),
         ]

@@ -8,6 +8,8 @@ read a word or a local time in its place (`<data value>`, `<time datetime>`).
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from itertools import chain, groupby, islice
+from operator import itemgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,13 +28,16 @@ from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
 from consent.rights import packages
-from consent.rights.holders import UnknownHolder, holder_of
+from consent.rights.holders import Row, UnknownHolder, fulfilling, holder_of
 from consent.rights.languages import language, localised
 from consent.rights.models import Package, RequestKind, SubjectRequest
 from consent.rights.own_words import choices
 from consent.vault.identities import Vault
+from consent.vault.models import Subject
 
 DEEPEST = 6
+SHOWN, LOOKED_AT = 20, 1_000
+"""Rows of a section, and of a holder, that an excerpt shows and reads at most."""
 TIMES = ("_at", ".at", "_from", "_until", "since")
 LOCALISED = ("told", "in_words", "rights", "withdrawal")
 """Fields that hold a text in each of our languages, of which the reader's is shown."""
@@ -57,6 +62,26 @@ def stream(vault: Vault, package: Package) -> Iterator[bytes]:
         program = MiniProgram.objects.select_related("controller").get(id=package.program_id)
         page = _Page(program, request.locale, request.kind)
     return packages.gathered(piece.encode() for piece in page.pieces(packages.lines(document)))
+
+
+def excerpt(vault: Vault, subject: Subject, locale: str) -> str:
+    """The beginning of everything held of a subject, as HTML to stand in a page of ours. Under the tenant."""
+    program = MiniProgram.objects.select_related("controller").get(id=subject.program_id)
+    found = fulfilling(RequestKind.ACCESS)
+    told = (
+        packages.fragments(
+            holder, _beginning(holder.export(vault=vault, subject=subject)), first=place == 0, locale=locale
+        )
+        for place, holder in enumerate(reversed(found))
+    )
+    page = _Page(program, locale)
+    return "".join(page.rows(packages.lines(chain.from_iterable(told))))
+
+
+def _beginning(rows: Iterator[Row]) -> Iterator[Row]:
+    """Some rows of each section, without reading on: a person may have millions of events."""
+    for _name, section in groupby(islice(rows, LOOKED_AT), key=itemgetter(0)):
+        yield from islice(section, SHOWN)
 
 
 class _Page:
@@ -93,6 +118,11 @@ class _Page:
     def pieces(self, lines: Iterator[bytes]) -> Iterator[str]:
         """`lines`: the head, then holders with sections with rows."""
         yield self._opening
+        yield from self.rows(lines)
+        yield "</main></body></html>\n"
+
+    def rows(self, lines: Iterator[bytes]) -> Iterator[str]:
+        """What the lines tell, without a page around it."""
         for line in lines:
             if line.startswith(b"{") and line.endswith(b"["):
                 head = msgspec.json.decode(line + b"]}")
@@ -103,7 +133,7 @@ class _Page:
                 yield self._ended() + self._begun(msgspec.json.decode(line.lstrip(b"],")[:-2]))
             elif line.startswith(b"{"):
                 yield self._row(msgspec.json.decode(line))
-        yield self._ended() + "</main></body></html>\n"
+        yield self._ended()
 
     def _holder(self, told: dict[str, Any]) -> str:
         self._words, self._columns, self._cards = {}, {}, {}

@@ -1,0 +1,15 @@
+"""Who may do what with portal sessions: the worker deletes what is over."""
+
+from django.db import migrations
+
+from consent.programs.security import grant, tenant_policy
+
+
+class Migration(migrations.Migration):
+    dependencies = [("consent", "0049_portal_session")]
+
+    operations = [
+        *tenant_policy("portal_session"),
+        grant("portal_session", "zq_app", "SELECT, INSERT, UPDATE"),
+        grant("portal_session", "zq_erase", "SELECT, DELETE"),
+    ]

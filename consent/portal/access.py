@@ -1,0 +1,83 @@
+"""What all pages of the portal share: whose they are, their language, what a browser may load, and how a refusal is told.
+
+The cookie is sent to these pages alone, and never from another site's. Under `no-referrer`, which the link's own page has, a
+browser sends `Origin: null` with a form, which the CSRF check has to refuse: pages of a session have `same-origin`.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import translation
+from django.views.decorators.cache import never_cache
+
+from consent.errors import Problem
+from consent.portal import sessions
+from consent.portal.sessions import Visit
+from consent.rights.languages import language
+
+COOKIE = "zhiqing_portal"
+POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_P = ParamSpec("_P")
+Page = Callable[Concatenate[HttpRequest, _P], HttpResponseBase]
+SubjectsPage = Callable[Concatenate[HttpRequest, Visit, _P], HttpResponseBase]
+
+
+def page(view: Page[_P]) -> Page[_P]:
+    """A page for everybody, in the browser's language unless it says otherwise; of which nothing is kept."""
+
+    @wraps(view)
+    def closed(request: HttpRequest, /, *args: _P.args, **kwargs: _P.kwargs) -> HttpResponseBase:
+        response = view(request, *args, **kwargs)
+        response.headers["Content-Security-Policy"] = POLICY
+        response.headers["X-Robots-Tag"] = "noindex"
+        return response
+
+    return never_cache(closed)
+
+
+def subjects_page(view: SubjectsPage[_P]) -> Page[_P]:
+    """A page of the data subject whose session the cookie opens; without one it says where a session begins."""
+
+    @wraps(view)
+    def opened(request: HttpRequest, /, *args: _P.args, **kwargs: _P.kwargs) -> HttpResponseBase:
+        try:
+            visit = sessions.visiting(request.COOKIES.get(COOKIE, ""))
+        except sessions.SessionOver:
+            return told(request, "consent/portal/over.html", status=403)
+        with translation.override(language(visit.locale)):
+            try:
+                response = view(request, visit, *args, **kwargs)
+            except Problem as problem:
+                response = told(request, "consent/portal/refused.html", status=problem.status, problem=problem)
+        response.headers["Referrer-Policy"] = "same-origin"
+        return response
+
+    return page(opened)
+
+
+def told(request: HttpRequest, template: str, *, status: int = 200, **context: Any) -> HttpResponse:
+    return render(request, template, context, status=status)
+
+
+def begin(response: HttpResponseBase, cookie: str) -> None:
+    """Hand the browser its session."""
+    response.set_cookie(
+        COOKIE,
+        cookie,
+        max_age=sessions.SESSION,
+        path=reverse("portal:home"),
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Strict",
+    )
+
+
+def leave(response: HttpResponseBase) -> None:
+    response.delete_cookie(COOKIE, path=reverse("portal:home"), samesite="Strict")

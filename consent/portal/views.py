@@ -1,0 +1,249 @@
+"""The data subject's own pages. Forms and links alone: they work without a script."""
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.core import signing
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import translation
+from django.utils.safestring import mark_safe
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from consent import edge
+from consent.errors import Invalid, NotFound, Problem
+from consent.notices.document import LOCALES
+from consent.notices.models import Audience, Notice
+from consent.notices.reading import reading
+from consent.portal import consents, requests, sessions
+from consent.portal.access import begin, leave, page, subjects_page, told
+from consent.portal.models import View
+from consent.portal.sessions import Visit
+from consent.programs.models import MiniProgram
+from consent.programs.tenancy import tenant
+from consent.records import profile
+from consent.rights import tasks
+from consent.rights.holders import Changes
+from consent.rights.languages import language
+from consent.rights.models import RequestKind
+from consent.rights.page import excerpt
+from consent.rights.renditions import Form
+from consent.vault import identities
+
+SALT = "zhiqing.portal.link"
+
+
+def signed(link: str) -> str:
+    """The link as it stands in an address."""
+    return signing.TimestampSigner(salt=SALT).sign(link)
+
+
+@csrf_exempt  # The link is the secret, and a page without a referrer can prove no origin.
+@require_http_methods(["GET", "POST"])
+@page
+def open_link(request: HttpRequest, link: str) -> HttpResponseBase:
+    """Where a link leads: reading it uses nothing, its button begins the session."""
+    try:
+        secret = signing.TimestampSigner(salt=SALT).unsign(link, max_age=sessions.LINK)
+        if request.method == "POST":
+            visit, cookie = sessions.open_link(secret)
+            response = redirect(f"portal:{visit.view}")
+            begin(response, cookie)
+            return response
+        visit = sessions.linked(secret)
+    except (signing.BadSignature, sessions.LinkOver):
+        return told(request, "consent/portal/over.html", status=404)
+    except sessions.NobodyKnown:
+        return told(request, "consent/portal/nobody.html")
+    with translation.override(language(visit.locale)):
+        return told(request, "consent/portal/link.html", program=_program(visit))
+
+
+@require_GET
+@subjects_page
+def home(request: HttpRequest, visit: Visit) -> HttpResponseBase:
+    return redirect(f"portal:{visit.view}")
+
+
+@require_http_methods(["GET", "POST"])
+@subjects_page
+def my_consents(request: HttpRequest, visit: Visit) -> HttpResponseBase:
+    """Each purpose with its switch. A post switches one, or all off."""
+    vault = edge.vault()
+    shown = consents.consents(vault, visit, prompt_cooldown=settings.ZHIQING_PROMPT_COOLDOWN)
+    if request.method == "POST":
+        purposes, decision = request.POST.getlist("purpose"), request.POST.get("decision", "")
+        if decision not in ("given", "withdrawn"):
+            raise Invalid("invalid", "a decision is given or withdrawn")
+        if request.POST.get("all") and decision == "withdrawn":
+            purposes = [purpose.code for purpose in shown.purposes if purpose.on or purpose.renewal]
+        if purposes:
+            consents.decide(vault, visit, purposes, decision, notice=request.POST.get("notice"))
+        return redirect("portal:consents")
+    return _page(request, visit, "consents", shown=shown)
+
+
+@require_GET
+@subjects_page
+def one_consent(request: HttpRequest, visit: Visit, code: str) -> HttpResponseBase:
+    """All that is told of one purpose, where it is decided on by itself."""
+    shown = consents.consents(edge.vault(), visit, prompt_cooldown=settings.ZHIQING_PROMPT_COOLDOWN)
+    purpose = next((purpose for purpose in shown.purposes if purpose.code == code), None)
+    if purpose is None:
+        raise NotFound("not_found", "no notice in force tells of this purpose")
+    return _page(request, visit, "consents", template="consent", shown=shown, purpose=purpose)
+
+
+@require_http_methods(["GET", "POST"])
+@subjects_page
+def my_data(request: HttpRequest, visit: Visit) -> HttpResponseBase:
+    """What is held, to read. A post asks to put one thing right."""
+    vault = edge.vault()
+    if request.method == "POST":
+        asked = _correction(request)
+        filed = requests.file(
+            vault, visit, RequestKind.RECTIFICATION, terms=edge.terms(), on_filed=tasks.hint, changes=asked
+        )
+        return redirect("portal:request", filed)
+    with tenant(visit.program_id):
+        subject = consents.of(visit)
+        identities.refuse_closed(subject)
+        held = excerpt(vault, subject, visit.locale)
+        attributes = sorted(profile.opened(vault, subject))
+        kinds = [kind for kind in identities.opened(vault, subject) if kind in CORRECTED]
+    # Made by the renderer of packages, which escapes whatever was sent.
+    return _page(request, visit, "data", held=mark_safe(held), attributes=attributes, kinds=kinds)  # noqa: S308
+
+
+CORRECTED = ("phone", "external_id")
+"""Identifiers that a person may know to be wrong; those of a platform it gives itself."""
+
+
+def _correction(request: HttpRequest) -> Changes:
+    """`attribute:<name>` or `identifier:<kind>`, and what is right."""
+    which, _, name = request.POST.get("what", "").partition(":")
+    value = request.POST.get("value", "").strip()
+    if which == "attribute" and name:
+        return Changes({name: value or None}, {})
+    if which == "identifier" and name in CORRECTED and value:
+        return Changes({}, {name: value})
+    raise Invalid("changes_missing", "say what to change, and to what")
+
+
+@require_http_methods(["GET", "POST"])
+@subjects_page
+def my_requests(request: HttpRequest, visit: Visit) -> HttpResponseBase:
+    """What was asked; a post asks more."""
+    if request.method == "POST":
+        kind = request.POST.get("kind", "")
+        if kind not in requests.FILED_HERE:
+            raise Invalid("invalid", "no request of this kind is filed here")
+        terms = edge.terms(limited=not visit.stepped_up)
+        filed = requests.file(edge.vault(), visit, kind, terms=terms, on_filed=tasks.hint)
+        return redirect("portal:request", filed)
+    return _page(request, visit, "requests", found=requests.requests(visit))
+
+
+@require_GET
+@subjects_page
+def new_request(request: HttpRequest, visit: Visit, kind: str) -> HttpResponseBase:
+    """What comes of a request, before it is filed."""
+    if kind not in requests.FILED_HERE:
+        raise NotFound("not_found", "no request of this kind is filed here")
+    return _page(request, visit, "requests", template="ask", kind=RequestKind(kind), comes=requests.FILED_HERE[kind])
+
+
+@require_GET
+@subjects_page
+def one_request(request: HttpRequest, visit: Visit, request_id: uuid.UUID) -> HttpResponseBase:
+    shown = requests.request_shown(edge.vault(), visit, request_id)
+    return _page(request, visit, "requests", template="request", shown=shown, forms=Form)
+
+
+@require_POST
+@subjects_page
+def take_back(request: HttpRequest, visit: Visit, request_id: uuid.UUID) -> HttpResponseBase:
+    requests.take_back(visit, request_id)
+    return redirect("portal:request", request_id)
+
+
+@require_GET
+@subjects_page
+def download(request: HttpRequest, visit: Visit, request_id: uuid.UUID, form: str) -> HttpResponseBase:
+    """The package, for whoever logged in a moment ago."""
+    if form not in Form.values:
+        raise NotFound("not_found", "a package is read as page, json or csv")
+    pieces = requests.package(edge.vault(), visit, request_id, Form(form))
+    return edge.attachment(pieces, request_id, Form(form))
+
+
+@require_GET
+@subjects_page
+def notices(request: HttpRequest, visit: Visit) -> HttpResponseBase:
+    """Every version that was ever in force, the newest first."""
+    with tenant(visit.program_id):
+        audience = Audience.MINOR if consents.of(visit).under_14 else Audience.GENERAL
+        versions = Notice.objects.filter(
+            program_id=visit.program_id, audience=audience, effective_at__lte=edge.now()
+        ).order_by("-version")
+        found = list(versions.values("version", "sha256", "effective_at"))
+    return _page(request, visit, "notices", found=found)
+
+
+@require_GET
+@subjects_page
+def one_notice(request: HttpRequest, visit: Visit, sha256: str) -> HttpResponseBase:
+    with tenant(visit.program_id):
+        found = Notice.objects.filter(program_id=visit.program_id, sha256=sha256).first()
+    if found is None:
+        raise NotFound("not_found", "no notice was published under this sha256")
+    return _page(
+        request, visit, "notices", template="notice", notice=found, told=reading(found.body, consents.locale(visit))
+    )
+
+
+@require_POST
+@subjects_page
+def speak(request: HttpRequest, visit: Visit) -> HttpResponseBase:
+    """Another language from now on; back to the page, which the form names."""
+    locale, back = request.POST.get("locale", ""), request.POST.get("back", "")
+    if locale not in LOCALES:
+        raise Invalid("invalid", f"a language is one of {', '.join(LOCALES)}")
+    sessions.speak(visit, locale)
+    return redirect(f"portal:{back if back in View.values else 'home'}")
+
+
+@require_POST
+@subjects_page
+def end(request: HttpRequest, visit: Visit) -> HttpResponseBase:
+    sessions.end(visit)
+    response = told(request, "consent/portal/over.html")
+    leave(response)
+    return response
+
+
+@require_GET
+@page
+def claim(request: HttpRequest, request_id: uuid.UUID) -> HttpResponseBase:
+    """How a request stands, for whoever has its id: kind, state and days, and nothing of whom it is about."""
+    try:
+        found = requests.stands(request_id)
+    except Problem as problem:
+        return told(request, "consent/portal/refused.html", status=problem.status, problem=problem)
+    with translation.override(language(found.locale)):
+        return told(request, "consent/portal/claim.html", asked=found)
+
+
+def _page(
+    request: HttpRequest, visit: Visit, current: str, *, template: str | None = None, **context: Any
+) -> HttpResponse:
+    pages = [(name, reverse(f"portal:{name}")) for name in ("consents", "data", "requests", "notices")]
+    about: dict[str, Any] = {"visit": visit, "program": _program(visit), "current": current, "pages": pages}
+    return told(request, f"consent/portal/{template or current}.html", **about, **context)
+
+
+def _program(visit: Visit) -> MiniProgram:
+    return MiniProgram.objects.select_related("controller").get(id=visit.program_id)

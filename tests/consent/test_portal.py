@@ -1,0 +1,424 @@
+"""The data subject's own pages, as a browser without a script uses them."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.test import Client
+
+from consent.portal import sessions
+from tests.cast import Program, event, make_program, now
+from tests.consent.rights import Working, carry_out
+
+HIDDEN = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)"')
+
+
+class Browser:
+    """Follows links and posts the forms that a page has, with their hidden fields."""
+
+    def __init__(self) -> None:
+        self.client = Client(enforce_csrf_checks=True, headers={"Accept-Language": "en"})
+        self.page: Any = None
+
+    def get(self, path: str) -> str:
+        self.page = self.client.get(path, follow=True)
+        return self.text
+
+    def post(self, path: str, **fields: str) -> str:
+        self.page = self.client.post(path, fields, follow=True)
+        return self.text
+
+    def press(self, path: str, **fields: str) -> str:
+        """A form of the page shown, with its token; `fields`: what its button and its own inputs say."""
+        hidden = dict(HIDDEN.findall(self.text))
+        kept = {name: value for name, value in hidden.items() if name == "csrfmiddlewaretoken" or name == "notice"}
+        return self.post(path, **kept, **fields)
+
+    @property
+    def text(self) -> str:
+        return str(self.page.content.decode())
+
+    @property
+    def status(self) -> int:
+        return int(self.page.status_code)
+
+
+def link(program: Program, openid: str = "alice", **more: Any) -> str:
+    """The path of a link."""
+    response = program.post("portal-sessions", {"subject": {"openid": openid}, "locale": "en"} | more)
+    assert response.status_code == 201, response.content
+    url: str = response.json()["url"]
+    assert url.startswith("http://testserver/portal/open/")
+    return url.removeprefix("http://testserver")
+
+
+def opened(program: Program, openid: str = "alice", **more: Any) -> Browser:
+    browser = Browser()
+    browser.post(link(program, openid, **more))
+    assert browser.status == 200, browser.text
+    return browser
+
+
+@pytest.fixture
+def alice(program: Program) -> Program:
+    program.decide("alice")
+    return program
+
+
+def state(program: Program, purpose: str = "analytics", openid: str = "alice") -> str:
+    body = {"subject": {"openid": openid}, "purposes": [purpose]}
+    return str(program.post("consents/status", body).json()[0]["state"])
+
+
+# --- Links and sessions
+
+
+def test_reading_a_link_uses_nothing_and_its_button_opens_the_pages_once(alice: Program) -> None:
+    path = link(alice)
+    browser = Browser()
+    for _ in range(3):
+        assert "Open my pages" in browser.get(path)
+    assert "What you agree to" in browser.post(path)
+    assert browser.page.redirect_chain == [("/portal/consents", 302)]
+    again = Browser()
+    assert "These pages are closed" in again.get(path)
+    assert again.status == 404
+    assert "These pages are closed" in again.post(path)
+    assert "What you agree to" in browser.get("/portal/consents"), "the session goes on"
+
+
+@pytest.mark.parametrize(("view", "heading"), [("data", "What is held about you"), ("requests", "What you may ask")])
+def test_a_link_leads_to_the_view_it_names(alice: Program, view: str, heading: str) -> None:
+    assert heading in opened(alice, view=view).text
+
+
+def test_a_cookie_is_for_these_pages_alone_and_says_nothing(alice: Program) -> None:
+    browser = Browser()
+    response = browser.client.post(link(alice))
+    cookie = response.cookies["zhiqing_portal"]
+    assert (cookie["path"], cookie["httponly"], cookie["samesite"], cookie["max-age"]) == (
+        "/portal/",
+        True,
+        "Strict",
+        900,
+    )
+    assert "alice" not in cookie.value
+
+
+@pytest.mark.parametrize("minutes", [4, 6])
+def test_a_link_is_over_after_five_minutes(alice: Program, owner: psycopg.Connection, minutes: int) -> None:
+    path = link(alice)
+    owner.execute("UPDATE portal_session SET link_until = link_until - %s", [timedelta(minutes=minutes)])
+    assert ("What you agree to" in Browser().post(path)) == (minutes < 5)
+
+
+@pytest.mark.parametrize("minutes", [14, 16])
+def test_a_session_is_over_after_fifteen(alice: Program, owner: psycopg.Connection, minutes: int) -> None:
+    browser = opened(alice)
+    owner.execute("UPDATE portal_session SET opened_until = opened_until - %s", [timedelta(minutes=minutes)])
+    browser.get("/portal/consents")
+    assert browser.status == (200 if minutes < 15 else 403)
+
+
+def test_whoever_leaves_is_out(alice: Program) -> None:
+    browser = opened(alice)
+    cookie = browser.client.cookies["zhiqing_portal"].value
+    assert "These pages are closed" in browser.press("/portal/end")
+    browser.client.cookies["zhiqing_portal"] = cookie
+    browser.get("/portal/consents")
+    assert browser.status == 403
+
+
+@pytest.mark.parametrize("cookie", ["", "x", "1.", "1.nothing", "999999999.x", "9999999999999.x", "-1.x"])
+def test_without_a_session_every_page_is_closed(program: Program, cookie: str) -> None:
+    browser = Browser()
+    browser.client.cookies["zhiqing_portal"] = cookie
+    for path in ("", "consents", "consents/analytics", "data", "requests", "requests/new/erasure", "notices"):
+        browser.get(f"/portal/{path}")
+        assert (browser.status, "These pages are closed" in browser.text) == (403, True), path
+
+
+@pytest.mark.parametrize("change", ["signature", "made up"])
+def test_a_link_nobody_made_is_over(alice: Program, change: str) -> None:
+    path = link(alice)
+    path = path[:-1] + ("a" if path[-1] != "a" else "b") if change == "signature" else "/portal/open/1.x:y:z"
+    browser = Browser()
+    assert "These pages are closed" in browser.post(path)
+    assert browser.status == 404
+
+
+def test_of_somebody_nobody_knows_a_link_looks_the_same_and_tells_them_so(
+    program: Program, owner: psycopg.Connection
+) -> None:
+    path = link(program, "nobody")
+    assert len(path) == len(link(program, "somebody else"))
+    for seen in (Browser().get(path), Browser().post(path)):
+        assert "Nothing is held about you" in seen
+    assert owner.execute("SELECT (SELECT count(*) FROM subject), (SELECT count(*) FROM portal_session)").fetchone() == (
+        0,
+        0,
+    )
+
+
+def test_neither_link_nor_cookie_is_stored_as_it_is(alice: Program, owner: psycopg.Connection) -> None:
+    path = link(alice)
+    browser = Browser()
+    browser.post(path)
+    kept = str(owner.execute("SELECT * FROM portal_session").fetchall())
+    for secret in (path.rpartition("/")[2].split(":")[0].split(".")[1], browser.client.cookies["zhiqing_portal"].value):
+        assert secret.split(".")[-1] not in kept
+
+
+def test_a_form_of_another_site_does_nothing(alice: Program) -> None:
+    browser = opened(alice)
+    browser.post("/portal/consents", purpose="analytics", decision="withdrawn")
+    assert browser.status == 403
+    assert state(alice) == "given"
+
+
+def test_a_browser_is_told_to_load_nothing_from_elsewhere(alice: Program) -> None:
+    browser = Browser()
+    path = link(alice)
+    browser.get(path)
+    assert browser.page["Referrer-Policy"] == "no-referrer"
+    for page in (browser.page, opened(alice).page):
+        policy = page["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "no-store" in page["Cache-Control"]
+        assert "<script" not in page.content.decode()
+
+
+def test_pages_of_another_mini_program_are_others(alice: Program) -> None:
+    other = make_program()
+    other.decide("bob")
+    browser = opened(alice)
+    filed = other.post("requests", {"subject": {"openid": "bob"}, "kind": "copy", "locale": "en"}).json()["request_id"]
+    for path in (f"requests/{filed}", f"requests/{filed}/package.json"):
+        browser.get(f"/portal/{path}")
+        assert browser.status in (403, 404)
+    number, _, secret = browser.client.cookies["zhiqing_portal"].value.partition(".")
+    assert number == str(alice.id)
+    browser.client.cookies["zhiqing_portal"] = f"{other.id}.{secret}"
+    browser.get("/portal/consents")
+    assert browser.status == 403
+
+
+def test_what_is_over_is_forgotten(alice: Program, owner: psycopg.Connection, as_worker: Working) -> None:
+    opened(alice)
+    link(alice)
+    with as_worker():
+        assert sessions.forget_over(alice.id, now=now() + timedelta(minutes=61)) == 0
+        assert sessions.forget_over(alice.id, now=now() + timedelta(minutes=66)) == 1
+        assert sessions.forget_over(alice.id, now=now() + timedelta(minutes=80)) == 1
+    assert owner.execute("SELECT count(*) FROM portal_session").fetchone() == (0,)
+
+
+# --- Consents
+
+
+def test_a_purpose_is_withdrawn_and_given_by_a_tap_each(alice: Program) -> None:
+    browser = opened(alice)
+    assert 'aria-checked="true"' in browser.text
+    browser.press("/portal/consents", purpose="analytics", decision="withdrawn")
+    assert state(alice) == "withdrawn"
+    assert "You withdrew" in browser.text
+    browser.press("/portal/consents", purpose="analytics", decision="given")
+    assert state(alice) == "given"
+    newest = alice.post("consents/history", {"subject": {"openid": "alice"}}).json()["results"][0]
+    assert (newest["method"], newest["act"], newest["locale"], newest["notice"]) == (
+        "portal",
+        "single",
+        "en",
+        alice.notice,
+    )
+
+
+def test_everything_is_withdrawn_at_once(alice: Program) -> None:
+    alice.decide("alice", purpose="personalisation")
+    browser = opened(alice)
+    browser.press("/portal/consents", decision="withdrawn", all="1")
+    assert {state(alice), state(alice, "personalisation")} == {"withdrawn"}
+    assert "Withdraw all" not in browser.text
+
+
+def test_what_needs_a_consent_of_its_own_is_given_where_all_of_it_is_told(alice: Program) -> None:
+    browser = opened(alice)
+    assert 'href="/portal/consents/precise_location">Decide' in browser.text
+    browser.get("/portal/consents/precise_location")
+    assert "An exact position may reveal where you live" in browser.text
+    browser.press("/portal/consents", purpose="precise_location", decision="given")
+    assert state(alice, "precise_location") == "given"
+    browser.press("/portal/consents", purpose="precise_location", decision="withdrawn")
+    assert state(alice, "precise_location") == "withdrawn"
+
+
+def test_a_child_may_withdraw_and_a_guardian_decides_elsewhere(alice: Program, owner: psycopg.Connection) -> None:
+    owner.execute("UPDATE subject SET under_14 = true")
+    browser = opened(alice)
+    assert "your guardian decides" in browser.text
+    assert 'value="given"' not in browser.text
+
+
+@pytest.mark.parametrize("decision", ["", "refused", "GIVEN"])
+def test_no_other_decision_is_taken(alice: Program, decision: str) -> None:
+    browser = opened(alice)
+    browser.press("/portal/consents", purpose="analytics", decision=decision)
+    assert browser.status == 422
+    assert state(alice) == "given"
+
+
+# --- Data and requests
+
+
+def test_what_is_held_is_read_in_the_page(alice: Program) -> None:
+    alice.decide("alice", purpose="personalisation")
+    put = alice.call("PUT", "profile", {"subject": {"openid": "alice"}, "attributes": {"nickname": "<b>Al</b>"}})
+    assert put.status_code == 200, put.content
+    text = opened(alice, view="data").text
+    for word in ("<bdi>alice</bdi>", "<bdi>&lt;b&gt;Al&lt;/b&gt;</bdi>", "personalisation"):
+        assert word in text, word
+
+
+def test_what_is_wrong_is_put_right(alice: Program, as_worker: Working) -> None:
+    alice.decide("alice", purpose="personalisation")
+    alice.call("PUT", "profile", {"subject": {"openid": "alice"}, "attributes": {"nickname": "Al", "city": "Ulm"}})
+    browser = opened(alice, view="data")
+    for what, value in (("attribute:nickname", "Ally"), ("attribute:city", "")):
+        browser.get("/portal/data")
+        browser.press("/portal/data", what=what, value=value)
+        carry_out(alice, as_worker, {"request_id": browser.page.redirect_chain[-1][0].rpartition("/")[2]})
+    text = browser.get("/portal/data")
+    assert "<bdi>Ally</bdi>" in text
+    assert "attribute:nickname" in text
+    assert "attribute:city" not in text, "removed"
+
+
+@pytest.mark.parametrize(
+    "what", ["", "attribute:", "identifier:openid", "identifier:phone", "attribute:nobody_declared"]
+)
+def test_nothing_else_is_put_right(alice: Program, what: str) -> None:
+    browser = opened(alice, view="data")
+    browser.press("/portal/data", what=what, value="not a number")
+    assert browser.status == 422
+    assert "not a number" not in browser.text
+
+
+def test_a_request_is_filed_followed_and_taken_back(alice: Program) -> None:
+    browser = opened(alice, view="requests")
+    assert "Everything that is held about you is erased for good" in browser.get("/portal/requests/new/erasure")
+    browser.press("/portal/requests", kind="erasure")
+    assert "Take it back" in browser.text
+    path = browser.page.redirect_chain[-1][0]
+    assert alice.send(event("alice", "e1", now()))["refused"] == 1
+    browser.press(f"{path}/take-back")
+    assert "taken back" in browser.text
+    browser.press("/portal/requests", kind="erasure")
+    assert "Take it back" in browser.text, "asked anew"
+    browser.press("/portal/requests", kind="erasure")
+    assert (browser.status, "You have asked for this already" in browser.text) == (409, True)
+
+
+def test_somebody_elses_request_is_not_there(alice: Program) -> None:
+    alice.decide("bob")
+    filed = alice.post("requests", {"subject": {"openid": "bob"}, "kind": "erasure", "locale": "en"}).json()[
+        "request_id"
+    ]
+    browser = opened(alice)
+    browser.get(f"/portal/requests/{filed}")
+    assert browser.status == 404
+    browser.get("/portal/requests")
+    browser.press(f"/portal/requests/{filed}/take-back")
+    assert browser.status == 404
+    assert alice.get(f"requests/{filed}").json()["state"] == "approved"
+
+
+@pytest.mark.parametrize("kind", ["portability", "objection", "rectification", "nonsense", ""])
+def test_no_other_kind_is_filed_by_a_tap(alice: Program, kind: str) -> None:
+    browser = opened(alice)
+    browser.press("/portal/requests", kind=kind)
+    assert browser.status == 422
+
+
+def test_a_package_needs_a_fresh_login(alice: Program, as_worker: Working) -> None:
+    browser = opened(alice, view="requests")
+    browser.press("/portal/requests", kind="copy")
+    path = browser.page.redirect_chain[-1][0]
+    carry_out(alice, as_worker, {"request_id": path.rpartition("/")[2]})
+    assert "Your package is ready" in browser.get(path)
+    assert "needs a login of this moment" in browser.text
+    browser.get(f"{path}/package.json")
+    assert (browser.status, "needs a login of this moment" in browser.text) == (403, True)
+
+
+def test_a_package_is_handed_to_whoever_logged_in_a_moment_ago(
+    alice: Program, as_worker: Working, owner: psycopg.Connection
+) -> None:
+    assert alice.send(event("alice", "e1", now()))["stored"] == 1
+    browser = opened(alice, view="requests")
+    browser.press("/portal/requests", kind="copy")
+    path = browser.page.redirect_chain[-1][0]
+    carry_out(alice, as_worker, {"request_id": path.rpartition("/")[2]})
+    owner.execute("UPDATE portal_session SET stepped_up = true")
+    assert "package.json" in browser.get(path)
+    for form, media_type in (
+        ("json", "application/json"),
+        ("page", "text/html; charset=utf-8"),
+        ("csv", "text/csv; charset=utf-8"),
+    ):
+        response: Any = browser.client.get(f"{path}/package.{form}")
+        assert (response.status_code, response["Content-Type"]) == (200, media_type)
+        assert response["Content-Disposition"].startswith("attachment")
+        got = b"".join(response.streaming_content)
+        assert got
+        assert form == "csv" or b"alice" in got
+    given = owner.execute("SELECT recipient, ground, actor FROM disclosure").fetchall()
+    assert set(given) == {("subject", "copy.portal", "subject")}
+
+
+def test_whoever_knows_a_requests_id_reads_how_it_stands_and_no_more(alice: Program) -> None:
+    filed = alice.post("requests", {"subject": {"openid": "alice"}, "kind": "erasure", "locale": "en"}).json()
+    assert filed["claim_url"] == f"http://testserver/portal/claim/{filed['request_id']}"
+    text = Browser().get(filed["claim_url"].removeprefix("http://testserver"))
+    assert "Answered by" in text
+    assert "alice" not in text
+    nothing = Browser()
+    nothing.get("/portal/claim/00000000-0000-4000-8000-000000000000")
+    assert nothing.status == 404
+
+
+# --- The notice, the language
+
+
+def test_the_notice_and_its_versions_are_read(alice: Program) -> None:
+    browser = opened(alice)
+    assert "Version 1" in browser.get("/portal/notices")
+    assert "How this mini-program processes behaviour data" in browser.get(f"/portal/notices/{alice.notice}")
+    other = make_program()
+    browser.get(f"/portal/notices/{other.notice}")
+    assert browser.status == 404
+
+
+def test_pages_go_on_in_the_language_that_was_chosen(alice: Program) -> None:
+    browser = opened(alice)
+    browser.press("/portal/language", locale="zh-Hans", back="requests")
+    assert browser.page.redirect_chain[-1][0] == "/portal/requests"
+    assert '<html lang="zh-Hans">' in browser.text
+    browser.press("/portal/language", locale="fr")
+    assert browser.status == 422
+
+
+# --- The domain
+
+
+def test_a_platforms_file_is_served_at_the_root(settings: Any, tmp_path: Path) -> None:
+    settings.ZHIQING_VERIFICATION_FOLDER = tmp_path
+    (tmp_path / "MP_verify_x1.txt").write_text("x1")
+    (tmp_path / "other.html").write_text("x")
+    (tmp_path / "long.txt").write_text("x" * 2000)
+    assert Client().get("/MP_verify_x1.txt").content == b"x1"
+    for name in ("none.txt", "other.html", "long.txt", "..%2Fkeyring.txt", "healthz.txt"):
+        assert Client().get(f"/{name}").status_code == 404, name
