@@ -18,9 +18,11 @@ from django.views.decorators.cache import never_cache
 from consent.errors import Problem
 from consent.portal import sessions
 from consent.portal.sessions import Visit
+from consent.programs.models import MiniProgram
 from consent.rights.languages import language
 
 COOKIE = "zhiqing_portal"
+PAGES = ("consents", "data", "requests", "notices")
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
@@ -55,11 +57,21 @@ def subjects_page(view: SubjectsPage[_P]) -> Page[_P]:
             try:
                 response = view(request, visit, *args, **kwargs)
             except Problem as problem:
-                response = told(request, "consent/portal/refused.html", status=problem.status, problem=problem)
+                response = shown(request, visit, "refused", "", status=problem.status, problem=problem)
         response.headers["Referrer-Policy"] = "same-origin"
         return response
 
     return page(opened)
+
+
+def shown(
+    request: HttpRequest, visit: Visit, template: str, current: str, *, status: int = 200, **context: Any
+) -> HttpResponse:
+    """A page of a session, with its ways to the others; `current`: which of them it belongs to."""
+    program = MiniProgram.objects.select_related("controller").get(id=visit.program_id)
+    pages = [(name, reverse(f"portal:{name}")) for name in PAGES]
+    about: dict[str, Any] = {"visit": visit, "program": program, "current": current, "pages": pages}
+    return told(request, f"consent/portal/{template}.html", status=status, **about, **context)
 
 
 def told(request: HttpRequest, template: str, *, status: int = 200, **context: Any) -> HttpResponse:

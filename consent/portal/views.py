@@ -1,13 +1,11 @@
 """The data subject's own pages. Forms and links alone: they work without a script."""
 
 import uuid
-from typing import Any
 
 from django.conf import settings
 from django.core import signing
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
-from django.urls import reverse
 from django.utils import translation
 from django.utils.safestring import mark_safe
 from django.views.decorators.csrf import csrf_exempt
@@ -19,7 +17,7 @@ from consent.notices.document import LOCALES
 from consent.notices.models import Audience, Notice
 from consent.notices.reading import reading
 from consent.portal import consents, requests, sessions
-from consent.portal.access import begin, leave, page, subjects_page, told
+from consent.portal.access import begin, leave, page, shown, subjects_page, told
 from consent.portal.models import View
 from consent.portal.sessions import Visit
 from consent.programs.models import MiniProgram
@@ -59,7 +57,11 @@ def open_link(request: HttpRequest, link: str) -> HttpResponseBase:
     except sessions.NobodyKnown:
         return told(request, "consent/portal/nobody.html")
     with translation.override(language(visit.locale)):
-        return told(request, "consent/portal/link.html", program=_program(visit))
+        return told(
+            request,
+            "consent/portal/link.html",
+            program=MiniProgram.objects.select_related("controller").get(id=visit.program_id),
+        )
 
 
 @require_GET
@@ -73,28 +75,28 @@ def home(request: HttpRequest, visit: Visit) -> HttpResponseBase:
 def my_consents(request: HttpRequest, visit: Visit) -> HttpResponseBase:
     """Each purpose with its switch. A post switches one, or all off."""
     vault = edge.vault()
-    shown = consents.consents(vault, visit, prompt_cooldown=settings.ZHIQING_PROMPT_COOLDOWN)
+    found = consents.consents(vault, visit, prompt_cooldown=settings.ZHIQING_PROMPT_COOLDOWN)
     if request.method == "POST":
         purposes, decision = request.POST.getlist("purpose"), request.POST.get("decision", "")
         if decision not in ("given", "withdrawn"):
             raise Invalid("invalid", "a decision is given or withdrawn")
         if request.POST.get("all") and decision == "withdrawn":
-            purposes = [purpose.code for purpose in shown.purposes if purpose.on or purpose.renewal]
+            purposes = [purpose.code for purpose in found.purposes if purpose.on or purpose.renewal]
         if purposes:
             consents.decide(vault, visit, purposes, decision, notice=request.POST.get("notice"))
         return redirect("portal:consents")
-    return _page(request, visit, "consents", shown=shown)
+    return shown(request, visit, "consents", "consents", shown=found)
 
 
 @require_GET
 @subjects_page
 def one_consent(request: HttpRequest, visit: Visit, code: str) -> HttpResponseBase:
     """All that is told of one purpose, where it is decided on by itself."""
-    shown = consents.consents(edge.vault(), visit, prompt_cooldown=settings.ZHIQING_PROMPT_COOLDOWN)
-    purpose = next((purpose for purpose in shown.purposes if purpose.code == code), None)
+    found = consents.consents(edge.vault(), visit, prompt_cooldown=settings.ZHIQING_PROMPT_COOLDOWN)
+    purpose = next((purpose for purpose in found.purposes if purpose.code == code), None)
     if purpose is None:
         raise NotFound("not_found", "no notice in force tells of this purpose")
-    return _page(request, visit, "consents", template="consent", shown=shown, purpose=purpose)
+    return shown(request, visit, "consent", "consents", shown=found, purpose=purpose)
 
 
 @require_http_methods(["GET", "POST"])
@@ -115,7 +117,7 @@ def my_data(request: HttpRequest, visit: Visit) -> HttpResponseBase:
         attributes = sorted(profile.opened(vault, subject))
         kinds = [kind for kind in identities.opened(vault, subject) if kind in CORRECTED]
     # Made by the renderer of packages, which escapes whatever was sent.
-    return _page(request, visit, "data", held=mark_safe(held), attributes=attributes, kinds=kinds)  # noqa: S308
+    return shown(request, visit, "data", "data", held=mark_safe(held), attributes=attributes, kinds=kinds)  # noqa: S308
 
 
 CORRECTED = ("phone", "external_id")
@@ -144,7 +146,7 @@ def my_requests(request: HttpRequest, visit: Visit) -> HttpResponseBase:
         terms = edge.terms(limited=not visit.stepped_up)
         filed = requests.file(edge.vault(), visit, kind, terms=terms, on_filed=tasks.hint)
         return redirect("portal:request", filed)
-    return _page(request, visit, "requests", found=requests.requests(visit))
+    return shown(request, visit, "requests", "requests", found=requests.requests(visit))
 
 
 @require_GET
@@ -153,14 +155,14 @@ def new_request(request: HttpRequest, visit: Visit, kind: str) -> HttpResponseBa
     """What comes of a request, before it is filed."""
     if kind not in requests.FILED_HERE:
         raise NotFound("not_found", "no request of this kind is filed here")
-    return _page(request, visit, "requests", template="ask", kind=RequestKind(kind), comes=requests.FILED_HERE[kind])
+    return shown(request, visit, "ask", "requests", kind=RequestKind(kind), comes=requests.FILED_HERE[kind])
 
 
 @require_GET
 @subjects_page
 def one_request(request: HttpRequest, visit: Visit, request_id: uuid.UUID) -> HttpResponseBase:
-    shown = requests.request_shown(edge.vault(), visit, request_id)
-    return _page(request, visit, "requests", template="request", shown=shown, forms=Form)
+    found = requests.request_shown(edge.vault(), visit, request_id)
+    return shown(request, visit, "request", "requests", shown=found, forms=Form)
 
 
 @require_POST
@@ -190,7 +192,7 @@ def notices(request: HttpRequest, visit: Visit) -> HttpResponseBase:
             program_id=visit.program_id, audience=audience, effective_at__lte=edge.now()
         ).order_by("-version")
         found = list(versions.values("version", "sha256", "effective_at"))
-    return _page(request, visit, "notices", found=found)
+    return shown(request, visit, "notices", "notices", found=found)
 
 
 @require_GET
@@ -200,9 +202,8 @@ def one_notice(request: HttpRequest, visit: Visit, sha256: str) -> HttpResponseB
         found = Notice.objects.filter(program_id=visit.program_id, sha256=sha256).first()
     if found is None:
         raise NotFound("not_found", "no notice was published under this sha256")
-    return _page(
-        request, visit, "notices", template="notice", notice=found, told=reading(found.body, consents.locale(visit))
-    )
+    told_of = reading(found.body, consents.locale(visit))
+    return shown(request, visit, "notice", "notices", notice=found, told=told_of)
 
 
 @require_POST
@@ -235,15 +236,3 @@ def claim(request: HttpRequest, request_id: uuid.UUID) -> HttpResponseBase:
         return told(request, "consent/portal/refused.html", status=problem.status, problem=problem)
     with translation.override(language(found.locale)):
         return told(request, "consent/portal/claim.html", asked=found)
-
-
-def _page(
-    request: HttpRequest, visit: Visit, current: str, *, template: str | None = None, **context: Any
-) -> HttpResponse:
-    pages = [(name, reverse(f"portal:{name}")) for name in ("consents", "data", "requests", "notices")]
-    about: dict[str, Any] = {"visit": visit, "program": _program(visit), "current": current, "pages": pages}
-    return told(request, f"consent/portal/{template or current}.html", **about, **context)
-
-
-def _program(visit: Visit) -> MiniProgram:
-    return MiniProgram.objects.select_related("controller").get(id=visit.program_id)

@@ -36,7 +36,7 @@ from consent.vault.identities import Vault
 from consent.vault.models import Subject
 
 DEEPEST = 6
-SHOWN, LOOKED_AT = 20, 1_000
+SHOWN, LOOKED_AT = 10, 1_000
 """Rows of a section, and of a holder, that an excerpt shows and reads at most."""
 TIMES = ("_at", ".at", "_from", "_until", "since")
 LOCALISED = ("told", "in_words", "rights", "withdrawal")

@@ -315,7 +315,7 @@ def test_a_request_is_filed_followed_and_taken_back(alice: Program) -> None:
     path = browser.page.redirect_chain[-1][0]
     assert alice.send(event("alice", "e1", now()))["refused"] == 1
     browser.press(f"{path}/take-back")
-    assert "taken back" in browser.text
+    assert "Taken back" in browser.text
     browser.press("/portal/requests", kind="erasure")
     assert "Take it back" in browser.text, "asked anew"
     browser.press("/portal/requests", kind="erasure")
