@@ -2,6 +2,7 @@
 
 from consent.ledger.models import AuditEntry, Disclosure, Leaf
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
+from consent.platforms.models import PlatformCredential
 from consent.programs.models import (
     ApiClient,
     ApiKey,
@@ -34,6 +35,7 @@ __all__ = [
     "OfficerAssignment",
     "Package",
     "PackagePart",
+    "PlatformCredential",
     "ProfileAttribute",
     "Purpose",
     "PurposeErasure",
