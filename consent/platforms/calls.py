@@ -5,6 +5,7 @@ address, which WeChat's interface puts the secret into, so none is chained.
 """
 
 import asyncio
+import ssl
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -31,10 +32,10 @@ class PlatformIdentity:
 
 
 def answered(method: str, url: str, **request: Any) -> bytes:
-    """The body of a 200. Raises Unavailable `platform_busy`, Conflict `platform_refused`."""
+    """The body of a 200, for a caller without an event loop. Raises Unavailable `platform_busy`, Conflict `platform_refused`."""
     try:
         status, body = asyncio.run(_answered(method, url, **request))
-    except (httpx.HTTPError, TimeoutError):
+    except (httpx.HTTPError, ssl.SSLError, TimeoutError):
         raise busy() from None
     if status == httpx.codes.TOO_MANY_REQUESTS:
         raise busy(MINUTE_S)
@@ -49,7 +50,7 @@ async def _answered(method: str, url: str, **request: Any) -> tuple[int, bytes]:
     """httpx bounds each step of a call, and a byte a second would take for ever: the loop bounds the whole.
 
     The environment's proxies and .netrc have no say in where a secret goes. What is not asked to be compressed and read as it
-    comes cannot grow. Raises httpx.HTTPError, TimeoutError, Unavailable.
+    comes cannot grow. Raises httpx.HTTPError, ssl.SSLError, TimeoutError, Unavailable.
     """
     body = b""
     async with (

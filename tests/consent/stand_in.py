@@ -7,7 +7,9 @@ import base64
 import hashlib
 import itertools
 import json
+import os
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -62,13 +64,16 @@ def is_signed(message: bytes, sign: str, key: rsa.RSAPrivateKey = OWN) -> bool:
 
 @dataclass
 class Answer:
-    """`slowly`: a byte of all that is sent each so many seconds, for ever where nothing is left to send."""
+    """`slowly`: seconds after each byte of it, head and body. `endless`: blanks follow until the caller leaves.
+    `torn`: a TLS record that nobody sealed comes in its place.
+    """
 
     body: bytes = b""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     slowly: float = 0.0
     endless: bool = False
+    torn: bool = False
 
 
 @dataclass
@@ -179,6 +184,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(answer(dict(pairs)))
 
     def _send(self, answer: Answer) -> None:
+        if answer.torn:
+            os.write(self.connection.fileno(), b"\x17\x03\x03\x00\x20" + b"x" * 32)
+            return
         headers = {"Content-Length": str(len(answer.body)), **answer.headers}
         if answer.endless:
             del headers["Content-Length"]
@@ -203,13 +211,15 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def standing_in(wrap: Callable[[Any], Any] = lambda connected: connected, scheme: str = "http") -> Iterator[StandIn]:
-    """Until the end of the block. `wrap`: of the listening socket, for TLS."""
+def standing_in(tls: ssl.SSLContext | None = None) -> Iterator[StandIn]:
+    """Until the end of the block."""
     stand_in = StandIn()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"stand_in": stand_in}))
     server.handle_error = lambda *_: None  # type: ignore[method-assign]
-    server.socket = wrap(server.socket)
-    stand_in.address = f"{scheme}://127.0.0.1:{server.server_address[1]}"
+    if tls is not None:
+        # Hands are shaken where a call is read, which has a bound.
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    stand_in.address = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -261,21 +262,36 @@ def test_nobody_there_is_busy() -> None:
     assert tried(of(WECHAT, address)).code == "platform_busy"
 
 
-def test_only_a_certificate_that_is_trusted_is_talked_to(tmp_path: Path) -> None:
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+def test_only_a_certificate_that_is_trusted_is_talked_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context, file = certified(tmp_path)
+    with standing_in(context) as there:
+        there.people["code"] = {"openid": "oAlice"}
+        there.instead["torn"] = Answer(torn=True)
+        wechat = of(WECHAT, there.address)
+        assert tried(wechat).code == "platform_busy"
+        assert there.asked == []
+        monkeypatch.setattr("certifi.where", lambda: str(file))
+        assert exchange(credentials=wechat, code="code", now=now()).openid == "oAlice"
+        assert tried(wechat, "torn").code == "platform_busy"
+        elsewhere = dataclasses.replace(wechat, address=there.address.replace("127.0.0.1", "localhost"))
+        assert tried(elsewhere).code == "platform_busy", "a certificate of another name"
+
+
+def certified(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """A server's side with a certificate of its own for 127.0.0.1, and the file that it is in."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "stand-in")])
     day = timedelta(days=1)
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
     certificate = (
         x509.CertificateBuilder(name, name, OTHERS.public_key(), x509.random_serial_number(), now() - day, now() + day)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("127.0.0.1")]), critical=False)
+        .add_extension(alternative, critical=False)
         .sign(OTHERS, SHA256())
     )
-    file = tmp_path / "own.pem"
+    file = folder / "own.pem"
     file.write_bytes(private_pem(OTHERS).encode() + certificate.public_bytes(Encoding.PEM))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
-    with standing_in(lambda listening: context.wrap_socket(listening, server_side=True), "https") as there:
-        assert tried(of(WECHAT, there.address)).code == "platform_busy"
-        assert there.asked == []
+    return context, file
 
 
 def test_the_environment_does_not_lead_a_secret_elsewhere(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
