@@ -327,6 +327,7 @@ def test_nothing_leaks(stand_in: StandIn, caplog: pytest.LogCaptureFixture) -> N
         codes = [(good, code) for code in ("secretcode", "secretcode-none", *stand_in.instead)]
         for used, code in [*codes, (bad, "secretcode-x"), (gone, "secretcode-x")]:
             problem = tried(used, code)
+            assert problem.__suppress_context__ or problem.__context__ is None, "httpx's errors hold the call"
             seen += [repr(problem), str(problem), *traceback.format_exception(problem)]
     seen += [f"{record.__dict__} {record.getMessage()}" for record in caplog.records]
     assert sum(record.name == "zhiqing.platforms" for record in caplog.records) == 10
@@ -431,6 +432,9 @@ def test_a_platform_that_takes_any_code_is_no_success(wechat: Program, stand_in:
     set_wechat(wechat, tmp_path)
     stand_in.instead["zhiqing-platform-test"] = Answer(b'{"openid": "oAnybody"}')
     with pytest.raises(CommandError, match="a code that is none"):
+        run("platform", "test", "--program", wechat.id)
+    stand_in.instead["zhiqing-platform-test"] = Answer(b'{"errcode": 40163}')
+    with pytest.raises(CommandError, match="login_code_used"):
         run("platform", "test", "--program", wechat.id)
 
 
