@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 ROOT = Path(__file__).resolve().parent.parent
 STACK_FILE = "stack.env"
 POSTGRESQL = ("postgresql", "postgres")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 Default = TypeVar("Default")
 Value = TypeVar("Value")
@@ -98,6 +99,19 @@ class Environment:
 
         expected = f"a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes) or 'a scheme'}"
         return self._read(name, "url", default, about, parse, expected)
+
+    def endpoint(self, name: str, default: Default | Required = REQUIRED, *, about: str) -> str | Default:
+        """The address of a service to call, without a slash at its end: https, or plain http on this machine itself."""
+
+        def parse(raw: str) -> str:
+            parts = urlsplit(raw)
+            plain = parts.scheme == "http" and parts.hostname in LOOPBACK
+            whole = parts.hostname and not (parts.username or parts.query or parts.fragment)
+            if not whole or not (parts.scheme == "https" or plain):
+                raise ValueError
+            return raw.rstrip("/")
+
+        return self._read(name, "url", default, about, parse, "a URL that begins with https:// and has no query")
 
     def path(self, name: str, default: Default | Required = REQUIRED, *, about: str) -> Path | Default:
         """A file or folder, made absolute from the current folder; it need not exist."""
@@ -287,6 +301,7 @@ var = _process.var
 text = _process.text
 secret = _process.secret
 url = _process.url
+endpoint = _process.endpoint
 path = _process.path
 integer = _process.integer
 boolean = _process.boolean

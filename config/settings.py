@@ -340,6 +340,14 @@ ZHIQING_REFUSAL_DELIVERY = timedelta(
         "ZHIQING_REFUSAL_DELIVERY_DAYS", 3, minimum=1, about="Days after which a refusal nobody was told of is overdue"
     )
 )
+ZHIQING_WECHAT_URL = env.endpoint(
+    "ZHIQING_WECHAT_URL", "https://api.weixin.qq.com", about="Where login codes of WeChat's mini-programs are exchanged"
+)
+ZHIQING_ALIPAY_URL = env.endpoint(
+    "ZHIQING_ALIPAY_URL",
+    "https://openapi.alipay.com",
+    about="Where login codes of Alipay's mini-programs are exchanged",
+)
 
 # --- REST -----------------------------------------------------------------------------------------------------------
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024

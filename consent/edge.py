@@ -1,7 +1,7 @@
 """What the edges (views, tasks, commands, admin) share: the vault, the clock and what is configured, and a package as a file."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -9,6 +9,7 @@ from django.conf import settings
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
+from consent.programs.models import Platform
 from consent.rights.actions import Terms
 from consent.rights.deadlines import Deadlines
 from consent.rights.renditions import RENDITIONS, Form
@@ -54,3 +55,8 @@ def attachment(pieces: Iterator[bytes], request_id: uuid.UUID, form: Form) -> St
     response["Cache-Control"] = "no-store"
     response["X-Content-Type-Options"] = "nosniff"
     return response
+
+
+def platform_addresses() -> Mapping[str, str]:
+    """Where login codes are exchanged, by platform."""
+    return {Platform.WECHAT: settings.ZHIQING_WECHAT_URL, Platform.ALIPAY: settings.ZHIQING_ALIPAY_URL}

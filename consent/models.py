@@ -2,6 +2,7 @@
 
 from consent.ledger.models import AuditEntry, Disclosure, Leaf
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
+from consent.platforms.models import PlatformCredential
 from consent.portal.models import PortalSession
 from consent.programs.models import (
     ApiClient,
@@ -35,6 +36,7 @@ __all__ = [
     "OfficerAssignment",
     "Package",
     "PackagePart",
+    "PlatformCredential",
     "PortalSession",
     "ProfileAttribute",
     "Purpose",

@@ -2,6 +2,7 @@
 
 from consent.ledger.models import AuditEntry, Disclosure, Leaf
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
+from consent.platforms.models import PlatformCredential
 from consent.portal.models import PortalSession
 from consent.programs.models import (
     ApiClient,
@@ -75,6 +76,10 @@ classify(
             "created_at": _OPERATIONAL,
             "expires_at": _INTERNAL,
             "revoked_at": _INTERNAL,
+        },
+        PlatformCredential: {
+            "program": _OPERATIONAL,
+            "sealed": Classified(Kind.KEY, 4, key="key_encryption"),
         },
         OfficerAssignment: {
             "id": _OPERATIONAL,

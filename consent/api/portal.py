@@ -13,16 +13,20 @@ from rest_framework.views import APIView
 from consent import edge
 from consent.api.bodies import body
 from consent.api.shapes import SubjectNamed, request_body, responses
+from consent.platforms import credentials
+from consent.platforms.exchange import exchange
 from consent.portal import sessions
 from consent.portal.views import signed
 from consent.programs.authentication import caller
 
 
 class LinkAsked(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Whose pages, in which language, and which of them first."""
+    """Whose pages, in which language, and which of them first. `login_code`: of `wx.login` or `my.getAuthCode`, a moment old: Zhiqing
+    exchanges it with the platform, and packages can be fetched in the session."""
 
     subject: SubjectNamed
     locale: Annotated[str, msgspec.Meta(pattern="^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}$")]
+    login_code: Annotated[str, msgspec.Meta(min_length=1, max_length=512)] | None = None
     view: Literal["consents", "data", "requests"] = "consents"
 
 
@@ -40,6 +44,11 @@ class PortalSessions(APIView):
     def post(self, request: Request) -> Response:
         """A link of five minutes to the subject's own pages; it opens them once. One of a subject nobody knows looks the same."""
         asked = body(request, LinkAsked)
+        identity = None
+        if asked.login_code is not None:
+            addresses = edge.platform_addresses()
+            held = credentials.held(vault=edge.vault(), program_id=caller(request).program_id, addresses=addresses)
+            identity = exchange(credentials=held, code=asked.login_code, now=edge.now())
         issued = sessions.issue(
             vault=edge.vault(),
             program_id=caller(request).program_id,
@@ -47,6 +56,7 @@ class PortalSessions(APIView):
             client_id=caller(request).client_id,
             locale=asked.locale,
             view=asked.view,
+            identity=identity,
         )
         address = reverse("portal:open", args=[signed(issued.link)])
         return Response(LinkMade(edge.public_url(request, address), issued.expires_at), status=201)

@@ -6,7 +6,7 @@ from consent.programs.security import grant, tenant_policy
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0049_portal_session")]
+    dependencies = [("consent", "0051_platform_credential_access")]
 
     operations = [
         *tenant_policy("portal_session"),

@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 
-from consent.errors import NotFound
+from consent.errors import Forbidden, NotFound
+from consent.platforms.calls import PlatformIdentity
+from consent.platforms.login import matches
 from consent.portal.models import PortalSession
 from consent.programs.tenancy import role, tenant
 from consent.records.queries import db_now
@@ -76,13 +78,21 @@ def issue(
     client_id: int,
     locale: str,
     view: str,
-    stepped_up: bool = False,
+    identity: PlatformIdentity | None = None,
 ) -> Issued:
-    """A link. One of a subject nobody knows looks the same, and opens nothing. Raises Invalid, Conflict `identity_conflict`."""
+    """A link. One of a subject nobody knows looks the same, and opens nothing.
+
+    `identity`: what a fresh login code came to; then the session is stepped up. Raises Invalid, Conflict `identity_conflict`, Forbidden
+    `login_code_of_another`.
+    """
     named, secret = identities.checked(identifiers), secrets.token_urlsafe(32)
     with tenant(program_id):
         until = db_now() + LINK
         subject_id = identities.resolve_many(vault, program_id, [named])[0]
+        if identity is not None and not matches(
+            vault=vault, program_id=program_id, subject_id=subject_id, identity=identity
+        ):
+            raise Forbidden("login_code_of_another", "the login code is of somebody else than the subject named")
         # Against an erasure under way, which deletes what is there.
         if subject_id is not None and _locked(subject_id):
             PortalSession.objects.create(
@@ -92,7 +102,7 @@ def issue(
                 client_id=client_id,
                 locale=locale,
                 view=view,
-                stepped_up=stepped_up,
+                stepped_up=identity is not None,
                 link_until=until,
             )
     return Issued(f"{program_id}.{secret}", until)

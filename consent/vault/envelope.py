@@ -37,15 +37,22 @@ def new_data_key() -> bytes:
 
 def wrap(keyring: Keyring, data_key: bytes, *, program_id: int, subject_id: int) -> tuple[bytes, int]:
     """The wrapped data key and the version of the key-encryption key that wraps it."""
-    version = keyring.key_encryption.primary
-    key = keyring.key_encryption.key(version)
-    return _seal(AES, key, version, data_key, _data_key_cell(program_id, subject_id)), version
+    return _seal_with(keyring, data_key, _data_key_cell(program_id, subject_id)), keyring.key_encryption.primary
 
 
 def unwrap(keyring: Keyring, wrapped: bytes, *, program_id: int, subject_id: int) -> bytes:
     """Raises DoesNotOpen, KeyringError."""
-    _, version = _HEAD.unpack_from(wrapped)
-    return _open(keyring.key_encryption.key(version), wrapped, _data_key_cell(program_id, subject_id))
+    return _open_with(keyring, wrapped, _data_key_cell(program_id, subject_id))
+
+
+def seal_for_program(keyring: Keyring, plaintext: bytes, *, program_id: int, table: str, column: str) -> bytes:
+    """A cell of a mini-program itself, with the keyring's own key: no subject's data key is its."""
+    return _seal_with(keyring, plaintext, _program_cell(program_id, table, column))
+
+
+def open_for_program(keyring: Keyring, sealed: bytes, *, program_id: int, table: str, column: str) -> bytes:
+    """Raises DoesNotOpen, KeyringError."""
+    return _open_with(keyring, sealed, _program_cell(program_id, table, column))
 
 
 def seal(data_key: bytes, plaintext: bytes, cell: Cell) -> bytes:
@@ -59,6 +66,21 @@ def open_cell(data_key: bytes, sealed: bytes, cell: Cell) -> bytes:
 
 def _data_key_cell(program_id: int, subject_id: int) -> Cell:
     return Cell(program_id, "data_key", "wrapped", str(subject_id), subject_id)
+
+
+def _program_cell(program_id: int, table: str, column: str) -> Cell:
+    """There is no subject 0."""
+    return Cell(program_id, table, column, str(program_id), 0)
+
+
+def _seal_with(keyring: Keyring, plaintext: bytes, cell: Cell) -> bytes:
+    version = keyring.key_encryption.primary
+    return _seal(AES, keyring.key_encryption.key(version), version, plaintext, cell)
+
+
+def _open_with(keyring: Keyring, sealed: bytes, cell: Cell) -> bytes:
+    _, version = _HEAD.unpack_from(sealed)
+    return _open(keyring.key_encryption.key(version), sealed, cell)
 
 
 def _seal(suite: Suite, key: bytes, version: int, plaintext: bytes, cell: Cell) -> bytes:

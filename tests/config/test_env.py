@@ -109,6 +109,42 @@ def test_kinds(environment: Callable[..., Environment], tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("https://api.example", "https://api.example"),
+        ("https://api.example:8443/base/", "https://api.example:8443/base"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://localhost/", "http://localhost"),
+        ("http://[::1]:1", "http://[::1]:1"),
+    ],
+)
+def test_an_endpoint_is_asked_over_tls_or_on_this_machine(
+    environment: Callable[..., Environment], written: str, meant: str
+) -> None:
+    assert environment(PLACE=written).endpoint("PLACE", about="-") == meant
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "http://api.example",
+        "http://127.0.0.1.example",
+        "http://localhost@api.example",
+        "ftp://127.0.0.1",
+        "https://",
+        "api.example",
+        "https://api.example?x=1",
+        "https://api.example#x",
+        "https://me:pass@api.example",
+        "https://[::1",
+    ],
+)
+def test_no_other_endpoint_is_asked(environment: Callable[..., Environment], written: str) -> None:
+    with pytest.raises(InvalidSetting, match="PLACE cannot be used: set it to a URL that begins with https://"):
+        environment(PLACE=written).endpoint("PLACE", about="-")
+
+
+@pytest.mark.parametrize(
     ("written", "meant"), [("1", True), ("Yes", True), ("on", True), ("0", False), ("FALSE", False)]
 )
 def test_booleans(environment: Callable[..., Environment], written: str, meant: bool) -> None:
@@ -125,6 +161,7 @@ def test_booleans(environment: Callable[..., Environment], written: str, meant: 
         lambda e: e.choice("X", "a", about="-", options=("a", "b")),
         lambda e: e.url("X", None, about="-", schemes=("redis",)),
         lambda e: e.url("X", None, about="-"),
+        lambda e: e.endpoint("X", None, about="-"),
     ],
 )
 def test_what_a_kind_does_not_take_is_never_quoted(

@@ -30,6 +30,7 @@ NAMES = (
     "verify_certificate",
     "verify_receipt",
     "affected",
+    "platform",
 )
 
 
@@ -131,6 +132,7 @@ def test_clients_of_another_program_are_out_of_reach(program: Program, other: Pr
         ("purpose", "show"),
         ("catalogue", "export", "-"),
         ("review", "on", "--kind=erasure"),
+        ("platform", "test"),
     ],
     ids=lambda arguments: arguments[0],
 )

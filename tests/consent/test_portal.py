@@ -1,6 +1,7 @@
 """The data subject's own pages, as a browser without a script uses them."""
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,15 @@ import psycopg
 import pytest
 from django.test import Client
 
+from consent import edge
+from consent.platforms.credentials import keep
 from consent.portal import sessions
+from consent.portal.models import PortalSession
+from consent.programs.models import MiniProgram
+from consent.programs.tenancy import tenant
 from tests.cast import Program, event, make_program, now
 from tests.consent.rights import Working, carry_out
+from tests.consent.stand_in import APP_SECRET, StandIn, standing_in
 
 HIDDEN = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)"')
 
@@ -388,6 +395,51 @@ def test_whoever_knows_a_requests_id_reads_how_it_stands_and_no_more(alice: Prog
     nothing = Browser()
     nothing.get("/portal/claim/00000000-0000-4000-8000-000000000000")
     assert nothing.status == 404
+
+
+# --- A fresh login code
+
+
+@pytest.fixture
+def wechat(alice: Program, settings: Any) -> Iterator[StandIn]:
+    """WeChat, where alice has just logged in; so have bob and somebody whom nobody knows."""
+    with standing_in() as there:
+        with tenant(alice.id):
+            program = MiniProgram.objects.get(id=alice.id)
+            keep(vault=edge.vault(), program=program, secret=APP_SECRET, platform_key=None, by="tester")
+        there.app_id = program.app_id
+        there.people |= {name: {"openid": name} for name in ("alice", "bob", "nobody")}
+        settings.ZHIQING_WECHAT_URL = there.address
+        yield there
+    assert there.faults == []
+
+
+def test_a_fresh_login_code_opens_a_session_that_may_fetch_packages(alice: Program, wechat: StandIn) -> None:
+    browser = opened(alice, login_code="alice", view="requests")
+    browser.get("/portal/requests")
+    assert wechat.used == {"alice"}
+    with tenant(alice.id):
+        assert [session.stepped_up for session in PortalSession.objects.all()] == [True]
+
+
+def test_a_login_code_of_somebody_else_opens_nothing(alice: Program, wechat: StandIn) -> None:
+    alice.decide("bob")
+    for openid, code in (("alice", "bob"), ("alice", "nobody"), ("nobody", "bob")):
+        asked = {"subject": {"openid": openid}, "locale": "en", "login_code": code}
+        response = alice.post("portal-sessions", asked)
+        assert (response.status_code, response.json()["code"]) == (403, "login_code_of_another"), (openid, code)
+        wechat.used.clear()
+    with tenant(alice.id):
+        assert not PortalSession.objects.exists()
+
+
+def test_a_login_code_of_somebody_nobody_knows_is_answered_like_any(alice: Program, wechat: StandIn) -> None:
+    assert "Nothing is held about you" in Browser().get(link(alice, "nobody", login_code="nobody"))
+
+
+def test_without_credentials_no_code_is_exchanged(alice: Program) -> None:
+    response = alice.post("portal-sessions", {"subject": {"openid": "alice"}, "locale": "en", "login_code": "x"})
+    assert (response.status_code, response.json()["code"]) == (409, "platform_not_configured")
 
 
 # --- The notice, the language

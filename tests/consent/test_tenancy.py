@@ -11,6 +11,7 @@ from django.db import DatabaseError, connection, transaction
 from consent.ledger.disclosures import disclosed
 from consent.ledger.models import Recipient
 from consent.notices.models import NoticeDraft
+from consent.platforms.models import PlatformCredential
 from consent.programs.tenancy import tenant
 from consent.rights import legal_holds, reminders
 from consent.rights.models import HoldGround, RequestSubject
@@ -78,6 +79,7 @@ def filled(program: Program) -> None:
             target="request:x",
             by="test",
         )
+        PlatformCredential.objects.create(program_id=program.id, sealed=b"x")
         NoticeDraft.objects.create(program_id=program.id, name="next", source="", edited_by="test")
 
 

@@ -74,6 +74,16 @@ def test_a_data_key_is_wrapped_for_its_subject(ring: keyring.Keyring) -> None:
         envelope.unwrap(ring, wrapped, program_id=1, subject_id=8)
 
 
+@pytest.mark.parametrize("moved", [{"program_id": 2}, {"table": "data_key"}, {"column": "wrapped"}])
+def test_a_cell_of_a_mini_program_opens_in_its_place_only(ring: keyring.Keyring, moved: dict[str, Any]) -> None:
+    place: dict[str, Any] = {"program_id": 1, "table": "platform_credential", "column": "sealed"}
+    sealed = envelope.seal_for_program(ring, b"secret", **place)
+    assert b"secret" not in sealed
+    assert envelope.open_for_program(ring, sealed, **place) == b"secret"
+    with pytest.raises(DoesNotOpen):
+        envelope.open_for_program(ring, sealed, **(place | moved))
+
+
 def test_an_index_is_apart_by_program_kind_value_and_key(ring: keyring.Keyring, tmp_path: Path) -> None:
     keyring.create(tmp_path / "other.json")
     lookup, other = Lookup(ring), Lookup(keyring.load(tmp_path / "other.json"))
