@@ -60,10 +60,7 @@ class RequestShown:
     rejection: Rejected | None
     ready_until: datetime | None
     undoable: bool
-
-    @property
-    def done(self) -> int:
-        return sum(run.finished_at is not None for _, run in self.runs)
+    waivable: bool
 
 
 def requests(visit: Visit) -> list[SubjectRequest]:
@@ -107,7 +104,8 @@ def request_shown(vault: Vault, visit: Visit, request_id: uuid.UUID) -> RequestS
         request, runs = queries.request_of(visit.program_id, request_id)
         rejection = rejections.told(vault, request)
         package = Package.objects.filter(subject_id=visit.subject_id, request_id=request_id, complete=True)
-        ready = package.filter(expires_at__gt=db_now()).values_list("expires_at", flat=True).first()
+        now = db_now()
+        ready = package.filter(expires_at__gt=now).values_list("expires_at", flat=True).first()
     if rejection is not None and rejection.text is not None and rejection.delivered_at is None:
         review.delivered(program_id=visit.program_id, request_id=request_id, by=SUBJECT)
     titles = {holder.identifier: str(holder.title) for holder in holders()}
@@ -117,6 +115,7 @@ def request_shown(vault: Vault, visit: Visit, request_id: uuid.UUID) -> RequestS
         runs=[(titles.get(run.holder, run.holder), run) for run in runs],
         rejection=rejection,
         ready_until=ready,
+        waivable=request.state == RequestState.APPROVED and request.undo_until is not None and request.undo_until > now,
         undoable=standing or (request.closed_at is None and request.point_of_no_return_at is None),
     )
 
@@ -128,16 +127,21 @@ def take_back(visit: Visit, request_id: uuid.UUID) -> None:
     taking_back.take_back(program_id=visit.program_id, request_id=request_id, by=SUBJECT)
 
 
+def waive_undo(visit: Visit, request_id: uuid.UUID, *, on_waived: Callable[[uuid.UUID], object]) -> None:
+    """Raises Forbidden `step_up_required`, NotFound for somebody else's, and what `taking_back.waive` raises."""
+    _stepped_up(visit)
+    with tenant(visit.program_id):
+        _own(visit, request_id)
+    taking_back.waive(program_id=visit.program_id, request_id=request_id, by=SUBJECT, on_waived=on_waived)
+
+
 def package(vault: Vault, visit: Visit, request_id: uuid.UUID, form: Form) -> Iterator[bytes]:
     """The package's pieces, and its audit entry, committed before the first piece is read.
 
     Raises Forbidden `step_up_required`; NotFound where there is none (any more); Conflict while it is being made, or where the
     subject's data are closed to reading.
     """
-    if not visit.stepped_up:
-        raise Forbidden(
-            "step_up_required", "open this page from the mini-program again: a package needs a login of this moment"
-        )
+    _stepped_up(visit)
     with tenant(visit.program_id):
         _own(visit, request_id)
         held = Package.objects.filter(subject_id=visit.subject_id, request_id=request_id).first()
@@ -175,6 +179,13 @@ def stands(request_id: uuid.UUID) -> SubjectRequest:
         raise NotFound("not_found", "there is no request with this id")
     with tenant(program_id):
         return SubjectRequest.objects.get(program_id=program_id, id=request_id)
+
+
+def _stepped_up(visit: Visit) -> None:
+    if not visit.stepped_up:
+        raise Forbidden(
+            "step_up_required", "open this page from the mini-program again: this needs a login of this moment"
+        )
 
 
 def _own(visit: Visit, request_id: uuid.UUID) -> None:

@@ -15,6 +15,7 @@ urlpatterns = [
     path("requests/new/<slug:kind>", views.new_request, name="ask"),
     path("requests/<uuid:request_id>", views.one_request, name="request"),
     path("requests/<uuid:request_id>/take-back", views.take_back, name="take_back"),
+    path("requests/<uuid:request_id>/at-once", views.waive_undo, name="waive_undo"),
     path("requests/<uuid:request_id>/package.<slug:form>", views.download, name="package"),
     path("notices", views.notices, name="notices"),
     path("notices/<slug:sha256>", views.one_notice, name="notice"),

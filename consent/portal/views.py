@@ -172,6 +172,14 @@ def take_back(request: HttpRequest, visit: Visit, request_id: uuid.UUID) -> Http
     return redirect("portal:request", request_id)
 
 
+@require_POST
+@subjects_page
+def waive_undo(request: HttpRequest, visit: Visit, request_id: uuid.UUID) -> HttpResponseBase:
+    """An erasure at once, for whoever logged in a moment ago."""
+    requests.waive_undo(visit, request_id, on_waived=tasks.hint)
+    return redirect("portal:request", request_id)
+
+
 @require_GET
 @subjects_page
 def download(request: HttpRequest, visit: Visit, request_id: uuid.UUID, form: str) -> HttpResponseBase:

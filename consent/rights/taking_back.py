@@ -1,6 +1,10 @@
-"""Taking a request back, and lifting a restriction that stands."""
+"""Taking a request back, lifting a restriction that stands, and doing without the time in which an erasure may be taken back."""
 
 import uuid
+from collections.abc import Callable
+from functools import partial
+
+from django.db import transaction
 
 from consent.errors import Conflict, NotFound
 from consent.programs.tenancy import tenant
@@ -49,6 +53,25 @@ def _take_back(program_id: int, request_id: uuid.UUID, by: str) -> SubjectReques
         runs.close(request, RequestState.WITHDRAWN, by=by)
         request.refresh_from_db()
         return request
+
+
+def waive(*, program_id: int, request_id: uuid.UUID, by: str, on_waived: Callable[[uuid.UUID], object]) -> None:
+    """Have an erasure run at once: from now on it can no longer be taken back. Whoever calls has made sure that the subject themselves
+    asks. Raises NotFound, Conflict `not_waivable`."""
+    with tenant(program_id):
+        runs.locked_subject(program_id, request_id)
+        request = (
+            SubjectRequest.objects.select_for_update(no_key=True).filter(id=request_id, program_id=program_id).first()
+        )
+        if request is None:
+            raise NotFound("not_found", "this mini-program has no request with this id")
+        now = db_now()
+        if request.state != RequestState.APPROVED or request.undo_until is None or request.undo_until <= now:
+            raise Conflict("not_waivable", "only an erasure that waits to be taken back can be hurried")
+        SubjectRequest.objects.filter(id=request.id).update(undo_until=now)
+        HolderRun.objects.filter(request=request, status=RunStatus.PENDING).update(not_before=now)
+        runs.audited(request, "undo_waived", by=by, day_only=True)
+        transaction.on_commit(partial(on_waived, request.id), robust=True)
 
 
 def _undoable(request: SubjectRequest) -> bool:

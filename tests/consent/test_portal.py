@@ -350,6 +350,37 @@ def test_no_other_kind_is_filed_by_a_tap(alice: Program, kind: str) -> None:
     assert browser.status == 422
 
 
+def test_an_erasure_is_done_at_once_only_for_whoever_logged_in_a_moment_ago(
+    alice: Program, as_worker: Working, owner: psycopg.Connection
+) -> None:
+    browser = opened(alice, view="requests")
+    browser.press("/portal/requests", kind="erasure")
+    path = browser.page.redirect_chain[-1][0]
+    filed = {"request_id": path.rpartition("/")[2]}
+    assert "Erase at once" not in browser.text
+    browser.press(f"{path}/at-once")
+    assert (browser.status, "This needs a login of this moment" in browser.text) == (403, True)
+    assert carry_out(alice, as_worker, filed)["state"] == "approved"
+    owner.execute("UPDATE portal_session SET stepped_up = true")
+    assert "Erase at once" in browser.get(path)
+    browser.press(f"{path}/at-once")
+    assert carry_out(alice, as_worker, filed)["state"] == "completed"
+    browser.get(path)
+    assert browser.status == 403, "the session went with its subject"
+    told = owner.execute("SELECT actor, at::time FROM audit_entry WHERE action = 'request.undo_waived'").fetchall()
+    assert [(actor, str(at)) for actor, at in told] == [("subject", "00:00:00")]
+
+
+def test_nothing_else_is_hurried(alice: Program, owner: psycopg.Connection) -> None:
+    browser = opened(alice, view="requests")
+    browser.press("/portal/requests", kind="restriction")
+    path = browser.page.redirect_chain[-1][0]
+    owner.execute("UPDATE portal_session SET stepped_up = true")
+    assert "Erase at once" not in browser.get(path)
+    browser.press(f"{path}/at-once")
+    assert browser.status == 409
+
+
 def test_a_package_needs_a_fresh_login(alice: Program, as_worker: Working) -> None:
     browser = opened(alice, view="requests")
     browser.press("/portal/requests", kind="copy")
