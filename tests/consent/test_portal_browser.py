@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import psycopg
@@ -18,6 +19,13 @@ pytestmark = pytest.mark.skipif(
 )
 PICTURES = os.environ.get("ZHIQING_PICTURES", "")
 """A folder for pictures of every page, to be looked at."""
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
+BROKEN = """
+    axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})
+        .then(found => found.passes.length ? found.violations.map(one => `${one.id}: ${one.nodes.map(node => node.html).join(' ')}`)
+                                           : ['nothing was looked at'])
+"""
+"""What of WCAG 2.2 AA a machine can tell to be broken."""
 PHONE = 360
 LOCALES = ("zh-Hans", "en")
 
@@ -73,6 +81,9 @@ class Phone:
             ".map(e => e.outerHTML)"
         )
         assert not small, f"{name}: too small to be tapped (WCAG 2.2, 2.5.8)"
+        self.tab.evaluate(AXE)
+        violations = self.tab.evaluate(BROKEN)
+        assert not violations, f"{name}: {violations}"
         if PICTURES:
             self.tab.picture(Path(PICTURES, f"portal-{name}-{self.locale}.png"), PHONE)
             self.tab.size(PHONE, 740)
