@@ -179,6 +179,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": SWEEP_EVERY.total_seconds(),
         "options": {"expires": 15},
     },
+    "deliver webhooks": {
+        "task": "consent.webhooks.tasks.sweep",
+        "schedule": SWEEP_EVERY.total_seconds(),
+        "options": {"expires": 15},
+    },
     "erase what was collected under consents that ended": {
         "task": "consent.rights.tasks.erase_collected",
         "schedule": SWEEP_EVERY.total_seconds(),
@@ -323,6 +328,12 @@ ZHIQING_REFUSAL_DELIVERY = timedelta(
     days=env.integer(
         "ZHIQING_REFUSAL_DELIVERY_DAYS", 3, minimum=1, about="Days after which a refusal nobody was told of is overdue"
     )
+)
+
+ZHIQING_WEBHOOK_PRIVATE = env.boolean(
+    "ZHIQING_WEBHOOK_PRIVATE",
+    False,
+    about="Webhooks may go to private, link-local and loopback addresses; only where whoever sets them up is trusted with these",
 )
 
 # --- REST -----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from consent.vault.suites import AES, KEY_BYTES, NONCE_BYTES, SUITES, DoesNotOpe
 
 _HEAD = struct.Struct(">BI")
 DATA_KEY_VERSION = 1
+NOBODY = 0
+"""No subject has this id."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,18 @@ def seal(data_key: bytes, plaintext: bytes, cell: Cell) -> bytes:
 def open_cell(data_key: bytes, sealed: bytes, cell: Cell) -> bytes:
     """Raises DoesNotOpen."""
     return _open(data_key, sealed, cell)
+
+
+def seal_own(keyring: Keyring, plaintext: bytes, cell: Cell) -> bytes:
+    """Of what is a mini-program's rather than a person's, so the keyring seals it itself; the cell's subject is NOBODY."""
+    version = keyring.key_encryption.primary
+    return _seal(AES, keyring.key_encryption.key(version), version, plaintext, cell)
+
+
+def open_own(keyring: Keyring, sealed: bytes, cell: Cell) -> bytes:
+    """Raises DoesNotOpen, KeyringError."""
+    _, version = _HEAD.unpack_from(sealed)
+    return _open(keyring.key_encryption.key(version), sealed, cell)
 
 
 def _data_key_cell(program_id: int, subject_id: int) -> Cell:
