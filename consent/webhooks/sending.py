@@ -6,7 +6,6 @@ asked, and of the answer only status and Retry-After are read.
 """
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from socket import SOCK_STREAM, getaddrinfo
 
 import httpx
 
@@ -89,7 +89,7 @@ def _trusted() -> ssl.SSLContext:
 
 def resolved(host: str, port: int, *, private: bool) -> str:
     """An address of the host. Raises AddressRefused where any is not public, unless `private`; OSError."""
-    found = [str(row[4][0]) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    found = [str(row[4][0]) for row in getaddrinfo(host, port, type=SOCK_STREAM)]
     if not private and not all(public(ip_address(address.partition("%")[0])) for address in found):
         raise AddressRefused
     return found[0]

@@ -3,7 +3,6 @@
 import base64
 import logging
 import re
-import socket
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -539,7 +538,7 @@ def test_a_name_is_refused_where_any_of_its_addresses_is_private(monkeypatch: py
     def both(*_: Any, **__: Any) -> Any:
         return [(2, 1, 6, "", ("8.8.8.8", 443)), (2, 1, 6, "", ("10.0.0.1", 443))]
 
-    monkeypatch.setattr(socket, "getaddrinfo", both)
+    monkeypatch.setattr(sending, "getaddrinfo", both)
     with pytest.raises(sending.AddressRefused):
         sending.resolved("rebound.example", 443, private=False)
 
@@ -572,7 +571,7 @@ def test_the_connection_goes_to_the_address_that_was_checked(
         claimed = delivery.claim(edge.vault(), program.id, told.id, lease=delivery.LEASE)
         assert claimed is not None
         with monkeypatch.context() as patched:
-            patched.setattr(socket, "getaddrinfo", once)
+            patched.setattr(sending, "getaddrinfo", once)
             outcome = delivery.send(claimed, private=True)
     assert outcome.status == "204"
     assert receiver.requests[0][1]["host"] == f"localhost:{port}"
