@@ -138,7 +138,7 @@ def test_what_is_worked_out_of_something_held_is_not_held_itself(program: Progra
         call_command("hold", "add", "--holder", holder, program=program.id)
 
 
-def test_the_daily_totals_and_what_was_told_to_others_are_worked_out_of_what_others_hold() -> None:
+def test_the_daily_totals_are_worked_out_of_the_events() -> None:
     assert [holder.identifier for holder in holders() if holder.derived] == ["reports.rollups", "consent.processors"]
 
 
