@@ -190,6 +190,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": SWEEP_EVERY.total_seconds(),
         "options": {"expires": 15},
     },
+    "deliver webhooks": {
+        "task": "consent.webhooks.tasks.sweep",
+        "schedule": SWEEP_EVERY.total_seconds(),
+        "options": {"expires": 15},
+    },
     "erase what was collected under consents that ended": {
         "task": "consent.rights.tasks.erase_collected",
         "schedule": SWEEP_EVERY.total_seconds(),
@@ -347,6 +352,12 @@ ZHIQING_ALIPAY_URL = env.endpoint(
     "ZHIQING_ALIPAY_URL",
     "https://openapi.alipay.com",
     about="Where login codes of Alipay's mini-programs are exchanged",
+)
+
+ZHIQING_WEBHOOK_PRIVATE = env.boolean(
+    "ZHIQING_WEBHOOK_PRIVATE",
+    False,
+    about="Webhooks may go to private, link-local and loopback addresses; only where whoever sets them up is trusted with these",
 )
 
 # --- REST -----------------------------------------------------------------------------------------------------------

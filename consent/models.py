@@ -15,6 +15,7 @@ from consent.programs.models import (
 from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, PurposeErasure, WithdrawalIntent
 from consent.rights.models import HolderRun, Package, PackagePart, RequestSubject, SubjectRequest
 from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
+from consent.webhooks.models import WebhookEndpoint, WebhookMessage
 
 __all__ = [
     "ApiClient",
@@ -46,5 +47,7 @@ __all__ = [
     "SubjectIdentifier",
     "SubjectLookup",
     "SubjectRequest",
+    "WebhookEndpoint",
+    "WebhookMessage",
     "WithdrawalIntent",
 ]

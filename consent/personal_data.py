@@ -30,8 +30,10 @@ from consent.rights.models import (
 )
 from consent.rights.own_holders import ConsentHolder, ProfileHolder, RequestHolder, SubjectHolder
 from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
+from consent.webhooks.holder import ProcessorHolder
+from consent.webhooks.models import WebhookEndpoint, WebhookMessage
 
-for _holder in (ProfileHolder(), ConsentHolder(), RequestHolder(), SubjectHolder()):
+for _holder in (ProfileHolder(), ProcessorHolder(), ConsentHolder(), RequestHolder(), SubjectHolder()):
     register(_holder)
 
 _PUBLIC = Classified(Kind.PUBLIC, 1)
@@ -399,6 +401,35 @@ classify(
             "program": _OPERATIONAL,
             "sealed": _SEALED_REQUEST,
         },
+        WebhookEndpoint: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "url": _INTERNAL,
+            "events": _OPERATIONAL,
+            "active": _OPERATIONAL,
+            "acknowledges": _OPERATIONAL,
+            "sealed": Classified(Kind.KEY, 4, key="key_encryption"),
+            "previous": Classified(Kind.KEY, 4, key="key_encryption"),
+            "previous_until": _INTERNAL,
+            "not_before": _OPERATIONAL,
+            "created_at": _OPERATIONAL,
+        },
+        WebhookMessage: {
+            "id": _PSEUDONYM,
+            "subject": _PSEUDONYM,
+            "program": _OPERATIONAL,
+            "endpoint": _OPERATIONAL,
+            "event": _REQUEST,
+            "data": _EVIDENCE,
+            "created_at": _REQUEST,
+            "attempts": _OPERATIONAL,
+            "next_attempt_at": _OPERATIONAL,
+            "lease_until": _OPERATIONAL,
+            "lease_token": _OPERATIONAL,
+            "delivered_at": _REQUEST,
+            "dead_at": _OPERATIONAL,
+            "last_status": _OPERATIONAL,
+        },
     }
 )
 
@@ -445,6 +476,7 @@ trace(
 trace(HeldSubject, written=_HELD)
 trace(Package, "created_at")
 trace(PackagePart, written=_OF_PARTS)
+trace(WebhookMessage, "created_at", "delivered_at")
 
 _USED = "SELECT subject_id FROM {} WHERE program_id = %(program)s AND key_version = %(version)s"
 trace_key("key_encryption", DataKey, _USED.format("data_key"))

@@ -19,11 +19,13 @@ permissions, best given through a group:
     consent.view_apiclient, consent.view_apikey
     consent.view_auditentry       the audit log
     consent.view_disclosure       the log of disclosures: what was given to whom
+    consent.view_webhookendpoint  where webhooks go; consent.add_webhookendpoint, consent.change_webhookendpoint: set up and rotate
+    consent.view_webhookmessage   what is told; consent.change_webhookmessage: send again what was given up
     reports.view_report           reports: charts, tables and CSV
 
 Controllers, mini-programs, accounts, groups and assignments are a superuser's, whatever permissions others hold.
 """
 
-from consent.admin import drafts, holds, ledger, notices, people, programs, records, requests, review
+from consent.admin import drafts, holds, ledger, notices, people, programs, records, requests, review, webhooks
 
-__all__ = ["drafts", "holds", "ledger", "notices", "people", "programs", "records", "requests", "review"]
+__all__ = ["drafts", "holds", "ledger", "notices", "people", "programs", "records", "requests", "review", "webhooks"]

@@ -10,10 +10,8 @@ from consent.platforms import alipay, wechat
 from consent.platforms.models import PlatformCredential
 from consent.programs.models import MiniProgram, Platform
 from consent.programs.tenancy import tenant
-from consent.vault import envelope
+from consent.vault.envelope import NOBODY, Cell, open_own, seal_own
 from consent.vault.identities import Vault
-
-CELL = {"table": "platform_credential", "column": "sealed"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ def held(*, vault: Vault, program_id: int, addresses: Mapping[str, str]) -> Cred
         found = PlatformCredential.objects.select_related("program").filter(program_id=program_id).first()
     if found is None:
         raise Conflict("platform_not_configured", "this mini-program's credentials at its platform are not set")
-    opened = json.loads(envelope.open_for_program(vault.keyring, bytes(found.sealed), program_id=program_id, **CELL))
+    opened = json.loads(open_own(vault.keyring, bytes(found.sealed), _cell(program_id)))
     program = found.program
     return Credentials(program.platform, program.app_id, addresses[program.platform], **opened)
 
@@ -55,7 +53,7 @@ def checked(program: MiniProgram, *, secret: str, platform_key: str | None) -> d
 def keep(*, vault: Vault, program: MiniProgram, secret: str, platform_key: str | None, by: str) -> bool:
     """Set them, in place of what was set; answers whether something was. Raises Invalid."""
     members = json.dumps(checked(program, secret=secret, platform_key=platform_key)).encode()
-    sealed = envelope.seal_for_program(vault.keyring, members, program_id=program.pk, **CELL)
+    sealed = seal_own(vault.keyring, members, _cell(program.pk))
     with tenant(program.pk):
         _, created = PlatformCredential.objects.update_or_create(program_id=program.pk, defaults={"sealed": sealed})
         _audit(program.pk, "platform.credentials_set", by)
@@ -78,3 +76,7 @@ def is_set(program_id: int) -> bool:
 
 def _audit(program_id: int, action: str, by: str) -> None:
     audit(program_id=program_id, actor=by, action=action, target=f"program:{program_id}")
+
+
+def _cell(program_id: int) -> Cell:
+    return Cell(program_id, "platform_credential", "sealed", str(program_id), NOBODY)

@@ -21,6 +21,7 @@ from consent.vault import identities
 from consent.vault.identities import SubjectTaken, Vault
 from consent.vault.lookup import Identifiers
 from consent.vault.models import Subject
+from consent.webhooks import actions as webhooks
 
 COLLECTED = (*AUTHORISING, State.EXPIRED, State.INVALIDATED)
 """States under which there may be something that was collected: what ended by itself took nothing along."""
@@ -172,6 +173,7 @@ def _record(
         after.append(projection.project(subject, before.get(record.purpose_id), record, allows, unguarded, known))
         record.answered = after[-1].state
     insert(subject, records)
+    webhooks.tell_consents(subject, records)
     erasures.owe([record for record in records if record.purpose_id in collected])
     projection.write(after)
     if before:

@@ -16,6 +16,7 @@ from consent.records.grants import EVERYWHERE, until_14
 from consent.records.models import ConsentRecord, ConsentState
 from consent.records.queries import db_now, turned_14
 from consent.vault.models import Subject
+from consent.webhooks import actions as webhooks
 
 LOOKED_AT_ONCE = 500
 LATE_AFTER = timedelta(days=1)
@@ -92,6 +93,7 @@ def end_guardianship(subject: Subject, held: dict[int, ConsentState], now: datet
     subject.version, subject.under_14 = subject.version + 1, False
     records = minors.ended_at_14(subject, list(held.values()), now)
     insert(subject, records)
+    webhooks.tell_consents(subject, records)
     erasures.owe(records)
     for record in records:
         projection.lapse(held[record.purpose_id], record)

@@ -39,6 +39,7 @@ from consent.vault import identities
 from consent.vault.identities import Vault
 from consent.vault.lookup import Identifiers
 from consent.vault.models import Subject
+from consent.webhooks import actions as webhooks
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ def file_request(
             if subject is not None:
                 _concern(vault, request, subject, asked, ended, by)
             _audit_filed(request, by)
+            webhooks.tell_request(request, request.state)
             if not asked.verifying and barrier.begin(request, subject, ended, by=by):
                 transaction.on_commit(partial(on_filed, request.id), robust=True)
             return _filed(vault, request)

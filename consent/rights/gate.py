@@ -16,6 +16,8 @@ from consent.records.models import ConsentState, WithdrawalIntent
 from consent.records.queries import db_now
 from consent.rights.models import ERASING, RequestKind, RequestState, RequestSubject, SubjectRequest
 from consent.vault.models import Subject
+from consent.webhooks import actions as webhooks
+from consent.webhooks.models import Event
 
 CLOSING = (*ERASING, RequestKind.RESTRICTION, RequestKind.OBJECTION)
 """Kinds that end something at once."""
@@ -104,7 +106,8 @@ def restrict(subject: Subject, *, restricted: bool) -> int:
     changed = _states(subject).exclude(restricted=restricted).update(restricted=restricted, version=F("version") + 1)
     if subject.restricted and not restricted:
         _begin_anew(subject, now)
-    Subject.objects.filter(id=subject.id).update(restricted=restricted)
+    if Subject.objects.filter(id=subject.id).exclude(restricted=restricted).update(restricted=restricted):
+        webhooks.tell(subject, Event.RESTRICTED, {"restricted": restricted})
     return changed
 
 

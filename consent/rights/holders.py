@@ -242,3 +242,7 @@ def holder_of(identifier: str) -> PersonalDataHolder:
 
 class UnknownHolder(Exception):
     """A run names a holder that is not registered in this process."""
+
+
+class AnswersAwaited(Exception):
+    """Somebody outside has to answer first: the run is tried again until they have, and loses no attempt by it."""

@@ -36,6 +36,7 @@ from consent.rights.models import (
     SubjectRequest,
 )
 from consent.vault.models import Subject
+from consent.webhooks import actions as webhooks
 
 LONGEST_LAW = 200
 
@@ -191,6 +192,7 @@ def _begin_again(request: SubjectRequest, run_ids: list[int], now: datetime, wit
     )
     RequestSubject.objects.filter(request_id=request.id).update(open=True)
     runs.audited(request, "resumed", by="system", day_only=True)
+    webhooks.tell_request(request, RequestState.IN_PROGRESS)
 
 
 def _subject(program_id: int, request_id: uuid.UUID) -> Subject:

@@ -12,6 +12,7 @@ from consent.notices.models import Purpose
 from consent.records.models import State
 from consent.rights.languages import localised
 from consent.rights.models import Condition, ExtensionReason, HoldGround, RequestKind, RequestState
+from consent.webhooks.models import Event
 
 if TYPE_CHECKING:
     from consent.rights.holders import Word
@@ -190,6 +191,15 @@ PROFILE = {
 }
 
 
+MESSAGES = {
+    "messages": _("What was told"),
+    "created_at": _("at"),
+    "event": _("what happened"),
+    "told_to": _("told to"),
+    "delivered_at": _("taken at"),
+}
+
+
 def choices(field: str, of: type[Choices]) -> dict[str, str]:
     """The labels of a field's coded values."""
     return {f"{field}={value}": str(label) for value, label in of.choices}
@@ -204,6 +214,10 @@ def purposes(program_id: int) -> dict[str, str]:
 def requests() -> "Mapping[str, Word]":
     coded = {**choices("kind", RequestKind), **choices("state", RequestState)}
     return {**REQUESTS, **coded, **choices("extension", ExtensionReason), **choices("unmet", Condition)}
+
+
+def messages() -> "Mapping[str, Word]":
+    return {**MESSAGES, **choices("event", Event)}
 
 
 def consents(program_id: int) -> "Mapping[str, Word]":

@@ -40,6 +40,7 @@ from consent.rights.models import (
 from consent.vault.envelope import Cell
 from consent.vault.identities import Vault, open_json, seal_json
 from consent.vault.models import Subject
+from consent.webhooks import actions as webhooks
 
 LONGEST_REFERENCE = 200
 
@@ -134,6 +135,7 @@ def _go_on(
     request.undo_until = now + undo if request.kind in ERASING else None
     request.state = RequestState.IN_REVIEW if request.reviewed else RequestState.APPROVED
     request.save(update_fields=["state", "undo_until"])
+    webhooks.tell_request(request, request.state)
     if not request.reviewed:
         due = request.undo_until or now
         HolderRun.objects.filter(request=request, status=RunStatus.PENDING).update(not_before=due)

@@ -34,6 +34,7 @@ from consent.rights.models import (
 )
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
+from consent.webhooks import actions as webhooks
 
 REVIEWABLE = ERASING
 MOST_WORKING_DAYS = 15
@@ -94,6 +95,7 @@ def approve(*, program_id: int, request_id: uuid.UUID, by: str, on_approved: Cal
         HolderRun.objects.filter(request=request, status=RunStatus.PENDING).update(not_before=due)
         SubjectRequest.objects.filter(id=request.id).update(state=RequestState.APPROVED, approved_by=by)
         runs.audited(request, "approved", by=by, day_only=request.kind in ERASING)
+        webhooks.tell_request(request, RequestState.APPROVED)
         if due == now:
             transaction.on_commit(partial(on_approved, request.id), robust=True)
 
@@ -177,6 +179,7 @@ def extend(*, program_id: int, request_id: uuid.UUID, working_days: int, reason:
         runs.audited(
             request, "extended", by=by, day_only=day_only, extension=reason.value, working_days=str(working_days)
         )
+        webhooks.tell_request(request, request.state)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from consent.errors import Problem
 from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
 from consent.records.queries import Clock, db_now
+from consent.rights.holders import AnswersAwaited
 from consent.rights.models import (
     ERASING,
     HolderRun,
@@ -33,14 +34,16 @@ from consent.rights.models import (
 )
 from consent.vault.keyring import KeyringError
 from consent.vault.models import Subject
+from consent.webhooks import actions as webhooks
 
 LEASE = timedelta(seconds=30)
 MAX_ATTEMPTS = 10
 LONGEST_PAUSE = timedelta(minutes=10)
 SHORTEST_WAIT, LONGEST_WAIT = timedelta(seconds=1), timedelta(minutes=5)
 # What stands around the work is away: the work is not to blame, and is tried until that is back.
-SURROUNDINGS = (OperationalError, InterfaceError, KeyringError, OSError)
+SURROUNDINGS = (OperationalError, InterfaceError, KeyringError, OSError, AnswersAwaited)
 ACTOR = "worker"
+_RECTIFIED = (RequestState.COMPLETED, RequestState.PARTIALLY_COMPLETED)
 
 logger = logging.getLogger("zhiqing.rights")
 
@@ -107,6 +110,7 @@ def claim(program_id: int, request_id: uuid.UUID, *, lease: timedelta) -> Claime
             return None
         if request.state == RequestState.APPROVED:
             SubjectRequest.objects.filter(id=request_id).update(state=RequestState.IN_PROGRESS)
+            webhooks.tell_request(request, RequestState.IN_PROGRESS)
         run_id, holder, stage, attempts = row
         return Claimed(
             id=run_id,
@@ -197,9 +201,11 @@ def failed(run: Claimed, error: BaseException) -> None:
         held.save()
         if final:
             _close_failed(request, held)
-    logger.warning(
-        "run failed", exc_info=error, extra={"fields": run.fields(code=held.error, attempts=held.attempts, final=final)}
-    )
+    told = {"fields": run.fields(code=held.error, attempts=held.attempts, final=final)}
+    if isinstance(error, AnswersAwaited):
+        logger.info("run waits for an answer", extra=told)
+    else:
+        logger.warning("run failed", exc_info=error, extra=told)
 
 
 def _take_note(held: HolderRun, request: SubjectRequest, error: BaseException) -> bool:
@@ -255,6 +261,9 @@ def close(
     standing = request.kind == RequestKind.RESTRICTION and state == RequestState.COMPLETED
     RequestSubject.objects.filter(request_id=request.id).update(open=standing)
     told = {} if rejection is None else {"rejection": rejection}
+    webhooks.tell_request(request, state)
+    if request.kind == RequestKind.RECTIFICATION and state in _RECTIFIED:
+        webhooks.tell_rectified(request)
     audited(request, state.value, by=by, day_only=day_only or request.kind in ERASING, **told)
 
 

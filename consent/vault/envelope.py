@@ -13,6 +13,8 @@ from consent.vault.suites import AES, KEY_BYTES, NONCE_BYTES, SUITES, DoesNotOpe
 
 _HEAD = struct.Struct(">BI")
 DATA_KEY_VERSION = 1
+NOBODY = 0
+"""No subject has this id."""
 
 
 @dataclass(frozen=True)
@@ -37,22 +39,12 @@ def new_data_key() -> bytes:
 
 def wrap(keyring: Keyring, data_key: bytes, *, program_id: int, subject_id: int) -> tuple[bytes, int]:
     """The wrapped data key and the version of the key-encryption key that wraps it."""
-    return _seal_with(keyring, data_key, _data_key_cell(program_id, subject_id)), keyring.key_encryption.primary
+    return seal_own(keyring, data_key, _data_key_cell(program_id, subject_id)), keyring.key_encryption.primary
 
 
 def unwrap(keyring: Keyring, wrapped: bytes, *, program_id: int, subject_id: int) -> bytes:
     """Raises DoesNotOpen, KeyringError."""
-    return _open_with(keyring, wrapped, _data_key_cell(program_id, subject_id))
-
-
-def seal_for_program(keyring: Keyring, plaintext: bytes, *, program_id: int, table: str, column: str) -> bytes:
-    """A cell of a mini-program itself, with the keyring's own key: no subject's data key is its."""
-    return _seal_with(keyring, plaintext, _program_cell(program_id, table, column))
-
-
-def open_for_program(keyring: Keyring, sealed: bytes, *, program_id: int, table: str, column: str) -> bytes:
-    """Raises DoesNotOpen, KeyringError."""
-    return _open_with(keyring, sealed, _program_cell(program_id, table, column))
+    return open_own(keyring, wrapped, _data_key_cell(program_id, subject_id))
 
 
 def seal(data_key: bytes, plaintext: bytes, cell: Cell) -> bytes:
@@ -64,23 +56,20 @@ def open_cell(data_key: bytes, sealed: bytes, cell: Cell) -> bytes:
     return _open(data_key, sealed, cell)
 
 
-def _data_key_cell(program_id: int, subject_id: int) -> Cell:
-    return Cell(program_id, "data_key", "wrapped", str(subject_id), subject_id)
-
-
-def _program_cell(program_id: int, table: str, column: str) -> Cell:
-    """There is no subject 0."""
-    return Cell(program_id, table, column, str(program_id), 0)
-
-
-def _seal_with(keyring: Keyring, plaintext: bytes, cell: Cell) -> bytes:
+def seal_own(keyring: Keyring, plaintext: bytes, cell: Cell) -> bytes:
+    """Of what is a mini-program's rather than a person's, so the keyring seals it itself; the cell's subject is NOBODY."""
     version = keyring.key_encryption.primary
     return _seal(AES, keyring.key_encryption.key(version), version, plaintext, cell)
 
 
-def _open_with(keyring: Keyring, sealed: bytes, cell: Cell) -> bytes:
+def open_own(keyring: Keyring, sealed: bytes, cell: Cell) -> bytes:
+    """Raises DoesNotOpen, KeyringError."""
     _, version = _HEAD.unpack_from(sealed)
     return _open(keyring.key_encryption.key(version), sealed, cell)
+
+
+def _data_key_cell(program_id: int, subject_id: int) -> Cell:
+    return Cell(program_id, "data_key", "wrapped", str(subject_id), subject_id)
 
 
 def _seal(suite: Suite, key: bytes, version: int, plaintext: bytes, cell: Cell) -> bytes:

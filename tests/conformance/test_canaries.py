@@ -29,6 +29,7 @@ from tests.cast import Program, event, from_root, now
 from tests.conformance.search import Search
 from tests.conformance.surface import CALLS
 from tests.consent.desk import DECIDES, officer
+from tests.consent.receiver import Receiver, endpoint, receiving
 from tests.consent.rights import overdue
 from tests.journeys.server import Server, serving
 from tests.stack import ROOT
@@ -71,7 +72,7 @@ def working(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     with (folder / "worker.log").open("ab") as log:
         process = subprocess.Popen(
             [*command, "--schedule", str(folder / "beat")],
-            env={**os.environ, "ZHIQING_ROLE": "worker", "ZHIQING_SWEEP_SECONDS": "1"},
+            env={**os.environ, "ZHIQING_ROLE": "worker", "ZHIQING_SWEEP_SECONDS": "1", "ZHIQING_WEBHOOK_PRIVATE": "1"},
             cwd=ROOT,
             stdout=log,
             stderr=log,
@@ -242,10 +243,19 @@ def test_the_search_finds_what_is_there(
     assert search.in_cluster() or not search.cluster()
 
 
+@pytest.fixture
+def told(program: Program) -> Iterator[Receiver]:
+    """A backend that is told of everything, and acknowledges erasures."""
+    with receiving() as receiver:
+        endpoint(program, receiver.url, acknowledges=True)
+        yield receiver
+
+
 @pytest.mark.long
 def test_no_canary_is_anywhere(
-    server: Server, program: Program, other: Program, owner: psycopg.Connection, broker: redis.Redis, tmp_path: Path
-) -> None:
+    server: Server, program: Program, other: Program, owner: psycopg.Connection, broker: redis.Redis, tmp_path: Path,
+    told: Receiver,
+) -> None:  # fmt: skip
     canary, search = Canaries(), Search(MARK, owner, broker, tmp_path)
     search_phone = Search(PHONE.removeprefix("+86"), owner, broker, tmp_path)
     openid = canary("openid")
@@ -269,6 +279,8 @@ def test_no_canary_is_anywhere(
     crashed(backend, canary, owner, server, tmp_path, openid)
     assert search.everywhere() == []
     assert search_phone.everywhere() == []
+    assert {"consent.changed", "request.updated", "subject.rectified", "subject.erased"} <= set(told.told())
+    assert not any(canary in repr(told.requests) for canary in (MARK, PHONE.removeprefix("+86")))
 
 
 def rejected(backend: Backend, canary: Canaries, openid: str) -> None:

@@ -34,6 +34,7 @@ from reports.privacy.threshold import Released
 from tests.cast import Program, now
 from tests.config import test_settings_documented
 from tests.consent import rights
+from tests.consent.receiver import endpoint
 from tests.reports.rolled import roll
 
 # A notice is what everybody may read (PIPL 17), and a public key is for everybody to verify with.
@@ -120,6 +121,7 @@ PASSING = {"withdrawal_intent"}
 
 def filled(program: Program) -> None:
     """A subject with a row in every owned table, made by callers and a worker."""
+    endpoint(program, "https://backend.example/", events=["consent.changed"])
     rights.lively(program)
     for decision in ("given", "withdrawn"):
         program.decide("alice", decision, purpose="precise_location")

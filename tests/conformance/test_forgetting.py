@@ -19,7 +19,9 @@ from tests.conformance.search import Search
 from tests.conformance.test_canaries import PHONE, Backend, Canaries, working
 from tests.conformance.test_canaries import broker as broker
 from tests.conformance.test_canaries import server as server
+from tests.conformance.test_canaries import told as told
 from tests.consent.desk import officer
+from tests.consent.receiver import Receiver
 from tests.consent.rights import Working, erased, lively, overdue, subject_of
 from tests.consent.test_erasure import columns
 from tests.consent.test_erasure import far_ids as far_ids
@@ -48,8 +50,9 @@ def found(owner: psycopg.Connection, broker: redis.Redis, folder: Path, names: l
 
 @pytest.mark.long
 def test_of_an_erased_subject_nothing_is_in_a_table_in_redis_or_in_a_file(
-    server: Server, program: Program, owner: psycopg.Connection, broker: redis.Redis, tmp_path: Path, far_ids: None
-) -> None:
+    server: Server, program: Program, owner: psycopg.Connection, broker: redis.Redis, tmp_path: Path, far_ids: None,
+    told: Receiver,
+) -> None:  # fmt: skip
     canary, backend = Canaries(), Backend(server, program)
     openid = canary("openid")
     backend.known(canary, openid)
@@ -60,9 +63,11 @@ def test_of_an_erased_subject_nothing_is_in_a_table_in_redis_or_in_a_file(
         names = names_of(owner)
         held = found(owner, broker, tmp_path, names)
         assert {"subject.subject_id", "subject.pseudonym", "event.subject_id", "consent_record.record_id"} <= set(held)
+        assert {"webhook_message.subject_id", "webhook_message.data"} <= set(held)
         erasure = backend.request(openid, "erasure")
         overdue(owner)
         assert backend.ended(erasure) == "completed"
+    assert told.told()[-1] == "subject.erased"
     assert found(owner, broker, tmp_path, [*names, openid, PHONE.removeprefix("+86")]) == []
     assert broker.dbsize(), "rate limits are there, which the search has gone through"
     for session in Session.objects.all():

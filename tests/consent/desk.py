@@ -52,6 +52,8 @@ CHANGED_LISTS = (
     "consent/noticedraft",
     "reports/savedreport",
     "reports/reportrun",
+    "consent/webhookendpoint",
+    "consent/webhookmessage",
 )
 SUPERUSERS_LISTS = (
     "consent/controller",

@@ -31,6 +31,7 @@ NAMES = (
     "verify_receipt",
     "affected",
     "platform",
+    "webhook",
 )
 
 
@@ -227,8 +228,8 @@ def test_a_purge_is_simulated_and_then_done(
     with as_worker():
         done = as_json("purge", "--program", program.id)
     assert done["deleted"][str(program.id)] == {
-        "consents that ended": 6, "reports.rollups": 0, "tracking.events": 0, "consent.profile": 2, "consent.records": 0,
-        "consent.requests": 0, "consent.subject": 0, "disclosures": 0, "impact assessments": 0,
+        "consents that ended": 6, "reports.rollups": 0, "tracking.events": 0, "consent.profile": 2, "consent.processors": 0,
+        "consent.records": 0, "consent.requests": 0, "consent.subject": 0, "disclosures": 0, "impact assessments": 0,
     }  # fmt: skip
     assert done["left"] == 0
     with as_worker():

@@ -14,6 +14,7 @@ from consent.rights.holders import Erased, PersonalDataHolder, Row, holder_of, h
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
 from tests.cast import Program, event, now
+from tests.consent.receiver import endpoint
 from tests.consent.rights import Working, carry_out, file, lively, subject_of
 from tests.reports.rolled import roll
 
@@ -44,6 +45,7 @@ def test_the_apps_have_registered_in_the_order_of_an_erasure() -> None:
         "reports.rollups",
         "tracking.events",
         "consent.profile",
+        "consent.processors",
         "consent.records",
         "consent.requests",
         "consent.subject",
@@ -73,6 +75,7 @@ def test_a_holder_that_is_not_registered_is_an_error_of_its_own(empty_registry: 
 def test_each_holder_erases_in_bounded_steps_and_nobody_elses_rows(
     program: Program, owner: psycopg.Connection, as_worker: Working, limit: int
 ) -> None:
+    endpoint(program, "https://backend.example/", events=["consent.changed"])
     alice, bob = (subject_of(owner, lively(program, openid)) for openid in ("alice", "bob"))
     for openid in ("alice", "bob"):
         carry_out(program, as_worker, file(program, "access", openid))
@@ -82,7 +85,7 @@ def test_each_holder_erases_in_bounded_steps_and_nobody_elses_rows(
         assert all(count > 0 for count in before.values()), before
         for holder in holders():
             largest = _erase(program, holder, alice, limit)
-            if holder.identifier in {"reports.rollups", "tracking.events"}:
+            if holder.identifier in {"reports.rollups", "tracking.events", "consent.processors"}:
                 assert largest <= limit
         assert set(_counts(program, alice).values()) == {0}
         assert _counts(program, bob) == before

@@ -17,6 +17,7 @@ from consent.rights import legal_holds, reminders
 from consent.rights.models import HoldGround, RequestSubject
 from consent.rights.review import set_review
 from tests.cast import Program, event, now
+from tests.consent.receiver import endpoint
 
 # The mini-programs themselves, and who may look at which: no tenant's data, and needed before a tenant is known.
 OUTSIDE = {"program", "officer_assignment"}
@@ -43,6 +44,7 @@ def tenant_tables(owner: psycopg.Connection) -> set[str]:
 
 
 def filled(program: Program) -> None:
+    endpoint(program, "https://backend.example/")
     program.decide("alice")
     program.decide("alice", "given", "personalisation")
     for decision in ("given", "withdrawn"):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +75,16 @@ def test_a_data_key_is_wrapped_for_its_subject(ring: keyring.Keyring) -> None:
         envelope.unwrap(ring, wrapped, program_id=1, subject_id=8)
 
 
-@pytest.mark.parametrize("moved", [{"program_id": 2}, {"table": "data_key"}, {"column": "wrapped"}])
+@pytest.mark.parametrize(
+    "moved", [{"program_id": 2}, {"table": "webhook_endpoint"}, {"column": "wrapped"}, {"row": "2"}, {"subject_id": 1}]
+)
 def test_a_cell_of_a_mini_program_opens_in_its_place_only(ring: keyring.Keyring, moved: dict[str, Any]) -> None:
-    place: dict[str, Any] = {"program_id": 1, "table": "platform_credential", "column": "sealed"}
-    sealed = envelope.seal_for_program(ring, b"secret", **place)
+    place = Cell(1, "platform_credential", "sealed", "1", envelope.NOBODY)
+    sealed = envelope.seal_own(ring, b"secret", place)
     assert b"secret" not in sealed
-    assert envelope.open_for_program(ring, sealed, **place) == b"secret"
+    assert envelope.open_own(ring, sealed, place) == b"secret"
     with pytest.raises(DoesNotOpen):
-        envelope.open_for_program(ring, sealed, **(place | moved))
+        envelope.open_own(ring, sealed, replace(place, **moved))
 
 
 def test_an_index_is_apart_by_program_kind_value_and_key(ring: keyring.Keyring, tmp_path: Path) -> None:

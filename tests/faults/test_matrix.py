@@ -18,6 +18,7 @@ from consent.rights.holders import fulfilling
 from consent.rights.models import ERASING, PACKAGED, TERMINAL, RequestKind
 from tests import stack
 from tests.cast import Program
+from tests.consent.receiver import endpoint
 from tests.consent.rights import Working, file, shown
 from tests.faults.cells import CELLS, Cell
 from tests.faults.injected import (
@@ -96,6 +97,8 @@ class World:
     people: int = 0
 
     def __post_init__(self) -> None:
+        # What waits to be told is rows of a person like others; no worker here sends it.
+        endpoint(self.program, "http://127.0.0.1:9/", events=["consent.changed"])
         self.bystander = person(self.program, "bob")
         self.untouched = print_of(self.bystander)
         flush()

@@ -139,7 +139,7 @@ def test_what_is_worked_out_of_something_held_is_not_held_itself(program: Progra
 
 
 def test_the_daily_totals_are_worked_out_of_the_events() -> None:
-    assert [holder.identifier for holder in holders() if holder.derived] == ["reports.rollups"]
+    assert [holder.identifier for holder in holders() if holder.derived] == ["reports.rollups", "consent.processors"]
 
 
 def test_batches_step_aside_for_an_erasure_that_goes_on(

@@ -35,6 +35,7 @@ def taken(program: Program, as_worker: Working, reason: str, form: str = "json",
 
 
 WHOLE = [
+    "consent.processors",
     "consent.profile",
     "consent.records",
     "consent.requests",

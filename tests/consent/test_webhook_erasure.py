@@ -1,0 +1,230 @@
+"""What an erasure tells, for whom it waits, and that nothing of the person stays in the messages either."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from consent import edge
+from consent.programs.tenancy import tenant
+from consent.webhooks import delivery, endpoints
+from tests.cast import Program
+from tests.consent.receiver import EVERY, Receiver, Told, deliver, endpoint, later, messages, receiving, verified
+from tests.consent.rights import Working, carry_out, erased, file, lively, overdue, package_of, sections, shown
+from tests.consent.test_erasure import far_ids as far_ids
+from tests.consent.test_erasure import places, traces_of
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as started:
+        yield started
+
+
+def again(program: Program, owner: psycopg.Connection, as_worker: Working, filed: Any) -> Any:
+    """The worker comes back after a pause; answers the request's state and the run of the processors."""
+    overdue(owner)
+    answer = carry_out(program, as_worker, filed)
+    (run,) = (holder for holder in answer["holders"] if holder["holder"] == "consent.processors")
+    return answer["state"], run["status"]
+
+
+def begun(program: Program, owner: psycopg.Connection, as_worker: Working) -> Any:
+    filed = file(program, "erasure")
+    assert again(program, owner, as_worker, filed) == ("in_progress", "pending")
+    return filed
+
+
+def test_an_erasure_waits_for_who_acknowledges_it_and_then_completes(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver, far_ids: None
+) -> None:
+    pseudonym = lively(program)
+    told = endpoint(program, receiver.url, acknowledges=True)
+    receiver.status = 503
+    traces = traces_of(owner, pseudonym, "alice")
+    filed = begun(program, owner, as_worker)
+    for _ in range(12):
+        later(owner)
+        deliver(told, as_worker)
+        assert again(program, owner, as_worker, filed) == ("in_progress", "pending")
+    assert len(receiver.requests) == 12, "longer than others are tried"
+    assert shown(program, filed)["holders"][3]["error"] == "AnswersAwaited"
+    assert owner.execute("SELECT count(*) FROM event").fetchone() == (0,), "our own goes meanwhile"
+    assert owner.execute("SELECT count(*) FROM data_key").fetchone() == (1,)
+    receiver.status = 200
+    later(owner)
+    assert deliver(told, as_worker) == 1
+    assert again(program, owner, as_worker, filed) == ("completed", "done")
+    _, headers, body = receiver.requests[-1]
+    assert verified(told.secret, headers, body)
+    payload = receiver.payloads()[-1]
+    assert payload["type"] == "subject.erased"
+    assert payload["data"] == {"subject_id": pseudonym, "request_id": filed["request_id"]}
+    assert {body for _, _, body in receiver.requests} == {body}
+    assert places(owner, traces) == []
+    assert messages(owner, "id") == []
+
+
+def test_who_does_not_acknowledge_is_told_once_and_holds_nothing_up(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    lively(program)
+    told = endpoint(program, receiver.url)
+    receiver.status = 500
+    filed = begun(program, owner, as_worker)
+    deliver(told, as_worker)
+    assert again(program, owner, as_worker, filed) == ("completed", "done")
+    assert receiver.told() == ["subject.erased"]
+    noted = owner.execute(
+        "SELECT target, details, extract(epoch FROM at)::bigint % 86400 FROM audit_entry"
+        " WHERE action = 'webhook.erasure_not_told'"
+    ).fetchall()
+    assert noted == [(f"webhook:{told.id}", {"status": "500"}, 0)]
+
+
+def test_what_was_still_to_be_told_goes_unsent(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    told = endpoint(program, receiver.url)
+    lively(program)
+    lively(program, "bob")
+    carry_out(program, as_worker, file(program, "access"))
+    before = len(messages(owner, "id"))
+    filed = begun(program, owner, as_worker)
+    kept = messages(owner, "event")
+    assert kept.count("subject.erased") == 1
+    assert len(kept) < before
+    owner.execute("DELETE FROM webhook_message WHERE event <> 'subject.erased'")
+    deliver(told, as_worker)
+    assert again(program, owner, as_worker, filed) == ("completed", "done")
+    assert receiver.told() == ["subject.erased"]
+
+
+def test_an_act_after_the_telling_does_not_tell_of_the_erasure_again(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    lively(program)
+    told = endpoint(program, receiver.url, acknowledges=True)
+    filed = begun(program, owner, as_worker)
+    deliver(told, as_worker)
+    owner.execute("UPDATE holder_run SET not_before = now() + interval '3 days' WHERE holder = 'consent.subject'")
+    carry_out(program, as_worker, filed)
+    overdue(owner)
+    owner.execute("UPDATE holder_run SET not_before = now() + interval '1 hour' WHERE holder = 'consent.subject'")
+    assert carry_out(program, as_worker, filed)["state"] == "in_progress"
+    body = {"subject": {"openid": "alice"}, "decisions": [{"purpose": "analytics", "decision": "withdrawn"}]}
+    assert program.post("consents", body).status_code == 201
+    assert messages(owner, "event").count("consent.changed") == 1
+    for _ in range(3):
+        state, _run = again(program, owner, as_worker, filed)
+    assert state == "completed"
+    assert receiver.told().count("subject.erased") == 1
+
+
+def test_an_endpoint_that_is_gone_still_has_to_acknowledge_until_somebody_switches_it_off(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    lively(program)
+    told = endpoint(program, receiver.url, acknowledges=True)
+    receiver.status = 410
+    filed = begun(program, owner, as_worker)
+    deliver(told, as_worker)
+    assert owner.execute("SELECT active FROM webhook_endpoint").fetchone() == (False,)
+    assert again(program, owner, as_worker, filed) == ("in_progress", "pending")
+    lively(program, "bob")
+    second = file(program, "erasure", "bob")
+    assert again(program, owner, as_worker, second) == ("in_progress", "pending")
+    endpoints.switch(program_id=program.id, endpoint_id=told.id, on=True, by="test")
+    receiver.status = 200
+    assert deliver(told, as_worker) == 2, "at once, after whatever pause"
+    assert again(program, owner, as_worker, second) == ("completed", "done")
+    receiver.status = 410
+    lively(program, "carol")
+    third = file(program, "erasure", "carol")
+    assert again(program, owner, as_worker, third) == ("in_progress", "pending")
+    deliver(told, as_worker)
+    assert endpoints.switch(program_id=program.id, endpoint_id=told.id, on=False, by="test")
+    assert again(program, owner, as_worker, third) == ("completed", "done")
+
+
+def test_removing_an_endpoint_lets_an_erasure_go_on(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    lively(program)
+    told = endpoint(program, receiver.url, acknowledges=True)
+    filed = begun(program, owner, as_worker)
+    assert endpoints.remove(program_id=program.id, endpoint_id=told.id, by="test") == 1
+    assert again(program, owner, as_worker, filed) == ("completed", "done")
+
+
+def test_another_erasure_is_told_of_anew(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    """One that failed was taken back; what was told of it acknowledges nothing of the next."""
+    lively(program)
+    told = endpoint(program, receiver.url, events=["subject.erased"], acknowledges=True)
+    filed = begun(program, owner, as_worker)
+    deliver(told, as_worker)
+    owner.execute("UPDATE subject_request SET state = 'failed', closed_at = now()")
+    owner.execute("UPDATE request_subject SET open = false")
+    assert program.post(f"requests/{filed['request_id']}/withdraw", {}).status_code == 200
+    second = file(program, "erasure")
+    assert again(program, owner, as_worker, second) == ("in_progress", "pending")
+    assert deliver(told, as_worker) == 1
+    assert again(program, owner, as_worker, second) == ("completed", "done")
+    assert [payload["data"]["request_id"] for payload in receiver.payloads()] == [
+        filed["request_id"],
+        second["request_id"],
+    ]
+
+
+def test_a_worker_that_dies_after_the_answer_asks_again_under_the_same_id(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    lively(program)
+    told = endpoint(program, receiver.url, acknowledges=True)
+    filed = begun(program, owner, as_worker)
+    with as_worker():
+        claimed = delivery.claim(edge.vault(), program.id, told.id, lease=delivery.LEASE)
+        assert claimed is not None
+        assert delivery.send(claimed, private=True).taken
+    assert again(program, owner, as_worker, filed) == ("in_progress", "pending")
+    owner.execute("UPDATE webhook_message SET lease_until = now()")
+    deliver(told, as_worker)
+    assert again(program, owner, as_worker, filed) == ("completed", "done")
+    assert len({headers["webhook-id"] for _, headers, _ in receiver.requests}) == 1
+
+
+def test_an_access_package_tells_who_was_told(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    told = endpoint(program, receiver.url, events=["consent.changed"])
+    program.decide("alice")
+    deliver(told, as_worker)
+    filed = file(program, "access")
+    carry_out(program, as_worker, filed)
+    (row,) = sections(package_of(program, filed))["messages"]
+    assert (row["event"], row["told_to"]) == ("consent.changed", "127.0.0.1")
+    assert row["delivered_at"]
+
+
+def test_without_endpoints_an_erasure_is_as_it_was(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    lively(program)
+    answer = erased(program, owner, as_worker)
+    assert answer["state"] == "completed"
+    (run,) = (holder for holder in answer["holders"] if holder["holder"] == "consent.processors")
+    assert (run["status"], run["affected"]) == ("done", 0)
+
+
+def test_another_programs_endpoint_holds_nothing_up(
+    program: Program, other: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    lively(program)
+    theirs: Told = endpoint(other, receiver.url, events=EVERY, acknowledges=True)
+    assert erased(program, owner, as_worker)["state"] == "completed"
+    with tenant(other.id):
+        assert endpoints.switch(program_id=other.id, endpoint_id=theirs.id, on=False, by="test")
+    assert receiver.requests == []
