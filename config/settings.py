@@ -25,8 +25,8 @@ TLS_PROXY = env.boolean(
 )
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TLS_PROXY else None
 SECURE_SSL_REDIRECT = TLS
-# Asked on the machine itself, past the proxy: probes, and officers until they have a second factor.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^admin/"]
+# Probes ask on the machine itself, past the proxy.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SECURE_HSTS_SECONDS = 31_536_000 if TLS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = TLS
 SECURE_REFERRER_POLICY = "no-referrer"
@@ -58,17 +58,20 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "consent.admin.security.ContentSecurityPolicy",
-    "consent.admin.security.LoopbackOnly",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "consent.admin.second_factor.SecondFactor",
     "consent.admin.tenancy.OfficersProgram",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+AUTHENTICATION_BACKENDS = ["consent.officers.backend.Officers"]
+# Who opens the sign-in page itself, which sends no address along, goes on to the first page.
+LOGIN_URL, LOGIN_REDIRECT_URL = "admin:login", "admin:index"
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 TEMPLATES = [

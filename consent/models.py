@@ -2,6 +2,7 @@
 
 from consent.ledger.models import AuditEntry, Disclosure, Leaf
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
+from consent.officers.models import AccountEntry, RecoveryCode, SignInFailure, StaffAccount
 from consent.programs.models import (
     ApiClient,
     ApiKey,
@@ -15,6 +16,7 @@ from consent.rights.models import HolderRun, Package, PackagePart, RequestSubjec
 from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
 
 __all__ = [
+    "AccountEntry",
     "ApiClient",
     "ApiKey",
     "AuditEntry",
@@ -37,7 +39,10 @@ __all__ = [
     "ProfileAttribute",
     "Purpose",
     "PurposeErasure",
+    "RecoveryCode",
     "RequestSubject",
+    "SignInFailure",
+    "StaffAccount",
     "Subject",
     "SubjectIdentifier",
     "SubjectLookup",

@@ -35,17 +35,29 @@ def new_data_key() -> bytes:
     return os.urandom(KEY_BYTES)
 
 
+def seal_by_keyring(keyring: Keyring, plaintext: bytes, cell: Cell) -> bytes:
+    """Sealed with the primary key-encryption key itself: for the few secrets of the service that are no subject's."""
+    version = keyring.key_encryption.primary
+    return _seal(AES, keyring.key_encryption.key(version), version, plaintext, cell)
+
+
+def open_by_keyring(keyring: Keyring, sealed: bytes, cell: Cell) -> bytes:
+    """Raises DoesNotOpen, KeyringError."""
+    if len(sealed) < _HEAD.size:
+        raise DoesNotOpen("the ciphertext is too short")
+    _, version = _HEAD.unpack_from(sealed)
+    return _open(keyring.key_encryption.key(version), sealed, cell)
+
+
 def wrap(keyring: Keyring, data_key: bytes, *, program_id: int, subject_id: int) -> tuple[bytes, int]:
     """The wrapped data key and the version of the key-encryption key that wraps it."""
-    version = keyring.key_encryption.primary
-    key = keyring.key_encryption.key(version)
-    return _seal(AES, key, version, data_key, _data_key_cell(program_id, subject_id)), version
+    cell = _data_key_cell(program_id, subject_id)
+    return seal_by_keyring(keyring, data_key, cell), keyring.key_encryption.primary
 
 
 def unwrap(keyring: Keyring, wrapped: bytes, *, program_id: int, subject_id: int) -> bytes:
     """Raises DoesNotOpen, KeyringError."""
-    _, version = _HEAD.unpack_from(wrapped)
-    return _open(keyring.key_encryption.key(version), wrapped, _data_key_cell(program_id, subject_id))
+    return open_by_keyring(keyring, wrapped, _data_key_cell(program_id, subject_id))
 
 
 def seal(data_key: bytes, plaintext: bytes, cell: Cell) -> bytes:
