@@ -42,6 +42,10 @@ def _is_superuser(request: HttpRequest) -> bool:
     return bool(request.user.is_active and getattr(request.user, "is_superuser", False))
 
 
+# Unfold keeps a label on one line; what a role may do takes more.
+_LABEL = '<span style="white-space: normal"><b>{}</b> – {}</span>'
+
+
 class RolesField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # Django's class takes no parameter when it runs
     """Groups, each as the role it is, with what that may do."""
 
@@ -49,7 +53,7 @@ class RolesField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # D
 
     def label_from_instance(self, obj: Any) -> str:
         role = BY_GROUP.get(obj.name)
-        return obj.name if role is None else format_html("<b>{}</b> – {}", role.title, role.description)
+        return obj.name if role is None else format_html(_LABEL, role.title, role.description)
 
 
 class AccountForm(UserChangeForm):  # type: ignore[misc]  # unfold carries no types
@@ -96,7 +100,7 @@ class Users(AccountAdmin, Officers):
     change_password_form = AdminPasswordChangeForm
     list_display = ["username", "shown_roles", "expires_at", "is_superuser", "is_active", "last_login"]
     list_filter = ["is_superuser", "is_active"]
-    filter_horizontal = ()
+    filter_horizontal = ("user_permissions",)
     fieldsets = [
         (None, {"fields": ("username", "password")}),
         (_("Person"), {"fields": ("first_name", "last_name", "email")}),
