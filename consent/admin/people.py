@@ -208,6 +208,7 @@ class Groups(GroupAdmin, Officers):
 
     icon, rank = "group", 20
     list_display = ["shown_title", "shown_description", "accounts"]
+    search_fields = ()
     ordering = ["pk"]
     readonly_fields = ["shown_title", "shown_description"]
 
