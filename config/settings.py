@@ -31,8 +31,8 @@ ZHIQING_PUBLIC_URL = env.url(
     schemes=("https", "http"),
     about="Where browsers find the service, where that is not where calls come to",
 )
-# Asked on the machine itself, past the proxy: probes, and officers until they have a second factor.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^admin/"]
+# Probes ask on the machine itself, past the proxy.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 ZHIQING_VERIFICATION_FOLDER = env.path(
     "ZHIQING_VERIFICATION_FOLDER",
     VAR / "verification",
@@ -69,17 +69,20 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "consent.admin.security.ContentSecurityPolicy",
-    "consent.admin.security.LoopbackOnly",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "consent.admin.second_factor.SecondFactor",
     "consent.admin.tenancy.OfficersProgram",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+AUTHENTICATION_BACKENDS = ["consent.officers.backend.Officers"]
+# Who opens the sign-in page itself, which sends no address along, goes on to the first page.
+LOGIN_URL, LOGIN_REDIRECT_URL = "admin:login", "admin:index"
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 TEMPLATES = [

@@ -1,5 +1,6 @@
 from django.apps import AppConfig
-from django.utils.module_loading import autodiscover_modules
+from django.db.models.signals import post_migrate
+from django.utils.module_loading import autodiscover_modules, import_string
 from django.utils.translation import gettext_lazy as _
 
 
@@ -13,3 +14,4 @@ class ConsentConfig(AppConfig):
     def ready(self) -> None:
         # Every app declares what it holds of a person in personal_data.py, found as admin.py is.
         autodiscover_modules("personal_data")
+        post_migrate.connect(import_string("consent.officers.roles.put_in_place"), sender=self)

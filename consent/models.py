@@ -2,6 +2,7 @@
 
 from consent.ledger.models import AuditEntry, Disclosure, Leaf
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
+from consent.officers.models import AccountEntry, RecoveryCode, SignInFailure, StaffAccount
 from consent.platforms.models import PlatformCredential
 from consent.portal.models import PortalSession
 from consent.programs.models import (
@@ -18,6 +19,7 @@ from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLoo
 from consent.webhooks.models import WebhookEndpoint, WebhookMessage
 
 __all__ = [
+    "AccountEntry",
     "ApiClient",
     "ApiKey",
     "AuditEntry",
@@ -42,7 +44,10 @@ __all__ = [
     "ProfileAttribute",
     "Purpose",
     "PurposeErasure",
+    "RecoveryCode",
     "RequestSubject",
+    "SignInFailure",
+    "StaffAccount",
     "Subject",
     "SubjectIdentifier",
     "SubjectLookup",

@@ -2,6 +2,7 @@
 
 from consent.ledger.models import AuditEntry, Disclosure, Leaf
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
+from consent.officers.models import AccountEntry, RecoveryCode, SignInFailure, StaffAccount
 from consent.platforms.models import PlatformCredential
 from consent.portal.models import PortalSession
 from consent.programs.models import (
@@ -87,6 +88,32 @@ classify(
             "id": _OPERATIONAL,
             "user": _INTERNAL,
             "program": _INTERNAL,
+        },
+        StaffAccount: {
+            "user": _INTERNAL,
+            "expires_at": _INTERNAL,
+            "sealed": _ACCESS,
+            "enrolled_at": _INTERNAL,
+            "last_step": _INTERNAL,
+        },
+        RecoveryCode: {
+            "id": _OPERATIONAL,
+            "account": _INTERNAL,
+            "hash": _ACCESS,
+        },
+        SignInFailure: {
+            "key": _INTERNAL,
+            "failures": _INTERNAL,
+            "last_at": _INTERNAL,
+            "paused_until": _INTERNAL,
+        },
+        AccountEntry: {
+            "id": _OPERATIONAL,
+            "at": _INTERNAL,
+            "actor": _INTERNAL,
+            "action": _OPERATIONAL,
+            "account": _INTERNAL,
+            "details": _INTERNAL,
         },
         IdempotencyRecord: {
             "id": _OPERATIONAL,

@@ -22,6 +22,7 @@ class Report(models.Model):
     class Meta:
         managed = False
         default_permissions = ("view",)
+        permissions = [("keep_report", "Can save reports and have them made in the background")]
         verbose_name = _("report")
         verbose_name_plural = _("reports")
 

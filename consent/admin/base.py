@@ -9,7 +9,9 @@ from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
+from django.urls import reverse
 from django.utils.formats import date_format
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.timezone import localtime
 from django.utils.translation import get_language
 
@@ -42,6 +44,13 @@ def picked(request: HttpRequest) -> MiniProgram | None:
 def officer(request: HttpRequest) -> str:
     """The acting officer, as audit entries name them."""
     return f"{OFFICER}{request.user.pk}"
+
+
+def going_on(asked: str) -> str:
+    """Where a form leads: an address of these pages, or their first."""
+    first = reverse("admin:index")
+    local = asked.startswith(first) and url_has_allowed_host_and_scheme(asked, allowed_hosts=None)
+    return asked if local else first
 
 
 def localised(texts: dict[str, str]) -> str:
@@ -162,26 +171,3 @@ class OwnedInline(TabularInline):
         program = picked(request)
         rows = super().get_queryset(request)
         return rows.none() if program is None else rows.filter(program_id=program.pk)
-
-
-class SuperusersOnly(Officers):
-    """Set-up that decides who may see what: closed to everybody else, whatever permissions they hold."""
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return _superuser(request)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return _superuser(request)
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return _superuser(request)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return _superuser(request)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return _superuser(request)
-
-
-def _superuser(request: HttpRequest) -> bool:
-    return bool(request.user.is_active and getattr(request.user, "is_superuser", False))

@@ -29,12 +29,12 @@ from consent.admin.base import Owned, officer
 from consent.errors import Conflict, NotFound
 from consent.programs.tenancy import tenant
 from consent.rights import rejections, requesters, review, tasks
-from consent.rights.models import ExtensionReason, RejectionReason, RequestState, SubjectRequest
+from consent.rights.models import ERASING, ExtensionReason, RejectionReason, RequestState, SubjectRequest
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
-DECIDE_PERMISSION = "consent.change_subjectrequest"
+DECIDE_PERMISSION, ERASE_PERMISSION = "consent.change_subjectrequest", "consent.approve_erasure"
 _UNCHOSEN = ("", _("Select value"))
 
 
@@ -214,15 +214,21 @@ _REFUSED = {
 }
 
 
-def offered(asked: SubjectRequest, *, now: datetime) -> list[Decision]:
-    """What may be decided on the request as it stands."""
+def may_decide(request: HttpRequest, asked: SubjectRequest, decision: Decision) -> bool:
+    """Whether the officer may take this decision, were it to be taken: to approve what erases takes a second permission."""
+    erases = decision.name == "approve" and asked.kind in ERASING
+    return request.user.has_perms([DECIDE_PERMISSION, *([ERASE_PERMISSION] if erases else [])])
+
+
+def offered(request: HttpRequest, asked: SubjectRequest, *, now: datetime) -> list[Decision]:
+    """What the officer may decide on the request as it stands."""
     fits = {
         "approve": asked.state == RequestState.IN_REVIEW,
         "reject": asked.state in (RequestState.IN_REVIEW, RequestState.VERIFYING),
         "verify": asked.state == RequestState.VERIFYING,
         "extend": asked.closed_at is None and asked.extended_from is None and now < asked.due_at,
     }
-    return [decision for decision in DECISIONS if fits[decision.name]]
+    return [decision for decision in DECISIONS if fits[decision.name] and may_decide(request, asked, decision)]
 
 
 class Decided(Owned):
@@ -253,6 +259,8 @@ class Decided(Owned):
             raise PermissionDenied
         if asked is None:
             raise Http404
+        if not may_decide(request, asked, decision):
+            raise PermissionDenied
         form = decision.form(request.POST if request.method == "POST" else None)
         if form.is_valid():
             return self._decide(request, asked, decision, form.cleaned_data)

@@ -3,8 +3,9 @@
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from consent.admin.base import Owned, UncountedPaginator, at
+from consent.admin.base import Owned, UncountedPaginator, ViewOnly, at
 from consent.ledger.models import AuditEntry, Disclosure
+from consent.officers.models import AccountEntry
 
 
 @admin.register(AuditEntry)
@@ -44,3 +45,15 @@ class DisclosureLog(Owned):
             },
         ),
     ]
+
+
+@admin.register(AccountEntry)
+class AccountLog(ViewOnly):
+    """Newest first, of every account: it is of no mini-program."""
+
+    icon, rank = "manage_history", 93
+    paginator = UncountedPaginator
+    list_display = [at("at", _("at")), "actor", "action", "account"]
+    list_filter = [("at", admin.DateFieldListFilter)]
+    ordering = ["-id"]
+    fieldsets = [(None, {"fields": [("at", "actor"), ("action", "account"), "details"]})]

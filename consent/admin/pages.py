@@ -8,12 +8,12 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from consent import edge
-from consent.admin.base import officer, picked
+from consent.admin import counting, statistics
+from consent.admin.base import going_on, officer, picked
 from consent.admin.phone import may_find
 from consent.admin.standing import late
 from consent.admin.tenancy import SESSION_KEY, programs_of
@@ -41,22 +41,15 @@ def pick_program(request: HttpRequest) -> HttpResponseBase:
                 target=f"program:{program.pk}",
             )
         request.session[SESSION_KEY] = program.pk
-        return redirect(_next(request.POST.get("next", "")))
+        return redirect(going_on(request.POST.get("next", "")))
     context = {
         **admin.site.each_context(request),
         "title": _("Choose a mini-program"),
         "programs": list(programs),
         "current": picked(request),
-        "next": _next(request.GET.get("next", "")),
+        "next": going_on(request.GET.get("next", "")),
     }
     return TemplateResponse(request, "consent/admin/pick.html", context)
-
-
-def _next(asked: str) -> str:
-    """Where to go on: an address of these pages, or their first."""
-    first = reverse("admin:index")
-    local = asked.startswith(first) and url_has_allowed_host_and_scheme(asked, allowed_hosts=None)
-    return asked if local else first
 
 
 def chrome(request: HttpRequest) -> dict[str, Any]:
@@ -83,8 +76,12 @@ def index(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def _own(request: HttpRequest) -> list[dict[str, Any]]:
     """Pages of consent's that show no model."""
-    title = _("Find by telephone number")
-    return [{"title": title, "link": reverse("admin_phone"), "icon": "call"}] if may_find(request) else []
+    pages = (
+        (_("Find by telephone number"), "admin_phone", "call", may_find(request)),
+        (_("Requests by kind"), "admin:consent_subjectrequest_statistics", "monitoring", counting.may_see(request)),
+        (_("Consents by day"), "admin:consent_consentrecord_statistics", "bar_chart", statistics.may_see(request)),
+    )
+    return [{"title": title, "link": reverse(name), "icon": icon} for title, name, icon, may in pages if may]
 
 
 def _late(request: HttpRequest) -> int | None:

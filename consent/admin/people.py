@@ -1,17 +1,31 @@
-"""Officers, what they may see, and which mini-programs they are assigned to. Superusers only: whoever could change an
-account could make it a superuser's."""
+"""Staff accounts, the roles they have, and the mini-programs they are assigned to. Who may change an account cannot make it,
+or any other, a superuser's, and changes neither a superuser's account nor their own."""
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.timezone import localtime
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSplitDateTimeWidget
 
-from consent.admin.base import SuperusersOnly, officer
+from consent.admin.base import Officers, officer, own_page
 from consent.ledger.audit import audit
+from consent.officers import accounts, second_factor
+from consent.officers.models import StaffAccount
+from consent.officers.roles import BY_GROUP
 from consent.programs.models import OfficerAssignment
 from consent.programs.tenancy import tenant
 
@@ -24,28 +38,215 @@ admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
+def _is_superuser(request: HttpRequest) -> bool:
+    return bool(request.user.is_active and getattr(request.user, "is_superuser", False))
+
+
+# Unfold keeps a label on one line; what a role may do takes more.
+_LABEL = '<span style="white-space: normal"><b>{}</b> – {}</span>'
+
+
+class RolesField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # Django's class takes no parameter when it runs
+    """Groups, each as the role it is, with what that may do."""
+
+    widget = UnfoldAdminCheckboxSelectMultipleWidget
+
+    def label_from_instance(self, obj: Any) -> str:
+        role = BY_GROUP.get(obj.name)
+        return obj.name if role is None else format_html(_LABEL, role.title, role.description)
+
+
+class AccountForm(UserChangeForm):  # type: ignore[misc]  # unfold carries no types
+    """An account with its roles and its end."""
+
+    groups = RolesField(queryset=Group.objects.order_by("pk"), required=False, label=_("Roles"))
+    expires_at = forms.SplitDateTimeField(
+        required=False,
+        label=_("Ends"),
+        widget=UnfoldAdminSplitDateTimeWidget,
+        help_text=_("From then on the account signs in nowhere and its sessions are refused. Empty: it does not end."),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        row = StaffAccount.objects.filter(user_id=self.instance.pk).first()
+        self.initial["expires_at"] = row.expires_at if row else None
+
+    def clean(self) -> dict[str, Any]:
+        given: dict[str, Any] = super().clean() or {}
+        if "groups" not in given:
+            return given
+        roles = [BY_GROUP[group.name] for group in given["groups"] if group.name in BY_GROUP]
+        for role in roles:
+            if role.alone and len(given["groups"]) > 1:
+                self.add_error("groups", ValidationError(_ALONE, params={"role": role.title}))
+            if role.ends and not given.get("expires_at"):
+                self.add_error("expires_at", ValidationError(_ENDS, params={"role": role.title}))
+        return given
+
+
+_ALONE = _("The role %(role)s goes with no other.")
+_ENDS = _("An account with the role %(role)s ends on a day: say which.")
+NEW = (None, {"classes": ("wide",), "fields": ("username", "usable_password", "password1", "password2")})
+
+
 @admin.register(User)
-class Users(AccountAdmin, SuperusersOnly):
+class Users(AccountAdmin, Officers):
     """Staff accounts. None is deleted, because the audit log names them by number: take `active` away instead."""
 
     icon, rank = "person", 10
-    form = UserChangeForm
+    form = AccountForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ["username", "is_staff", "is_superuser", "is_active", "last_login"]
-    list_filter = ["is_staff", "is_superuser", "is_active"]
+    list_display = ["username", "shown_roles", "expires_at", "is_superuser", "is_active", "last_login"]
+    list_filter = ["is_superuser", "is_active"]
+    filter_horizontal = ("user_permissions",)
+    fieldsets = [
+        (None, {"fields": ("username", "password")}),
+        (_("Person"), {"fields": ("first_name", "last_name", "email")}),
+        (_("What it may do"), {"fields": ("is_active", "groups", "expires_at")}),
+        (_("Dates"), {"fields": ("last_login", "date_joined")}),
+    ]
+    readonly_fields = ["last_login", "date_joined"]
+    add_fieldsets = [NEW]
+    change_form_outer_before_template = "consent/admin/second_factor_state.html"
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Permissions beside roles are a superuser's to give."""
+        shown = super().get_fieldsets(request, obj)
+        if obj is None or not _is_superuser(request):
+            return shown
+        return [*shown, (_("Beside roles"), {"fields": ("is_staff", "is_superuser", "user_permissions")})]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return super().get_queryset(request).select_related("staff").prefetch_related("groups")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if not super().has_change_permission(request, obj):
+            return False
+        return obj is None or _is_superuser(request) or not (obj.is_superuser or obj.pk == request.user.pk)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        user = self.get_object(request, object_id)
+        own = user is not None and user.pk == request.user.pk
+        shown = {
+            "enrolled": user is not None and second_factor.mark(accounts.of(user)) is not None,
+            "may_reset": user is not None and not own and self.has_change_permission(request, user),
+        }
+        return super().change_view(request, object_id, form_url, (extra_context or {}) | shown)
+
+    @admin.display(description=_("roles"))
+    def shown_roles(self, user: User) -> str:
+        return gettext(", ").join(_titled(group) for group in user.groups.all()) or "–"
+
+    @admin.display(description=_("ends"))
+    def expires_at(self, user: User) -> str:
+        end = user.staff.expires_at if hasattr(user, "staff") else None
+        return "–" if end is None else date_format(localtime(end), "Y-m-d H:i")
+
+    def get_urls(self) -> list[URLPattern]:
+        own = path("<int:object_id>/second-factor/", own_page(self, self.reset_view), name="auth_user_second_factor")
+        return [own, *super().get_urls()]
+
+    def reset_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
+        """The page is the question; a POST takes the account's second factor away. Nobody does so with their own."""
+        user: User | None = self.get_object(request, str(object_id))
+        if not self.has_change_permission(request, user) or object_id == request.user.pk:
+            raise PermissionDenied
+        if user is None:
+            raise Http404
+        if request.method == "POST":
+            second_factor.reset(user.pk, by=officer(request))
+            messages.success(request, gettext("The second factor is reset."))
+            return redirect(reverse("admin:auth_user_change", args=[user.pk]))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Reset the second factor"),
+            "opts": self.opts,
+            "original": user,
+        }
+        return TemplateResponse(request, "consent/admin/second_factor_reset.html", context)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: Any) -> None:
+        if not change:
+            obj.is_staff = True
+        super().save_model(request, obj, form, change)
+        if "expires_at" in form.changed_data:
+            accounts.set_end(obj.pk, form.cleaned_data["expires_at"])
+
+    def log_addition(self, request: HttpRequest, object: Any, message: Any) -> Any:
+        _record(request, object, "account.made")
+        return super().log_addition(request, object, message)
+
+    def log_change(self, request: HttpRequest, object: Any, message: Any) -> Any:
+        """A new password comes by here too."""
+        _record(request, object, "account.changed", message)
+        return super().log_change(request, object, message)
+
+
+def _record(request: HttpRequest, user: User, action: str, message: Any = ()) -> None:
+    """Which fields of the account changed, and the roles it has now; no value of a field."""
+    fields = sorted(name for part in message for name in part.get("changed", {}).get("fields", []))
+    roles = sorted(user.groups.values_list("name", flat=True))
+    details = {"fields": fields, "roles": roles, "superuser": user.is_superuser, "active": user.is_active}
+    accounts.record(actor=officer(request), action=action, account=accounts.named(user.pk), details=details)
+
+
+def _titled(group: Group) -> str:
+    role = BY_GROUP.get(group.name)
+    return group.name if role is None else str(role.title)
+
 
 @admin.register(Group)
-class Groups(GroupAdmin, SuperusersOnly):
+class Groups(GroupAdmin, Officers):
+    """The roles, which nobody changes, and what groups a superuser makes beside them."""
+
     icon, rank = "group", 20
+    list_display = ["shown_title", "shown_description", "accounts"]
+    search_fields = ()
+    ordering = ["pk"]
+    readonly_fields = ["shown_title", "shown_description"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        role = obj is not None and obj.name in BY_GROUP
+        return [
+            (None, {"fields": ["shown_title", "shown_description", "permissions"] if role else ["name", "permissions"]})
+        ]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return _is_superuser(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_superuser(request) and (obj is None or obj.name not in BY_GROUP)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_change_permission(request, obj)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Nothing is done to several at once: roles are among them."""
+        return {}
+
+    @admin.display(description=_("role"))
+    def shown_title(self, group: Group) -> str:
+        return _titled(group)
+
+    @admin.display(description=_("what it may do"))
+    def shown_description(self, group: Group) -> str:
+        role = BY_GROUP.get(group.name)
+        return "–" if role is None else str(role.description)
+
+    @admin.display(description=_("accounts"))
+    def accounts(self, group: Group) -> int:
+        return group.user_set.filter(is_active=True).count()
 
 
 @admin.register(OfficerAssignment)
-class OfficerAssignments(SuperusersOnly):
+class OfficerAssignments(Officers):
     """Made and taken away, never changed; both stand in the audit log of the mini-program."""
 
     icon, rank = "badge", 92

@@ -9,27 +9,36 @@ from django.utils.translation import gettext_lazy as _
 
 from consent import edge
 from consent.admin.badges import badge
-from consent.admin.base import Owned, OwnedInline, SuperusersOnly, ViewOnly, at
+from consent.admin.base import Owned, OwnedInline, ViewOnly, at
+from consent.admin.tenancy import programs_of
 from consent.programs.models import ApiClient, ApiKey, Controller, MiniProgram
 
 CREATED = at("created_at", _("created at"))
 EXPIRES, REVOKED = at("expires_at", _("expires at")), at("revoked_at", _("revoked at"))
 
 
-class SuperusersView(ViewOnly, SuperusersOnly):
-    """Superusers look, nobody changes: the commands of the command line make these."""
+def _shown_to(request: HttpRequest) -> QuerySet[MiniProgram]:
+    """All to whoever assigns officers to them, to others those they are assigned to."""
+    if request.user.has_perm("consent.add_officerassignment"):
+        return MiniProgram.objects.all()
+    return programs_of(request.user)
 
 
 @admin.register(Controller)
-class Controllers(SuperusersView):
+class Controllers(ViewOnly):
+    """Nobody changes one here: the commands of the command line make these, and mini-programs."""
+
     icon, rank = "domain", 90
     list_display = ["name", CREATED]
     ordering = ["name"]
     fields = ["name", "created_at"]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Controller]:
+        return super().get_queryset(request).filter(pk__in=_shown_to(request).values("controller_id"))
+
 
 @admin.register(MiniProgram)
-class MiniPrograms(SuperusersView):
+class MiniPrograms(ViewOnly):
     icon, rank = "widgets", 91
     list_display = ["name", "controller", "platform", "app_id", "zone", "sandbox", CREATED]
     list_select_related = ["controller"]
@@ -38,6 +47,9 @@ class MiniPrograms(SuperusersView):
     fieldsets = [
         (None, {"fields": [("name", "controller"), ("platform", "app_id"), ("zone", "sandbox"), "created_at"]}),
     ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[MiniProgram]:
+        return super().get_queryset(request).filter(pk__in=_shown_to(request).values("pk"))
 
 
 def validity(key: ApiKey) -> SafeString:

@@ -17,7 +17,8 @@ from consent import edge
 from consent.admin import rectified
 from consent.admin.badges import REQUEST_STATES, RUN_STATUSES, STANDINGS, badge, word
 from consent.admin.base import OwnedInline, at, officer, own_page, picked
-from consent.admin.decisions import DECIDE_PERMISSION, Decided, offered
+from consent.admin.counting import Counted
+from consent.admin.decisions import offered
 from consent.admin.packages import PACKAGE_PERMISSION, Reason, ReleaseForm, release, status_of
 from consent.admin.standing import StandingFilter, overdue_unasked, standing, standings
 from consent.errors import Conflict, NotFound
@@ -51,7 +52,7 @@ class HolderRuns(OwnedInline):
 
 
 @admin.register(SubjectRequest)
-class SubjectRequests(Decided):
+class SubjectRequests(Counted):
     """The open ones first, by deadline."""
 
     icon, rank = "assignment_ind", 10
@@ -152,14 +153,13 @@ class SubjectRequests(Decided):
         asked = self.get_object(request, object_id)
         shown = asked is not None and asked.kind in PACKAGED
         package = status_of(asked.program_id, asked.pk, now=edge.now()) if asked and shown else None
-        may_decide = asked is not None and request.user.has_perm(DECIDE_PERMISSION)
         context = {
             "package": package,
             "may_open": asked is not None
             and asked.kind == RequestKind.RECTIFICATION
             and request.user.has_perm(PACKAGE_PERMISSION),
             "may_download": request.user.has_perm(PACKAGE_PERMISSION),
-            "decisions": _linked(asked) if asked and may_decide else [],
+            "decisions": _linked(request, asked) if asked else [],
         }
         return super().change_view(request, object_id, form_url, (extra_context or {}) | context)
 
@@ -232,7 +232,7 @@ class SubjectRequests(Decided):
         return edge.attachment(pieces, asked.pk, form)
 
 
-def _linked(asked: SubjectRequest) -> list[dict[str, Any]]:
+def _linked(request: HttpRequest, asked: SubjectRequest) -> list[dict[str, Any]]:
     """The decisions that may be taken now, each with its page's address."""
     return [
         {
@@ -241,5 +241,5 @@ def _linked(asked: SubjectRequest) -> list[dict[str, Any]]:
             "variant": decision.variant,
             "href": reverse(f"admin:consent_subjectrequest_{decision.name}", args=[asked.pk]),
         }
-        for decision in offered(asked, now=edge.now())
+        for decision in offered(request, asked, now=edge.now())
     ]

@@ -23,6 +23,7 @@ from consent.ledger.audit import audit
 from consent.programs.models import MiniProgram
 from consent.records.statistics import COLUMNS, MAX_DAYS, Row, decided
 
+PERMISSION = "consent.view_consent_statistics"
 DEFAULT_DAYS = 30
 ROWS_SHOWN = 500
 
@@ -61,6 +62,10 @@ class RangeForm(forms.Form):
         return asked
 
 
+def may_see(request: HttpRequest) -> bool:
+    return request.user.has_perm(PERMISSION)
+
+
 @dataclass(frozen=True)
 class Line:
     """A row as the page shows it; `cells`: a number as text, or what stands for one that is not told."""
@@ -72,7 +77,7 @@ class Line:
 
 
 class Statistics(Owned):
-    """The page beside the list of records, for whoever may see them."""
+    """The page beside the list of records: how many, for whoever may see no more than that too."""
 
     def get_urls(self) -> list[URLPattern]:
         def view(request: HttpRequest) -> HttpResponseBase:
@@ -84,7 +89,7 @@ class Statistics(Owned):
     def statistics_view(self, request: HttpRequest) -> HttpResponseBase:
         """`?first=&last=` as local dates, the last 30 days by default; `format=csv` to take them along."""
         program = picked(request)
-        if program is None or not self.has_view_permission(request):
+        if program is None or not may_see(request):
             raise PermissionDenied
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])

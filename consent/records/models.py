@@ -66,6 +66,7 @@ class ConsentRecord(models.Model):
         db_table = "consent_record"
         verbose_name = _("consent record")
         verbose_name_plural = _("consent records")
+        permissions = [("view_consent_statistics", "Can view how many people consent")]
         constraints = [
             models.UniqueConstraint(fields=["subject", "version", "purpose"], name="consent_record_version"),
             models.CheckConstraint(

@@ -133,7 +133,11 @@ class SubjectRequest(models.Model):
         db_table = "subject_request"
         verbose_name = _("data-subject request")
         verbose_name_plural = _("data-subject requests")
-        permissions = [("find_by_phone", "Can find data-subject requests by telephone number")]
+        permissions = [
+            ("find_by_phone", "Can find data-subject requests by telephone number"),
+            ("approve_erasure", "Can approve data-subject requests that erase"),
+            ("view_request_statistics", "Can view how many data-subject requests there are"),
+        ]
         constraints = [
             models.CheckConstraint(condition=models.Q(kind__in=RequestKind.values), name="subject_request_kind"),
             models.CheckConstraint(condition=models.Q(state__in=RequestState.values), name="subject_request_state"),

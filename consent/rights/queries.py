@@ -1,10 +1,11 @@
 """Reads of requests: what is open, and how far one has come. Within the mini-program's tenant."""
 
 import uuid
+from collections import Counter
 from collections.abc import Collection
 from datetime import datetime
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from consent.errors import NotFound
 from consent.rights import content
@@ -29,6 +30,16 @@ def request_of(program_id: int, request_id: uuid.UUID) -> tuple[SubjectRequest, 
     if request is None:
         raise NotFound("not_found", "this mini-program has no request with this id")
     return request, list(HolderRun.objects.filter(request=request).select_related("hold").order_by("stage", "holder"))
+
+
+def numbers(program_id: int) -> Counter[tuple[str, bool]]:
+    """How many requests there are: (kind, whether it is open) -> their number."""
+    is_open = Q(closed_at__isnull=True)
+    rows = SubjectRequest.objects.filter(program_id=program_id).values_list("kind").order_by("kind")
+    counts: Counter[tuple[str, bool]] = Counter()
+    for kind, still, over in rows.annotate(still=Count("id", filter=is_open), over=Count("id", filter=~is_open)):
+        counts[kind, True], counts[kind, False] = still, over
+    return counts
 
 
 def overdue(program_id: int, *, now: datetime) -> QuerySet[SubjectRequest]:

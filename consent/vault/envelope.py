@@ -57,13 +57,15 @@ def open_cell(data_key: bytes, sealed: bytes, cell: Cell) -> bytes:
 
 
 def seal_own(keyring: Keyring, plaintext: bytes, cell: Cell) -> bytes:
-    """Of what is a mini-program's rather than a person's, so the keyring seals it itself; the cell's subject is NOBODY."""
+    """With the primary key-encryption key itself: for what is a mini-program's or the service's; the cell's subject is NOBODY."""
     version = keyring.key_encryption.primary
     return _seal(AES, keyring.key_encryption.key(version), version, plaintext, cell)
 
 
 def open_own(keyring: Keyring, sealed: bytes, cell: Cell) -> bytes:
     """Raises DoesNotOpen, KeyringError."""
+    if len(sealed) < _HEAD.size:
+        raise DoesNotOpen("the ciphertext is too short")
     _, version = _HEAD.unpack_from(sealed)
     return _open(keyring.key_encryption.key(version), sealed, cell)
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 from consent.admin.base import Owned, Rows, picked
 from consent.programs.models import MiniProgram
 
-PERMISSION = "reports.view_report"
+PERMISSION, KEEP_PERMISSION = "reports.view_report", "reports.keep_report"
 
 
 class OfReports(Owned):
@@ -37,8 +37,24 @@ class OfReports(Owned):
             raise PermissionDenied
         return program
 
+    def may_keep(self, request: HttpRequest) -> bool:
+        """Whether they may save reports and have them made in the background, beside reading them."""
+        return self.has_view_permission(request) and request.user.has_perm(KEEP_PERMISSION)
+
+    def keeping(self, request: HttpRequest) -> MiniProgram:
+        """The picked one, for whoever may keep something of it. Raises PermissionDenied."""
+        program = self.program(request)
+        if not self.may_keep(request):
+            raise PermissionDenied
+        return program
+
     def context(self, request: HttpRequest, program: MiniProgram) -> dict[str, Any]:
-        return {**self.admin_site.each_context(request), "opts": self.opts, "program": program}
+        return {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "program": program,
+            "may_keep": self.may_keep(request),
+        }
 
 
 class Opened(Rows):

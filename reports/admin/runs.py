@@ -68,7 +68,7 @@ class ReportRuns(Listed):
 
     def start_view(self, request: HttpRequest, metric: str) -> HttpResponseBase:
         """POST only: the question is that of the form in the address, or of the saved report that is named."""
-        program = self.program(request)
+        program = self.keeping(request)
         if metric not in PAGES:
             raise Http404
         if request.method != "POST":
@@ -120,7 +120,7 @@ class ReportRuns(Listed):
 
     def cancel_view(self, request: HttpRequest, run_id: UUID) -> HttpResponseBase:
         """POST only."""
-        program = self.program(request)
+        program = self.keeping(request)
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         try:

@@ -40,10 +40,10 @@ class SavedReports(Listed):
     fields = ["name"]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.has_view_permission(request, obj)
+        return self.may_keep(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.has_view_permission(request, obj)
+        return self.may_keep(request)
 
     @admin.display(description=_("report"))
     def shown_report(self, row: SavedReport) -> str:
@@ -89,7 +89,7 @@ class SavedReports(Listed):
 
     def save_view(self, request: HttpRequest, metric: str) -> HttpResponseBase:
         """POST only: the form of the report stands in the address, as on the report's page."""
-        program = self.program(request)
+        program = self.keeping(request)
         if metric not in PAGES:
             raise Http404
         if request.method != "POST":

@@ -48,6 +48,6 @@ class Reports(OfReports):
         if csv and shown.told is not None:
             return shown.csv(request, program)
         context: dict[str, Any] = self.context(request, program)
-        if form.is_valid():
+        if form.is_valid() and self.may_keep(request):
             context["save"] = SaveForm(initial={"days": days_asked(form.cleaned_data)})
         return shown.html(request, context, csv=f"?{showing.csv_query(request.GET)}")

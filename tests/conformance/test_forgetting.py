@@ -13,6 +13,7 @@ import redis
 from django.contrib.sessions.models import Session
 from psycopg import sql
 
+from consent.admin import second_factor
 from consent.admin.tenancy import SESSION_KEY
 from tests.cast import Program
 from tests.conformance.search import Search
@@ -27,7 +28,7 @@ from tests.consent.test_erasure import columns
 from tests.consent.test_erasure import far_ids as far_ids
 from tests.journeys.server import Server
 
-OF_A_LOGIN = {"_auth_user_id", "_auth_user_backend", "_auth_user_hash", SESSION_KEY}
+OF_A_LOGIN = {"_auth_user_id", "_auth_user_backend", "_auth_user_hash", SESSION_KEY, second_factor.SESSION_KEY}
 
 
 def names_of(owner: psycopg.Connection) -> list[str]:

@@ -4,12 +4,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.test import Client
 
 from consent.rights.review import LONGEST_TEXT, set_review
 from tests.cast import Program, now
 from tests.consent.deciding import TEXT, extend, page, reject
-from tests.consent.desk import DECIDES, PASSWORD, Desk, officer, superuser
+from tests.consent.desk import DECIDES, Desk, officer, superuser
 from tests.consent.rights import file, shown
 
 PAGES = ("approve", "reject", "extend")
@@ -113,8 +112,7 @@ def test_another_mini_programs_request_is_not_there(program: Program, other: Pro
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_form_from_elsewhere_decides_nothing(program: Program, desk: Desk, filed: Any, name: str) -> None:
-    strict = Client(enforce_csrf_checks=True)
-    assert strict.login(username=desk.user.username, password=PASSWORD)
+    strict = desk.strict()
     assert strict.post(f"/admin/{page(filed, name)}", GIVEN[name]).status_code == 403
     assert shown(program, filed)["state"] == "in_review"
 

@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 import psycopg
 import pytest
-from django.test import Client
 
 from consent.errors import Problem
 from consent.notices import drafts
@@ -14,7 +13,7 @@ from consent.notices.models import Notice
 from consent.programs.tenancy import tenant
 from tests.cast import EXAMPLES, Program, now
 from tests.consent.acts import act, minors_notice, refused
-from tests.consent.desk import PASSWORD, Desk, officer, superuser
+from tests.consent.desk import Desk, officer, superuser
 from tests.consent.notice_texts import CONTROLLER, REFERENCE, publish, text_with
 
 WRITES = ("view_noticedraft", "add_noticedraft", "change_noticedraft", "delete_noticedraft")
@@ -188,8 +187,7 @@ def test_each_step_needs_its_permission(program: Program, desk: Desk, owner: psy
     assert "publish/" not in text(writer, f"{DRAFT}{key}/change/")
     for reader in (viewer, writer):
         assert reader.post(f"{DRAFT}{key}/publish/", seen=drafts.mark(FILE), effective_at="").status_code == 403
-    strict = Client(enforce_csrf_checks=True)
-    assert strict.login(username=desk.user.username, password=PASSWORD)
+    strict = desk.strict()
     assert strict.post(f"/admin/{DRAFT}{key}/publish/", {"seen": drafts.mark(FILE)}).status_code == 403
     assert len(versions(owner)) == 1
 

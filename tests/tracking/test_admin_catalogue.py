@@ -6,12 +6,11 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from tests.cast import Program, event
 from tests.consent.deciding import told
-from tests.consent.desk import PASSWORD, Desk, officer, superuser
+from tests.consent.desk import Desk, officer, superuser
 from tests.tracking.test_catalogue import FIRST, GREY, RETIRED, load, type_id, versions
 from tests.tracking.test_events import codes
 from tracking.admin import catalogue
@@ -152,8 +151,7 @@ def test_looking_and_lacking_the_permission_change_nothing(
     assert desk.get(place(owner, step)).status_code == 200
     viewer = officer("ada", program).enter(program)
     assert place(owner, step) not in text(viewer, place(owner))
-    strict = Client(enforce_csrf_checks=True)
-    assert strict.login(username=desk.user.username, password=PASSWORD)
+    strict = desk.strict()
     assert viewer.get(place(owner, step)).status_code == 403
     assert viewer.post(place(owner, step)).status_code == 403
     assert strict.post(f"/admin/{place(owner, step)}").status_code == 403

@@ -43,10 +43,10 @@ def shop(
 
 @pytest.fixture
 def analyst(shop: History) -> Desk:
-    return officer("ana", shop.program, may_see=("report",)).enter(shop.program)
+    return officer("ana", shop.program, may_see=("report",), may=("keep_report",)).enter(shop.program)
 
 
 @pytest.fixture
 def idle(program: Program) -> Desk:
     """The same of a mini-program in which nothing happened."""
-    return officer("ida", program, may_see=("report",)).enter(program)
+    return officer("ida", program, may_see=("report",), may=("keep_report",)).enter(program)
