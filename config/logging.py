@@ -6,10 +6,14 @@ and the SQLSTATE are kept, of any other exception the class and where it was rai
 
 import json
 import logging
+import re
 import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+
+_LINK = re.compile(r"(/portal/open/)\S+")
+"""A link to somebody's own pages opens them for five minutes."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -28,6 +32,9 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
     def _message(self, record: logging.LogRecord) -> str:
+        return _LINK.sub(r"\1…", self._said(record))
+
+    def _said(self, record: logging.LogRecord) -> str:
         # Arguments of a library's log call may be a body or a row; ours put what they say into `fields`.
         if isinstance(record.msg, BaseException):
             return type(record.msg).__qualname__

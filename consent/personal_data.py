@@ -92,7 +92,7 @@ classify(
         StaffAccount: {
             "user": _INTERNAL,
             "expires_at": _INTERNAL,
-            "sealed": _ACCESS,
+            "sealed": Classified(Kind.KEY, 4, key="key_encryption"),
             "enrolled_at": _INTERNAL,
             "last_step": _INTERNAL,
         },
@@ -504,6 +504,11 @@ trace(HeldSubject, written=_HELD)
 trace(Package, "created_at")
 trace(PackagePart, written=_OF_PARTS)
 trace(WebhookMessage, "created_at", "delivered_at")
+trace(
+    PortalSession,
+    written="SELECT subject_id FROM portal_session WHERE program_id = %(program)s"
+    " AND link_until - interval '5 minutes' < %(until)s AND coalesce(opened_until, link_until) >= %(since)s",
+)
 
 _USED = "SELECT subject_id FROM {} WHERE program_id = %(program)s AND key_version = %(version)s"
 trace_key("key_encryption", DataKey, _USED.format("data_key"))

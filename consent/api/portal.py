@@ -18,6 +18,7 @@ from consent.platforms.exchange import exchange
 from consent.portal import sessions
 from consent.portal.views import signed
 from consent.programs.authentication import caller
+from consent.vault import identities
 
 
 class LinkAsked(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -26,7 +27,7 @@ class LinkAsked(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     subject: SubjectNamed
     locale: Annotated[str, msgspec.Meta(pattern="^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}$")]
-    login_code: Annotated[str, msgspec.Meta(min_length=1, max_length=512)] | None = None
+    login_code: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
     view: Literal["consents", "data", "requests"] = "consents"
 
 
@@ -44,6 +45,7 @@ class PortalSessions(APIView):
     def post(self, request: Request) -> Response:
         """A link of five minutes to the subject's own pages; it opens them once. One of a subject nobody knows looks the same."""
         asked = body(request, LinkAsked)
+        identities.checked(asked.subject.identifiers())
         identity = None
         if asked.login_code is not None:
             addresses = edge.platform_addresses()

@@ -10,6 +10,6 @@ class Migration(migrations.Migration):
 
     operations = [
         *tenant_policy("portal_session"),
-        grant("portal_session", "zq_app", "SELECT, INSERT, UPDATE"),
+        grant("portal_session", "zq_app", "SELECT, INSERT, UPDATE (secret_hash, opened_until, locale)"),
         grant("portal_session", "zq_erase", "SELECT, DELETE"),
     ]

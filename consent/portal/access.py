@@ -11,8 +11,9 @@ from typing import Any, Concatenate, ParamSpec
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 from django.utils import translation
+from django.views import csrf
 from django.views.decorators.cache import never_cache
 
 from consent.errors import Problem
@@ -20,6 +21,7 @@ from consent.portal import sessions
 from consent.portal.sessions import Visit
 from consent.programs.models import MiniProgram
 from consent.rights.languages import language
+from consent.vault.models import DataKey
 
 COOKIE = "zhiqing_portal"
 PAGES = ("consents", "data", "requests", "notices")
@@ -56,6 +58,9 @@ def subjects_page(view: SubjectsPage[_P]) -> Page[_P]:
         with translation.override(language(visit.locale)):
             try:
                 response = view(request, visit, *args, **kwargs)
+            except DataKey.DoesNotExist:
+                # An erasure has ended meanwhile.
+                response = told(request, "consent/portal/over.html", status=403)
             except Problem as problem:
                 response = shown(request, visit, "refused", "", status=problem.status, problem=problem)
         response.headers["Referrer-Policy"] = "same-origin"
@@ -76,6 +81,13 @@ def shown(
 
 def told(request: HttpRequest, template: str, *, status: int = 200, **context: Any) -> HttpResponse:
     return render(request, template, context, status=status)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
+    """A form without its token: of another site, or of a page whose cookies the browser dropped."""
+    if request.path_info.startswith(reverse("portal:home").removeprefix(get_script_prefix().rstrip("/"))):
+        return page(lambda asked: told(asked, "consent/portal/over.html", status=403))(request)
+    return csrf.csrf_failure(request, reason)
 
 
 def begin(response: HttpResponseBase, cookie: str) -> None:

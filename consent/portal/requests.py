@@ -22,6 +22,7 @@ from consent.rights.holders import Changes, holders
 from consent.rights.models import (
     HolderRun,
     Package,
+    Requester,
     RequestKind,
     RequestState,
     RequestSubject,
@@ -30,6 +31,7 @@ from consent.rights.models import (
 from consent.rights.rejections import Rejected
 from consent.rights.renditions import RENDITIONS, Form, given
 from consent.vault.identities import Vault
+from consent.vault.models import Subject
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -83,7 +85,13 @@ def file(
         named = {"subject_id": str(of(visit).pseudonym)}
         at = db_now()
     how = "portal_login_code" if visit.stepped_up else "portal"
-    asked = Asked(kind=kind, locale=visit.locale, changes=changes, verification={"method": how, "at": at.isoformat()})
+    asked = Asked(
+        kind=kind,
+        locale=visit.locale,
+        changes=changes,
+        vouched="portal",
+        verification={"method": how, "at": at.isoformat()},
+    )
     filed = actions.file_request(
         vault=vault,
         program_id=visit.program_id,
@@ -98,7 +106,7 @@ def file(
 
 
 def request_shown(vault: Vault, visit: Visit, request_id: uuid.UUID) -> RequestShown:
-    """Whoever reads why a request was refused was told so (PIPL 50). Raises NotFound for somebody else's."""
+    """Whoever reads why their own request was refused was told so (PIPL 50); what somebody else asked for them, these are told. Raises NotFound for somebody else's."""
     with tenant(visit.program_id):
         _own(visit, request_id)
         request, runs = queries.request_of(visit.program_id, request_id)
@@ -106,14 +114,15 @@ def request_shown(vault: Vault, visit: Visit, request_id: uuid.UUID) -> RequestS
         package = Package.objects.filter(subject_id=visit.subject_id, request_id=request_id, complete=True)
         now = db_now()
         ready = package.filter(expires_at__gt=now).values_list("expires_at", flat=True).first()
-    if rejection is not None and rejection.text is not None and rejection.delivered_at is None:
+    own = request.requester == Requester.SELF
+    if own and rejection is not None and rejection.text is not None and rejection.delivered_at is None:
         review.delivered(program_id=visit.program_id, request_id=request_id, by=SUBJECT)
     titles = {holder.identifier: str(holder.title) for holder in holders()}
     standing = request.kind == RequestKind.RESTRICTION and request.state == RequestState.COMPLETED
     return RequestShown(
         request=request,
         runs=[(titles.get(run.holder, run.holder), run) for run in runs],
-        rejection=rejection,
+        rejection=rejection if own else None,
         ready_until=ready,
         waivable=request.state == RequestState.APPROVED and request.undo_until is not None and request.undo_until > now,
         undoable=standing or (request.closed_at is None and request.point_of_no_return_at is None),
@@ -129,7 +138,7 @@ def take_back(visit: Visit, request_id: uuid.UUID) -> None:
 
 def waive_undo(visit: Visit, request_id: uuid.UUID, *, on_waived: Callable[[uuid.UUID], object]) -> None:
     """Raises Forbidden `step_up_required`, NotFound for somebody else's, and what `taking_back.waive` raises."""
-    _stepped_up(visit)
+    require_step_up(visit)
     with tenant(visit.program_id):
         _own(visit, request_id)
     taking_back.waive(program_id=visit.program_id, request_id=request_id, by=SUBJECT, on_waived=on_waived)
@@ -141,16 +150,13 @@ def package(vault: Vault, visit: Visit, request_id: uuid.UUID, form: Form) -> It
     Raises Forbidden `step_up_required`; NotFound where there is none (any more); Conflict while it is being made, or where the
     subject's data are closed to reading.
     """
-    _stepped_up(visit)
+    require_step_up(visit)
     with tenant(visit.program_id):
         _own(visit, request_id)
         held = Package.objects.filter(subject_id=visit.subject_id, request_id=request_id).first()
         if held is None:
             raise NotFound("not_found", "this request has no package")
-        subject = of(visit)
-        if subject.erasure_pending:
-            raise Conflict("erasure_pending", "you asked for erasure, which closes your data to reading")
-        barrier.refuse_reading(subject)
+        refuse_reading(of(visit))
         request = SubjectRequest.objects.get(id=request_id)
         pieces = RENDITIONS[form].stream(vault, held)
         audit(
@@ -172,6 +178,13 @@ def package(vault: Vault, visit: Visit, request_id: uuid.UUID, form: Form) -> It
     return pieces
 
 
+def refuse_reading(subject: Subject) -> None:
+    """Raises Conflict `erasure_pending`, and `restricted` where the subject themselves asked for it. Under the tenant."""
+    if subject.erasure_pending:
+        raise Conflict("erasure_pending", "you asked for erasure, which closes your data to reading")
+    barrier.refuse_reading(subject)
+
+
 def stands(request_id: uuid.UUID) -> SubjectRequest:
     """What anybody may read who knows a request's id: nothing of whom it is about. Raises NotFound."""
     program_id = fulfilment.program_of(request_id)
@@ -181,7 +194,7 @@ def stands(request_id: uuid.UUID) -> SubjectRequest:
         return SubjectRequest.objects.get(program_id=program_id, id=request_id)
 
 
-def _stepped_up(visit: Visit) -> None:
+def require_step_up(visit: Visit) -> None:
     if not visit.stepped_up:
         raise Forbidden(
             "step_up_required", "open this page from the mini-program again: this needs a login of this moment"

@@ -9,7 +9,7 @@ from django.shortcuts import redirect
 from django.utils import translation
 from django.utils.safestring import mark_safe
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from consent import edge
 from consent.errors import Invalid, NotFound, Problem
@@ -17,8 +17,7 @@ from consent.notices.document import LOCALES
 from consent.notices.models import Audience, Notice
 from consent.notices.reading import reading
 from consent.portal import consents, requests, sessions
-from consent.portal.access import begin, leave, page, shown, subjects_page, told
-from consent.portal.models import View
+from consent.portal.access import COOKIE, PAGES, begin, leave, page, shown, subjects_page, told
 from consent.portal.sessions import Visit
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant
@@ -30,8 +29,12 @@ from consent.rights.models import RequestKind
 from consent.rights.page import excerpt
 from consent.rights.renditions import Form
 from consent.vault import identities
+from consent.vault.identities import Vault
 
 SALT = "zhiqing.portal.link"
+CORRECTED = ("phone",)
+"""Identifiers that a person may put right, after a login of this moment: officers find people by it. What selects a person in a call is the
+platform's and the backend's to say, or one could take another's."""
 
 
 def signed(link: str) -> str:
@@ -40,14 +43,18 @@ def signed(link: str) -> str:
 
 
 @csrf_exempt  # The link is the secret, and a page without a referrer can prove no origin.
-@require_http_methods(["GET", "POST"])
 @page
+@require_http_methods(["GET", "HEAD", "POST"])
 def open_link(request: HttpRequest, link: str) -> HttpResponseBase:
     """Where a link leads: reading it uses nothing, its button begins the session."""
     try:
         secret = signing.TimestampSigner(salt=SALT).unsign(link, max_age=sessions.LINK)
         if request.method == "POST":
+            if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+                # Another site would have somebody act in a session of its own.
+                return told(request, "consent/portal/over.html", status=403)
             visit, cookie = sessions.open_link(secret)
+            sessions.end_of(request.COOKIES.get(COOKIE, ""))
             response = redirect(f"portal:{visit.view}")
             begin(response, cookie)
             return response
@@ -64,79 +71,87 @@ def open_link(request: HttpRequest, link: str) -> HttpResponseBase:
         )
 
 
-@require_GET
 @subjects_page
+@require_safe
 def home(request: HttpRequest, visit: Visit) -> HttpResponseBase:
     return redirect(f"portal:{visit.view}")
 
 
-@require_http_methods(["GET", "POST"])
 @subjects_page
+@require_http_methods(["GET", "HEAD", "POST"])
 def my_consents(request: HttpRequest, visit: Visit) -> HttpResponseBase:
     """Each purpose with its switch. A post switches one, or all off."""
     vault = edge.vault()
     found = consents.consents(vault, visit, prompt_cooldown=settings.ZHIQING_PROMPT_COOLDOWN)
     if request.method == "POST":
-        purposes, decision = request.POST.getlist("purpose"), request.POST.get("decision", "")
-        if decision not in ("given", "withdrawn"):
-            raise Invalid("invalid", "a decision is given or withdrawn")
-        if request.POST.get("all") and decision == "withdrawn":
-            purposes = [purpose.code for purpose in found.purposes if purpose.on or purpose.renewal]
-        if purposes:
-            consents.decide(vault, visit, purposes, decision, notice=request.POST.get("notice"))
+        _decided(request, vault, visit, found)
         return redirect("portal:consents")
     return shown(request, visit, "consents", "consents", shown=found)
 
 
-@require_GET
-@subjects_page
-def one_consent(request: HttpRequest, visit: Visit, code: str) -> HttpResponseBase:
-    """All that is told of one purpose, where it is decided on by itself."""
-    found = consents.consents(edge.vault(), visit, prompt_cooldown=settings.ZHIQING_PROMPT_COOLDOWN)
+def _decided(request: HttpRequest, vault: Vault, visit: Visit, found: consents.Consents) -> None:
+    decision, code = request.POST.get("decision", ""), request.POST.get("purpose", "")
+    if decision not in ("given", "withdrawn"):
+        raise Invalid("invalid", "a decision is given or withdrawn")
+    if request.POST.get("all") and decision == "withdrawn":
+        if found.withdrawable:
+            consents.withdraw(vault, visit, found.withdrawable)
+    elif decision == "withdrawn":
+        consents.withdraw(vault, visit, [code])
+    else:
+        consents.give(vault, visit, _purpose(found, code), notice=request.POST.get("notice"))
+
+
+def _purpose(found: consents.Consents, code: str) -> consents.PurposeShown:
     purpose = next((purpose for purpose in found.purposes if purpose.code == code), None)
     if purpose is None:
         raise NotFound("not_found", "no notice in force tells of this purpose")
-    return shown(request, visit, "consent", "consents", shown=found, purpose=purpose)
+    return purpose
 
 
-@require_http_methods(["GET", "POST"])
 @subjects_page
+@require_safe
+def one_consent(request: HttpRequest, visit: Visit, code: str) -> HttpResponseBase:
+    """All that is told of one purpose, where it is decided on by itself."""
+    found = consents.consents(edge.vault(), visit, prompt_cooldown=settings.ZHIQING_PROMPT_COOLDOWN)
+    return shown(request, visit, "consent", "consents", shown=found, purpose=_purpose(found, code))
+
+
+@subjects_page
+@require_http_methods(["GET", "HEAD", "POST"])
 def my_data(request: HttpRequest, visit: Visit) -> HttpResponseBase:
     """What is held, to read. A post asks to put one thing right."""
     vault = edge.vault()
     if request.method == "POST":
-        asked = _correction(request)
+        asked = _correction(request, visit)
         filed = requests.file(
             vault, visit, RequestKind.RECTIFICATION, terms=edge.terms(), on_filed=tasks.hint, changes=asked
         )
         return redirect("portal:request", filed)
     with tenant(visit.program_id):
         subject = consents.of(visit)
-        identities.refuse_closed(subject)
+        requests.refuse_reading(subject)
         held = excerpt(vault, subject, visit.locale)
         attributes = sorted(profile.opened(vault, subject))
-        kinds = [kind for kind in identities.opened(vault, subject) if kind in CORRECTED]
+        kinds = [kind for kind in identities.opened(vault, subject) if kind in CORRECTED and visit.stepped_up]
     # Made by the renderer of packages, which escapes whatever was sent.
     return shown(request, visit, "data", "data", held=mark_safe(held), attributes=attributes, kinds=kinds)  # noqa: S308
 
 
-CORRECTED = ("phone", "external_id")
-"""Identifiers that a person may know to be wrong; those of a platform it gives itself."""
-
-
-def _correction(request: HttpRequest) -> Changes:
+def _correction(request: HttpRequest, visit: Visit) -> Changes:
     """`attribute:<name>` or `identifier:<kind>`, and what is right."""
     which, _, name = request.POST.get("what", "").partition(":")
     value = request.POST.get("value", "").strip()
     if which == "attribute" and name:
         return Changes({name: value or None}, {})
     if which == "identifier" and name in CORRECTED and value:
+        requests.require_step_up(visit)
         return Changes({}, {name: value})
     raise Invalid("changes_missing", "say what to change, and to what")
 
 
-@require_http_methods(["GET", "POST"])
 @subjects_page
+@require_http_methods(["GET", "HEAD", "POST"])
 def my_requests(request: HttpRequest, visit: Visit) -> HttpResponseBase:
     """What was asked; a post asks more."""
     if request.method == "POST":
@@ -149,8 +164,8 @@ def my_requests(request: HttpRequest, visit: Visit) -> HttpResponseBase:
     return shown(request, visit, "requests", "requests", found=requests.requests(visit))
 
 
-@require_GET
 @subjects_page
+@require_safe
 def new_request(request: HttpRequest, visit: Visit, kind: str) -> HttpResponseBase:
     """What comes of a request, before it is filed."""
     if kind not in requests.FILED_HERE:
@@ -158,30 +173,31 @@ def new_request(request: HttpRequest, visit: Visit, kind: str) -> HttpResponseBa
     return shown(request, visit, "ask", "requests", kind=RequestKind(kind), comes=requests.FILED_HERE[kind])
 
 
-@require_GET
 @subjects_page
+@require_safe
 def one_request(request: HttpRequest, visit: Visit, request_id: uuid.UUID) -> HttpResponseBase:
     found = requests.request_shown(edge.vault(), visit, request_id)
     return shown(request, visit, "request", "requests", shown=found, forms=Form)
 
 
-@require_POST
 @subjects_page
+@require_POST
 def take_back(request: HttpRequest, visit: Visit, request_id: uuid.UUID) -> HttpResponseBase:
     requests.take_back(visit, request_id)
     return redirect("portal:request", request_id)
 
 
-@require_POST
 @subjects_page
+@require_POST
 def waive_undo(request: HttpRequest, visit: Visit, request_id: uuid.UUID) -> HttpResponseBase:
     """An erasure at once, for whoever logged in a moment ago."""
     requests.waive_undo(visit, request_id, on_waived=tasks.hint)
-    return redirect("portal:request", request_id)
+    # The session goes with its subject.
+    return redirect("portal:claim", request_id)
 
 
-@require_GET
 @subjects_page
+@require_safe
 def download(request: HttpRequest, visit: Visit, request_id: uuid.UUID, form: str) -> HttpResponseBase:
     """The package, for whoever logged in a moment ago."""
     if form not in Form.values:
@@ -190,8 +206,8 @@ def download(request: HttpRequest, visit: Visit, request_id: uuid.UUID, form: st
     return edge.attachment(pieces, request_id, Form(form))
 
 
-@require_GET
 @subjects_page
+@require_safe
 def notices(request: HttpRequest, visit: Visit) -> HttpResponseBase:
     """Every version that was ever in force, the newest first."""
     with tenant(visit.program_id):
@@ -203,30 +219,30 @@ def notices(request: HttpRequest, visit: Visit) -> HttpResponseBase:
     return shown(request, visit, "notices", "notices", found=found)
 
 
-@require_GET
 @subjects_page
+@require_safe
 def one_notice(request: HttpRequest, visit: Visit, sha256: str) -> HttpResponseBase:
     with tenant(visit.program_id):
-        found = Notice.objects.filter(program_id=visit.program_id, sha256=sha256).first()
+        found = Notice.objects.filter(program_id=visit.program_id, sha256=sha256, effective_at__lte=edge.now()).first()
     if found is None:
         raise NotFound("not_found", "no notice was published under this sha256")
     told_of = reading(found.body, consents.locale(visit))
     return shown(request, visit, "notice", "notices", notice=found, told=told_of)
 
 
-@require_POST
 @subjects_page
+@require_POST
 def speak(request: HttpRequest, visit: Visit) -> HttpResponseBase:
     """Another language from now on; back to the page, which the form names."""
     locale, back = request.POST.get("locale", ""), request.POST.get("back", "")
     if locale not in LOCALES:
         raise Invalid("invalid", f"a language is one of {', '.join(LOCALES)}")
     sessions.speak(visit, locale)
-    return redirect(f"portal:{back if back in View.values else 'home'}")
+    return redirect(f"portal:{back if back in PAGES else 'home'}")
 
 
-@require_POST
 @subjects_page
+@require_POST
 def end(request: HttpRequest, visit: Visit) -> HttpResponseBase:
     sessions.end(visit)
     response = told(request, "consent/portal/over.html")
@@ -234,8 +250,8 @@ def end(request: HttpRequest, visit: Visit) -> HttpResponseBase:
     return response
 
 
-@require_GET
 @page
+@require_safe
 def claim(request: HttpRequest, request_id: uuid.UUID) -> HttpResponseBase:
     """How a request stands, for whoever has its id: kind, state and days, and nothing of whom it is about."""
     try:

@@ -47,6 +47,7 @@ class Asked:
     """What is asked, by whom, and in which language it is to be answered.
 
     `changes` with a rectification, `purposes` (codes) with an objection, `recipient` with a portability.
+    `vouched`: who says that a rectification is right, where no officer reviews it: caller, or portal for the subject themselves.
     """
 
     kind: str
@@ -56,6 +57,7 @@ class Asked:
     purposes: Sequence[str] = ()
     recipient: dict[str, Any] | None = None
     verification: dict[str, Any] | None = None
+    vouched: str = "caller"
 
     @property
     def verifying(self) -> bool:
@@ -308,7 +310,11 @@ def _concern(
     vault: Vault, request: SubjectRequest, subject: Subject, asked: Asked, ended: Sequence[ConsentRecord], by: str
 ) -> None:
     """Link the request to its subject, with what it asks sealed."""
-    check = rectification.vouched(by, request.received_at) if request.kind == RequestKind.RECTIFICATION else None
+    check = (
+        rectification.vouched(by, asked.vouched, request.received_at)
+        if request.kind == RequestKind.RECTIFICATION
+        else None
+    )
     objected = request.kind == RequestKind.OBJECTION and not asked.verifying
     made = [record.record_id for record in ended] if objected else None
     sealed = content.seal(

@@ -73,6 +73,7 @@ REQUESTS = {
     "check.by": _("by"),
     "check.how": _("how"),
     "check.how=caller": _("the mini-program vouches for it"),
+    "check.how=portal": _("you say so on your own pages"),
     "check.how=review": _("an officer reviewed it"),
     "check.at": _("time"),
     "rectified": _("what was put right"),

@@ -59,9 +59,9 @@ def rehearse(vault: Vault, subject: Subject, changes: Changes) -> None:
         transaction.set_rollback(True)
 
 
-def vouched(by: str, at: datetime) -> dict[str, Any]:
+def vouched(by: str, how: str, at: datetime) -> dict[str, Any]:
     """The check of a rectification that no officer reviews: whoever filed it vouches for it."""
-    return {"by": by, "how": "caller", "at": at.isoformat()}
+    return {"by": by, "how": how, "at": at.isoformat()}
 
 
 def carry_out(

@@ -34,8 +34,9 @@ def test_plain_http_is_sent_to_tls_and_no_header_changes_that(port: int) -> None
     assert answer(port, "/healthz").status == 200
 
 
-def test_cookies_are_secure_and_for_this_site_only(port: int) -> None:
-    cookie = answer(port, "/admin/login/").headers["Set-Cookie"]
+def test_cookies_are_secure_and_for_this_site_only(migrated: None, tmp_path: Path) -> None:
+    with web(tmp_path, ZHIQING_TLS_PROXY="1") as (_, port):
+        cookie = answer(port, "/admin/login/", **FORWARDED).headers["Set-Cookie"]
     assert {"Secure", "HttpOnly", "SameSite=Strict"} <= {part.strip() for part in cookie.split(";")}
 
 

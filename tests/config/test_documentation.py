@@ -19,6 +19,7 @@ CALLS = {
     ("put", "/api/v1/profile"),
     ("post", "/api/v1/events"),
     ("post", "/v1/batch"),
+    ("post", "/api/v1/portal-sessions"),
     ("post", "/api/v1/requests"),
     ("get", "/api/v1/requests"),
     ("get", "/api/v1/requests/{request_id}"),

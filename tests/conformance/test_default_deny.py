@@ -123,6 +123,7 @@ def filled(program: Program) -> None:
     """A subject with a row in every owned table, made by callers and a worker."""
     endpoint(program, "https://backend.example/", events=["consent.changed"])
     rights.lively(program)
+    program.post("portal-sessions", {"subject": {"openid": "alice"}, "locale": "en"})
     for decision in ("given", "withdrawn"):
         program.decide("alice", decision, purpose="precise_location")
 

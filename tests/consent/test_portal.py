@@ -1,5 +1,7 @@
 """The data subject's own pages, as a browser without a script uses them."""
 
+import json
+import logging
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,14 +12,18 @@ import psycopg
 import pytest
 from django.test import Client
 
+from config.logging import JsonFormatter
 from consent import edge
 from consent.platforms.credentials import keep
 from consent.portal import sessions
 from consent.portal.models import PortalSession
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant
+from consent.rights.review import set_review
 from tests.cast import Program, event, make_program, now
-from tests.consent.rights import Working, carry_out
+from tests.consent.deciding import reject
+from tests.consent.desk import DECIDES, officer
+from tests.consent.rights import Working, carry_out, file
 from tests.consent.stand_in import APP_SECRET, StandIn, standing_in
 
 HIDDEN = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)"')
@@ -182,8 +188,43 @@ def test_neither_link_nor_cookie_is_stored_as_it_is(alice: Program, owner: psyco
 def test_a_form_of_another_site_does_nothing(alice: Program) -> None:
     browser = opened(alice)
     browser.post("/portal/consents", purpose="analytics", decision="withdrawn")
-    assert browser.status == 403
+    assert (browser.status, "These pages are closed" in browser.text) == (403, True)
     assert state(alice) == "given"
+
+
+def test_no_other_site_has_somebody_open_a_link_of_its_own(alice: Program) -> None:
+    path = link(alice)
+    sent = Client(headers={"Sec-Fetch-Site": "cross-site"}).post(path)
+    assert (sent.status_code, "zhiqing_portal" in sent.cookies) == (403, False)
+    assert Client(headers={"Sec-Fetch-Site": "same-origin"}).post(path).status_code == 302
+
+
+def test_a_new_link_ends_the_session_before(alice: Program) -> None:
+    browser = opened(alice)
+    before = browser.client.cookies["zhiqing_portal"].value
+    browser.post(link(alice))
+    browser.client.cookies["zhiqing_portal"] = before
+    browser.get("/portal/consents")
+    assert browser.status == 403
+
+
+def test_only_the_head_of_a_page_may_be_asked_for(alice: Program) -> None:
+    response = Client().head(link(alice))
+    assert (response.status_code, response.content) == (200, b"")
+    assert "no-store" in response["Cache-Control"]
+
+
+def test_links_begin_where_browsers_find_the_service(alice: Program, settings: Any) -> None:
+    settings.ZHIQING_PUBLIC_URL = "https://me.example.com/"
+    made = alice.post("portal-sessions", {"subject": {"openid": "alice"}, "locale": "en"}).json()["url"]
+    assert made.startswith("https://me.example.com/portal/open/")
+
+
+def test_no_line_of_the_log_has_a_link() -> None:
+    line = logging.LogRecord(
+        "django.request", logging.ERROR, "", 0, "%s: %s", ("Error", "/portal/open/1.abc:d:e"), None
+    )
+    assert json.loads(JsonFormatter().format(line))["message"] == "Error: /portal/open/…"
 
 
 def test_a_browser_is_told_to_load_nothing_from_elsewhere(alice: Program) -> None:
@@ -268,6 +309,47 @@ def test_a_child_may_withdraw_and_a_guardian_decides_elsewhere(alice: Program, o
     browser = opened(alice)
     assert "your guardian decides" in browser.text
     assert 'value="given"' not in browser.text
+    browser.press("/portal/consents", purpose="analytics", decision="withdrawn")
+    assert state(alice) == "withdrawn"
+    browser.press("/portal/consents", purpose="analytics", decision="given")
+    assert browser.status == 404, "no notice for minors is in force"
+
+
+def test_what_waits_for_a_guardian_is_not_on(alice: Program, owner: psycopg.Connection) -> None:
+    owner.execute("UPDATE consent_state SET guardian_pending = true")
+    browser = opened(alice)
+    assert "Waits for your guardian" in browser.text
+    assert 'aria-checked="true"' not in browser.text
+
+
+@pytest.mark.parametrize("way", ["by itself", "with all"])
+def test_a_purpose_that_ended_or_a_consent_that_expired_is_withdrawn_too(
+    alice: Program, owner: psycopg.Connection, way: str
+) -> None:
+    alice.decide("alice", purpose="personalisation")
+    owner.execute("UPDATE purpose SET active = false WHERE code = 'analytics'")
+    owner.execute(
+        "UPDATE consent_state SET state = 'expired' FROM purpose p WHERE p.id = purpose_id AND p.code = 'personalisation'"
+    )
+    browser = opened(alice)
+    assert "Usage statistics" in browser.text
+    if way == "with all":
+        browser.press("/portal/consents", decision="withdrawn", all="1")
+    else:
+        for code in ("analytics", "personalisation"):
+            browser.get(f"/portal/consents/{code}")
+            browser.press("/portal/consents", purpose=code, decision="withdrawn")
+    assert {state(alice), state(alice, "personalisation")} == {"withdrawn"}
+    assert "Usage statistics" not in browser.text, "nothing to decide about any more"
+
+
+def test_nothing_is_given_where_nothing_can_be_agreed_to(alice: Program) -> None:
+    alice.post("requests", {"subject": {"openid": "alice"}, "kind": "restriction", "locale": "en"})
+    browser = opened(alice)
+    assert "nothing can be agreed to" in browser.text
+    browser.press("/portal/consents", purpose="personalisation", decision="given", notice=alice.notice)
+    assert (browser.status, "cannot be agreed to here now" in browser.text) == (409, True)
+    assert state(alice, "personalisation") == "unknown"
 
 
 @pytest.mark.parametrize("decision", ["", "refused", "GIVEN"])
@@ -305,13 +387,50 @@ def test_what_is_wrong_is_put_right(alice: Program, as_worker: Working) -> None:
 
 
 @pytest.mark.parametrize(
-    "what", ["", "attribute:", "identifier:openid", "identifier:phone", "attribute:nobody_declared"]
+    "what",
+    [
+        "",
+        "attribute:",
+        "identifier:openid",
+        "identifier:external_id",
+        "identifier:unionid",
+        "attribute:nobody_declared",
+    ],
 )
 def test_nothing_else_is_put_right(alice: Program, what: str) -> None:
     browser = opened(alice, view="data")
     browser.press("/portal/data", what=what, value="not a number")
     assert browser.status == 422
     assert "not a number" not in browser.text
+
+
+def test_a_phone_number_is_put_right_after_a_fresh_login_only(
+    alice: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    alice.post("identities", {"subject": {"openid": "alice"}, "add": {"phone": "13800000000"}})
+    browser = opened(alice, view="data")
+    assert "identifier:phone" not in browser.text
+    browser.press("/portal/data", what="identifier:phone", value="13900000000")
+    assert browser.status == 403
+    owner.execute("UPDATE portal_session SET stepped_up = true")
+    assert "identifier:phone" in browser.get("/portal/data")
+    browser.press("/portal/data", what="identifier:phone", value="13900000000")
+    carry_out(alice, as_worker, {"request_id": browser.page.redirect_chain[-1][0].rpartition("/")[2]})
+    assert "13900000000" in browser.get("/portal/data")
+
+
+@pytest.mark.parametrize("requester", ["self", "agent"])
+def test_whoever_asked_reads_why_it_was_refused_and_so_was_told(
+    alice: Program, owner: psycopg.Connection, requester: str
+) -> None:
+    set_review(program_id=alice.id, kind="erasure", on=True, by="test")
+    filed = file(alice, "erasure", requester=requester)
+    reject(officer("grace", alice, may=DECIDES).enter(alice), filed, text="Your invoices must be kept.")
+    text = opened(alice).get(f"/portal/requests/{filed['request_id']}")
+    assert ("Your invoices must be kept." in text) == (requester == "self")
+    assert ("法院" in text) == (requester == "self"), "it names the right to sue, in the request's language"
+    (told,) = owner.execute("SELECT rejection_delivered_at IS NOT NULL FROM subject_request").fetchall()
+    assert told == (requester == "self",)
 
 
 def test_a_request_is_filed_followed_and_taken_back(alice: Program) -> None:
@@ -365,8 +484,10 @@ def test_an_erasure_is_done_at_once_only_for_whoever_logged_in_a_moment_ago(
     assert "Erase at once" in browser.get(path)
     browser.press(f"{path}/at-once")
     assert carry_out(alice, as_worker, filed)["state"] == "completed"
+    assert browser.page.redirect_chain[-1][0] == f"/portal/claim/{filed['request_id']}"
     browser.get(path)
     assert browser.status == 403, "the session went with its subject"
+    assert "Completed" in Browser().get(f"/portal/claim/{filed['request_id']}")
     told = owner.execute("SELECT actor, at::time FROM audit_entry WHERE action = 'request.undo_waived'").fetchall()
     assert [(actor, str(at)) for actor, at in told] == [("subject", "00:00:00")]
 

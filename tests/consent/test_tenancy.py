@@ -47,6 +47,7 @@ def filled(program: Program) -> None:
     endpoint(program, "https://backend.example/")
     program.decide("alice")
     program.decide("alice", "given", "personalisation")
+    program.post("portal-sessions", {"subject": {"openid": "alice"}, "locale": "en"})
     for decision in ("given", "withdrawn"):
         program.decide("alice", decision, "precise_location")
     program.call("PUT", "profile", {"subject": {"openid": "alice"}, "attributes": {"city": "x"}})
