@@ -562,7 +562,9 @@ def test_a_login_matches_its_own_subject_and_no_other(program: Program, other: P
     assert same(program, PlatformIdentity("oAlice"), "oAlice")
     assert same(program, PlatformIdentity("oAlice", "uAlice"), "oAlice")
     assert same(program, PlatformIdentity("oAlice", "uNew"), "oAlice")
-    assert not same(program, PlatformIdentity("oNew", "uAlice"), "oAlice"), "a unionid that a backend added proves nobody"
+    assert not same(program, PlatformIdentity("oNew", "uAlice"), "oAlice"), (
+        "a unionid that a backend added proves nobody"
+    )
     assert same(program, PlatformIdentity("074a", user_id="2088"), "2088"), "known by Alipay's older identifier"
     assert not same(program, PlatformIdentity("oBob"), "oAlice")
     assert not same(program, PlatformIdentity("oBob", "uAlice"), "oAlice"), "two people are nobody"
