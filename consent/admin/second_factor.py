@@ -27,9 +27,10 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from consent import edge
 from consent.admin.base import going_on
 from consent.admin.security import GetResponse, below_admin
+from consent.errors import Conflict
 from consent.officers import accounts, attempts, second_factor
 
-SESSION_KEY = "zq_second_factor"
+SESSION_KEY, SHOWN_KEY = "zq_second_factor", "zq_enrolling"
 IDLE, LONGEST = timedelta(minutes=30), timedelta(hours=8)
 TOUCHED = timedelta(minutes=1)
 """How exactly it is known when a session was last used: each time it is written down costs a statement."""
@@ -148,15 +149,22 @@ def enrol(request: HttpRequest) -> HttpResponseBase:
         return redirect(f"{reverse('admin_second_factor')}?{urlencode({'next': after})}")
     now, keyring = edge.now(), edge.vault().keyring
     form = CodeForm(request.POST if request.method == "POST" else None)
+    shown_before = request.session.get(SHOWN_KEY)
     if form.is_valid():
-        codes = second_factor.enrol(keyring, user.pk, form.cleaned_data["code"], now=now)
+        try:
+            codes = second_factor.enrol(keyring, user.pk, form.cleaned_data["code"], shown=shown_before, now=now)
+        except Conflict:
+            # By another window of theirs, a moment ago.
+            return redirect(f"{reverse('admin_second_factor')}?{urlencode({'next': after})}")
         if codes is not None:
             _keep(request, user, now)
             return _page(request, "recovery", _("Recovery codes"), {"codes": codes, "next": after})
         form.add_error(
             "code", _("This is not the code of now: look again, and set the telephone's clock by the network.")
         )
-    secret = second_factor.text(second_factor.begin(keyring, user.pk))
+    begun = second_factor.begin(keyring, user.pk, shown=shown_before)
+    request.session[SHOWN_KEY] = second_factor.fingerprint(begun)
+    secret = second_factor.text(begun)
     shown = {"form": form, "next": after, "picture": _picture(user, secret), "secret": _grouped(secret)}
     return _page(request, "enrol", _("Set up the second factor"), shown)
 

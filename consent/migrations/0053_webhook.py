@@ -146,6 +146,20 @@ class Migration(migrations.Migration):
                 name="webhook_message_waiting",
             ),
         ),
+        migrations.AddIndex(
+            model_name="webhookmessage",
+            index=models.Index(
+                condition=models.Q(
+                    ("dead_at__isnull", True), ("delivered_at__isnull", True), ("event", "subject.erased")
+                ),
+                fields=["endpoint", "next_attempt_at"],
+                name="webhook_message_erasures",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="webhookmessage",
+            index=models.Index(fields=["program", "created_at"], name="webhook_message_created"),
+        ),
         migrations.AddConstraint(
             model_name="webhookmessage",
             constraint=models.CheckConstraint(

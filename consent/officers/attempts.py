@@ -17,8 +17,8 @@ from consent.vault.lookup import Lookup
 FREE = {"account": 5, "code": 5, "address": 20}
 """Wrong attempts in a row after which the first pause begins. Behind one address there may be an office."""
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
-FORGOTTEN = timedelta(days=1)
-"""So long after the last one, wrong attempts are no longer in a row."""
+FORGOTTEN, TOGETHER = timedelta(days=1), timedelta(hours=1)
+"""So long after the last wrong one attempts are no longer in a row: an account's, and an address's, behind which others may be."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,22 @@ def pause(kind: str, failures: int) -> timedelta:
 def begin(counters: Collection[Counter], *, now: datetime) -> bool:
     """Whether the attempt may be looked at; then it counts as wrong until `succeeded`."""
     with transaction.atomic():
+        # Whoever is paused writes nothing: there may be any number of names.
+        if _paused(_locked(counters), now):
+            return False
         SignInFailure.objects.filter(last_at__lt=now - FORGOTTEN).delete()
         fresh = [SignInFailure(key=one.key, last_at=now) for one in counters]
         SignInFailure.objects.bulk_create(fresh, ignore_conflicts=True)
         rows = _locked(counters)
-        if any(row.paused_until is not None and row.paused_until > now for row in rows.values()):
+        if _paused(rows, now):
             return False
         for one in counters:
             row = rows[one.key]
-            row.failures, row.last_at = row.failures + 1, now
-            row.paused_until = now + pause(one.kind, row.failures)
+            alone = one.kind == "address" and now - row.last_at > TOGETHER
+            row.failures = 1 if alone else row.failures + 1
+            gap = pause(one.kind, row.failures)
+            # None rather than now: of two at once the other's `now` may lie before it.
+            row.paused_until = now + gap if gap else None
             row.save()
     return True
 
@@ -65,7 +71,11 @@ def failed(counters: Collection[Counter], *, account: str, now: datetime) -> Non
         rows = _locked(counters)
         for one in counters:
             row = rows.get(one.key)
-            if row is not None and row.paused_until is not None and row.paused_until > now:
+            if row is None:
+                continue
+            row.last_at = now
+            row.save()
+            if row.paused_until is not None and row.paused_until > now:
                 told = {"by": one.kind, "failures": row.failures}
                 accounts.record(actor=accounts.SERVICE, action="sign_in.paused", account=account, details=told)
 
@@ -81,6 +91,10 @@ def succeeded(counters: Collection[Counter]) -> None:
                 row.save()
             elif row is not None:
                 row.delete()
+
+
+def _paused(rows: dict[bytes, SignInFailure], now: datetime) -> bool:
+    return any(row.paused_until is not None and row.paused_until > now for row in rows.values())
 
 
 def _locked(counters: Collection[Counter]) -> dict[bytes, SignInFailure]:

@@ -1,7 +1,7 @@
 """Whom Django lets in: asked at the sign-in and again with each request of a session."""
 
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
@@ -12,13 +12,8 @@ from django.http import HttpRequest
 from consent import edge
 from consent.officers import accounts, attempts
 
-if TYPE_CHECKING:
-    Backend = ModelBackend
-else:
-    Backend = ModelBackend
 
-
-class Officers(Backend):
+class Officers(ModelBackend):
     """Accounts that are active and whose time is not over. Who tries too often is not looked at, which nothing tells."""
 
     def authenticate(
@@ -28,8 +23,8 @@ class Officers(Backend):
             return None
         now, lookup = edge.now(), edge.vault().lookup
         counters = [attempts.counter(lookup, "account", username)]
-        if request is not None:
-            counters.append(attempts.counter(lookup, "address", address(request)))
+        if request is not None and (found_at := address(request)):
+            counters.append(attempts.counter(lookup, "address", found_at))
         if not attempts.begin(counters, now=now):
             return None
         user = super().authenticate(request, username=username, password=password, **kwargs)
@@ -52,14 +47,23 @@ class Officers(Backend):
 
 def address(request: HttpRequest) -> str:
     """Where the caller is: of IPv6 the network, which is one customer's. Behind a proxy that ends TLS it is what that proxy,
-    the last, has added to X-Forwarded-For; what stands before it anybody may have written."""
+    the last, has added to X-Forwarded-For, with a port or without; what stands before it anybody may have written. Empty where it
+    is none: of nobody in particular nothing is counted."""
     told = request.META.get("REMOTE_ADDR", "")
     if settings.TLS_PROXY:
         told = request.META.get("HTTP_X_FORWARDED_FOR", told).rpartition(",")[2].strip()
     try:
-        found = ip_address(told)
+        found = ip_address(_without_port(told))
     except ValueError:
         return ""
     if isinstance(found, IPv6Address) and found.ipv4_mapped is None:
         return str(ip_network((int(found), 64), strict=False))
     return str(getattr(found, "ipv4_mapped", None) or found)
+
+
+def _without_port(told: str) -> str:
+    """Some gateways write `[2001:db8::1]:443` or `192.0.2.1:443`."""
+    if told.startswith("["):
+        return told[1:].partition("]")[0]
+    host, colon, _ = told.rpartition(":")
+    return host if colon and "." in host and ":" not in host else told

@@ -37,19 +37,31 @@ def code_at(secret: bytes, step: int) -> str:
     return HOTP(secret, DIGITS, SHA1()).generate(step).decode()  # noqa: S303  # what authenticators know
 
 
-def begin(keyring: Keyring, user_id: int) -> bytes:
-    """The secret to enrol an authenticator with, the same until that is done. Raises Conflict where it is."""
+def fingerprint(secret: bytes) -> str:
+    """By which a session knows the secret that it was shown."""
+    return hashlib.sha256(secret).hexdigest()
+
+
+def begin(keyring: Keyring, user_id: int, *, shown: str | None) -> bytes:
+    """The secret to enrol an authenticator with. Raises Conflict where one is.
+
+    `shown`: the fingerprint of what this session was shown. Whoever opened the page in another one knows no secret that is enrolled.
+    """
     with transaction.atomic():
         row = _locked(user_id)
         if row.enrolled_at is not None:
             raise Conflict("already_enrolled", "this account has its second factor")
-        return _secret(keyring, row)
+        secret = _secret(keyring, row)
+        if fingerprint(secret) != shown:
+            row.sealed = None
+            secret = _secret(keyring, row)
+        return secret
 
 
-def enrol(keyring: Keyring, user_id: int, given: str, *, now: datetime) -> list[str] | None:
+def enrol(keyring: Keyring, user_id: int, given: str, *, shown: str | None, now: datetime) -> list[str] | None:
     """The recovery codes, told this once; None where the code is wrong. Raises Conflict as `begin` does."""
     with transaction.atomic():
-        secret, row = begin(keyring, user_id), _locked(user_id)
+        secret, row = begin(keyring, user_id, shown=shown), _locked(user_id)
         if not _used(row, secret, _plain(given), now):
             return None
         row.enrolled_at = now

@@ -30,6 +30,8 @@ from consent.webhooks.sending import Outcome
 LEASE = timedelta(seconds=45)
 """Longer than an attempt may take (sending.WHOLE_S, and a slow name server)."""
 LOOKED_AT_ONCE = 20
+AT_ONCE = 2
+"""Attempts under way to one endpoint: however slow it is, it keeps no more workers."""
 UNANSWERED_PAUSE = timedelta(seconds=15)
 """Nobody answered: the endpoint's other messages wait too, so that it keeps no worker busy."""
 LONGEST_RETRY_AFTER = timedelta(hours=24)
@@ -47,15 +49,25 @@ _DUE = """
         AND message.delivered_at IS NULL AND message.dead_at IS NULL AND message.next_attempt_at <= clock_timestamp()
         AND (message.lease_until IS NULL OR message.lease_until < clock_timestamp())
     )
-    LIMIT %s
+    ORDER BY endpoint.not_before NULLS FIRST LIMIT %s
 """
 _CLAIMABLE = """
     delivered_at IS NULL AND dead_at IS NULL AND next_attempt_at <= %(now)s
     AND (lease_until IS NULL OR lease_until < %(now)s)
 """
+# What an erasure waits for is not kept waiting by what came before it.
 _CANDIDATES = f"""
-    SELECT id, subject_id FROM webhook_message WHERE endpoint_id = %(endpoint)s AND {_CLAIMABLE}
-    ORDER BY next_attempt_at LIMIT %(limit)s
+    (SELECT id, subject_id FROM webhook_message
+     WHERE endpoint_id = %(endpoint)s AND event = '{Event.ERASED.value}' AND {_CLAIMABLE}
+     ORDER BY next_attempt_at LIMIT %(limit)s)
+    UNION ALL
+    (SELECT id, subject_id FROM webhook_message
+     WHERE endpoint_id = %(endpoint)s AND event <> '{Event.ERASED.value}' AND {_CLAIMABLE}
+     ORDER BY next_attempt_at LIMIT %(limit)s)
+"""
+_HELD = """
+    SELECT count(*) FROM webhook_message
+    WHERE endpoint_id = %(endpoint)s AND delivered_at IS NULL AND dead_at IS NULL AND lease_until >= %(now)s
 """
 _CLAIM = f"""
     UPDATE webhook_message SET attempts = attempts + 1, lease_token = %(token)s, lease_until = %(until)s
@@ -139,6 +151,9 @@ def claim(vault: Vault, program_id: int, endpoint_id: uuid.UUID, *, lease: timed
         secrets = endpoints.secrets(vault, endpoint, now=now)
         asked: dict[str, Any] = {"now": now, "endpoint": endpoint_id, "limit": LOOKED_AT_ONCE, "until": now + lease}
         with connection.cursor() as cursor:
+            cursor.execute(_HELD, asked)
+            if cursor.fetchone()[0] >= AT_ONCE:
+                return None
             cursor.execute(_CANDIDATES, asked)
             for message_id, subject_id in cursor.fetchall():
                 token = uuid.uuid4()
@@ -228,6 +243,18 @@ def _mark(claimed: Claimed, outcome: Outcome, now: datetime) -> None:
         endpoints.switch_off_gone(claimed.program_id, claimed.endpoint_id, by=ACTOR)
     elif not outcome.answered:
         WebhookEndpoint.objects.filter(id=claimed.endpoint_id).update(not_before=now + UNANSWERED_PAUSE)
+        _let_erasures_go_on(claimed, outcome, now)
+
+
+def _let_erasures_go_on(claimed: Claimed, outcome: Outcome, now: datetime) -> None:
+    """Nobody answers there: others whose erasures would wait for their one attempt are told as little."""
+    if claimed.acknowledges:
+        return
+    waiting = WebhookMessage.objects.filter(
+        endpoint_id=claimed.endpoint_id, event=Event.ERASED, lease_token__isnull=True
+    )
+    if waiting.filter(delivered_at__isnull=True, dead_at__isnull=True).update(dead_at=now, last_status=outcome.status):
+        _note_untold(claimed, outcome, now)
 
 
 def _again(claimed: Claimed, outcome: Outcome, now: datetime) -> datetime | None:

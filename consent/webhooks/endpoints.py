@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+import httpx
 from django.db.models import F, QuerySet
 
 from consent.errors import Conflict, NotFound, invalid
@@ -20,7 +21,9 @@ from consent.webhooks.models import Event, WebhookEndpoint, WebhookMessage
 LONGEST_URL = 2_000
 OVERLAP = timedelta(hours=24)
 """For so long the secret before the newest signs as well."""
-SWITCHED_OFF = "switched_off"
+GIVEN_UP_AFTER = timedelta(days=4)
+"""Longer than all attempts of a message take (consent.webhooks.delivery.PAUSES)."""
+SWITCHED_OFF, NEVER_TRIED = "switched_off", "never_tried"
 
 
 def add(
@@ -50,11 +53,16 @@ def add(
 
 
 def rotate(*, vault: Vault, program_id: int, endpoint_id: uuid.UUID, by: str) -> str:
-    """A new secret, shown this once; the one before signs beside it for OVERLAP. Raises NotFound."""
+    """A new secret, shown this once; the one before signs beside it for OVERLAP. Raises NotFound, Conflict `secret_rotating` as long
+    as it does: the secret that the receiver may still verify by would sign no more."""
     secret = signing.new_secret()
     with tenant(program_id):
-        endpoint = _locked(program_id, endpoint_id)
-        endpoint.previous, endpoint.previous_until = endpoint.sealed, db_now() + OVERLAP
+        endpoint, now = _locked(program_id, endpoint_id), db_now()
+        if endpoint.previous_until is not None and now < endpoint.previous_until:
+            raise Conflict(
+                "secret_rotating", "the secret before this one still signs: rotate again when it does no more"
+            )
+        endpoint.previous, endpoint.previous_until = endpoint.sealed, now + OVERLAP
         endpoint.sealed = seal_own(vault.keyring, secret, _cell(program_id, endpoint_id))
         endpoint.save(update_fields=["sealed", "previous", "previous_until"])
         _audited(endpoint, "rotated", by=by)
@@ -64,10 +72,21 @@ def rotate(*, vault: Vault, program_id: int, endpoint_id: uuid.UUID, by: str) ->
 def secrets(vault: Vault, endpoint: WebhookEndpoint, *, now: datetime) -> tuple[bytes, ...]:
     """What signs now, the newest first. Raises DoesNotOpen, KeyringError."""
     sealed = [endpoint.sealed]
-    if endpoint.previous is not None and endpoint.previous_until is not None and True:
+    if endpoint.previous is not None and endpoint.previous_until is not None and now < endpoint.previous_until:
         sealed.append(endpoint.previous)
     cell = _cell(endpoint.program_id, endpoint.id)
     return tuple(open_own(vault.keyring, bytes(each), cell) for each in sealed)
+
+
+def give_up_old(program_id: int, *, now: datetime) -> int:
+    """Messages that were not taken in all the time in which they are tried, be it that their turn never came. Under the tenant.
+
+    What an erasure waits for is tried without end.
+    """
+    waiting = WebhookMessage.objects.filter(program_id=program_id, delivered_at__isnull=True, dead_at__isnull=True)
+    old = waiting.filter(created_at__lt=now - GIVEN_UP_AFTER).exclude(event=Event.ERASED, endpoint__acknowledges=True)
+    old.filter(last_status="").update(last_status=NEVER_TRIED)
+    return old.update(dead_at=now, lease_until=None, lease_token=None)
 
 
 def forget_previous(program_id: int, *, now: datetime) -> int:
@@ -199,7 +218,9 @@ def _checked_url(url: str, *, plain: bool) -> str:
     try:
         parts = urlsplit(url)
         host, _port = parts.hostname or "", parts.port
-    except ValueError:
+        # As it is looked up when a message is sent.
+        httpx.URL(url).host.encode("idna")
+    except (ValueError, httpx.InvalidURL):
         raise fault from None
     printable = url.isascii() and url.isprintable() and " " not in url and "\\" not in url
     secure = parts.scheme == "https" or (parts.scheme == "http" and (plain or _loopback(host)))

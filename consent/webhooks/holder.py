@@ -67,6 +67,7 @@ class ProcessorHolder(PersonalDataHolder):
 
     def purge(self, *, program_id: int, keeping: Keeping, full: bool, limit: int) -> Iterator[int]:
         endpoints.forget_previous(program_id, now=keeping.now)
+        endpoints.give_up_old(program_id, now=keeping.now)
         while few := list(_over(program_id, keeping).values_list("id", flat=True)[:limit]):
             with role("zq_erase"):
                 deleted, _ = WebhookMessage.objects.filter(program_id=program_id, id__in=few).delete()

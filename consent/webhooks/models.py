@@ -97,6 +97,12 @@ class WebhookMessage(models.Model):
                 name="webhook_message_waiting",
                 condition=models.Q(delivered_at__isnull=True, dead_at__isnull=True),
             ),
+            models.Index(
+                fields=["endpoint", "next_attempt_at"],
+                name="webhook_message_erasures",
+                condition=models.Q(event=Event.ERASED.value, delivered_at__isnull=True, dead_at__isnull=True),
+            ),
+            models.Index(fields=["program", "created_at"], name="webhook_message_created"),
         ]
 
     def __str__(self) -> str:

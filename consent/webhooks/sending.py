@@ -19,6 +19,8 @@ import httpx
 
 CONNECT_S = 5.0
 WHOLE_S = 15.0
+_GLOBAL = IPv6Network("2000::/3")
+"""All that is given out for the public Internet (RFC 4291, IANA); what lies beside it is somebody's own, whatever a table says."""
 _TRANSLATED = IPv6Network("64:ff9b::/96")
 """NAT64 (RFC 6052): the last four bytes are an IPv4 address."""
 
@@ -50,12 +52,14 @@ class Outcome:
 
 def post(url: str, body: bytes, headers: Mapping[str, str], *, private: bool) -> Outcome:
     """Send, within WHOLE_S of connecting; `private`: to addresses that are not public, too."""
-    target = httpx.URL(url)
     try:
+        target = httpx.URL(url)
         address = resolved(target.host, target.port or (443 if target.scheme == "https" else 80), private=private)
         return asyncio.run(_post(target, address, body, headers))
     except AddressRefused:
         return Outcome("address_refused")
+    except (UnicodeError, httpx.InvalidURL):
+        return Outcome("invalid_address")
     except (TimeoutError, httpx.TimeoutException):
         return Outcome("timeout")
     except (OSError, httpx.ConnectError):
@@ -103,7 +107,7 @@ def public(address: IPv4Address | IPv6Address) -> bool:
             within = IPv4Address(address.packed[-4:])
         if within is not None:
             return public(within)
-        if address.teredo is not None or address.is_site_local:
+        if address not in _GLOBAL or address.teredo is not None:
             return False
     return address.is_global and not address.is_multicast
 
@@ -116,6 +120,6 @@ def seconds_of(retry_after: str | None, now: datetime) -> float:
         return float(retry_after)
     try:
         until = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds())

@@ -3,6 +3,7 @@
 import re
 import threading
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -14,9 +15,9 @@ from django.db import connection
 from django.test import Client
 
 from consent import edge
-from consent.admin.second_factor import IDLE, LONGEST, SESSION_KEY
+from consent.admin.second_factor import IDLE, LONGEST, SESSION_KEY, SHOWN_KEY
 from consent.errors import Conflict
-from consent.officers import second_factor
+from consent.officers import accounts, second_factor
 from consent.officers.models import AccountEntry, RecoveryCode, StaffAccount
 from tests.cast import Program, now
 from tests.consent.desk import PASSWORD, Desk, officer, superuser
@@ -81,7 +82,7 @@ def test_a_password_alone_opens_no_page(user: User, program: Program) -> None:
 def test_enrolling_and_signing_in_again(user: User, owner: psycopg.Connection) -> None:
     client = signed_in(user)
     page = client.get(ENROL).content.decode()
-    secret = second_factor.text(second_factor.begin(edge.vault().keyring, user.pk))
+    secret = second_factor.text(second_factor.begin(edge.vault().keyring, user.pk, shown=client.session[SHOWN_KEY]))
     assert "<svg" in page and " ".join(secret[at : at + 4] for at in range(0, 32, 4)) in page
     assert "http" not in re.sub(r'xmlns="[^"]*"', "", page.partition('id="picture"')[2].partition("</div>")[0])
     wrong = client.post(ENROL, {"code": "000000"})
@@ -99,6 +100,18 @@ def test_enrolling_and_signing_in_again(user: User, owner: psycopg.Connection) -
     assert led.headers["Location"] == "/admin/program/"
     assert again.session.session_key != before, "a session that was fixed beforehand is worth nothing"
     assert again.get("/admin/").status_code == 200
+
+
+def test_a_secret_that_another_session_was_shown_is_never_enrolled(user: User) -> None:
+    theirs, own = signed_in(user), signed_in(user)
+    theirs.get(ENROL)
+    harvested = code_of(user)
+    page = own.get(ENROL).content.decode()
+    assert "not the code of now" in own.post(ENROL, {"code": harvested}).content.decode()
+    secret = second_factor.text(second_factor.begin(edge.vault().keyring, user.pk, shown=own.session[SHOWN_KEY]))
+    assert " ".join(secret[at : at + 4] for at in range(0, 32, 4)) in page, "its own goes on while it enrols"
+    assert "not the code of now" in theirs.post(ENROL, {"code": code_of(user)}).content.decode()
+    assert second_factor.mark(accounts.of(user)) is None
 
 
 @pytest.mark.parametrize("led", ["https://evil.example/", "//evil.example", "/api/v1/"])
@@ -121,11 +134,12 @@ def test_a_code_is_used_once_and_those_before_it_are_over(user: User) -> None:
 
 def test_a_clock_may_be_off_by_one_step(user: User) -> None:
     keyring, at = edge.vault().keyring, now()
-    secret = second_factor.begin(keyring, user.pk)
+    secret = second_factor.begin(keyring, user.pk, shown=None)
+    asked = partial(second_factor.enrol, keyring, user.pk, shown=second_factor.fingerprint(secret), now=at)
     step = second_factor._step(at)
-    assert second_factor.enrol(keyring, user.pk, second_factor.code_at(secret, step - 2), now=at) is None
-    assert second_factor.enrol(keyring, user.pk, second_factor.code_at(secret, step + 2), now=at) is None
-    assert second_factor.enrol(keyring, user.pk, second_factor.code_at(secret, step - 1), now=at)
+    assert asked(second_factor.code_at(secret, step - 2)) is None
+    assert asked(second_factor.code_at(secret, step + 2)) is None
+    assert asked(second_factor.code_at(secret, step - 1))
     assert second_factor.verify(keyring, user.pk, second_factor.code_at(secret, step + 1), now=at)
 
 
@@ -181,7 +195,7 @@ def test_nothing_of_it_is_in_plain_in_the_database(user: User, owner: psycopg.Co
     other = User.objects.create(username="other")
     owner.execute("INSERT INTO staff_account (user_id, sealed) SELECT %s, sealed FROM staff_account", [other.pk])
     with pytest.raises(Exception, match="does not open"):
-        second_factor.begin(edge.vault().keyring, other.pk)
+        second_factor.begin(edge.vault().keyring, other.pk, shown=None)
 
 
 def test_an_administrator_resets_it_and_its_sessions_end(program: Program) -> None:
@@ -205,7 +219,7 @@ def test_an_administrator_resets_it_and_its_sessions_end(program: Program) -> No
 def test_who_is_enrolled_is_not_enrolled_again(user: User) -> None:
     enrolled(signed_in(user), user)
     with pytest.raises(Conflict):
-        second_factor.begin(edge.vault().keyring, user.pk)
+        second_factor.begin(edge.vault().keyring, user.pk, shown=None)
     client = signed_in(user)
     assert client.post(ENROL, {"code": code_of(user)}).headers["Location"].startswith(CODE)
     assert client.get("/admin/").status_code == 302

@@ -159,6 +159,8 @@ def test_neither_names_nor_addresses_nor_passwords_are_kept_or_logged(
         (False, "2001:db8:1:2:3:4:5:6", None, "2001:db8:1:2::/64"),
         (False, "::ffff:192.0.2.7", None, "192.0.2.7"),
         (True, "127.0.0.1", "nonsense", ""),
+        (True, "127.0.0.1", "203.0.113.9:443", "203.0.113.9"),
+        (True, "127.0.0.1", "[2001:db8:1:2::7]:443", "2001:db8:1:2::/64"),
     ],
 )
 def test_where_a_caller_is(settings: Any, proxy: bool, remote: str, forwarded: str | None, found: str) -> None:
@@ -173,3 +175,23 @@ def test_an_officers_session_is_not_paused_by_others(program: Any) -> None:
     for _ in range(10):
         attempts.begin([counter], now=edge.now())
     assert desk.get("consent/notice/").status_code == 200
+
+
+def test_what_an_office_mistypes_in_a_week_is_not_in_a_row(database: None) -> None:
+    counter, at = attempts.counter(edge.vault().lookup, "address", "192.0.2.7"), edge.now()
+    for hours in range(0, 2 * attempts.FREE["address"] * 2, 2):
+        moment = at + timedelta(hours=hours)
+        assert attempts.begin([counter], now=moment), hours
+        attempts.failed([counter], account="nobody", now=moment)
+    for _ in range(attempts.FREE["address"] - 1):
+        assert attempts.begin([counter], now=moment)
+        attempts.failed([counter], account="nobody", now=moment)
+    assert not attempts.begin([counter], now=moment), "twenty within an hour are"
+
+
+def test_whoever_is_paused_writes_nothing(database: None) -> None:
+    lookup, at = edge.vault().lookup, edge.now()
+    office = attempts.counter(lookup, "address", "192.0.2.7")
+    for number in range(attempts.FREE["address"] + 10):
+        attempts.begin([attempts.counter(lookup, "account", f"name {number}"), office], now=at)
+    assert SignInFailure.objects.count() == attempts.FREE["address"] + 1

@@ -83,6 +83,32 @@ def test_who_does_not_acknowledge_is_told_once_and_holds_nothing_up(
     assert noted == [(f"webhook:{told.id}", {"status": "500"}, 0)]
 
 
+def test_an_erasure_is_told_before_whatever_waits(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    told = endpoint(program, receiver.url)
+    for number in range(5):
+        program.decide(f"person{number}")
+    lively(program)
+    begun(program, owner, as_worker)
+    deliver(told, as_worker)
+    assert receiver.told()[0] == "subject.erased"
+
+
+def test_where_nobody_answers_no_erasure_waits_for_its_turn(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    with receiving() as gone:
+        told = endpoint(program, gone.url)
+    for name in ("alice", "bob", "carol"):
+        program.decide(name)
+    filed = [file(program, "erasure", name) for name in ("alice", "bob", "carol")]
+    for one in filed:
+        assert again(program, owner, as_worker, one) == ("in_progress", "pending")
+    assert deliver(told, as_worker) == 0
+    assert [again(program, owner, as_worker, one) for one in filed] == [("completed", "done")] * 3
+
+
 def test_what_was_still_to_be_told_goes_unsent(
     program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
 ) -> None:

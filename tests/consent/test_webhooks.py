@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -14,7 +15,7 @@ from django.db import connection, transaction
 
 from config.logging import JsonFormatter
 from consent import edge
-from consent.errors import Invalid
+from consent.errors import Conflict, Invalid
 from consent.programs.tenancy import tenant
 from consent.vault.models import Subject
 from consent.vault.suites import DoesNotOpen
@@ -301,7 +302,16 @@ def test_pauses_differ_so_that_not_all_come_back_at_once(
 
 @pytest.mark.parametrize(
     ("asked", "wait"),
-    [("120", 120), ("1", 5), ("9999999", 86_400), ("x", 5), ("-5", 5), ("date", 600), ("Mon, 99", 5)],
+    [
+        ("120", 120),
+        ("1", 5),
+        ("9999999", 86_400),
+        ("x", 5),
+        ("-5", 5),
+        ("date", 600),
+        ("Mon, 99", 5),
+        ("Mon, 99999999999999999999 Jan 2024 00:00:00 GMT", 5),
+    ],
 )
 def test_retry_after_is_heard_within_bounds(
     program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver, asked: str, wait: int
@@ -472,6 +482,14 @@ def test_while_a_secret_rotates_both_sign(
     assert owner.execute("SELECT previous FROM webhook_endpoint").fetchone() == (None,)
 
 
+def test_a_secret_is_not_rotated_while_the_one_before_signs(program: Program, receiver: Receiver) -> None:
+    told = endpoint(program, receiver.url)
+    rotate = partial(endpoints.rotate, vault=edge.vault(), program_id=program.id, endpoint_id=told.id, by="test")
+    rotate()
+    with pytest.raises(Conflict, match="secret_rotating"):
+        rotate()
+
+
 def test_a_secret_is_sealed_and_opens_nowhere_else(program: Program, other: Program, owner: psycopg.Connection) -> None:
     first, second = endpoint(program, "https://a.example/"), endpoint(program, "https://b.example/")
     (sealed,) = owner.execute("SELECT sealed FROM webhook_endpoint WHERE id = %s", [first.id]).fetchone()  # type: ignore[misc]
@@ -493,6 +511,33 @@ def test_what_is_given_to_a_processor_is_logged_once_a_message(
         attempt(told, as_worker, owner)
     rows = owner.execute("SELECT recipient, name, ground, fields, subjects, target FROM disclosure").fetchall()
     assert rows == [("processor", "127.0.0.1", "consent.changed", ["pseudonym"], 1, f"webhook:{told.id}")]
+
+
+def test_what_never_had_its_turn_is_given_up_when_its_time_is_over(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    endpoint(program, receiver.url)
+    program.decide("alice")
+    for age, given_up in (("95 hours", False), ("97 hours", True)):
+        owner.execute(f"UPDATE webhook_message SET created_at = now() - interval '{age}'")
+        purge(program, as_worker)
+        assert messages(owner, "dead_at IS NOT NULL") == [given_up]
+    assert messages(owner, "last_status") == ["never_tried"]
+
+
+def test_a_slow_endpoint_keeps_two_workers_and_no_more(
+    program: Program, as_worker: Working, receiver: Receiver
+) -> None:
+    told = endpoint(program, receiver.url)
+    for number in range(4):
+        program.decide(f"person{number}")
+    with as_worker():
+        held = [delivery.claim(edge.vault(), program.id, told.id, lease=delivery.LEASE) for _ in range(3)]
+    assert [one is not None for one in held] == [True, True, False]
+    assert held[0] is not None
+    with as_worker():
+        delivery.record(held[0], sending.Outcome("200"))
+        assert delivery.claim(edge.vault(), program.id, told.id, lease=delivery.LEASE) is not None
 
 
 def test_messages_go_some_days_after_their_end(
@@ -518,7 +563,7 @@ def test_messages_go_some_days_after_their_end(
 PRIVATE = (
     "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
     "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "ff02::1", "::ffff:10.0.0.1", "2002:7f00:1::", "64:ff9b::a00:1",
-    "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+    "2001:0:4136:e378:8000:63bf:3fff:fdd2", "64:ff9b:1::a00:1", "::ffff:0:7f00:1", "::7f00:1", "5f00::1", "fec0::1",
 )  # fmt: skip
 
 
@@ -532,6 +577,11 @@ def test_an_address_that_is_not_public_is_refused(address: str) -> None:
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
 def test_a_public_address_is_not(address: str) -> None:
     assert sending.resolved(address, 443, private=False)
+
+
+@pytest.mark.parametrize("url", ["https://a..b/", "https://xn--/", "https://[v1.x]/"])
+def test_an_address_that_is_none_is_an_attempt_like_any(url: str) -> None:
+    assert sending.post(url, b"", {}, private=False) == sending.Outcome("invalid_address")
 
 
 def test_a_name_is_refused_where_any_of_its_addresses_is_private(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -576,7 +626,8 @@ def test_the_connection_goes_to_the_address_that_was_checked(
         "http://backend.example/", "ftp://backend.example/", "https://", "https://user:pw@backend.example/", "//x", "",
         "https://backend.example/#part", "https://backend.example:99999/", "https://a b.example/", "https://exämple.com/",
         "https://backend.example/\n", "https://backend.example\\@10.0.0.1/", "https://backend.example/" + "x" * 2000,
-        "javascript:alert(1)",
+        "javascript:alert(1)", "https://a..b/", "https://xn--/", "https://xn--a.example/", "https://[v1.x]/",
+        "https://" + "a" * 64 + ".example/",
     ],
 )  # fmt: skip
 def test_other_addresses_are_not_taken(program: Program, url: str) -> None:
