@@ -279,6 +279,7 @@ def _stub(
             not_before=None if reviewed or asked.verifying else undo_until or now,
         )
         for holder in fulfilling(asked.kind)
+        if holder.concerned(program_id=program_id)
     )
     return request
 

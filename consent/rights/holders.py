@@ -139,6 +139,10 @@ class PersonalDataHolder(ABC):
     cards: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Sections as people read them: tables with these columns, or cards that begin with these fields; the rest is beside."""
 
+    def concerned(self, *, program_id: int) -> bool:
+        """Whether a request of the mini-program has a run of this holder. Under the tenant."""
+        return True
+
     def words(self, *, program_id: int) -> Mapping[str, "Word"]:
         """What people read, in the active language, for the names in a row: a section's and a field's by its name (one
         within another as `outer.inner`), a coded value's as `field=value`. What has no word is shown as it is."""

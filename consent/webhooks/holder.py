@@ -14,7 +14,7 @@ from consent.rights.holders import AnswersAwaited, Erased, Keeping, Over, Person
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
 from consent.webhooks import actions, endpoints, queries
-from consent.webhooks.models import WebhookMessage
+from consent.webhooks.models import WebhookEndpoint, WebhookMessage
 
 if TYPE_CHECKING:
     from consent.rights.holders import Word
@@ -33,6 +33,10 @@ class ProcessorHolder(PersonalDataHolder):
     stage = 35
     derived = True
     columns: ClassVar = {"messages": ("created_at", "event", "told_to", "delivered_at")}
+
+    def concerned(self, *, program_id: int) -> bool:
+        """Where nobody is told of anything a run would find nothing, and take its time from all others."""
+        return WebhookEndpoint.objects.filter(program_id=program_id).exists()
 
     def words(self, *, program_id: int) -> Mapping[str, "Word"]:
         return own_words.messages()

@@ -176,7 +176,7 @@ def test_runs_are_closed_to_whoever_may_not_see_reports(program: Program, idle: 
         assert hal.get(closed).status_code == 403
     for closed in (f"{LIST}start/activity/", f"{path}cancel/"):
         assert hal.post(closed).status_code == 403
-    theirs = officer("oto", other, may_see=("report",)).enter(other)
+    theirs = officer("oto", other, may_see=("report",), may=("keep_report",)).enter(other)
     assert theirs.get(path).status_code == 404
     assert theirs.post(f"{path}cancel/").status_code == 404
     assert path not in theirs.get(LIST).content.decode()

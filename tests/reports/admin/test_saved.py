@@ -201,7 +201,7 @@ def test_saved_reports_are_closed_to_whoever_may_not_see_reports(program: Progra
 
 def test_another_mini_programs_are_not_there(idle: Desk, other: Program) -> None:
     path = saved(idle, "activity", "ours")
-    theirs = officer("oto", other, may_see=("report",)).enter(other)
+    theirs = officer("oto", other, may_see=("report",), may=("keep_report",)).enter(other)
     assert "ours" not in theirs.get(LIST).content.decode()
     assert theirs.get(path).status_code == 404
     for page in ("change/", "delete/"):
