@@ -10,7 +10,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from consent.errors import Conflict, NotFound
+from consent.errors import NotFound
 from consent.ledger.audit import audit
 from consent.ledger.disclosures import disclosed
 from consent.ledger.models import Recipient
@@ -81,9 +81,7 @@ def release(
         if package is None:
             raise NotFound("not_found", "this request has no package")
         subject = Subject.objects.get(program_id=program_id, id=package.subject_id)
-        if subject.erasure_pending:
-            raise Conflict("erasure_pending", "the subject has asked for erasure, which closes their data to reading")
-        barrier.refuse_reading(subject)
+        barrier.refuse_opening(subject)
         request = SubjectRequest.objects.get(id=request_id)
         if reason == Reason.DELIVERY:
             requesters.check_guardian(request.requester, subject, db_now())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext_lazy as _
 
-from consent.errors import Conflict, Forbidden, NotFound
+from consent.errors import Forbidden, NotFound
 from consent.ledger.audit import audit
 from consent.ledger.disclosures import disclosed
 from consent.ledger.models import Recipient
@@ -31,7 +31,6 @@ from consent.rights.models import (
 from consent.rights.rejections import Rejected
 from consent.rights.renditions import RENDITIONS, Form, given
 from consent.vault.identities import Vault
-from consent.vault.models import Subject
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -106,7 +105,10 @@ def file(
 
 
 def request_shown(vault: Vault, visit: Visit, request_id: uuid.UUID) -> RequestShown:
-    """Whoever reads why their own request was refused was told so (PIPL 50); what somebody else asked for them, these are told. Raises NotFound for somebody else's."""
+    """Whoever reads why their own request was refused was told so (PIPL 50); what others asked for them, those are told.
+
+    Raises NotFound for somebody else's.
+    """
     with tenant(visit.program_id):
         _own(visit, request_id)
         request, runs = queries.request_of(visit.program_id, request_id)
@@ -156,7 +158,7 @@ def package(vault: Vault, visit: Visit, request_id: uuid.UUID, form: Form) -> It
         held = Package.objects.filter(subject_id=visit.subject_id, request_id=request_id).first()
         if held is None:
             raise NotFound("not_found", "this request has no package")
-        refuse_reading(of(visit))
+        barrier.refuse_opening(of(visit))
         request = SubjectRequest.objects.get(id=request_id)
         pieces = RENDITIONS[form].stream(vault, held)
         audit(
@@ -176,13 +178,6 @@ def package(vault: Vault, visit: Visit, request_id: uuid.UUID, form: Form) -> It
             by=SUBJECT,
         )
     return pieces
-
-
-def refuse_reading(subject: Subject) -> None:
-    """Raises Conflict `erasure_pending`, and `restricted` where the subject themselves asked for it. Under the tenant."""
-    if subject.erasure_pending:
-        raise Conflict("erasure_pending", "you asked for erasure, which closes your data to reading")
-    barrier.refuse_reading(subject)
 
 
 def stands(request_id: uuid.UUID) -> SubjectRequest:

@@ -22,7 +22,7 @@ from consent.portal.sessions import Visit
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant
 from consent.records import profile
-from consent.rights import tasks
+from consent.rights import barrier, tasks
 from consent.rights.holders import Changes
 from consent.rights.languages import language
 from consent.rights.models import RequestKind
@@ -130,7 +130,7 @@ def my_data(request: HttpRequest, visit: Visit) -> HttpResponseBase:
         return redirect("portal:request", filed)
     with tenant(visit.program_id):
         subject = consents.of(visit)
-        requests.refuse_reading(subject)
+        barrier.refuse_opening(subject)
         held = excerpt(vault, subject, visit.locale)
         attributes = sorted(profile.opened(vault, subject))
         kinds = [kind for kind in identities.opened(vault, subject) if kind in CORRECTED and visit.stepped_up]

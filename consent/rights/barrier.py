@@ -112,6 +112,13 @@ def restricted_by_a_rejection(subject_id: int) -> bool:
     return SubjectRequest.objects.filter(id__in=ids, rejection__in=reasons).exists()
 
 
+def refuse_opening(subject: Subject) -> None:
+    """Raises Conflict `erasure_pending`, and what `refuse_reading` raises: nothing that is held is shown or handed over."""
+    if subject.erasure_pending:
+        raise Conflict("erasure_pending", "the subject has asked for erasure, which closes their data to reading")
+    refuse_reading(subject)
+
+
 def refuse_reading(subject: Subject) -> None:
     """Raises Conflict `restricted` where a restriction that the subject asked for stands, packages included.
 

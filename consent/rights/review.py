@@ -11,7 +11,7 @@ from functools import partial
 
 from django.db import transaction
 
-from consent.errors import Conflict, Invalid, NotFound, invalid
+from consent.errors import Conflict, Invalid, invalid
 from consent.ledger.audit import OFFICER, audit
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant
@@ -144,7 +144,7 @@ def delivered(*, program_id: int, request_id: uuid.UUID, by: str) -> None:
     """Note that the person was handed the text of a refusal; the first time counts. Raises NotFound; Conflict
     `not_rejected`."""
     with tenant(program_id):
-        request, _subject = _locked(program_id, request_id)
+        request, _subject = runs.locked(program_id, request_id)
         if request.state != RequestState.REJECTED:
             raise Conflict("not_rejected", "the request was not refused: there is no text to hand over")
         if request.rejection_delivered_at is None:
@@ -162,7 +162,7 @@ def extend(*, program_id: int, request_id: uuid.UUID, working_days: int, reason:
             "extension_out_of_bounds", f"a deadline moves by 1 to {MOST_WORKING_DAYS} working days", "/working_days"
         )
     with tenant(program_id):
-        request, _subject = _locked(program_id, request_id)
+        request, _subject = runs.locked(program_id, request_id)
         if request.closed_at is not None:
             raise Conflict("request_closed", "the request is closed: its deadline is met or over")
         if request.extended_from is not None:
@@ -188,22 +188,13 @@ def _deciding(
 ) -> Iterator[tuple[SubjectRequest, Subject | None]]:
     """One transaction on a request in such a state and its subject, both locked. Raises what `approve` does."""
     with tenant(program_id):
-        request, subject = _locked(program_id, request_id)
+        request, subject = runs.locked(program_id, request_id)
         if request.state not in decidable:
             code, detail = _DECIDED.get(
                 RequestState(request.state), ("not_in_review", "the request is not in review, or no longer")
             )
             raise Conflict(code, detail)
         yield request, subject
-
-
-def _locked(program_id: int, request_id: uuid.UUID) -> tuple[SubjectRequest, Subject | None]:
-    subject = runs.locked_subject(program_id, request_id)
-    rows = SubjectRequest.objects.select_for_update(no_key=True)
-    request = rows.filter(id=request_id, program_id=program_id).first()
-    if request is None:
-        raise NotFound("not_found", "this mini-program has no request with this id")
-    return request, subject
 
 
 def _checked(text: str) -> str:

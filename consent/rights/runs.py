@@ -17,7 +17,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.db.models import DateTimeField, F
 from django.db.models.functions import Coalesce
 
-from consent.errors import Problem
+from consent.errors import NotFound, Problem
 from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
 from consent.records.queries import Clock, db_now
@@ -133,6 +133,16 @@ def locked_subject(program_id: int, request_id: uuid.UUID) -> Subject | None:
     if about is None:
         return None
     return Subject.objects.select_for_update(no_key=True).filter(id=about.subject_id).first()
+
+
+def locked(program_id: int, request_id: uuid.UUID) -> tuple[SubjectRequest, Subject | None]:
+    """The request and its subject, with their rows locked, the subject's first. Raises NotFound."""
+    subject = locked_subject(program_id, request_id)
+    rows = SubjectRequest.objects.select_for_update(no_key=True)
+    request = rows.filter(id=request_id, program_id=program_id).first()
+    if request is None:
+        raise NotFound("not_found", "this mini-program has no request with this id")
+    return request, subject
 
 
 def locked_open(program_id: int, request_id: uuid.UUID) -> SubjectRequest | None:

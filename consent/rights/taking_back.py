@@ -6,7 +6,7 @@ from functools import partial
 
 from django.db import transaction
 
-from consent.errors import Conflict, NotFound
+from consent.errors import Conflict
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
 from consent.rights import barrier, gate, runs
@@ -35,12 +35,7 @@ def take_back(*, program_id: int, request_id: uuid.UUID, by: str) -> SubjectRequ
 
 def _take_back(program_id: int, request_id: uuid.UUID, by: str) -> SubjectRequest:
     with tenant(program_id):
-        subject = runs.locked_subject(program_id, request_id)
-        request = (
-            SubjectRequest.objects.select_for_update(no_key=True).filter(id=request_id, program_id=program_id).first()
-        )
-        if request is None:
-            raise NotFound("not_found", "this mini-program has no request with this id")
+        request, subject = runs.locked(program_id, request_id)
         if request.state == RequestState.WITHDRAWN:
             return request
         if not (_lifts(request, subject) or _given_up(request, subject) or _undoable(request)):
@@ -59,12 +54,7 @@ def waive(*, program_id: int, request_id: uuid.UUID, by: str, on_waived: Callabl
     """Have an erasure run at once: from now on it can no longer be taken back. Whoever calls has made sure that the subject themselves
     asks. Raises NotFound, Conflict `not_waivable`."""
     with tenant(program_id):
-        runs.locked_subject(program_id, request_id)
-        request = (
-            SubjectRequest.objects.select_for_update(no_key=True).filter(id=request_id, program_id=program_id).first()
-        )
-        if request is None:
-            raise NotFound("not_found", "this mini-program has no request with this id")
+        request, _ = runs.locked(program_id, request_id)
         now = db_now()
         if request.state != RequestState.APPROVED or request.undo_until is None or request.undo_until <= now:
             raise Conflict("not_waivable", "only an erasure that waits to be taken back can be hurried")

@@ -244,6 +244,21 @@ def test_without_endpoints_an_erasure_is_as_it_was(
     assert "consent.processors" not in [holder["holder"] for holder in answer["holders"]]
 
 
+def test_nothing_stays_of_an_endpoint_that_was_set_up_after_the_filing(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    lively(program)
+    filed = file(program, "erasure")
+    told = endpoint(program, receiver.url)
+    overdue(owner)
+    assert carry_out(program, as_worker, filed)["state"] == "in_progress", "it was told that erasing began"
+    assert again(program, owner, as_worker, filed) == ("in_progress", "pending")
+    deliver(told, as_worker)
+    assert again(program, owner, as_worker, filed) == ("completed", "done")
+    assert receiver.told() == ["subject.erased"]
+    assert messages(owner, "id") == []
+
+
 def test_another_programs_endpoint_holds_nothing_up(
     program: Program, other: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
 ) -> None:
