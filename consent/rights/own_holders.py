@@ -43,7 +43,7 @@ from consent.rights.models import HeldSubject, Package, PackagePart, RequestSubj
 from consent.vault import identities
 from consent.vault.identities import Vault
 from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
-from consent.webhooks.models import WebhookMessage
+from consent.webhooks.models import Event, WebhookMessage
 
 if TYPE_CHECKING:
     from consent.rights.holders import Word
@@ -293,7 +293,7 @@ class SubjectHolder(PersonalDataHolder):
             RequestSubject.objects.filter(subject_id=subject_id),
             HeldSubject.objects.filter(subject_id=subject_id),
             PortalSession.objects.filter(subject_id=subject_id),
-            WebhookMessage.objects.filter(subject_id=subject_id),
+            WebhookMessage.objects.filter(subject_id=subject_id, event=Event.ERASED),
             DataKey.objects.filter(subject_id=subject_id),
             Subject.objects.filter(id=subject_id),
         ]
