@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.urls import reverse_lazy
+from kombu import Queue
 
 from config import env
 
@@ -194,6 +195,13 @@ _BROKER_S = 5 if ROLE == "worker" else 1
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": _BROKER_S, "socket_connect_timeout": 1, "max_retries": 0}
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TIMEZONE = "UTC"
+# A worker takes from the queues in turn, so that what takes long does not stand before what people wait for.
+CELERY_TASK_QUEUES = [Queue(name) for name in ("celery", "requests", "webhooks", "reports")]
+CELERY_TASK_ROUTES = {
+    "consent.rights.tasks.fulfil": {"queue": "requests"},
+    "consent.webhooks.tasks.deliver": {"queue": "webhooks"},
+    "reports.tasks.carry_out": {"queue": "reports"},
+}
 CELERY_BEAT_SCHEDULE = {
     "claim what is due": {
         "task": "consent.rights.tasks.sweep",

@@ -1,13 +1,15 @@
 """Erasing what was collected under a purpose, once its consent ended: owed since the act, done by whichever worker comes.
 
-No lease: a step is a transaction that tries the subject's lock and passes on where somebody has it, so that two workers
-never do the same, a killed one leaves nothing behind, and no act of the subject waits for more than a step. What is not
-done stays due, however often it failed. What a legal hold keeps stays, used for nothing, and goes when the hold is over.
+No lease: a step is a transaction that tries the subject's lock and passes on where somebody has it, so that a killed
+worker leaves nothing behind, and no act of the subject waits for more than a step. One worker at a time does this, so that
+requests, for which people wait, have the others. What is not done stays due, however often it failed. What a legal hold
+keeps stays, used for nothing, and goes when the hold is over.
 """
 
 import logging
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -39,6 +41,10 @@ _DUE = """
 _OVERDUE = "SELECT count(*) FROM purpose_erasure WHERE done_at IS NULL AND owed_from < %s"
 
 logger = logging.getLogger("zhiqing.rights")
+
+
+class Busy(Exception):
+    """Another worker is at it."""
 
 
 class PassedOver(Exception):
@@ -76,7 +82,7 @@ def overdue_in(program_id: int, *, now: datetime, within: timedelta) -> int:
 
 
 def erase_due(*, seconds: float, program_id: int | None = None) -> tuple[int, int]:
-    """Do what is due until nothing is, or the time is over; answers how many erasures and how many rows."""
+    """Do what is due until nothing is, the time is over or another worker does it; answers how many erasures and rows."""
     until, done, affected = time.monotonic() + seconds, 0, 0
     tried: set[Owed] = set()
     while found := [owed for owed in due(program_id=program_id) if owed not in tried]:
@@ -84,19 +90,24 @@ def erase_due(*, seconds: float, program_id: int | None = None) -> tuple[int, in
             if time.monotonic() >= until:
                 return done, affected
             tried.add(owed)
-            finished, rows = attempt(owed)
+            try:
+                finished, rows = attempt(owed)
+            except Busy:
+                return done, affected
             done, affected = done + finished, affected + rows
     return done, affected
 
 
 def attempt(owed: Owed) -> tuple[bool, int]:
-    """Do it, or put it off after a failure; whether it is done, and how many rows went."""
+    """Do it, or put it off after a failure; whether it is done, and how many rows went. Raises Busy."""
     rows = 0
     try:
         for affected in _work(owed):
             rows += affected
     except PassedOver:
         return False, rows
+    except Busy:
+        raise
     except Exception as error:
         _put_off(owed, error)
         return False, rows
@@ -105,7 +116,7 @@ def attempt(owed: Owed) -> tuple[bool, int]:
 
 
 def _work(owed: Owed) -> Iterator[int]:
-    """Every holder in the order of an erasure, each step in a transaction of its own; yields the rows of each."""
+    """Every holder in the order of an erasure, in steps, each a transaction of its own; yields the rows of each."""
     with _step(owed) as row:
         what = collected(row, db_now())
         refused = barrier.restricted_by_a_rejection(owed.subject_id)
@@ -114,33 +125,38 @@ def _work(owed: Owed) -> Iterator[int]:
             _put_off_until(owed, db_now() + LOOK_AGAIN, owed_from=db_now() + LOOK_AGAIN)
     if refused:
         raise PassedOver
-    for holder in holders():
-        steps = holder.erase_collected(what, limit=STEP_LIMIT)
-        while True:
-            with _step(owed):
-                affected = None if holder.identifier in _holds(owed) else next(steps, None)
-                if affected is None:
-                    break
-                _rows(owed).update(affected=F("affected") + affected)
-            yield affected
-    if _kept(owed, what):
+    left = deque((holder.identifier, holder.erase_collected(what, limit=STEP_LIMIT)) for holder in holders())
+    kept = False
+    while left:
+        with _step(owed):
+            holds = legal_holds.standing(owed.program_id, owed.subject_id)
+            affected = _advance(left, holds)
+            _rows(owed).update(affected=F("affected") + affected)
+            if not left:
+                kept = _end(owed, what, holds)
+        yield affected
+    if kept:
         raise PassedOver
 
 
-def _kept(owed: Owed, what: Collected) -> bool:
+def _advance(left: deque[tuple[str, Iterator[int]]], holds: Collection[str]) -> int:
+    """One step of the first holder that still has something and that no law keeps; those before it are over. Its rows."""
+    while left:
+        holder, steps = left[0]
+        if holder not in holds and (affected := next(steps, None)) is not None:
+            return affected
+        left.popleft()
+    return 0
+
+
+def _end(owed: Owed, what: Collected, holds: Mapping[str, LegalHold]) -> bool:
     """Whether a law keeps some of it, which then waits; it is done else."""
-    with _step(owed):
-        holds = _holds(owed)
-        kept = [holds[each.identifier] for each in holders() if each.identifier in holds and each.count_collected(what)]
-        if kept:
-            _put_off_until(owed, db_now() + LOOK_AGAIN, owed_from=max(map(legal_holds.over_from, kept)))
-        else:
-            _rows(owed).update(done_at=db_now())
+    kept = [holds[each.identifier] for each in holders() if each.identifier in holds and each.count_collected(what)]
+    if kept:
+        _put_off_until(owed, db_now() + LOOK_AGAIN, owed_from=max(map(legal_holds.over_from, kept)))
+    else:
+        _rows(owed).update(done_at=db_now())
     return bool(kept)
-
-
-def _holds(owed: Owed) -> dict[str, LegalHold]:
-    return legal_holds.standing(owed.program_id, owed.subject_id)
 
 
 def _put_off_until(owed: Owed, again: datetime, *, owed_from: datetime) -> None:
@@ -163,6 +179,12 @@ def collected(row: PurposeErasure, now: datetime) -> Collected:
 @contextmanager
 def _step(owed: Owed) -> Iterator[PurposeErasure]:
     with tenant(owed.program_id):
+        with connection.cursor() as cursor:
+            # For the step only, so that it ends with whoever has it.
+            cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended('erase what was collected', 0))")
+            (mine,) = cursor.fetchone()
+        if not mine:
+            raise Busy
         rows = Subject.objects.select_for_update(no_key=True, skip_locked=True)
         if rows.filter(id=owed.subject_id).first() is None:
             raise PassedOver

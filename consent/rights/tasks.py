@@ -9,7 +9,7 @@ from celery import shared_task
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
-from consent import edge
+from consent import edge, hints
 from consent.programs.idempotency import forget_old
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant, without_tenant
@@ -30,7 +30,8 @@ from consent.rights.models import Package
 HINTS_A_SWEEP = 200
 HINT_EXPIRES = 15
 HOUSEKEEPING_EVERY = 60.0
-ERASING_SECONDS = 20.0
+ERASING_SECONDS = 5.0
+"""How long a worker that erases what was collected is away from requests."""
 SETTLED_AFTER = timedelta(minutes=10)
 """No batch takes this long: what it stored can be seen then."""
 
@@ -70,10 +71,10 @@ def sweep() -> None:
     """Hand out again what is due: not yet begun, left by a worker that died, or without a hint since Redis lost it."""
     global _housekept_at
     try:
-        found = fulfilment.due(limit=HINTS_A_SWEEP)
-        for request_id, _ in found:
-            if not hint(request_id):
-                break
+        if not hints.waiting(fulfil):
+            for request_id, _ in fulfilment.due(limit=HINTS_A_SWEEP):
+                if not hint(request_id):
+                    break
         if time.monotonic() - _housekept_at >= HOUSEKEEPING_EVERY:
             _housekept_at = time.monotonic()
             housekeep()

@@ -8,7 +8,7 @@ from celery import shared_task
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
-from consent import edge
+from consent import edge, hints
 from consent.webhooks import delivery
 
 HINT_EXPIRES = 15
@@ -54,8 +54,9 @@ def deliver(program_id: int, endpoint_id: str) -> None:
 def sweep() -> None:
     """Hand out again what is due: to be tried again, left by a worker that died, or without a hint since Redis lost it."""
     try:
-        for program_id, endpoint_id in delivery.due(limit=AT_ONCE):
-            if not hint(program_id, endpoint_id):
-                break
+        if not hints.waiting(deliver):
+            for program_id, endpoint_id in delivery.due(limit=AT_ONCE):
+                if not hint(program_id, endpoint_id):
+                    break
     except Exception:
         logger.exception("webhook sweep stopped")

@@ -183,6 +183,23 @@ def test_two_workers_do_it_once_and_neither_waits(
         assert first.result() == (1, 7)
 
 
+def test_one_worker_at_a_time_so_that_requests_have_the_others(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    for openid in ("alice", "bob"):
+        lively(program, openid)
+        program.decide(openid, "withdrawn")
+    with as_worker():
+        with owner.transaction():
+            owner.execute("SELECT FROM event WHERE event_id = 'alice-3' FOR UPDATE")
+            first = Caller(lambda: collected.erase_due(seconds=30))
+            wait_for_waiters(owner, 1)
+            assert Caller(lambda: collected.erase_due(seconds=30)).result() == (0, 0)
+            assert len(events(owner)) == 12
+        assert first.result() == (2, 12)
+    assert not owner.execute("SELECT FROM purpose_erasure WHERE attempts > 0").fetchall()
+
+
 class Killed(BaseException):
     """Ends a worker as kill -9 does."""
 

@@ -19,6 +19,7 @@ from consent.programs.tenancy import tenant
 from consent.rights import fulfilment, runs, tasks
 from consent.rights.holders import Erased
 from consent.rights.models import HolderRun
+from tests import hints
 from tests.cast import Program, event
 from tests.consent.rights import (
     Working,
@@ -333,6 +334,9 @@ def test_a_sweep_hands_out_what_is_due(program: Program, as_worker: Working, mon
 
     monkeypatch.setattr(tasks, "hint", hint)
     with as_worker():
+        tasks.sweep()
+        assert hinted == [], "the hint of the filing waits: no worker has time for another"
+        assert (tasks.fulfil.name, [filed["request_id"]]) in list(hints.taken())
         tasks.sweep()
         tasks.fulfil(str(hinted[0]))
         assert hinted == [uuid.UUID(filed["request_id"])]

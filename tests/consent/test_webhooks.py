@@ -21,6 +21,7 @@ from consent.vault.models import Subject
 from consent.vault.suites import DoesNotOpen
 from consent.webhooks import actions, delivery, endpoints, sending, tasks
 from consent.webhooks.models import Event, WebhookEndpoint
+from tests import hints
 from tests.cast import EXAMPLES, Program, now
 from tests.consent.acts import act, guarded, minors_notice
 from tests.consent.desk import Desk
@@ -455,6 +456,7 @@ def test_a_commit_hints_and_a_sweep_finds_what_no_hint_reached(
     assert hinted == [(program.id, told.id)]
     hinted.clear()
     with as_worker():
+        list(hints.taken())
         tasks.sweep()
         assert hinted == [(program.id, told.id)]
         tasks.deliver(program.id, str(told.id))

@@ -6,7 +6,6 @@ and just after. `inject` finds them, so that no list of steps is kept here.
 """
 
 import os
-import queue
 import shutil
 import signal
 import subprocess
@@ -20,10 +19,10 @@ import psycopg
 import redis
 from django.db import DEFAULT_DB_ALIAS, close_old_connections, connection, connections
 
-from config.celery import app
 from config.embedded import Services
 from consent.rights import tasks
 from consent.webhooks import tasks as webhooks
+from tests import hints
 
 BEFORE, AFTER = "before its commit", "after its commit"
 STORE_MIB = 8
@@ -154,23 +153,12 @@ def sweep() -> None:
     """What beat and a worker do every few seconds: look for what is due, tell Redis, and do what Redis tells of requests."""
     close_old_connections()
     tasks.sweep()
-    for name, arguments in hints():
+    for name, arguments in hints.taken():
         if name == webhooks.deliver.name:
             continue  # what waits to be told is rows of a person, here
         assert name == tasks.fulfil.name
         close_old_connections()
         tasks.fulfil(*arguments)
-
-
-def hints() -> Iterator[tuple[str, list[str]]]:
-    """The messages that wait in Redis: each a task's name and its arguments."""
-    with app.connection_for_read() as link:
-        waiting = link.SimpleQueue(app.conf.task_default_queue)
-        with suppress(queue.Empty):
-            while True:
-                message = waiting.get(block=False)
-                message.ack()
-                yield message.headers["task"], message.payload[0]
 
 
 class PackageStore:
