@@ -48,9 +48,9 @@ Made = TypeVar("Made")
 
 
 def arrays_of_numbers(statement: str, parameters: Mapping[str, Any]) -> list[Numbers]:
-    """The arrays of bigint that are the one row that it answers. Raises Django's database errors."""
+    """The arrays of bigint that it answers, row by row. Raises Django's database errors."""
     with connection.wrap_database_errors:
-        return [numbers(array) for array in _row(connection.connection, statement, parameters)]
+        return [numbers(array) for row in _rows(connection.connection, statement, parameters) for array in row]
 
 
 def numbers(array: bytes | None) -> Numbers:
@@ -66,7 +66,8 @@ def ahead(statements: Iterable[Statement], make: Callable[[tuple[Any, ...]], Mad
     session = connection.connection
 
     def made(statement: Statement) -> Made:
-        return make(_row(session, *statement))
+        (row,) = _rows(session, *statement)
+        return make(row)
 
     with connection.wrap_database_errors, ThreadPoolExecutor(1) as thread:
         coming: Future[Made] | None = None
@@ -79,9 +80,8 @@ def ahead(statements: Iterable[Statement], make: Callable[[tuple[Any, ...]], Mad
             yield coming.result()
 
 
-def _row(session: psycopg.Connection[Any], statement: str, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
+def _rows(session: psycopg.Connection[Any], statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     with psycopg.Cursor(session) as cursor:
         take_as_it_comes(cursor)
         # Planned anew each time: a plan made once for all would look at a list of subjects as one that is short.
-        found: list[tuple[Any, ...]] = cursor.execute(statement, parameters, binary=True, prepare=False).fetchall()
-    return found[0]
+        return cursor.execute(statement, parameters, binary=True, prepare=False).fetchall()

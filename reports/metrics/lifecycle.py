@@ -21,8 +21,9 @@ is told where returning is.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -86,13 +87,15 @@ LIFECYCLE = f"""
 
 PART_BITS = 22
 """Ids that differ in these last bits only are read together: 12 bytes each."""
+ARMS = 8
+"""Of a part, with as many subjects each: PostgreSQL's parallel workers take one after another."""
 DAY_BITS = 16
 """A day is counted from DAY_ZERO, and stands behind its subject's id in one number: half as many are handed over."""
 
 # Of some subjects, each by its own rows: most subjects were there before.
 _FIRST = """
     SELECT DISTINCT ON (d.subject_id) d.subject_id, d.day FROM subject_day d
-    WHERE d.program_id = %(program)s AND d.subject_id BETWEEN %(from_id)s AND %(to_id)s ORDER BY d.subject_id, d.day
+    WHERE d.program_id = %(program)s AND d.subject_id BETWEEN %(from_{arm})s AND %(to_{arm})s ORDER BY d.subject_id, d.day
 """
 _FIRST_OF_SOME = """
     SELECT asked.subject_id, first.day FROM unnest(%(subjects)s) AS asked(subject_id)
@@ -197,10 +200,9 @@ def _by_first_day(program_id: int, subjects: BitMap64) -> deque[tuple[date, BitM
     ((remembered,),) = ask(_REMEMBERED_DAYS).rows()
     asked = {"program": program_id, "from": DAY_ZERO}
     if len(subjects) * LOOKED_UP > remembered:
-        parts = range(subjects.min() >> PART_BITS, (subjects.max() >> PART_BITS) + 1)
-        read = [_read(_FIRST, asked | _part(number)) for number in parts]
+        read = [each for arms in _parts(subjects) for each in _read_beside(arms, asked)]
     else:
-        read = [_read(_FIRST_OF_SOME, asked | {"subjects": Int8s.of(list(subjects))})]
+        read = _read(_FIRST_OF_SOME, asked | {"subjects": Int8s.of(list(subjects))})
     found = np.concatenate(read)
     day = found & (1 << DAY_BITS) - 1
     # Numbers of 16 bits are sorted without comparing any.
@@ -209,13 +211,27 @@ def _by_first_day(program_id: int, subjects: BitMap64) -> deque[tuple[date, BitM
     return deque((DAY_ZERO + timedelta(days=number), bitmap(whose[where])) for number, where in alike(day))
 
 
-def _read(rows: str, asked: Mapping[str, Any]) -> Numbers:
-    (found,) = arrays_of_numbers(_AS_ARRAY.format(rows=rows), asked)
-    return found
+def _read(rows: str, asked: Mapping[str, Any]) -> list[Numbers]:
+    return arrays_of_numbers(_AS_ARRAY.format(rows=rows), asked)
 
 
-def _part(number: int) -> dict[str, int]:
-    return {"from_id": number << PART_BITS, "to_id": (number + 1 << PART_BITS) - 1}
+def _read_beside(arms: list[tuple[int, int]], asked: Mapping[str, Any]) -> list[Numbers]:
+    """The first days of the subjects in these ranges of ids, read beside each other where PostgreSQL has workers for it."""
+    rows = []
+    for arm, (first, last) in enumerate(arms):
+        rows.append(_AS_ARRAY.format(rows=_FIRST.format(arm=arm)))
+        asked = {**asked, f"from_{arm}": first, f"to_{arm}": last}
+    return arrays_of_numbers(" UNION ALL ".join(rows), asked)
+
+
+def _parts(subjects: BitMap64) -> Iterator[list[tuple[int, int]]]:
+    """Ranges of ids (first, last) in which they all lie, about as many in each: what is read at once, and again."""
+    size = 1 << PART_BITS
+    for first in range(subjects.min() >> PART_BITS << PART_BITS, subjects.max() + 1, size):
+        before, here = subjects.range_cardinality(0, first), subjects.range_cardinality(first, first + size)
+        if here:
+            begins = sorted({subjects[before + here * arm // ARMS] for arm in range(ARMS)})
+            yield [(begin, after - 1) for begin, after in pairwise([*begins, first + size])]
 
 
 def _gone(question: Question, day: date, subjects: BitMap64, found: Mapping[date, Tallies]) -> BitMap64:

@@ -134,8 +134,9 @@ def test_beside_rollups_the_remembered_days_tell_who_is_new(
     monkeypatch.setattr(lifecycle, "_from_events", None)
     shanghai, other = history(), history()
     first, again = seen("ann", "2025-09-01", "2025-10-05")
-    shanghai.add(first, again, *seen("bob", "2025-10-05"), *seen("cem", "2025-10-02", "2025-10-05"))
+    shanghai.add(first, again)
     other.add(*seen("bob", "2025-09-01", "2025-10-05"), *seen("dee", "2025-10-05"))
+    shanghai.add(*seen("bob", "2025-10-05"), *seen("cem", "2025-10-02", "2025-10-05"))
     purge(shanghai, first)
     with as_worker():
         roll(shanghai.program, [date(2025, 10, n) for n in range(1, 6)])

@@ -234,18 +234,18 @@ def test_nothing_is_read_any_more_once_a_count_has_failed(
     shanghai.add(*(Seen(f"s{n}", noon) for n in range(8)))
     with as_worker():
         roll(shanghai.program, [date(2025, 10, 10)])
-    row = arrays._row
+    rows = arrays._rows
 
     def slow(*statement: Any) -> Any:
         sleep(0.05)
-        found = row(*statement)
+        found = rows(*statement)
         asked.append("a part")
         return found
 
     def fail(_: Events) -> None:
         raise ArithmeticError
 
-    monkeypatch.setattr(arrays, "_row", slow)
+    monkeypatch.setattr(arrays, "_rows", slow)
     with pytest.raises(ArithmeticError) as held_on_to, tenant(shanghai.program.id):
         Reading(shanghai.program.id, Period(noon, noon + DAY), []).each(fail)
     asked.append("over")
