@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy
 from kombu import Queue
 
 from config import env
@@ -23,6 +24,9 @@ CSRF_TRUSTED_ORIGINS = list(
 TLS = env.boolean("ZHIQING_TLS", True, about="Served over TLS only: redirect, secure cookies, HSTS; 0 on one machine")
 TLS_PROXY = env.boolean(
     "ZHIQING_TLS_PROXY", False, about="A proxy ends TLS and sets X-Forwarded-Proto itself, whatever the caller sent"
+)
+ZHIQING_PROXIES = env.integer(
+    "ZHIQING_PROXIES", 1, minimum=1, about="Proxies of yours before the service, each of which adds to X-Forwarded-For"
 )
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TLS_PROXY else None
 SECURE_SSL_REDIRECT = TLS
@@ -434,6 +438,12 @@ UNFOLD = {
     "SHOW_BACK_BUTTON": True,
     "SHOW_LANGUAGES": True,
     "LANGUAGES": {"action": reverse_lazy("admin_language")},
+    "ACCOUNT": {
+        "navigation": [
+            {"title": gettext_lazy("Change password"), "link": reverse_lazy("admin:password_change")},
+            {"title": gettext_lazy("Recovery codes"), "link": reverse_lazy("admin_recovery")},
+        ]
+    },
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"/{STATIC_URL}consent/icon.svg"}],
     "DASHBOARD_CALLBACK": "consent.admin.pages.index",
     "GLOBAL_CALLBACK": "consent.admin.pages.chrome",

@@ -92,6 +92,7 @@ classify(
         StaffAccount: {
             "user": _INTERNAL,
             "expires_at": _INTERNAL,
+            "password_due": _INTERNAL,
             "sealed": Classified(Kind.KEY, 4, key="key_encryption"),
             "enrolled_at": _INTERNAL,
             "last_step": _INTERNAL,

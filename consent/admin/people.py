@@ -178,6 +178,8 @@ class Users(AccountAdmin, Officers):
         super().save_model(request, obj, form, change)
         if "expires_at" in form.changed_data:
             accounts.set_end(obj.pk, form.cleaned_data["expires_at"])
+        if not change:
+            accounts.password_set(obj.pk)
 
     def log_addition(self, request: HttpRequest, object: Any, message: Any) -> Any:
         _record(request, object, "account.made")
@@ -185,16 +187,22 @@ class Users(AccountAdmin, Officers):
 
     def log_change(self, request: HttpRequest, object: Any, message: Any) -> Any:
         """A new password comes by here too."""
+        if "password" in _fields(message) and object.pk != request.user.pk:
+            accounts.password_set(object.pk)
         _record(request, object, "account.changed", message)
         return super().log_change(request, object, message)
 
 
 def _record(request: HttpRequest, user: User, action: str, message: Any = ()) -> None:
     """Which fields of the account changed, and the roles it has now; no value of a field."""
-    fields = sorted(name for part in message for name in part.get("changed", {}).get("fields", []))
+    fields = _fields(message)
     roles = sorted(user.groups.values_list("name", flat=True))
     details = {"fields": fields, "roles": roles, "superuser": user.is_superuser, "active": user.is_active}
     accounts.record(actor=officer(request), action=action, account=accounts.named(user.pk), details=details)
+
+
+def _fields(message: Any) -> list[str]:
+    return sorted(name for part in message for name in part.get("changed", {}).get("fields", []))
 
 
 def _titled(group: Group) -> str:
@@ -247,7 +255,8 @@ class Groups(GroupAdmin, Officers):
 
 @admin.register(OfficerAssignment)
 class OfficerAssignments(Officers):
-    """Made and taken away, never changed; both stand in the audit log of the mini-program."""
+    """Made and taken away, never changed; both stand in the audit log of the mini-program. None but a superuser assigns
+    themselves."""
 
     icon, rank = "badge", 92
     list_display = ["user", "program", "controller"]
@@ -265,7 +274,8 @@ class OfficerAssignments(Officers):
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "user":
-            kwargs["queryset"] = User.objects.filter(is_staff=True, is_active=True).order_by("username")
+            others = User.objects.filter(is_staff=True, is_active=True).order_by("username")
+            kwargs["queryset"] = others if _is_superuser(request) else others.exclude(username=request.user.get_username())
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: OfficerAssignment, form: Any, change: Any) -> None:

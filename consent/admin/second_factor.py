@@ -1,4 +1,5 @@
-"""Nothing of the officers' pages answers a session that has not verified its second factor, or has gone on for too long.
+"""Nothing of the officers' pages answers a session that has not verified its second factor, or has gone on for too long, or
+whose officer has yet to choose a password.
 
 What a session keeps of it is when it was verified, when it was last used, and which enrolment it was: after a reset none counts.
 """
@@ -13,6 +14,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth import logout
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -62,6 +64,9 @@ class SecondFactor:
             return redirect(f"{reverse('admin:login')}?{urlencode({'next': request.get_full_path()})}")
         if now - datetime.fromisoformat(kept["seen"]) > TOUCHED:
             request.session[SESSION_KEY] = kept | {"seen": now.isoformat()}
+        choosing = reverse("admin_password")
+        if accounts.password_due(user) and request.path != choosing:
+            return redirect(choosing)
         return self.get_response(request)
 
 
@@ -135,6 +140,24 @@ def _right(request: HttpRequest, user: User, form: CodeForm) -> bool:
     attempts.failed(counters, account=accounts.named(user.pk), now=now)
     form.add_error("code", _("This code is wrong, over, or was used before: enter the next one."))
     return False
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def renew(request: HttpRequest) -> HttpResponseBase:
+    """How many recovery codes are left; a POST with a code answers new ones, this once, and those before are worth nothing.
+
+    Within admin.site.admin_view: the session has verified the second factor.
+    """
+    user = request.user
+    if not isinstance(user, User):
+        raise PermissionDenied
+    form = CodeForm(request.POST if request.method == "POST" else None)
+    if form.is_valid() and _right(request, user, form):
+        codes = second_factor.renew_recovery(user.pk)
+        return _page(request, "recovery", _("Recovery codes"), {"codes": codes, "next": reverse("admin:index")})
+    left = second_factor.recovery_left(user.pk)
+    return _page(request, "renew", _("Recovery codes"), {"form": form, "left": left})
 
 
 @never_cache

@@ -7,6 +7,7 @@ from django.views.i18n import set_language
 
 from consent.admin import second_factor
 from consent.admin.pages import pick_program
+from consent.admin.passwords import OwnPassword
 from consent.admin.phone import find_by_phone
 
 
@@ -20,6 +21,8 @@ urlpatterns = [
     path("phone/", admin.site.admin_view(find_by_phone), name="admin_phone"),
     path("second-factor/", second_factor.ask, name="admin_second_factor"),
     path("second-factor/enrol/", second_factor.enrol, name="admin_enrol"),
+    path("second-factor/recovery/", admin.site.admin_view(second_factor.renew), name="admin_recovery"),
+    path("password_change/", admin.site.admin_view(OwnPassword.as_view()), name="admin_password"),
     path("language/", set_language, name="admin_language"),
     path("search/", closed),
     path("", admin.site.urls),

@@ -31,6 +31,26 @@ def set_end(user_id: int, expires_at: datetime | None) -> None:
     StaffAccount.objects.update_or_create(user_id=user_id, defaults={"expires_at": expires_at})
 
 
+@transaction.atomic
+def password_set(user_id: int) -> None:
+    """Somebody else set it, who knows it now: the account has to choose its own."""
+    StaffAccount.objects.update_or_create(user_id=user_id, defaults={"password_due": True})
+
+
+@transaction.atomic
+def password_chosen(user_id: int) -> None:
+    """By the account itself."""
+    StaffAccount.objects.filter(user_id=user_id).update(password_due=False)
+    who = named(user_id)
+    record(actor=who, action="password.chosen", account=who)
+
+
+def password_due(user: User) -> bool:
+    """Whether the account has to choose a password before anything else."""
+    row = of(user)
+    return row is not None and row.password_due
+
+
 def of(user: User) -> StaffAccount | None:
     """What Django's account has no field for."""
     found: StaffAccount | None = getattr(user, "staff", None)

@@ -46,12 +46,12 @@ class Officers(ModelBackend):
 
 
 def address(request: HttpRequest) -> str:
-    """Where the caller is: of IPv6 the network, which is one customer's. Behind a proxy that ends TLS it is what that proxy,
-    the last, has added to X-Forwarded-For, with a port or without; what stands before it anybody may have written. Empty where it
-    is none: of nobody in particular nothing is counted."""
+    """Where the caller is: of IPv6 the network, which is one customer's. Behind a proxy that ends TLS it is what the first of ours
+    has added to X-Forwarded-For, with a port or without; what stands before it anybody may have written. Empty where it is none: of
+    nobody in particular nothing is counted."""
     told = request.META.get("REMOTE_ADDR", "")
     if settings.TLS_PROXY:
-        told = request.META.get("HTTP_X_FORWARDED_FOR", told).rpartition(",")[2].strip()
+        told = request.META.get("HTTP_X_FORWARDED_FOR", told).split(",")[-settings.ZHIQING_PROXIES :][0].strip()
     try:
         found = ip_address(_without_port(told))
     except ValueError:

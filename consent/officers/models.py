@@ -7,7 +7,9 @@ from django.utils.translation import gettext_lazy as _
 
 
 class StaffAccount(models.Model):
-    """Beside an account of Django's: the moment it ends, and its second factor. One without a row ends never and has none.
+    """Beside an account of Django's: the moment it ends, its second factor, and whether somebody else set its password.
+
+    One without a row never ends, and has none of these.
 
     `sealed` is the secret of the authenticator under the keyring's key (consent.officers.second_factor), there before the
     account is enrolled; `last_step` the step of the newest code used: it and those before it are used up.
@@ -17,6 +19,7 @@ class StaffAccount(models.Model):
         settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="staff", verbose_name=_("officer")
     )
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
+    password_due = models.BooleanField(_("has to choose a password"), default=False, db_default=False)
     sealed = models.BinaryField(_("sealed secret"), null=True, editable=False)
     enrolled_at = models.DateTimeField(_("second factor since"), null=True, blank=True)
     last_step = models.BigIntegerField(_("newest step used"), null=True, blank=True)

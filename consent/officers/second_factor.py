@@ -66,10 +66,29 @@ def enrol(keyring: Keyring, user_id: int, given: str, *, shown: str | None, now:
             return None
         row.enrolled_at = now
         row.save()
-        codes = [text(secrets.token_bytes(RECOVERY_BYTES)) for _ in range(RECOVERY_CODES)]
-        RecoveryCode.objects.bulk_create(RecoveryCode(account=row, hash=_hash(code)) for code in codes)
         who = accounts.named(user_id)
         accounts.record(actor=who, action="second_factor.enrolled", account=who)
+        return _new_codes(row)
+
+
+def renew_recovery(user_id: int) -> list[str]:
+    """New recovery codes, told this once, in the place of all there were. The account is enrolled."""
+    with transaction.atomic():
+        row = _locked(user_id)
+        RecoveryCode.objects.filter(account=row).delete()
+        who = accounts.named(user_id)
+        accounts.record(actor=who, action="second_factor.codes_renewed", account=who)
+        return _new_codes(row)
+
+
+def recovery_left(user_id: int) -> int:
+    """How many recovery codes were not used yet."""
+    return RecoveryCode.objects.filter(account_id=user_id).count()
+
+
+def _new_codes(row: StaffAccount) -> list[str]:
+    codes = [text(secrets.token_bytes(RECOVERY_BYTES)) for _ in range(RECOVERY_CODES)]
+    RecoveryCode.objects.bulk_create(RecoveryCode(account=row, hash=_hash(code)) for code in codes)
     return ["-".join(code[at : at + 4] for at in range(0, len(code), 4)) for code in codes]
 
 

@@ -169,6 +169,20 @@ def test_where_a_caller_is(settings: Any, proxy: bool, remote: str, forwarded: s
     assert address(RequestFactory().get("/", headers=headers, REMOTE_ADDR=remote)) == found
 
 
+@pytest.mark.parametrize(
+    ("forwarded", "found"),
+    [
+        ("198.51.100.1, 203.0.113.9, 192.0.2.1", "203.0.113.9"),
+        ("203.0.113.9, 192.0.2.1", "203.0.113.9"),
+        ("192.0.2.1", "192.0.2.1"),
+    ],
+)
+def test_where_a_caller_is_before_two_proxies(settings: Any, forwarded: str, found: str) -> None:
+    settings.TLS_PROXY, settings.ZHIQING_PROXIES = True, 2
+    asked = RequestFactory().get("/", headers={"X-Forwarded-For": forwarded}, REMOTE_ADDR="127.0.0.1")
+    assert address(asked) == found
+
+
 def test_an_officers_session_is_not_paused_by_others(program: Any) -> None:
     desk = officer("grace", program).enter(program)
     counter = attempts.counter(edge.vault().lookup, "account", "grace")
