@@ -47,7 +47,6 @@ _ENDS = {
     RunStatus.DONE: _("done"),
     RunStatus.HELD: _("kept by law"),
     RunStatus.FAILED: _("given up"),
-    RunStatus.CANCELLED: _("cancelled"),
 }
 
 
@@ -109,7 +108,7 @@ def _dates(asked: SubjectRequest, actors: Mapping[str, str]) -> Iterator[Moment]
 
 def _runs(asked: SubjectRequest) -> Iterator[Moment]:
     for run in HolderRun.objects.filter(request=asked, finished_at__isnull=False).order_by("stage", "holder"):
-        if run.finished_at is not None and run.status in _ENDS:
+        if run.finished_at is not None and run.status in _ENDS:  # what was cancelled ended with the request
             yield Moment(run.finished_at, f"{title_of(run.holder)}: {_ENDS[RunStatus(run.status)]}", more=run.error)
 
 

@@ -73,8 +73,8 @@ def asked(
 
 def refused(program: Program, owner: psycopg.Connection) -> None:
     """A week ago, and nobody was told."""
-    closed = {"closed_at": now() - timedelta(days=7), "rejection": "identity_not_verified"}
-    made = asked(program, "rejected", **closed)
+    week = now() - timedelta(days=7)
+    made = asked(program, "rejected", closed_at=week, rejection="identity_not_verified")
     owner.execute("UPDATE request_subject SET rejection = 'x' WHERE request_id = %s", [made.pk])
 
 

@@ -144,7 +144,7 @@ def rows(program: Program) -> Callable[[str], Any]:
     first |= {NoticeDraft: draft.pk, LegalHold: hold.pk, User: target.pk, OfficerAssignment: _assigned(target)}
     by_name: dict[str, Any] = {f"{model._meta.app_label}/{model._meta.model_name}": key for model, key in first.items()}
     with tenant(program.id):
-        stopped = request_row(program, "dora", state="failed", closed_at=now()).runs.first()
+        stopped = request_row(program, "dora", state="failed", closed_at=now()).runs.get(stage=10)
         HolderRun.objects.filter(pk=stopped.pk).update(status=RunStatus.FAILED, finished_at=now())
     by_name |= {
         "consent/subjectrequest": asked.pk,
