@@ -355,6 +355,17 @@ def _forget_days(program_id: int, keeping: Keeping) -> Iterator[int]:
         yield gone
 
 
+def coming(*, program_id: int, today: date, within: timedelta) -> Iterator[tuple[str, list[date]]]:
+    """By purpose (its code) the days that are not over yet and will be `within` from today, whatever their subjects were
+    told; of those that have a partition, whoever's events are in it."""
+    days = attached_days()
+    for terms in _terms(program_id):
+        kept = timedelta(days=terms.told[-1])
+        going = [day for day in days if today <= day + kept < today + within]
+        if going and terms.active:
+            yield terms.code, going
+
+
 def over(*, program_id: int, keeping: Keeping) -> Iterator[Over]:
     """By purpose and the days told; what a whole day takes along is told as that."""
     terms = _terms(program_id)

@@ -84,7 +84,7 @@ class ExtendForm(forms.Form):
 
 @dataclass(frozen=True)
 class Decision:
-    """A page's words, its form, and the action it comes to."""
+    """A page's words, its form, and the action it comes to; `preview`: what comes of it for the person to read, shown first."""
 
     name: str
     title: "_StrPromise"
@@ -94,6 +94,7 @@ class Decision:
     variant: str
     form: type[forms.Form]
     act: Callable[[HttpRequest, SubjectRequest, dict[str, Any]], None]
+    preview: Callable[[SubjectRequest, dict[str, Any]], rejections.Rejected] | None = None
 
 
 def _approve(request: HttpRequest, asked: SubjectRequest, given: dict[str, Any]) -> None:
@@ -114,6 +115,11 @@ def _reject(request: HttpRequest, asked: SubjectRequest, given: dict[str, Any]) 
         text=given["text"],
         by=officer(request),
     )
+
+
+def _refusal(asked: SubjectRequest, given: dict[str, Any]) -> rejections.Rejected:
+    with tenant(asked.program_id):
+        return rejections.previewed(asked, RejectionReason(given["reason"]), given["text"])
 
 
 def _verify(request: HttpRequest, asked: SubjectRequest, given: dict[str, Any]) -> None:
@@ -180,6 +186,7 @@ DECISIONS = (
         "danger",
         RejectForm,
         _reject,
+        _refusal,
     ),
     Decision(
         "extend",
@@ -262,8 +269,14 @@ class Decided(Owned):
         if not may_decide(request, asked, decision):
             raise PermissionDenied
         form = decision.form(request.POST if request.method == "POST" else None)
-        if form.is_valid():
-            return self._decide(request, asked, decision, form.cleaned_data)
+        preview = None
+        if form.is_valid() and "change" not in request.POST:
+            if decision.preview is None or "preview" not in request.POST:
+                return self._decide(request, asked, decision, form.cleaned_data)
+            try:
+                preview = decision.preview(asked, form.cleaned_data)
+            except NotFound as problem:
+                messages.warning(request, str(_REFUSED.get(problem.code, _NOT_DONE)))
         context = {
             **self.admin_site.each_context(request),
             "title": decision.title,
@@ -272,8 +285,13 @@ class Decided(Owned):
             "decision": decision,
             "form": form,
             "appended": _appended(asked) if decision.name == "reject" else "",
+            "previewed": decision.preview is not None,
+            "preview": preview,
         }
-        return TemplateResponse(request, "consent/admin/decision.html", context)
+        name = "decision" if preview is None else "decision_preview"
+        response = TemplateResponse(request, f"consent/admin/{name}.html", context)
+        response["Cache-Control"] = "no-store"
+        return response
 
     def _decide(
         self, request: HttpRequest, asked: SubjectRequest, decision: Decision, given: dict[str, Any]

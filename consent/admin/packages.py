@@ -3,13 +3,19 @@
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from django import forms
+from django.contrib import admin
 from django.db import models
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from consent import edge
+from consent.admin.base import picked
 from consent.errors import NotFound
 from consent.ledger.audit import audit
 from consent.ledger.disclosures import disclosed
@@ -23,6 +29,7 @@ from consent.vault.identities import Vault
 from consent.vault.models import Subject
 
 PACKAGE_PERMISSION = "consent.view_package"
+SOON = timedelta(days=1)
 
 
 class Reason(models.TextChoices):
@@ -60,12 +67,33 @@ class PackageStatus:
 
 def status_of(program_id: int, request_id: uuid.UUID, *, now: datetime) -> PackageStatus:
     """Whether there is something to download."""
-    package = _package(program_id, request_id)
+    package = package_of(program_id, request_id)
     if package is None:
         return PackageStatus("none")
     if not package.complete:
         return PackageStatus("in_progress")
     return PackageStatus("ready" if package.expires_at > now else "expired", package.expires_at)
+
+
+def expiring(program_id: int, *, now: datetime) -> QuerySet[Package]:
+    """Those that are erased within a day."""
+    return Package.objects.filter(program_id=program_id, expires_at__lte=now + SOON)
+
+
+class PackageFilter(admin.SimpleListFilter):
+    """Requests whose package goes soon."""
+
+    title = _("package")
+    parameter_name = "package"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("expiring", _("erased within a day"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        program = picked(request)
+        if program is None or self.value() != "expiring":
+            return queryset
+        return queryset.filter(id__in=expiring(program.pk, now=edge.now()).values("request_id"))
 
 
 def release(
@@ -77,7 +105,7 @@ def release(
     reading, or a guardian asked for who is 14 by now.
     """
     with tenant(program_id):
-        package = _package(program_id, request_id)
+        package = package_of(program_id, request_id)
         if package is None:
             raise NotFound("not_found", "this request has no package")
         subject = Subject.objects.get(program_id=program_id, id=package.subject_id)
@@ -118,7 +146,7 @@ def _disclose(package: Package, request: SubjectRequest, *, form: Form, by: str,
     )
 
 
-def _package(program_id: int, request_id: uuid.UUID) -> Package | None:
+def package_of(program_id: int, request_id: uuid.UUID) -> Package | None:
     """Found through the request's subject, which is indexed by request."""
     asked = RequestSubject.objects.filter(program_id=program_id, request_id=request_id).first()
     if asked is None:

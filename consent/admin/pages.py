@@ -12,8 +12,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from consent import edge
-from consent.admin import counting, statistics
+from consent.admin import counting, home, statistics
 from consent.admin.base import going_on, officer, picked
+from consent.admin.figures import MOST
 from consent.admin.phone import may_find
 from consent.admin.standing import late
 from consent.admin.tenancy import SESSION_KEY, programs_of
@@ -70,8 +71,8 @@ def _of(model: dict[str, Any], attribute: str, default: Any) -> Any:
 
 
 def index(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """The first page's list of models (UNFOLD's DASHBOARD_CALLBACK)."""
-    return context | {"app_list": _ranked(request), "title": _("Overview")}
+    """The first page: what needs an officer now, and the list of models (UNFOLD's DASHBOARD_CALLBACK)."""
+    return context | {"app_list": _ranked(request), "title": _("Overview"), "sections": home.sections(request)}
 
 
 def _own(request: HttpRequest) -> list[dict[str, Any]]:
@@ -84,10 +85,11 @@ def _own(request: HttpRequest) -> list[dict[str, Any]]:
     return [{"title": title, "link": reverse(name), "icon": icon} for title, name, icon, may in pages if may]
 
 
-def _late(request: HttpRequest) -> int | None:
-    """Requests overdue, and refusals nobody was told of; None where there is none."""
+def _late(request: HttpRequest) -> str | None:
+    """How many requests are overdue, or refused and nobody was told; None where there is none."""
     program = picked(request)
-    return late(program.pk, now=edge.now()) or None if program is not None else None
+    count = late(program.pk, now=edge.now()) if program is not None else 0
+    return (str(count) if count <= MOST else f"{MOST}+") if count else None
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:

@@ -1,7 +1,9 @@
 """Data-subject requests: what is asked, by when, and how far each holder of personal data has come."""
 
+from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import F, Prefetch, QuerySet
@@ -9,24 +11,40 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.formats import date_format
 from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from consent import edge
-from consent.admin import rectified
+from consent.admin import needs, rectified, timeline
 from consent.admin.badges import REQUEST_STATES, RUN_STATUSES, STANDINGS, badge, word
 from consent.admin.base import OwnedInline, at, officer, own_page, picked
-from consent.admin.counting import Counted
+from consent.admin.counting import Counted, may_see
 from consent.admin.decisions import offered
-from consent.admin.packages import PACKAGE_PERMISSION, Reason, ReleaseForm, release, status_of
+from consent.admin.figures import Figure
+from consent.admin.packages import PACKAGE_PERMISSION, PackageFilter, Reason, ReleaseForm, release, status_of
 from consent.admin.standing import StandingFilter, overdue_unasked, standing, standings
 from consent.errors import Conflict, NotFound
-from consent.rights import rejections
+from consent.programs.models import MiniProgram
+from consent.rights import rejections, retrying, tasks
 from consent.rights.deadlines import is_estimate
-from consent.rights.holders import UnknownHolder, holder_of
 from consent.rights.models import PACKAGED, Condition, HolderRun, RequestKind, RunStatus, SubjectRequest
 from consent.rights.renditions import Form
+
+RETRY_PERMISSION = "consent.change_holderrun"
+_NOT_RETRIED = {
+    "run_running": _("A worker is at it; nothing was changed."),
+    "run_done": _("The holder has done all there was to do; nothing was changed."),
+    "run_held": _("A law keeps what is left. It goes on when the hold is over; nothing was changed."),
+    "run_not_stopped": _("The holder has not stopped, or goes on already; nothing was changed."),
+    "nobody_known": _("Nothing is held about this person any more; nothing was changed."),
+    "asked_again": _("The person has asked for this again since, or taken it back: see to that request."),
+    "erasure_pending": _("The person is being erased; nothing was changed."),
+    "restricted": _("The data are restricted at the person's request; nothing was changed."),
+    "guardian_not_needed": _("By its consents the data subject is not under 14: no guardian asks for them."),
+}
 
 RECEIVED, DUE = at("received_at", _("received at")), at("due_at", _("due at"))
 
@@ -37,14 +55,18 @@ class HolderRuns(OwnedInline):
     model = HolderRun
     verbose_name_plural = _("progress of the holders of personal data")
     ordering = ["stage", "holder"]
-    fields = ["named", "shown_status", "attempts", "affected", "error", "not_before", "finished_at"]
+    fields = ["named", "stage", "shown_status", "attempts", "affected", "error", "next_attempt", "finished_at"]
 
     @admin.display(description=_("holder"))
     def named(self, run: HolderRun) -> str:
-        try:
-            return str(holder_of(run.holder).title)
-        except UnknownHolder:
-            return run.holder
+        return timeline.title_of(run.holder)
+
+    @admin.display(description=_("next attempt"))
+    def next_attempt(self, run: HolderRun) -> str:
+        """Of one that waits, and is tried at a time that is known."""
+        if run.status != RunStatus.PENDING or run.not_before is None:
+            return "–"
+        return date_format(localtime(run.not_before), "Y-m-d H:i")
 
     @admin.display(description=_("status"))
     def shown_status(self, run: HolderRun) -> SafeString:
@@ -57,7 +79,7 @@ class SubjectRequests(Counted):
 
     icon, rank = "assignment_ind", 10
     list_display = ["number", "kind", "shown_state", RECEIVED, DUE, "shown_standing", "progress"]
-    list_filter = [StandingFilter, "state", "kind"]
+    list_filter = [StandingFilter, "state", "kind", PackageFilter]
     ordering = [F("closed_at").desc(nulls_first=True), "due_at", "id"]
     inlines = [HolderRuns]
     fieldsets = [
@@ -89,6 +111,14 @@ class SubjectRequests(Counted):
         if obj is not None and obj.rejection is not None:
             more.append((_("Rejection"), {"fields": ["shown_rejection", "rejection_delivered_at"]}))
         return [*self.fieldsets, *more]
+
+    def figures(self, request: HttpRequest, program: MiniProgram) -> Iterator[Figure]:
+        """To whoever sees no request what its page of numbers tells."""
+        now = edge.now()
+        if self.has_view_permission(request):
+            yield from needs.of_requests(program, now=now)
+        elif may_see(request):
+            yield from needs.of_numbers(program, now=now)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SubjectRequest]:
         runs = HolderRun.objects.only("request_id", "status")
@@ -160,6 +190,9 @@ class SubjectRequests(Counted):
             and request.user.has_perm(PACKAGE_PERMISSION),
             "may_download": request.user.has_perm(PACKAGE_PERMISSION),
             "decisions": _linked(request, asked) if asked else [],
+            "stopped": _stopped(request, asked) if asked else [],
+            "timeline": _timeline(request, asked) if asked else [],
+            "verified": timeline.verified(asked) if asked else "",
         }
         return super().change_view(request, object_id, form_url, (extra_context or {}) | context)
 
@@ -168,7 +201,46 @@ class SubjectRequests(Counted):
             path(f"<uuid:object_id>/{name}/", own_page(self, view), name=f"consent_subjectrequest_{name}")
             for name, view in (("package", self.package_view), ("rectified", self.rectified_view))
         ]
-        return [*own, *super().get_urls()]
+        retry = path(
+            "runs/<int:object_id>/retry/", own_page(self, self.retry_view), name="consent_subjectrequest_retry"
+        )
+        return [retry, *own, *super().get_urls()]
+
+    def retry_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
+        """A page that says what it comes to; a POST has the holder try again. `object_id`: the run's."""
+        if not self.has_view_permission(request) or not request.user.has_perm(RETRY_PERMISSION):
+            raise PermissionDenied
+        program = picked(request)
+        runs = HolderRun.objects.filter(pk=object_id, program_id=program.pk if program else None)
+        run = runs.select_related("request").first()
+        if run is None:
+            raise Http404
+        back = reverse("admin:consent_subjectrequest_change", args=[run.request_id])
+        if request.method == "POST":
+            try:
+                retrying.retry(
+                    program_id=run.program_id,
+                    run_id=run.pk,
+                    package_kept=settings.ZHIQING_PACKAGE_KEPT,
+                    by=officer(request),
+                    on_due=tasks.hint,
+                )
+            except (NotFound, Conflict) as problem:
+                messages.warning(request, str(_NOT_RETRIED.get(problem.code, problem.detail)))
+            else:
+                messages.success(request, gettext("The holder is tried again now."))
+            return redirect(back)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Have it tried again"),
+            "opts": self.opts,
+            "original": run.request,
+            "run": run,
+            "holder": timeline.title_of(run.holder),
+            "offered": retrying.stopped(run, run.request, now=edge.now()),
+            "back": back,
+        }
+        return TemplateResponse(request, "consent/admin/request_retry.html", context)
 
     def rectified_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """A page that says what will be shown; a POST shows it."""
@@ -243,3 +315,28 @@ def _linked(request: HttpRequest, asked: SubjectRequest) -> list[dict[str, Any]]
         }
         for decision in offered(request, asked, now=edge.now())
     ]
+
+
+def _stopped(request: HttpRequest, asked: SubjectRequest) -> list[dict[str, Any]]:
+    """The holders that stopped, each with the address of the page that has it tried again, for whoever may."""
+    if not request.user.has_perm(RETRY_PERMISSION):
+        return []
+    now = edge.now()
+    found = HolderRun.objects.filter(request=asked).order_by("stage", "holder")
+    return [
+        {
+            "holder": timeline.title_of(run.holder),
+            "run": run,
+            "href": reverse("admin:consent_subjectrequest_retry", args=[run.pk]),
+        }
+        for run in found
+        if retrying.stopped(run, asked, now=now)
+    ]
+
+
+def _timeline(request: HttpRequest, asked: SubjectRequest) -> list[timeline.Moment]:
+    return timeline.of_request(
+        asked,
+        entries=request.user.has_perm("consent.view_auditentry"),
+        disclosures=request.user.has_perm("consent.view_disclosure"),
+    )

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from consent import edge
 from consent.admin.base import picked
+from consent.admin.figures import counted
 from consent.programs.models import MiniProgram
 from consent.records import coming_of_age
 from consent.rights import collected, deadlines, queries, tasks
@@ -72,28 +73,42 @@ class StandingFilter(admin.SimpleListFilter):
         return [
             ("overdue", _("overdue")),
             ("soon", _("due soon")),
+            ("later", _("due later")),
             ("undelivered", _("refusal not delivered")),
+            ("failed", _("failed, and not asked again")),
             ("open", _("open")),
             ("closed", _("closed")),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        now, unfinished = edge.now(), Q(closed_at__isnull=True)
-        if self.value() == "undelivered":
-            program = picked(request)
-            refused = queries.undelivered(program.pk, before=_refused_before(now)) if program else queryset.none()
-            return queryset.filter(id__in=refused.values("id"))
-        if self.value() == "overdue":
-            program = picked(request)
-            late = queries.overdue(program.pk, now=now) if program else queryset.none()
-            return queryset.filter(id__in=late.values("id"))
-        wanted = {
-            "soon": unfinished & Q(due_at__gte=now, due_at__lte=_soon(now)),
-            "open": unfinished,
-            "closed": ~unfinished,
-        }
-        asked = wanted.get(self.value() or "")
-        return queryset if asked is None else queryset.filter(asked)
+        program, key = picked(request), self.value()
+        if program is None or key is None or key not in dict(self.lookups(request, None)):
+            return queryset
+        now = edge.now()
+        dated = _dated(key, now)
+        return queryset.filter(Q(id__in=rows(program.pk, key, now=now).values("id")) if dated is None else dated)
+
+
+def rows(program_id: int, key: str, *, now: datetime) -> QuerySet[SubjectRequest]:
+    """A mini-program's requests that stand so; `key`: one of StandingFilter's."""
+    if key == "overdue":
+        return queries.overdue(program_id, now=now)
+    if key == "undelivered":
+        return queries.undelivered(program_id, before=_refused_before(now))
+    if key == "failed":
+        return queries.given_up(program_id)
+    return SubjectRequest.objects.filter(_dated(key, now) or Q(), program_id=program_id)
+
+
+def _dated(key: str, now: datetime) -> Q | None:
+    """Those that a request's own dates tell of."""
+    unfinished = Q(closed_at__isnull=True)
+    return {
+        "soon": unfinished & Q(due_at__gt=now, due_at__lte=_soon(now)),
+        "later": unfinished & Q(due_at__gt=_soon(now)),
+        "open": unfinished,
+        "closed": ~unfinished,
+    }.get(key)
 
 
 @dataclass(frozen=True)
@@ -111,9 +126,8 @@ class Standings:
 
 
 def late(program_id: int, *, now: datetime) -> int:
-    """How many requests are overdue, or refused and not told."""
-    undelivered = queries.undelivered(program_id, before=_refused_before(now))
-    return queries.overdue(program_id, now=now).count() + undelivered.count()
+    """How many requests are overdue, or refused and not told; of many, that they are many."""
+    return counted(rows(program_id, "overdue", now=now)) + counted(rows(program_id, "undelivered", now=now))
 
 
 def standings(program: MiniProgram, *, now: datetime) -> Standings:
@@ -123,9 +137,9 @@ def standings(program: MiniProgram, *, now: datetime) -> Standings:
     last = dues.order_by("-due_at").first()
     estimated = last is not None and deadlines.is_estimate(last, zone=program.zone)
     return Standings(
-        overdue=queries.overdue(program.pk, now=now).count(),
-        soon=unfinished.filter(due_at__gt=now, due_at__lte=_soon(now)).count(),
-        undelivered=queries.undelivered(program.pk, before=_refused_before(now)).count(),
+        overdue=rows(program.pk, "overdue", now=now).count(),
+        soon=rows(program.pk, "soon", now=now).count(),
+        undelivered=rows(program.pk, "undelivered", now=now).count(),
         estimates=sum(deadlines.is_estimate(due, zone=program.zone) for due in dues) if estimated else 0,
     )
 

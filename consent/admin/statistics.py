@@ -4,8 +4,9 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from django import forms
@@ -13,19 +14,26 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
+from django.utils.formats import number_format
 from django.utils.timezone import localdate
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from consent.admin.base import Owned, localised, officer, picked
+from consent.admin.figures import Figure, Section
 from consent.ledger.audit import audit
 from consent.programs.models import MiniProgram
+from consent.records.models import ConsentRecord
 from consent.records.statistics import COLUMNS, MAX_DAYS, Row, decided
 
 PERMISSION = "consent.view_consent_statistics"
 DEFAULT_DAYS = 30
 ROWS_SHOWN = 500
+MOST_COUNTED = 20_000
+"""Records that the first page counts while it is waited for; the page of a range counts whatever there is."""
+SHOWN_FIRST = ("given", "withdrawn", "refused")
 
 TITLES = {
     "given": _("given"),
@@ -86,6 +94,31 @@ class Statistics(Owned):
         view.model_admin = self  # type: ignore[attr-defined]  # as Django marks its own, for OfficersProgram
         return [path("statistics/", view, name="consent_consentrecord_statistics"), *super().get_urls()]
 
+    def figures(self, request: HttpRequest, program: MiniProgram) -> Iterator[Figure]:
+        """The sums of what the page tells of its usual days: more than that would tell what it withholds."""
+        if not may_see(request):
+            return
+        days, zone = _usual(), ZoneInfo(program.zone)
+        href = f"{reverse('admin:consent_consentrecord_statistics')}?{urlencode(days)}"
+        since = datetime.combine(days["first"], time.min, zone)
+        acts = ConsentRecord.objects.filter(program_id=program.pk, corrected_at__gte=since)
+        if acts.order_by()[: MOST_COUNTED + 1].count() > MOST_COUNTED:
+            told = gettext("more than %(most)s") % {"most": number_format(MOST_COUNTED, force_grouping=True)}
+            yield Figure(Section.CONSENTS, gettext("Decisions"), told, href)
+            return
+        k = k_of(program)
+        rows = _rows(program, days, k)
+        for name in SHOWN_FIRST:
+            people = [row.people[name] for row in rows]
+            few = people.count(None)
+            words = ngettext(
+                "without %(few)d figure of fewer than %(k)d people",
+                "without %(few)d figures of fewer than %(k)d people each",
+                few,
+            )
+            note = words % {"few": few, "k": k} if few else ""
+            yield Figure(Section.CONSENTS, str(TITLES[name]), str(sum(filter(None, people))), href, note=note)
+
     def statistics_view(self, request: HttpRequest) -> HttpResponseBase:
         """`?first=&last=` as local dates, the last 30 days by default; `format=csv` to take them along."""
         program = picked(request)
@@ -93,10 +126,8 @@ class Statistics(Owned):
             raise PermissionDenied
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
-        today = localdate()
-        usual = {"first": today - timedelta(days=DEFAULT_DAYS - 1), "last": today}
-        form = RangeForm({name: request.GET.get(name) or value for name, value in usual.items()})
-        k = 1 if program.sandbox else settings.ZHIQING_K
+        form = RangeForm({name: request.GET.get(name) or value for name, value in _usual().items()})
+        k = k_of(program)
         rows = _rows(program, form.cleaned_data, k) if form.is_valid() else []
         if request.GET.get("format") == "csv" and form.is_valid():
             _audited(request, program, form.cleaned_data, rows)
@@ -113,6 +144,16 @@ class Statistics(Owned):
             "more": len(rows) > ROWS_SHOWN,
         }
         return TemplateResponse(request, "consent/admin/statistics.html", context)
+
+
+def _usual() -> dict[str, date]:
+    today = localdate()
+    return {"first": today - timedelta(days=DEFAULT_DAYS - 1), "last": today}
+
+
+def k_of(program: MiniProgram) -> int:
+    """A sandbox holds synthetic data only: nobody is to be hidden there."""
+    return 1 if program.sandbox else settings.ZHIQING_K
 
 
 def _rows(program: MiniProgram, asked: dict[str, Any], k: int) -> Sequence[Row]:

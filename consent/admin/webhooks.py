@@ -1,5 +1,6 @@
 """Webhook endpoints and their messages. A secret is shown once, on the page that answers its making, and kept in no session."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django import forms
@@ -20,7 +21,9 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 from consent import edge
 from consent.admin.badges import badge
 from consent.admin.base import Owned, at, officer, own_page, picked
+from consent.admin.figures import Figure, Section, counted, waiting
 from consent.errors import Conflict, NotFound, Problem
+from consent.programs.models import MiniProgram
 from consent.webhooks import endpoints
 from consent.webhooks.models import Event, WebhookEndpoint, WebhookMessage
 
@@ -271,6 +274,13 @@ class WebhookMessages(Done):
     ]
     permission = CHANGE_MESSAGE
     deeds = (("again", _("Send it again"), "replay"),)
+
+    def figures(self, request: HttpRequest, program: MiniProgram) -> Iterator[Figure]:
+        if self.has_view_permission(request):
+            dead = WebhookMessage.objects.filter(program_id=program.pk, dead_at__isnull=False)
+            href = f"{reverse('admin:consent_webhookmessage_changelist')}?standing=dead"
+            words = gettext("messages given up")
+            yield waiting(Section.WEBHOOKS, words, counted(dead), href=href, colour="danger")
 
     def offered(self, row: WebhookMessage) -> set[str]:
         return {"again"} if row.dead_at is not None else set()

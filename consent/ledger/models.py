@@ -45,6 +45,7 @@ class AuditEntry(models.Model):
                 name="audit_entry_phone_looked_up",
                 condition=models.Q(action="phone.looked_up"),
             ),
+            models.Index(fields=["program", "target"], name="audit_entry_target"),
         ]
 
     def __str__(self) -> str:
@@ -89,7 +90,10 @@ class Disclosure(models.Model):
             models.CheckConstraint(condition=models.Q(recipient__in=Recipient.values), name="disclosure_recipient"),
             models.CheckConstraint(condition=models.Q(subjects__gte=0), name="disclosure_subjects"),
         ]
-        indexes = [models.Index(fields=["program", "at"], name="disclosure_at")]
+        indexes = [
+            models.Index(fields=["program", "at"], name="disclosure_at"),
+            models.Index(fields=["program", "target"], name="disclosure_target"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_recipient_display()} {self.target}"

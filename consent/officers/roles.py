@@ -34,9 +34,10 @@ PEOPLE = frozenset(
         "apikey",
         "webhookendpoint",
         "webhookmessage",
+        "datakey",
     )
 )
-REQUESTS = frozenset({"consent.change_subjectrequest", "consent.find_by_phone"})
+REQUESTS = frozenset({"consent.change_subjectrequest", "consent.change_holderrun", "consent.find_by_phone"})
 DECISIONS = frozenset(
     {
         "consent.approve_erasure",
@@ -73,6 +74,7 @@ ACCOUNTS = frozenset(
         "consent.change_webhookendpoint",
         "consent.view_webhookmessage",
         "consent.change_webhookmessage",
+        "consent.view_datakey",
     }
 )
 

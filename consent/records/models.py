@@ -177,6 +177,11 @@ class PurposeErasure(models.Model):
         db_table = "purpose_erasure"
         indexes = [
             models.Index(fields=["not_before"], name="purpose_erasure_open", condition=models.Q(done_at__isnull=True)),
+            models.Index(
+                fields=["program", "owed_from"],
+                name="purpose_erasure_owed",
+                condition=models.Q(done_at__isnull=True),
+            ),
         ]
 
 

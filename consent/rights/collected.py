@@ -75,10 +75,19 @@ def overdue(*, now: datetime, within: timedelta) -> int:
         return int(cursor.fetchone()[0])
 
 
+def owed_in(program_id: int) -> QuerySet[PurposeErasure]:
+    """What one mini-program owes. Under the tenant."""
+    return PurposeErasure.objects.filter(program_id=program_id, done_at__isnull=True)
+
+
+def late_in(program_id: int, *, now: datetime, within: timedelta) -> QuerySet[PurposeErasure]:
+    """What of that should have been done by now."""
+    return owed_in(program_id).filter(owed_from__lt=now - within)
+
+
 def overdue_in(program_id: int, *, now: datetime, within: timedelta) -> int:
-    """The same of one mini-program. Under the tenant."""
-    late = PurposeErasure.objects.filter(program_id=program_id, done_at__isnull=True, owed_from__lt=now - within)
-    return late.count()
+    """How many that is."""
+    return late_in(program_id, now=now, within=within).count()
 
 
 def erase_due(*, seconds: float, program_id: int | None = None) -> tuple[int, int]:

@@ -190,6 +190,11 @@ class SubjectRequest(models.Model):
                 name="subject_request_undelivered",
                 condition=models.Q(state=RequestState.REJECTED, rejection_delivered_at__isnull=True),
             ),
+            models.Index(
+                fields=["program", "due_at"],
+                name="subject_request_failed",
+                condition=models.Q(state=RequestState.FAILED),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -414,6 +419,7 @@ class Package(models.Model):
     class Meta:
         db_table = "package"
         constraints = [models.UniqueConstraint(fields=["subject", "request_id"], name="package_request")]
+        indexes = [models.Index(fields=["program", "expires_at"], name="package_expires")]
 
 
 class PackagePart(models.Model):

@@ -48,6 +48,11 @@ def overdue(program_id: int, *, now: datetime) -> QuerySet[SubjectRequest]:
     return SubjectRequest.objects.filter(late, program_id=program_id, due_at__lte=now)
 
 
+def given_up(program_id: int) -> QuerySet[SubjectRequest]:
+    """Requests that failed, of somebody who is still here and has asked for nothing of the kind since."""
+    return SubjectRequest.objects.filter(_failed(), program_id=program_id)
+
+
 def _failed() -> Q:
     """Failed, of somebody who is still here and has asked for nothing of the kind since."""
     since = SubjectRequest.objects.filter(

@@ -90,8 +90,13 @@ class Rejected:
 
 def seal_text(vault: Vault, request: SubjectRequest, subject: Subject, written: str) -> bytes:
     """The officer's words and the ways to complain, in the request's language. Raises NotFound without a notice."""
-    text = f"{written}\n\n{ways_to_complain(request)}"
+    text = worded(request, written)
     return seal(vault.data_key(subject.program_id, subject.id), text.encode(), _cell(request, subject.id))
+
+
+def worded(request: SubjectRequest, written: str) -> str:
+    """What the person reads: the officer's words, then the ways to complain. Raises NotFound without a notice."""
+    return f"{written}\n\n{ways_to_complain(request)}"
 
 
 def ways_to_complain(request: SubjectRequest) -> str:
@@ -124,7 +129,15 @@ def opened(vault: Vault, request: SubjectRequest, about: RequestSubject) -> str 
 
 def described(request: SubjectRequest, text: str | None) -> Rejected:
     """The code of a rejected request with its article and its short explanation."""
-    reason = RejectionReason(request.rejection or "")
+    return _described(request, RejectionReason(request.rejection or ""), text)
+
+
+def previewed(request: SubjectRequest, reason: RejectionReason, written: str) -> Rejected:
+    """What would be told, were the request rejected so. Raises NotFound without a notice."""
+    return _described(request, reason, worded(request, written))
+
+
+def _described(request: SubjectRequest, reason: RejectionReason, text: str | None) -> Rejected:
     ground = GROUNDS[reason]
     with translation.override(language(request.locale)):
         return Rejected(reason.value, ground.article, str(ground.detail), text, request.rejection_delivered_at)

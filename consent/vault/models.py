@@ -81,6 +81,7 @@ class DataKey(models.Model):
 
     class Meta:
         db_table = "data_key"
+        indexes = [models.Index(fields=["program", "key_version"], name="data_key_version")]
 
 
 class SubjectIdentifier(models.Model):

@@ -103,6 +103,7 @@ class WebhookMessage(models.Model):
                 condition=models.Q(event=Event.ERASED.value, delivered_at__isnull=True, dead_at__isnull=True),
             ),
             models.Index(fields=["program", "created_at"], name="webhook_message_created"),
+            models.Index(fields=["program"], name="webhook_message_dead", condition=models.Q(dead_at__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -1,18 +1,28 @@
 """The list of reports, a page for each, and its CSV: the answer that REST gives, for whoever may see reports."""
 
+from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseNotAllowed, QueryDict
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
+from django.utils.timezone import localdate
 from django.utils.translation import gettext
 
-from reports.admin import showing
+from consent.admin.figures import Figure, Section
+from consent.programs.models import MiniProgram
+from reports.admin import showing, tables
 from reports.admin.base import OfReports
 from reports.admin.pages import PAGES
 from reports.admin.saving import SaveForm, days_asked
 from reports.models import Report
+from tracking.codes import REFUSED
+
+QUALITY = "quality"
+REFUSED_DAYS = 7
 
 
 @admin.register(Report)
@@ -20,6 +30,22 @@ class Reports(OfReports):
     """A report is no row: its pages stand where a model's list and its rows would."""
 
     icon, rank = "bar_chart", 10
+
+    def figures(self, request: HttpRequest, program: MiniProgram) -> Iterator[Figure]:
+        """Why events were refused, as the quality report tells it of these days."""
+        if not self.has_view_permission(request):
+            return
+        today = localdate()
+        asked = QueryDict(urlencode({"from": today - timedelta(days=REFUSED_DAYS - 1), "to": today}))
+        href = f"{reverse('admin:reports_report_page', args=[QUALITY])}?{asked.urlencode()}"
+        found = showing.shown(QUALITY, showing.form_of(QUALITY, program, asked), program, csv=False)
+        if found.told is None:
+            yield Figure(Section.REFUSED, gettext("Data quality"), "–", href, note=found.trouble)
+            return
+        for total in tables.totals(found.told, REFUSED):
+            if total.cell.text != "0":
+                note = gettext("rests on too few people to be told") if total.cell.status == tables.SUPPRESSED else ""
+                yield Figure(Section.REFUSED, total.title, total.cell.text, href, note=note)
 
     def get_urls(self) -> list[URLPattern]:
         return [

@@ -1,6 +1,6 @@
 """A released answer as tables to read: the figures as REST tells them, and in their place why one is not told."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -108,12 +108,12 @@ def tables(answered: Answered, *, shown: int, heat: Sequence[str] = ()) -> list[
     return [first, *(replace(one, folded=len(one.lines) > LONG) for one in others)]
 
 
-def totals(answered: Answered) -> list[Total]:
-    """The figures beside the tables, of the whole range."""
+def totals(answered: Answered, among: Collection[str] | None = None) -> list[Total]:
+    """The figures beside the tables, of the whole range; only those named where some are."""
     return [
         Total(words.column(name), _figure(name, answered[name], status, None))
         for name, status in answered["status"].items()
-        if not name.endswith("_bin") and name != "withdrawn_subjects"
+        if not name.endswith("_bin") and name != "withdrawn_subjects" and (among is None or name in among)
     ]
 
 

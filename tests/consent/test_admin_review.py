@@ -1,5 +1,6 @@
 """The officers' pages for what is in review: who may decide, what is shown, and what a page refuses."""
 
+import re
 from typing import Any
 
 import psycopg
@@ -165,3 +166,22 @@ def test_a_closed_request_is_told_by_its_page(program: Program, desk: Desk, owne
     late = file(program, "access")
     owner.execute("UPDATE subject_request SET due_at = %s", [now()])
     assert not any(page(late, name) in request_page(desk, late) for name in PAGES)
+
+
+def test_a_refusal_is_read_before_it_is_sent(program: Program, desk: Desk, filed: Any) -> None:
+    before = shown(program, filed)
+    asks = desk.get(page(filed, "reject")).content.decode()
+    assert 'name="preview"' in asks
+    given = GIVEN["reject"]
+    preview = desk.post(page(filed, "reject"), **given, preview="1").content.decode()
+    quote = preview.partition('id="preview"')[2].partition("</blockquote>")[0]
+    assert TEXT in quote and "人民法院" in quote and "privacy@example.com" in quote
+    assert "我们无法确认该请求来自所涉信息的本人。" in quote
+    assert shown(program, filed) == before
+    again = desk.post(page(filed, "reject"), **given, change="1").content.decode()
+    assert TEXT in again and 'name="preview"' in again
+    assert shown(program, filed) == before
+    hidden = dict(re.findall(r'<input type="hidden" name="(reason|text)" value="([^"]*)"', preview))
+    assert hidden == given
+    assert desk.post(page(filed, "reject"), **hidden).status_code == 302
+    assert shown(program, filed)["rejection"]["text"].startswith(TEXT)

@@ -23,7 +23,7 @@ from consent.programs.models import ApiClient, ApiKey, Controller, OfficerAssign
 from consent.programs.tenancy import tenant
 from consent.records.models import ConsentRecord
 from consent.rights import legal_holds, review
-from consent.rights.models import HoldGround, LegalHold, ReviewRule
+from consent.rights.models import HolderRun, HoldGround, LegalHold, ReviewRule, RunStatus
 from consent.webhooks import endpoints
 from consent.webhooks.models import WebhookEndpoint, WebhookMessage
 from reports.models import ReportRun, SavedReport
@@ -143,8 +143,12 @@ def rows(program: Program) -> Callable[[str], Any]:
         }
     first |= {NoticeDraft: draft.pk, LegalHold: hold.pk, User: target.pk, OfficerAssignment: _assigned(target)}
     by_name: dict[str, Any] = {f"{model._meta.app_label}/{model._meta.model_name}": key for model, key in first.items()}
+    with tenant(program.id):
+        stopped = request_row(program, "dora", state="failed", closed_at=now()).runs.get(stage=10)
+        HolderRun.objects.filter(pk=stopped.pk).update(status=RunStatus.FAILED, finished_at=now())
     by_name |= {
         "consent/subjectrequest": asked.pk,
+        "consent/subjectrequest/runs": stopped.pk,
         "consent/miniprogram": program.id,
         "consent/webhookendpoint": told[0],
         "consent/webhookendpoint/<uuid:object_id>/on/": told[1],

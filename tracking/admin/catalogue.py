@@ -1,17 +1,26 @@
 """The event catalogue: kept in the mini-program's own repository and imported from there; its status is set here too."""
 
+from collections.abc import Iterator
+from datetime import UTC, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from consent import edge
 from consent.admin.badges import badge
 from consent.admin.base import at, localised
+from consent.admin.figures import Figure, Section
 from consent.admin.records import PurposeFilter
+from consent.notices.models import Purpose
+from consent.programs.models import MiniProgram
+from tracking import retention
 from tracking.admin.declarations import rows, shown, translated
 from tracking.admin.status import STATUS_PERMISSION, StatusChanged, offered
 from tracking.models import EventType, EventTypeVersion
@@ -19,6 +28,7 @@ from tracking.models import EventType, EventTypeVersion
 UPDATED = at("updated_at", _("updated at"))
 STATUSES = {"draft": "warning", "active": "success"}
 VERSIONS_SHOWN = 50
+SOON = timedelta(days=7)
 
 
 @admin.register(EventType)
@@ -45,6 +55,19 @@ class EventTypes(StatusChanged):
     readonly_fields = ["shown_status", "shown_categories", "shown_description"]
     change_form_outer_before_template = "tracking/admin/event_type_status.html"
     change_form_after_template = "tracking/admin/event_type.html"
+
+    def figures(self, request: HttpRequest, program: MiniProgram) -> Iterator[Figure]:
+        """Days whose events go soon, a line a purpose."""
+        if not self.has_view_permission(request):
+            return
+        today = edge.now().astimezone(UTC).date()
+        titles = dict(Purpose.objects.filter(program_id=program.pk).values_list("code", "title"))
+        for code, days in retention.coming(program_id=program.pk, today=today, within=SOON):
+            words = gettext("Events of “%(purpose)s” whose time is over within a week")
+            told = ngettext("%(count)d day", "%(count)d days", len(days)) % {"count": len(days)}
+            href = f"{reverse('admin:tracking_eventtype_changelist')}?{urlencode({'purpose': code})}"
+            span = gettext("of %(first)s to %(last)s (UTC)") % {"first": days[0], "last": days[-1]}
+            yield Figure(Section.ERASURES, words % {"purpose": localised(titles[code])}, told, href, note=span)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[EventType]:
         return super().get_queryset(request).select_related("purpose")

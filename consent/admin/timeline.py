@@ -1,0 +1,165 @@
+"""What happened to a request and when, as the database has it: its own dates, its holders' runs, its package, what the audit log
+and the log of disclosures say of it. A holder's beginning is kept nowhere; its end is.
+
+What outlives its subject names a day and no time, and is shown so.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+
+from django.db.models import TextChoices
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from consent.admin.packages import package_of
+from consent.ledger.models import AuditEntry, Disclosure
+from consent.rights.holders import UnknownHolder, holder_of
+from consent.rights.models import ExtensionReason, HolderRun, Requester, RunStatus, SubjectRequest
+from consent.rights.requesters import Method
+
+MOST = 100
+"""Entries of a log that are read, the newest."""
+FILED, DELIVERED, VERIFIED = "request.filed", "request.rejection_delivered", "request.verified"
+
+_ACTS = {
+    VERIFIED: _("who asks was verified"),
+    "request.approved": _("approved"),
+    "request.rejected": _("rejected"),
+    "request.extended": _("the deadline was put off"),
+    "request.undo_waived": _("to be carried out at once"),
+    "request.resumed": _("went on after a legal hold"),
+    "request.holder_retried": _("a holder was made to try again"),
+    "request.completed": _("completed"),
+    "request.partially_completed": _("partially completed"),
+    "request.completed_no_data": _("completed, no data held"),
+    "request.withdrawn": _("taken back"),
+    "request.failed": _("failed"),
+    "request.due_soon": _("reminder: due soon"),
+    "request.overdue": _("reminder: overdue"),
+    "request.undelivered": _("reminder: refusal not delivered"),
+    "package.downloaded": _("the package was downloaded"),
+    "rectification.opened": _("what was put right was opened"),
+}
+_ENDS = {
+    RunStatus.DONE: _("done"),
+    RunStatus.HELD: _("kept by law"),
+    RunStatus.FAILED: _("given up"),
+}
+
+
+class Kind(TextChoices):
+    """What a moment is: it happened, or it is a date that comes or was set."""
+
+    HAPPENED = "happened"
+    DATE = "date"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """`who`: the actor as the audit log names them, if it does; `more`: codes and numbers in words."""
+
+    at: datetime
+    what: str
+    who: str = ""
+    more: str = ""
+    kind: Kind = Kind.HAPPENED
+
+    @property
+    def when(self) -> str:
+        """A day where no more is kept: that is a UTC day, whose midnight stands for it."""
+        at = self.at.astimezone(UTC)
+        return f"{at:%Y-%m-%d}" if at.time() == time() else date_format(localtime(self.at), "Y-m-d H:i")
+
+    @property
+    def day(self) -> bool:
+        return self.at.astimezone(UTC).time() == time()
+
+
+def of_request(asked: SubjectRequest, *, entries: bool, disclosures: bool) -> list[Moment]:
+    """Oldest first. `entries`, `disclosures`: whether those logs may be read."""
+    logged = _logged(asked) if entries else []
+    found = [*_dates(asked, {entry.action: entry.actor for entry in logged}), *_runs(asked), *_package(asked)]
+    found += _acts(asked, logged)
+    found += _disclosures(asked) if disclosures else []
+    return sorted(found, key=lambda moment: (moment.at.astimezone(UTC).date(), not moment.day, moment.at))
+
+
+def _logged(asked: SubjectRequest) -> list[AuditEntry]:
+    entries = AuditEntry.objects.filter(program_id=asked.program_id, target=f"request:{asked.pk}")
+    return list(reversed(entries.order_by("-id")[:MOST]))
+
+
+def _dates(asked: SubjectRequest, actors: Mapping[str, str]) -> Iterator[Moment]:
+    for at, what, kind, who in (
+        (asked.received_at, gettext("received"), Kind.HAPPENED, asked.filed_by),
+        (asked.undo_until, gettext("may be taken back until then"), Kind.DATE, ""),
+        (asked.extended_from, gettext("was due at first"), Kind.DATE, ""),
+        (asked.due_at, gettext("due"), Kind.DATE, ""),
+        (asked.point_of_no_return_at, gettext("erasing began, which cannot be undone"), Kind.HAPPENED, ""),
+        (asked.rejection_delivered_at, gettext("the refusal was delivered"), Kind.HAPPENED, actors.get(DELIVERED, "")),
+        (asked.closed_at, asked.get_state_display(), Kind.HAPPENED, actors.get(f"request.{asked.state}", "")),
+    ):
+        if at is not None:
+            yield Moment(at, what, who, kind=kind)
+
+
+def _runs(asked: SubjectRequest) -> Iterator[Moment]:
+    for run in HolderRun.objects.filter(request=asked, finished_at__isnull=False).order_by("stage", "holder"):
+        if run.finished_at is not None and run.status in _ENDS:  # what was cancelled ended with the request
+            yield Moment(run.finished_at, f"{title_of(run.holder)}: {_ENDS[RunStatus(run.status)]}", more=run.error)
+
+
+def _package(asked: SubjectRequest) -> Iterator[Moment]:
+    package = package_of(asked.program_id, asked.pk)
+    if package is not None:
+        yield Moment(package.created_at, gettext("the package was begun"))
+        yield Moment(package.expires_at, gettext("the package expires"), kind=Kind.DATE)
+
+
+def _acts(asked: SubjectRequest, logged: list[AuditEntry]) -> Iterator[Moment]:
+    """Without those that a date of the request tells of."""
+    dated = {FILED, DELIVERED} | ({f"request.{asked.state}"} if asked.closed_at is not None else set())
+    for entry in logged:
+        if entry.action not in dated:
+            what = str(_ACTS.get(entry.action, entry.action))
+            yield Moment(entry.at, what, entry.actor, "; ".join(_told(entry)))
+
+
+def _told(entry: AuditEntry) -> Iterator[str]:
+    """The details that say more than the request's page does."""
+    details = entry.details
+    if "method" in details:
+        yield str(dict(Method.choices).get(details["method"], details["method"]))
+    if "holder" in details:
+        yield title_of(details["holder"])
+    if "extension" in details:
+        yield str(dict(ExtensionReason.choices).get(details["extension"], details["extension"]))
+    if "reason" in details:
+        yield str(details["reason"])
+
+
+def _disclosures(asked: SubjectRequest) -> Iterator[Moment]:
+    rows = Disclosure.objects.filter(program_id=asked.program_id, target=f"request:{asked.pk}")
+    for row in rows.order_by("-id")[:MOST]:
+        words = gettext("given to: %(recipient)s") % {"recipient": row.get_recipient_display()}
+        yield Moment(row.at, words, row.actor, row.name)
+
+
+def verified(asked: SubjectRequest) -> str:
+    """How it was made sure who asks; empty where it was not, or where nobody else than the person asks."""
+    if asked.requester == Requester.SELF:
+        return ""
+    entries = AuditEntry.objects.filter(program_id=asked.program_id, target=f"request:{asked.pk}", action=VERIFIED)
+    entry = entries.order_by("-id").first()
+    return "" if entry is None else "; ".join(_told(entry))
+
+
+def title_of(holder: str) -> str:
+    """In words; the identifier of one that is no longer there."""
+    try:
+        return str(holder_of(holder).title)
+    except UnknownHolder:
+        return holder
