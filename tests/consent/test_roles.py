@@ -23,7 +23,8 @@ from consent.programs.models import ApiClient, ApiKey, Controller, OfficerAssign
 from consent.programs.tenancy import tenant
 from consent.records.models import ConsentRecord
 from consent.rights import legal_holds, review
-from consent.rights.models import HoldGround, LegalHold, ReviewRule
+from consent.rights.models import Guarded, HoldGround, LegalHold, MinorAccess, ReviewRule
+from consent.vault.models import Subject
 from consent.webhooks import endpoints
 from consent.webhooks.models import WebhookEndpoint, WebhookMessage
 from reports.models import ReportRun, SavedReport
@@ -141,7 +142,17 @@ def rows(program: Program) -> Callable[[str], Any]:
             model: model.objects.values_list("pk", flat=True).first()
             for model in (SavedReport, ReportRun, EventType, AccountEntry, Controller)
         }
-    first |= {NoticeDraft: draft.pk, LegalHold: hold.pk, User: target.pk, OfficerAssignment: _assigned(target)}
+        access = MinorAccess.objects.create(
+            subject=Subject.objects.latest("id"), program_id=program.id, what=Guarded.VALUES, reason="identity",
+            asked_by="officer:0", asked_at=now(),
+        )  # fmt: skip
+    first |= {
+        MinorAccess: access.pk,
+        NoticeDraft: draft.pk,
+        LegalHold: hold.pk,
+        User: target.pk,
+        OfficerAssignment: _assigned(target),
+    }
     by_name: dict[str, Any] = {f"{model._meta.app_label}/{model._meta.model_name}": key for model, key in first.items()}
     by_name |= {
         "consent/subjectrequest": asked.pk,
@@ -245,7 +256,7 @@ def test_a_migration_puts_a_role_right_again(database: None) -> None:
     assert set(Group.objects.values_list("name", flat=True)) == {role.group for role in ROLES}
 
 
-PERSONS = {"subjectrequest", "consentrecord", "package", "disclosure", "auditentry", "legalhold"}
+PERSONS = {"subjectrequest", "consentrecord", "package", "disclosure", "auditentry", "legalhold", "minoraccess"}
 
 
 @pytest.mark.parametrize("code", ["viewer", "analyst", "administrator"])
@@ -307,7 +318,7 @@ def test_an_administrator_makes_an_account_and_gives_it_a_role(program: Program)
     grace = User.objects.get(username="grace")
     assert grace.is_staff and not grace.is_superuser
     page = desk.get(f"auth/user/{grace.pk}/change/").content.decode()
-    assert "Works on requests, finds them by telephone number" in page
+    assert "Works on requests, finds people" in page
     assert change(desk, grace, groups=group("officer", "analyst")).status_code == 302
     assert {one.name for one in grace.groups.all()} == {"role:officer", "role:analyst"}
     entries = AccountEntry.objects.order_by("id").values_list("actor", "action", "account")
