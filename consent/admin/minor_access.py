@@ -75,13 +75,20 @@ class MinorAccesses(Done):
             messages.success(request, gettext("It is approved: the officer who asked may see it once within an hour."))
         return self.back(row)
 
+    def asked(self, request: HttpRequest, row: MinorAccess, title: Any, **more: Any) -> HttpResponseBase:
+        told = " · ".join([row.get_what_display(), self.shown_reason(row), row.asked_by])
+        return super().asked(request, row, title, told=told, **more)
+
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
-        """Whoever asked is led back to the person; nobody else is."""
+        """Whoever asked approves nothing, and is led back to the person; nobody else is."""
         row = self.get_object(request, object_id)
-        person = None
-        if row is not None and row.asked_by == officer(request) and row.what == Guarded.VALUES and may_find(request):
-            person = link_to(request, row.program_id, row.subject_id)
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "person": person})
+        own, person = False, None
+        if row is not None and row.asked_by == officer(request):
+            own = True
+            if row.what == Guarded.VALUES and may_find(request):
+                person = link_to(request, row.program_id, row.subject_id)
+        shown = {"own": own, "person": person}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **shown})
 
     @admin.display(description=_("reason"))
     def shown_reason(self, access: MinorAccess) -> str:
