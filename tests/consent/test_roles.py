@@ -23,14 +23,13 @@ from consent.programs.models import ApiClient, ApiKey, Controller, OfficerAssign
 from consent.programs.tenancy import tenant
 from consent.records.models import ConsentRecord
 from consent.rights import legal_holds, review
-from consent.rights.models import Guarded, HoldGround, LegalHold, MinorAccess, ReviewRule
-from consent.vault.models import Subject
+from consent.rights.models import HoldGround, LegalHold, MinorAccess, ReviewRule
 from consent.webhooks import endpoints
 from consent.webhooks.models import WebhookEndpoint, WebhookMessage
 from reports.models import ReportRun, SavedReport
 from tests import stack
 from tests.cast import Program, now
-from tests.consent.desk import PASSWORD, Desk, disclosure_row, holder, officer, request_row, superuser
+from tests.consent.desk import PASSWORD, Desk, access_row, disclosure_row, holder, officer, request_row, superuser
 from tracking.models import EventType
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "roles.md"
@@ -142,12 +141,8 @@ def rows(program: Program) -> Callable[[str], Any]:
             model: model.objects.values_list("pk", flat=True).first()
             for model in (SavedReport, ReportRun, EventType, AccountEntry, Controller)
         }
-        access = MinorAccess.objects.create(
-            subject=Subject.objects.latest("id"), program_id=program.id, what=Guarded.VALUES, reason="identity",
-            asked_by="officer:0", asked_at=now(),
-        )  # fmt: skip
     first |= {
-        MinorAccess: access.pk,
+        MinorAccess: access_row(program).pk,
         NoticeDraft: draft.pk,
         LegalHold: hold.pk,
         User: target.pk,

@@ -1,5 +1,6 @@
 """L10 (MOR 36): staff see the data of a minor only with a second person's approval, which leaves an audit row."""
 
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from typing import Any
@@ -8,12 +9,16 @@ import psycopg
 import pytest
 from django.db import IntegrityError, connection
 
+from consent import edge
+from consent.errors import NotFound
 from consent.programs.tenancy import tenant
 from consent.records.minors import is_minor
-from consent.rights.holders import Over, Reason
+from consent.rights import holders
+from consent.rights.holders import Over
 from consent.rights.models import USABLE, WAITS, MinorAccess
+from consent.rights.reveal import Reason, reveal
 from consent.vault.models import Subject
-from tests.cast import Program, now
+from tests.cast import Program, event, now
 from tests.consent.acts import guarded, minors_notice
 from tests.consent.desk import Desk, holder, officer
 from tests.consent.retaining import over, purge
@@ -84,7 +89,10 @@ def test_a_minors_values_are_shown_once_after_another_officer_approved(
     assert "may see it once" in approve(heidi, owner)
     assert not shown(ask(heidi)), "it is the first officer's"
     assert not shown(ask(grace, reason="incident")), "for the reason that was approved"
-    assert shown(ask(grace))
+    program.send(event("kid", "e1", page="pages/index"))
+    assert "page_view" not in grace.get(person(grace)).content.decode()
+    seen = ask(grace)
+    assert shown(seen) and "page_view" in seen
     assert not shown(ask(grace)), "once"
     first, second = (f"officer:{desk.user.pk}" for desk in (grace, heidi))
     told = entries(owner)
@@ -152,6 +160,12 @@ def test_an_adults_values_are_shown_with_a_reason(program: Program, owner: psyco
     assert request_id in page and not shown(page)
     for wrong in ({"reason": ""}, {"reason": "because"}, {"reason": "request"}, {"request": other}):
         assert not shown(ask(grace, **wrong)), wrong
+    subject_id = int(owner.execute("SELECT min(subject_id) FROM request_subject").fetchone()[0])  # type: ignore[index]
+    with pytest.raises(NotFound, match="no request of theirs"):
+        reveal(
+            vault=edge.vault(), program_id=program.id, subject_id=subject_id, reason=Reason.REQUEST,
+            request_id=uuid.UUID(other), by="test",
+        )  # fmt: skip
     assert entries(owner) == []
     assert shown(ask(grace, reason="request", request=request_id))
     assert shown(ask(grace, reason="authority"))
@@ -252,7 +266,7 @@ def test_what_was_asked_goes_with_the_person_and_when_it_is_over(
     rows = "SELECT count(*) FROM minor_access"
     erased(program, owner, as_worker, "kid")
     assert owner.execute(rows).fetchone() == (1,)
-    expired = [Over("minor_access", Reason.EXPIRED, 1, late) for late in (0, 1)]
+    expired = [Over("minor_access", holders.Reason.EXPIRED, 1, late) for late in (0, 1)]
     assert over(program, later=timedelta(hours=24)) == []
     assert [over(program, later=timedelta(hours=hours)) for hours in (26, 50)] == [[one] for one in expired]
     assert purge(program, as_worker, later=timedelta(hours=24)) == 0
