@@ -256,6 +256,16 @@ def test_who_is_a_minor(program: Program, owner: psycopg.Connection) -> None:
     ]
 
 
+def test_a_consent_record_tells_an_officer_no_birthday(
+    program: Program, owner: psycopg.Connection, grace: Desk
+) -> None:
+    program.decide("kid", age_band="14_17", turns_14_on="2025-03-04")
+    (record_id,) = owner.execute("SELECT id FROM consent_record").fetchone() or (None,)
+    page = grace.get(f"consent/consentrecord/{record_id}/change/").content.decode()
+    assert "14 to 17" in page
+    assert not any(day in page for day in ("2025-03-04", "March 4", "2025年3月4日"))
+
+
 def test_what_was_asked_goes_with_the_person_and_when_it_is_over(
     program: Program, owner: psycopg.Connection, as_worker: Working, grace: Desk
 ) -> None:
