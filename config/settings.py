@@ -333,11 +333,11 @@ ZHIQING_WEB_PROCESSES = env.integer(
     minimum=1,
     about="Web processes on all machines: what each is left of a limit while Redis is away; gunicorn's own number unless set",
 )
-ZHIQING_PHONE_SEARCHES = env.integer(
-    "ZHIQING_PHONE_SEARCHES",
+ZHIQING_PERSON_SEARCHES = env.integer(
+    "ZHIQING_PERSON_SEARCHES",
     30,
     minimum=1,
-    about="Telephone numbers an officer may look for in an hour, of a mini-program",
+    about="People an officer may look for in an hour, of a mini-program",
 )
 ZHIQING_PACKAGE_KEPT = timedelta(
     days=env.integer("ZHIQING_PACKAGE_DAYS", 7, minimum=1, about="Days an access package can be fetched")

@@ -22,6 +22,7 @@ from consent.rights.models import (
     HeldSubject,
     HolderRun,
     LegalHold,
+    MinorAccess,
     Package,
     PackagePart,
     RequestReminder,
@@ -383,6 +384,19 @@ classify(
             "hold_id": _REQUEST,
             "program": _OPERATIONAL,
         },
+        MinorAccess: {
+            "id": _REQUEST,
+            "subject": _PSEUDONYM,
+            "program": _OPERATIONAL,
+            "what": _REQUEST,
+            "reason": _REQUEST,
+            "request_id": _REQUEST,
+            "asked_by": _INTERNAL,
+            "asked_at": _REQUEST,
+            "approved_by": _INTERNAL,
+            "approved_at": _REQUEST,
+            "used_at": _REQUEST,
+        },
         ErasureCount: {
             "id": _OPERATIONAL,
             "program": _OPERATIONAL,
@@ -502,6 +516,7 @@ trace(
     " WHERE about.program_id = %(program)s",
 )
 trace(HeldSubject, written=_HELD)
+trace(MinorAccess, "asked_at", "approved_at", "used_at")
 trace(Package, "created_at")
 trace(PackagePart, written=_OF_PARTS)
 trace(WebhookMessage, "created_at", "delivered_at")

@@ -14,7 +14,7 @@ from consent.programs.tenancy import role
 from consent.records.models import ConsentRecord
 from consent.rights.affected import trace
 from consent.rights.classification import Classified, Kind, classify
-from consent.rights.holders import Collected, Erased, Keeping, Over, PersonalDataHolder, Row, register
+from consent.rights.holders import Collected, Erased, Keeping, Over, PersonalDataHolder, Row, Tally, register
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
 from tracking import retention
@@ -223,6 +223,13 @@ class EventHolder(PersonalDataHolder):
                 for row in names.told(page):
                     yield "events", row
                 last = page[-1][0]
+
+    def tally(self, *, subject: Subject, since: date) -> Iterator[Tally]:
+        days = [day for day in _days(subject.id) if day >= since]
+        names = dict(EventType.objects.filter(program_id=subject.program_id).values_list("id", "name"))
+        rows = Event.objects.filter(subject_id=subject.id, day__in=days).order_by("day", "type_id")
+        for day, type_id, events in rows.values_list("day", "type_id").annotate(Count("event_id")):
+            yield day, names.get(type_id, "–"), events
 
     def erase(self, *, program_id: int, subject_id: int, limit: int) -> Erased:
         # A day without its subject_day row is found by looking into every partition, after all others are done.

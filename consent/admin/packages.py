@@ -22,8 +22,8 @@ from consent.ledger.disclosures import disclosed
 from consent.ledger.models import Recipient
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
-from consent.rights import barrier, content, requesters
-from consent.rights.models import Package, Requester, RequestKind, RequestSubject, SubjectRequest
+from consent.rights import barrier, content, minor_access, requesters
+from consent.rights.models import Guarded, Package, Requester, RequestKind, RequestSubject, SubjectRequest
 from consent.rights.renditions import RENDITIONS, Form, given
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
@@ -98,8 +98,9 @@ class PackageFilter(admin.SimpleListFilter):
 
 def release(
     *, program_id: int, request_id: uuid.UUID, form: Form, by: str, reason: Reason, vault: Vault
-) -> Iterator[bytes]:
-    """The package's pieces, and its audit entry, committed before the first piece is read.
+) -> Iterator[bytes] | None:
+    """The package's pieces, and its audit entry, committed before the first piece is read. None where its subject is a minor
+    and another officer has to approve first, which is asked for.
 
     Raises NotFound where there is none (any more), Conflict while it is being made or its subject's data are closed to
     reading, or a guardian asked for who is 14 by now.
@@ -113,6 +114,8 @@ def release(
         request = SubjectRequest.objects.get(id=request_id)
         if reason == Reason.DELIVERY:
             requesters.check_guardian(request.requester, subject, db_now())
+        if not minor_access.admitted(subject, what=Guarded.PACKAGE, reason=reason, request_id=request_id, by=by):
+            return None
         pieces = RENDITIONS[form].stream(vault, package)
         audit(
             program_id=program_id,

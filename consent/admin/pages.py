@@ -15,7 +15,7 @@ from consent import edge
 from consent.admin import counting, home, statistics
 from consent.admin.base import going_on, officer, picked
 from consent.admin.figures import MOST
-from consent.admin.phone import may_find
+from consent.admin.find import may_find
 from consent.admin.standing import late
 from consent.admin.tenancy import SESSION_KEY, programs_of
 from consent.ledger.audit import audit
@@ -78,7 +78,7 @@ def index(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 def _own(request: HttpRequest) -> list[dict[str, Any]]:
     """Pages of consent's that show no model."""
     pages = (
-        (_("Find by telephone number"), "admin_phone", "call", may_find(request)),
+        (_("Find a person"), "admin_find", "person_search", may_find(request)),
         (_("Requests by kind"), "admin:consent_subjectrequest_statistics", "monitoring", counting.may_see(request)),
         (_("Consents by day"), "admin:consent_consentrecord_statistics", "bar_chart", statistics.may_see(request)),
     )

@@ -1,4 +1,4 @@
-"""Consent records: the evidence, shown and never changed. Neither the subject nor sealed evidence is shown."""
+"""Consent records: the evidence, shown and never changed. Neither the subject nor a birthday nor sealed evidence is shown."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ class ConsentRecords(Statistics):
                 ]
             },
         ),
-        (None, {"fields": [("locale", "shown_age"), "turns_14_on"]}),
+        (None, {"fields": [("locale", "shown_age")]}),
         (
             _("Times"),
             {"fields": [("occurred_at", "corrected_at"), "received_at", ("authorises_from", "authorises_until")]},

@@ -3,18 +3,20 @@
 import uuid
 from typing import Any
 
+from consent.admin.packages import Reason
 from consent.errors import Conflict, NotFound
 from consent.ledger.audit import audit
 from consent.ledger.disclosures import disclosed
 from consent.ledger.models import Recipient
 from consent.programs.tenancy import tenant
-from consent.rights import barrier, content
-from consent.rights.models import RequestKind, RequestSubject
+from consent.rights import barrier, content, minor_access
+from consent.rights.models import Guarded, RequestKind, RequestSubject
 from consent.vault.identities import Vault
 
 
-def opened(*, program_id: int, request_id: uuid.UUID, by: str, vault: Vault) -> dict[str, Any]:
-    """`rectified`: rows of, name, before, after; `check`: who made sure, and how. Its audit entry is committed with it.
+def opened(*, program_id: int, request_id: uuid.UUID, by: str, vault: Vault) -> dict[str, Any] | None:
+    """`rectified`: rows of, name, before, after; `check`: who made sure, and how. Its audit entry is committed with it. None where
+    its subject is a minor and another officer has to approve first, which is asked for.
 
     Raises NotFound where nothing was put right, or its subject is gone; Conflict where their data are closed to reading.
     """
@@ -29,12 +31,17 @@ def opened(*, program_id: int, request_id: uuid.UUID, by: str, vault: Vault) -> 
         if about.subject.erasure_pending:
             raise Conflict("erasure_pending", "the subject has asked for erasure, which closes their data to reading")
         barrier.refuse_reading(about.subject)
+        reason = Reason.REVIEW
+        if not minor_access.admitted(
+            about.subject, what=Guarded.RECTIFIED, reason=reason, request_id=request_id, by=by
+        ):
+            return None
         target = f"request:{request_id}"
         audit(program_id=program_id, actor=by, action="rectification.opened", target=target)
         disclosed(
             program_id=program_id,
             recipient=Recipient.OFFICER,
-            ground="rectification.review",
+            ground=f"rectification.{reason.value}",
             fields={row["of"] for row in kept["rectified"]},
             subjects=1,
             target=target,

@@ -24,6 +24,7 @@ from consent.admin.base import OwnedInline, at, officer, own_page, picked
 from consent.admin.counting import Counted, may_see
 from consent.admin.decisions import offered
 from consent.admin.figures import Figure
+from consent.admin.minor_access import TOLD_WAITING
 from consent.admin.packages import PACKAGE_PERMISSION, PackageFilter, Reason, ReleaseForm, release, status_of
 from consent.admin.standing import StandingFilter, overdue_unasked, standing, standings
 from consent.errors import Conflict, NotFound
@@ -263,6 +264,8 @@ class SubjectRequests(Counted):
             except (NotFound, Conflict) as problem:
                 messages.warning(request, problem.detail)
                 return redirect(reverse("admin:consent_subjectrequest_change", args=[asked.pk]))
+            if context["opened"] is None:
+                return _waits(request, asked)
         response = TemplateResponse(request, "consent/admin/rectified.html", context)
         response["Cache-Control"] = "no-store"
         return response
@@ -301,7 +304,12 @@ class SubjectRequests(Counted):
         except (NotFound, Conflict):
             messages.warning(request, gettext("There is no package to download: it is not ready, or has expired."))
             return redirect(reverse("admin:consent_subjectrequest_change", args=[asked.pk]))
-        return edge.attachment(pieces, asked.pk, form)
+        return _waits(request, asked) if pieces is None else edge.attachment(pieces, asked.pk, form)
+
+
+def _waits(request: HttpRequest, asked: SubjectRequest) -> HttpResponseBase:
+    messages.info(request, str(TOLD_WAITING))
+    return redirect(reverse("admin:consent_subjectrequest_change", args=[asked.pk]))
 
 
 def _linked(request: HttpRequest, asked: SubjectRequest) -> list[dict[str, Any]]:

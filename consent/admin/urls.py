@@ -6,9 +6,10 @@ from django.urls import path
 from django.views.i18n import set_language
 
 from consent.admin import second_factor
+from consent.admin.find import find_person
 from consent.admin.pages import pick_program
 from consent.admin.passwords import OwnPassword
-from consent.admin.phone import find_by_phone
+from consent.admin.person import person_page, reveal_page
 
 
 def closed(request: HttpRequest) -> HttpResponseBase:
@@ -18,7 +19,9 @@ def closed(request: HttpRequest) -> HttpResponseBase:
 
 urlpatterns = [
     path("program/", admin.site.admin_view(pick_program), name="admin_program"),
-    path("phone/", admin.site.admin_view(find_by_phone), name="admin_phone"),
+    path("person/", admin.site.admin_view(find_person), name="admin_find"),
+    path("person/<str:reference>/", admin.site.admin_view(person_page), name="admin_person"),
+    path("person/<str:reference>/reveal/", admin.site.admin_view(reveal_page), name="admin_reveal"),
     path("second-factor/", second_factor.ask, name="admin_second_factor"),
     path("second-factor/enrol/", second_factor.enrol, name="admin_enrol"),
     path("second-factor/recovery/", admin.site.admin_view(second_factor.renew), name="admin_recovery"),

@@ -42,8 +42,8 @@ class AuditEntry(models.Model):
         indexes = [
             models.Index(
                 fields=["program", "actor", "at"],
-                name="audit_entry_phone_looked_up",
-                condition=models.Q(action="phone.looked_up"),
+                name="audit_entry_person_looked_up",
+                condition=models.Q(action="person.looked_up"),
             ),
             models.Index(fields=["program", "target"], name="audit_entry_target"),
         ]

@@ -37,11 +37,14 @@ PEOPLE = frozenset(
         "datakey",
     )
 )
-REQUESTS = frozenset({"consent.change_subjectrequest", "consent.change_holderrun", "consent.find_by_phone"})
+REQUESTS = frozenset({"consent.change_subjectrequest", "consent.change_holderrun", "consent.find_subject"})
 DECISIONS = frozenset(
     {
         "consent.approve_erasure",
         "consent.view_package",
+        "consent.reveal_subject",
+        "consent.view_minoraccess",
+        "consent.change_minoraccess",
         "consent.add_legalhold",
         "consent.change_legalhold",
         "consent.add_reviewrule",
@@ -111,17 +114,15 @@ ROLES = (
     Role(
         "officer",
         _("Officer"),
-        _(
-            "Works on requests, finds them by telephone number, and reads consents, holds, disclosures and the audit log."
-        ),
+        _("Works on requests, finds people, and reads consents, holds, disclosures and the audit log."),
         SETTINGS | PEOPLE | REQUESTS,
     ),
     Role(
         "senior_officer",
         _("Senior officer"),
         _(
-            "What an officer does; also approves erasures, opens what is sealed (packages, corrected values), makes legal"
-            " holds, and changes notices, purposes, the catalogue and what goes to review."
+            "What an officer does; also approves erasures, opens what is sealed (packages, corrected values, identifiers"
+            " and profiles; a minor's with another's approval), makes legal holds, and changes notices, purposes, the catalogue and what goes to review."
         ),
         SETTINGS | PEOPLE | REQUESTS | DECISIONS,
     ),

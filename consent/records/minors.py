@@ -1,7 +1,7 @@
 """Under fourteen (PIPL 28, 31): who is, what a consent then needs, and what ends when they turn fourteen."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from consent.errors import invalid
 from consent.ledger.leaves import new_salt
@@ -9,6 +9,9 @@ from consent.notices.models import Audience, Notice
 from consent.records.grants import begun_everywhere, turning_14
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State
 from consent.vault.models import Subject
+
+FOUR_YEARS = timedelta(days=1461)
+"""From 14 to 18, with the leap day among them. Who is said to be 14 to 17 is 18 when they are over, at the latest."""
 
 
 def turned_14(subject: Subject, now: datetime) -> bool:
@@ -21,6 +24,19 @@ def is_under_14(subject: Subject, age_band: str, at: datetime) -> bool:
     if subject.turns_14_on is not None:
         return not turned_14(subject, at)
     return age_band == "under_14" or (subject.under_14 and age_band == "unknown")
+
+
+def is_minor(subject: Subject, now: datetime) -> bool:
+    """Whether they are under 18 (MOR 36) by what is known: their birthday, or the newest that an act said of their age.
+
+    Who may still be 17 somewhere on earth is. An age that nobody says is not under 18.
+    """
+    if subject.turns_14_on is not None:
+        return now < begun_everywhere(subject.turns_14_on + FOUR_YEARS)
+    if subject.under_14:
+        return True
+    said = ConsentRecord.objects.filter(subject=subject).exclude(age_band="unknown").order_by("-version").first()
+    return said is not None and said.age_band == "14_17" and now < said.corrected_at + FOUR_YEARS
 
 
 def check_age(subject: Subject, age_band: str, at: datetime) -> None:

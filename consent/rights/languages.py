@@ -8,7 +8,11 @@ def language(locale: str) -> str:
     return "zh-hans" if locale.lower().partition("-")[0] == "zh" else "en"
 
 
+def shown(locale: str) -> str:
+    """In which of a notice's languages it is shown to somebody of this locale."""
+    return "zh-Hans" if language(locale) == "zh-hans" else "en"
+
+
 def localised(texts: Mapping[str, str], locale: str) -> str:
     """The text for this locale, of one that a notice gives in several."""
-    wanted = "zh-Hans" if language(locale) == "zh-hans" else "en"
-    return texts.get(wanted) or next(iter(texts.values()), "")
+    return texts.get(shown(locale)) or next(iter(texts.values()), "")

@@ -1,6 +1,7 @@
 """Requests of data subjects, the run of each holder of personal data, and the packages they yield."""
 
 import uuid
+from datetime import timedelta
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -134,7 +135,6 @@ class SubjectRequest(models.Model):
         verbose_name = _("data-subject request")
         verbose_name_plural = _("data-subject requests")
         permissions = [
-            ("find_by_phone", "Can find data-subject requests by telephone number"),
             ("approve_erasure", "Can approve data-subject requests that erase"),
             ("view_request_statistics", "Can view how many data-subject requests there are"),
         ]
@@ -344,6 +344,73 @@ class HeldSubject(models.Model):
 
     class Meta:
         db_table = "held_subject"
+
+
+class Guarded(models.TextChoices):
+    """What an officer sees of a minor only with another officer's approval (MOR 36)."""
+
+    VALUES = "values", _("identifiers and profile")
+    PACKAGE = "package", _("package")
+    RECTIFIED = "rectified", _("what was put right")
+
+
+WAITS = timedelta(days=1)
+"""So long an access to a minor's data waits for its approval."""
+USABLE = timedelta(hours=1)
+"""So long after its approval it may be used."""
+
+
+class MinorAccess(models.Model):
+    """An officer asks to see the data of somebody under 18; another approves, and the first sees them once, within USABLE.
+
+    In the database the key is (id, subject_id). `reason`: a code; `request_id`: for which request, where it is for one.
+    `asked_by` and `approved_by` are actors as audit entries name them. Goes with the subject, and when it is over.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    subject = models.ForeignKey(Subject, models.DO_NOTHING, db_column="subject_id", db_index=False)
+    program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
+    what = models.TextField(_("what is to be seen"), choices=Guarded.choices)
+    reason = models.TextField(_("reason"))
+    request_id = models.UUIDField(_("request"), null=True)
+    asked_by = models.TextField(_("asked by"))
+    asked_at = models.DateTimeField(_("asked at"))
+    approved_by = models.TextField(_("approved by"), null=True)
+    approved_at = models.DateTimeField(_("approved at"), null=True)
+    used_at = models.DateTimeField(_("used at"), null=True)
+
+    class Meta:
+        db_table = "minor_access"
+        verbose_name = _("access to a minor's data")
+        verbose_name_plural = _("access to minors' data")
+        constraints = [
+            models.CheckConstraint(condition=models.Q(what__in=Guarded.values), name="minor_access_what"),
+            models.CheckConstraint(
+                condition=~models.Q(approved_by=models.F("asked_by")), name="minor_access_two_officers"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(approved_by__isnull=True, approved_at__isnull=True)
+                | models.Q(approved_by__isnull=False, approved_at__isnull=False, approved_at__gte=models.F("asked_at")),
+                name="minor_access_approved",
+            ),
+            # IS NOT NULL by itself: a CHECK passes what it cannot decide.
+            models.CheckConstraint(
+                condition=models.Q(used_at__isnull=True)
+                | models.Q(
+                    approved_at__isnull=False,
+                    used_at__gte=models.F("approved_at"),
+                    used_at__lt=models.F("approved_at") + USABLE,
+                ),
+                name="minor_access_used",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["subject", "asked_by"], name="minor_access_subject"),
+            models.Index(fields=["program", "asked_at"], name="minor_access_asked"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)[:8]
 
 
 class RunStatus(models.TextChoices):

@@ -22,6 +22,7 @@ from consent.rights import (
     explanation,
     gate,
     legal_holds,
+    minor_access,
     own_words,
     packages,
     rectification,
@@ -39,7 +40,7 @@ from consent.rights.holders import (
     Reason,
     Row,
 )
-from consent.rights.models import HeldSubject, Package, PackagePart, RequestSubject, SubjectRequest
+from consent.rights.models import HeldSubject, MinorAccess, Package, PackagePart, RequestSubject, SubjectRequest
 from consent.vault import identities
 from consent.vault.identities import Vault
 from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 PAGE = 500
 HOUSEKEEPING_LATE = timedelta(hours=1)
+PURGED_LATE = timedelta(days=1)
 _ERASURE = ("asked_at", "kept_days", "owed_from", "affected", "done_at")
 
 
@@ -286,12 +288,25 @@ class SubjectHolder(PersonalDataHolder):
     def count(self, *, program_id: int, subject_id: int) -> int:
         return sum(rows.count() for rows in self._rows(subject_id))
 
+    def purge(self, *, program_id: int, keeping: Keeping, full: bool, limit: int) -> Iterator[int]:
+        """What officers asked to see of minors, and can see by that no more."""
+        rows = minor_access.over(program_id, now=keeping.settled)
+        with role("zq_erase"):
+            deleted = _deleted(MinorAccess.objects.filter(id__in=list(rows.values_list("id", flat=True)[:limit])))
+        yield deleted
+
+    def over(self, *, program_id: int, keeping: Keeping) -> Iterator[Over]:
+        if rows := minor_access.over(program_id, now=keeping.settled).count():
+            late = minor_access.over(program_id, now=keeping.settled - PURGED_LATE).count()
+            yield Over("minor_access", Reason.EXPIRED, rows, late)
+
     def _rows(self, subject_id: int) -> list[QuerySet[Any]]:
         return [
             SubjectLookup.objects.filter(subject_id=subject_id),
             SubjectIdentifier.objects.filter(subject_id=subject_id),
             RequestSubject.objects.filter(subject_id=subject_id),
             HeldSubject.objects.filter(subject_id=subject_id),
+            MinorAccess.objects.filter(subject_id=subject_id),
             PortalSession.objects.filter(subject_id=subject_id),
             WebhookMessage.objects.filter(subject_id=subject_id, event=Event.ERASED),
             DataKey.objects.filter(subject_id=subject_id),

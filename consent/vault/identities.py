@@ -195,9 +195,15 @@ def opened(vault: Vault, subject: Subject) -> dict[str, str]:
     }
 
 
-def with_phone(vault: Vault, program_id: int, phone: str) -> list[int]:
-    """The ids of the subjects who have a (checked) phone, for an officer: none, one, or people who share it."""
-    indexes = [vault.lookup.index(program_id, PHONE, phone, version) for version in vault.lookup.versions]
+def looked_up(vault: Vault, program_id: int, kind: str, value: str) -> list[int]:
+    """The ids of those whom an officer looks for by a value as typed: nobody, one, or people who share a phone.
+
+    Raises Invalid for a value that is none of its kind.
+    """
+    value = normalise(kind, value)
+    if kind != PHONE:
+        return sorted(AskedSubjects(vault, program_id, [[(kind, value)]]).found()[0])
+    indexes = [vault.lookup.index(program_id, PHONE, value, version) for version in vault.lookup.versions]
     rows = SubjectIdentifier.objects.filter(program_id=program_id, lookup__in=indexes)
     return list(rows.order_by("subject_id").values_list("subject_id", flat=True))
 

@@ -41,6 +41,10 @@ class Subject(models.Model):
         db_table = "subject"
         verbose_name = _("data subject")
         verbose_name_plural = _("data subjects")
+        permissions = [
+            ("find_subject", "Can find a data subject, and see what is held of them but no value"),
+            ("reveal_subject", "Can see the identifiers and the profile of a data subject"),
+        ]
         indexes = [
             models.Index(fields=["program", "turns_14_on"], name="subject_under_14", condition=models.Q(under_14=True)),
             models.Index(

@@ -34,6 +34,7 @@ from reports.privacy.threshold import Released
 from tests.cast import Program, now
 from tests.config import test_settings_documented
 from tests.consent import rights
+from tests.consent.desk import access_row
 from tests.consent.receiver import endpoint
 from tests.reports.rolled import roll
 
@@ -120,12 +121,13 @@ PASSING = {"withdrawal_intent"}
 
 
 def filled(program: Program) -> None:
-    """A subject with a row in every owned table, made by callers and a worker."""
+    """A subject with a row in every owned table, made by callers, an officer and a worker."""
     endpoint(program, "https://backend.example/", events=["consent.changed"])
     rights.lively(program)
     program.post("portal-sessions", {"subject": {"openid": "alice"}, "locale": "en"})
     for decision in ("given", "withdrawn"):
         program.decide("alice", decision, purpose="precise_location")
+    access_row(program)
 
 
 def held_and_lifted(program: Program, filed: Any) -> None:

@@ -26,6 +26,7 @@ from tests.consent.receiver import Receiver
 from tests.consent.rights import Working, erased, lively, overdue, subject_of
 from tests.consent.test_erasure import columns
 from tests.consent.test_erasure import far_ids as far_ids
+from tests.consent.test_find_person import PERSON
 from tests.journeys.server import Server
 
 OF_A_LOGIN = {"_auth_user_id", "_auth_user_backend", "_auth_user_hash", SESSION_KEY, second_factor.SESSION_KEY}
@@ -57,10 +58,11 @@ def test_of_an_erased_subject_nothing_is_in_a_table_in_redis_or_in_a_file(
     canary, backend = Canaries(), Backend(server, program)
     openid = canary("openid")
     backend.known(canary, openid)
-    desk = officer("grace", program, may=("find_by_phone",)).enter(program)
+    desk = officer("grace", program, may=("find_subject",)).enter(program)
     with working(tmp_path):
         assert backend.ended(backend.request(openid, "access")) == "completed"
-        assert desk.post("phone/", phone=PHONE).status_code == 200
+        people = PERSON.findall(desk.post("person/", kind="phone", value=PHONE).content.decode())
+        assert [desk.get(person).status_code for person in people] == [200]
         names = names_of(owner)
         held = found(owner, broker, tmp_path, names)
         assert {"subject.subject_id", "subject.pseudonym", "event.subject_id", "consent_record.record_id"} <= set(held)

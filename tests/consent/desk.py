@@ -17,7 +17,7 @@ from consent.programs.models import OfficerAssignment
 from consent.programs.tenancy import tenant
 from consent.records.models import ConsentRecord
 from consent.rights import packages
-from consent.rights.models import HolderRun, RequestSubject, RunStatus, SubjectRequest
+from consent.rights.models import Guarded, HolderRun, MinorAccess, RequestSubject, RunStatus, SubjectRequest
 from consent.vault.models import Subject
 from tests.cast import Program, now
 
@@ -57,6 +57,7 @@ CHANGED_LISTS = (
     "reports/reportrun",
     "consent/webhookendpoint",
     "consent/webhookmessage",
+    "consent/minoraccess",
 )
 ADMINISTRATORS_LISTS = (
     "consent/controller",
@@ -178,6 +179,19 @@ def disclosure_row(program: Program, asked: SubjectRequest) -> None:
             subjects=1,
             target=f"request:{asked.pk}",
             by="test",
+        )
+
+
+def access_row(program: Program) -> MinorAccess:
+    """Somebody's values, which an officer asks to see as if they were a minor's: the newest subject's."""
+    with tenant(program.id):
+        return MinorAccess.objects.create(
+            subject=Subject.objects.latest("id"),
+            program_id=program.id,
+            what=Guarded.VALUES,
+            reason="identity",
+            asked_by="officer:0",
+            asked_at=now(),
         )
 
 

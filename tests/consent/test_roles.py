@@ -24,12 +24,13 @@ from consent.programs.tenancy import tenant
 from consent.records.models import ConsentRecord
 from consent.rights import legal_holds, review
 from consent.rights.models import HolderRun, HoldGround, LegalHold, ReviewRule, RunStatus
+from consent.rights.models import HoldGround, LegalHold, MinorAccess, ReviewRule
 from consent.webhooks import endpoints
 from consent.webhooks.models import WebhookEndpoint, WebhookMessage
 from reports.models import ReportRun, SavedReport
 from tests import stack
 from tests.cast import Program, now
-from tests.consent.desk import PASSWORD, Desk, disclosure_row, holder, officer, request_row, superuser
+from tests.consent.desk import PASSWORD, Desk, access_row, disclosure_row, holder, officer, request_row, superuser
 from tracking.models import EventType
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "roles.md"
@@ -141,7 +142,13 @@ def rows(program: Program) -> Callable[[str], Any]:
             model: model.objects.values_list("pk", flat=True).first()
             for model in (SavedReport, ReportRun, EventType, AccountEntry, Controller)
         }
-    first |= {NoticeDraft: draft.pk, LegalHold: hold.pk, User: target.pk, OfficerAssignment: _assigned(target)}
+    first |= {
+        MinorAccess: access_row(program).pk,
+        NoticeDraft: draft.pk,
+        LegalHold: hold.pk,
+        User: target.pk,
+        OfficerAssignment: _assigned(target),
+    }
     by_name: dict[str, Any] = {f"{model._meta.app_label}/{model._meta.model_name}": key for model, key in first.items()}
     with tenant(program.id):
         stopped = request_row(program, "dora", state="failed", closed_at=now()).runs.get(stage=10)
@@ -249,7 +256,7 @@ def test_a_migration_puts_a_role_right_again(database: None) -> None:
     assert set(Group.objects.values_list("name", flat=True)) == {role.group for role in ROLES}
 
 
-PERSONS = {"subjectrequest", "consentrecord", "package", "disclosure", "auditentry", "legalhold"}
+PERSONS = {"subjectrequest", "consentrecord", "package", "disclosure", "auditentry", "legalhold", "minoraccess"}
 
 
 @pytest.mark.parametrize("code", ["viewer", "analyst", "administrator"])
@@ -311,7 +318,7 @@ def test_an_administrator_makes_an_account_and_gives_it_a_role(program: Program)
     grace = User.objects.get(username="grace")
     assert grace.is_staff and not grace.is_superuser
     page = desk.get(f"auth/user/{grace.pk}/change/").content.decode()
-    assert "Works on requests, finds them by telephone number" in page
+    assert "Works on requests, finds people" in page
     assert change(desk, grace, groups=group("officer", "analyst")).status_code == 302
     assert {one.name for one in grace.groups.all()} == {"role:officer", "role:analyst"}
     entries = AccountEntry.objects.order_by("id").values_list("actor", "action", "account")

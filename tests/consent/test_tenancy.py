@@ -17,6 +17,7 @@ from consent.rights import legal_holds, reminders
 from consent.rights.models import HoldGround, RequestSubject
 from consent.rights.review import set_review
 from tests.cast import Program, event, now
+from tests.consent.desk import access_row
 from tests.consent.receiver import endpoint
 
 # The mini-programs themselves, and who may look at which: no tenant's data, and needed before a tenant is known.
@@ -84,6 +85,7 @@ def filled(program: Program) -> None:
         )
         PlatformCredential.objects.create(program_id=program.id, sealed=b"x")
         NoticeDraft.objects.create(program_id=program.id, name="next", source="", edited_by="test")
+    access_row(program)
 
 
 def seen(table: str, program_id: int | None) -> int:

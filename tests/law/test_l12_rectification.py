@@ -9,6 +9,7 @@ from consent.programs.tenancy import tenant
 from tests.cast import Program
 from tests.consent.desk import officer
 from tests.consent.rights import Working, carry_out, file, lively, package_of, sections
+from tests.consent.test_find_person import PERSON
 
 VERIFICATION = {"method": "sms", "at": "2026-01-01T00:00:00Z"}
 CHANGES = {"attributes": {"city": "苏州", "nickname": None}, "identifiers": {"openid": "alice-2"}}
@@ -74,10 +75,10 @@ def test_it_reaches_what_was_derived(program: Program, as_worker: Working) -> No
     carry_out(program, as_worker, filed)
     assert program.decide("alice-2", "deferred")["subject_id"] == pseudonym
     assert program.decide("alice", "deferred")["subject_id"] != pseudonym
-    desk = officer("grace", program, may=("find_by_phone",)).enter(program)
+    desk = officer("grace", program, may=("find_subject",)).enter(program)
     for phone, found in (("13912345678", True), ("13812345678", False)):
-        page = desk.post("phone/", phone=phone).content.decode()
-        assert (filed["request_id"] in page) == found, phone
+        people = PERSON.findall(desk.post("person/", kind="phone", value=phone).content.decode())
+        assert [filed["request_id"] in desk.get(person).content.decode() for person in people] == [True] * found, phone
 
 
 def test_an_officer_opens_it_and_the_audit_log_keeps_that(
