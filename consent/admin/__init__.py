@@ -4,6 +4,32 @@ An officer is a staff account (`is_staff`) with an OfficerAssignment for each mi
 permissions that stand in consent.officers.roles. Pages ask for permissions and know no role; docs/roles.md has both.
 """
 
-from consent.admin import drafts, holds, ledger, notices, people, programs, records, requests, review, webhooks
+from consent.admin import (
+    drafts,
+    holds,
+    incidents,
+    ledger,
+    notices,
+    people,
+    programs,
+    records,
+    requests,
+    review,
+    terms,
+    webhooks,
+)
 
-__all__ = ["drafts", "holds", "ledger", "notices", "people", "programs", "records", "requests", "review", "webhooks"]
+__all__ = [
+    "drafts",
+    "holds",
+    "incidents",
+    "ledger",
+    "notices",
+    "people",
+    "programs",
+    "records",
+    "requests",
+    "review",
+    "terms",
+    "webhooks",
+]

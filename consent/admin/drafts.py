@@ -45,6 +45,10 @@ _REFUSED = {
         "A purpose in use would need an impact assessment that is not recorded: record it on the purpose's page first."
         " Nothing was published."
     ),
+    "mechanism_not_valid": _(
+        "A purpose in use goes abroad, and no cross-border mechanism that is valid today is recorded for a recipient: record"
+        " it first. Nothing was published."
+    ),
     "assessment_recorded": _("Another assessment is recorded under the same reference; nothing was published."),
 }
 

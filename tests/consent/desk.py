@@ -57,6 +57,9 @@ CHANGED_LISTS = (
     "reports/reportrun",
     "consent/webhookendpoint",
     "consent/webhookmessage",
+    "consent/processor",
+    "consent/mechanism",
+    "consent/incident",
 )
 ADMINISTRATORS_LISTS = (
     "consent/controller",

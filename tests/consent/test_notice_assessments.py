@@ -17,6 +17,7 @@ from consent.notices import told
 from tests.cast import EXAMPLES, Program, example_notice, now
 from tests.consent.acts import act, code, refused, status
 from tests.consent.notice_texts import RECIPIENT, REFERENCE, publish, text_with
+from tests.consent.processing import mechanism
 from tests.consent.retaining import also_for
 
 
@@ -194,6 +195,7 @@ def test_nothing_goes_abroad_without_a_mechanism(program: Program, owner: psycop
     with pytest.raises(Problem, match="mechanism"):
         publish(program, text_with(separate_consent="39", recipients=[abroad], assessment=REFERENCE))
     abroad["mechanism"] = {"kind": "exemption", "ground": RECIPIENT["purpose"]}
+    mechanism(program, kind="exemption", reference="", ground="a contract with the person needs it")
     publish(program, text_with(separate_consent="39", recipients=[abroad], assessment=REFERENCE))
     assert status(program, "alice", "health")["may_prompt"] is True
     owner.execute("UPDATE purpose SET active = false WHERE code = 'health'")

@@ -30,6 +30,7 @@ from reports.models import ReportRun, SavedReport
 from tests import stack
 from tests.cast import Program, now
 from tests.consent.desk import PASSWORD, Desk, disclosure_row, holder, officer, request_row, superuser
+from tests.consent.processing import incident, mechanism, processor
 from tracking.models import EventType
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "roles.md"
@@ -122,6 +123,7 @@ def rows(program: Program) -> Callable[[str], Any]:
     program.post("saved-reports", {"name": "mine", "metric": "activity", "question": {"range": "this_month"}})
     program.post("report-runs", {"metric": "activity", "range": "this_month"})
     review.set_review(program_id=program.id, kind="cancellation", on=True, by="test")
+    kept = {"processor": processor(program), "mechanism": mechanism(program), "incident": incident(program)}
     told = [_endpoint(program) for _ in range(2)]
     program.decide("dee")
     with tenant(program.id):
@@ -143,6 +145,7 @@ def rows(program: Program) -> Callable[[str], Any]:
         }
     first |= {NoticeDraft: draft.pk, LegalHold: hold.pk, User: target.pk, OfficerAssignment: _assigned(target)}
     by_name: dict[str, Any] = {f"{model._meta.app_label}/{model._meta.model_name}": key for model, key in first.items()}
+    by_name |= {f"consent/{name}": row.pk for name, row in kept.items()}
     by_name |= {
         "consent/subjectrequest": asked.pk,
         "consent/miniprogram": program.id,
@@ -245,7 +248,7 @@ def test_a_migration_puts_a_role_right_again(database: None) -> None:
     assert set(Group.objects.values_list("name", flat=True)) == {role.group for role in ROLES}
 
 
-PERSONS = {"subjectrequest", "consentrecord", "package", "disclosure", "auditentry", "legalhold"}
+PERSONS = {"incident", "subjectrequest", "consentrecord", "package", "disclosure", "auditentry", "legalhold"}
 
 
 @pytest.mark.parametrize("code", ["viewer", "analyst", "administrator"])

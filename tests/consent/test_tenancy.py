@@ -17,6 +17,7 @@ from consent.rights import legal_holds, reminders
 from consent.rights.models import HoldGround, RequestSubject
 from consent.rights.review import set_review
 from tests.cast import Program, event, now
+from tests.consent.processing import incident, mechanism, processor
 from tests.consent.receiver import endpoint
 
 # The mini-programs themselves, and who may look at which: no tenant's data, and needed before a tenant is known.
@@ -82,6 +83,10 @@ def filled(program: Program) -> None:
             target="request:x",
             by="test",
         )
+    processor(program)
+    mechanism(program)
+    incident(program)
+    with tenant(program.id):
         PlatformCredential.objects.create(program_id=program.id, sealed=b"x")
         NoticeDraft.objects.create(program_id=program.id, name="next", source="", edited_by="test")
 
