@@ -8,6 +8,7 @@ from django.views.i18n import set_language
 from consent.admin import second_factor
 from consent.admin.pages import pick_program
 from consent.admin.phone import find_by_phone
+from consent.admin.record import record_json, record_page
 
 
 def closed(request: HttpRequest) -> HttpResponseBase:
@@ -18,6 +19,8 @@ def closed(request: HttpRequest) -> HttpResponseBase:
 urlpatterns = [
     path("program/", admin.site.admin_view(pick_program), name="admin_program"),
     path("phone/", admin.site.admin_view(find_by_phone), name="admin_phone"),
+    path("record/", admin.site.admin_view(record_page), name="admin_record"),
+    path("record.json", admin.site.admin_view(record_json), name="admin_record_json"),
     path("second-factor/", second_factor.ask, name="admin_second_factor"),
     path("second-factor/enrol/", second_factor.enrol, name="admin_enrol"),
     path("language/", set_language, name="admin_language"),

@@ -41,5 +41,5 @@ def mechanism(program: Program, *purposes: str, **more: Any) -> Term:
 
 
 def incident(program: Program, **more: Any) -> Incident:
-    said = Said(**{"happened": "a backup was copied", "found_at": now() - timedelta(hours=1)} | more)
-    return incidents.open_incident(program_id=program.id, said=said, by="test")
+    given: dict[str, Any] = {"happened": "a backup was copied", "found_at": now() - timedelta(hours=1)}
+    return incidents.open_incident(program_id=program.id, said=Said(**given | more), by="test")

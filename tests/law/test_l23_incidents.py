@@ -103,7 +103,8 @@ def test_what_cannot_be_is_not_entered(
     program: Program, owner: psycopg.Connection, more: dict[str, Any], code: str
 ) -> None:
     made = incident(program)
-    said = Said(**{"happened": "x", "found_at": FOUND} | more)
+    given: dict[str, Any] = {"happened": "x", "found_at": FOUND}
+    said = Said(**given | more)
     with pytest.raises(Invalid, match=code):
         incidents.add(program_id=program.id, incident_id=made.pk, said=said, by="test")
     with pytest.raises(Invalid, match=code):
@@ -126,7 +127,7 @@ def test_what_cannot_be_is_not_entered(
 def test_the_database_itself_keeps_no_such_entry(program: Program, owner: psycopg.Connection, more: str) -> None:
     incident(program)
     with pytest.raises(psycopg.errors.CheckViolation):
-        owner.execute(f"UPDATE incident_entry SET {more}")  # type: ignore[call-overload]
+        owner.execute(f"UPDATE incident_entry SET {more}")
 
 
 def numbers(page: str, table: str) -> dict[str, tuple[str, ...]]:
