@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 
 from consent import edge
 from consent.admin.base import picked
+from consent.notices.models import Audience
 from consent.notices.words import CATEGORIES
 from consent.processing.models import MechanismKind
 from consent.processing.record import record
@@ -36,6 +37,8 @@ def record_page(request: HttpRequest) -> HttpResponseBase:
     for term in (*told["processors"], *told["mechanisms"]):
         term["categories"] = [CATEGORIES.get(code, code) for code in term.get("categories", [])]
         term["kind"] = MechanismKind(term["kind"]).label if "kind" in term else ""
+    for notice in told["notices"]:
+        notice["audience_label"] = Audience(notice["audience"]).label
     context = {
         **admin.site.each_context(request),
         "title": _("Record of processing"),

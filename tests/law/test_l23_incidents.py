@@ -150,8 +150,8 @@ def test_its_page_counts_whom_and_what_it_affects(
     shown = senior.post(page).content.decode()
     assert "2 people are affected." in shown
     fields = numbers(shown, "by-field")
-    assert fields["consent_record.evidence"] == ("consent_evidence", "4", "2")
-    assert fields["event.properties"] == ("behaviour", "3", "1")
+    assert fields["consent_record.evidence"] == ("2", "4", "consent_evidence")
+    assert fields["event.properties"] == ("1", "3", "behaviour")
     classes = re.findall(r"<td[^>]*>(behaviour|consent_evidence)</td>\s*<td[^>]*>(\d)</td>\s*<td[^>]*>(\d)</td>", shown)
     assert ("behaviour", "3", "1") in classes and ("consent_evidence", "4", "2") in classes
     (listed,) = owner.execute("SELECT actor, program_id FROM audit_entry WHERE action = 'breach.listed'").fetchall()
@@ -162,7 +162,7 @@ def test_of_a_key_everything_it_guards_is_counted(program: Program, senior: Desk
     lively(program)
     made = incident(program, key="key_encryption:1")
     fields = numbers(senior.post(f"consent/incident/{made.pk}/affected/").content.decode(), "by-field")
-    assert fields["profile_attribute.sealed"] == ("profile", "4", "1")
+    assert fields["profile_attribute.sealed"] == ("1", "4", "profile")
 
 
 def test_who_may_takes_the_pseudonyms_which_is_a_disclosure(
