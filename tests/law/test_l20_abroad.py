@@ -10,15 +10,17 @@ import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 
-from consent.errors import Conflict, Invalid
+from consent.errors import Conflict, Invalid, NotFound
 from consent.notices.document import NoticeText
 from consent.notices.linter import checked
+from consent.processing import terms
+from consent.processing.models import Mechanism
 from consent.rights.tasks import remind
 from tests.cast import Program, now
 from tests.consent.acts import act, refused, status
 from tests.consent.desk import holder
 from tests.consent.notice_texts import ABROAD, REFERENCE, publish, text_with
-from tests.consent.processing import PROCESSOR, mechanism
+from tests.consent.processing import MECHANISM, PROCESSOR, mechanism, processor
 from tests.consent.rights import Working
 
 GROUND = {"zh-Hans": "履行合同所必需", "en": "A contract with the person needs it"}
@@ -143,6 +145,24 @@ def test_its_end_is_told_once_a_stage_and_deactivates_nothing(
     assert "No cross-border mechanism is valid today for: Partner Ltd" in page
     with pytest.raises(Conflict, match="mechanism_not_valid"):
         publish(program, going_abroad(ABROAD))
+
+
+def test_an_end_that_moved_is_told_anew_and_another_mini_programs_is_not_there(
+    program: Program, other: Program
+) -> None:
+    row = mechanism(program, valid_until=TODAY + 20 * DAY)
+    entrusted = processor(program, valid_until=TODAY - 2 * DAY)
+    assert [(one.kind, one.id, one.stage) for one in terms.remind(program.id)] == [
+        ("mechanism", row.pk, "ending"),
+        ("processor", entrusted.pk, "ended"),
+    ]
+    moved = MECHANISM | {"valid_until": TODAY + 10 * DAY}
+    with pytest.raises(NotFound):
+        terms.change(Mechanism, program_id=other.id, term_id=row.pk, given=moved, by="test")
+    assert terms.remind(program.id) == terms.remind(other.id) == []
+    assert terms.change(Mechanism, program_id=program.id, term_id=row.pk, given=moved, by="test")
+    assert not terms.change(Mechanism, program_id=program.id, term_id=row.pk, given=moved, by="test")
+    assert [(one.id, one.stage) for one in terms.remind(program.id)] == [(row.pk, "ending")]
 
 
 def test_senior_officers_keep_them_and_the_audit_log_says_who(program: Program, owner: psycopg.Connection) -> None:
