@@ -238,9 +238,14 @@ def _state(draft: NoticeDraft) -> dict[str, Any]:
     with tenant(draft.program_id):
         change = compared(draft.program_id, text)
         lacking = assessments.wanting(draft.program_id, text)
+        unlet = assessments.wanting_mechanism(draft.program_id, text)
         active = Purpose.objects.filter(program_id=draft.program_id, active=True)
         in_use = set(active.values_list("code", flat=True))
-    return {"faults": [], "difference": reading.shown(change, lacking=lacking, in_use=in_use), "open": True}
+    return {
+        "faults": [],
+        "difference": reading.shown(change, lacking=lacking, unlet=unlet, in_use=in_use),
+        "open": True,
+    }
 
 
 def _address(draft: NoticeDraft) -> str:

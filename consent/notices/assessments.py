@@ -175,6 +175,12 @@ def wanting(program_id: int, text: NoticeText) -> dict[str, list[str]]:
     return lacking(program_id, wanted)
 
 
+def wanting_mechanism(program_id: int, text: NoticeText) -> dict[str, list[str]]:
+    """As `unlet`, of the purposes of a notice that is to be published."""
+    going = {item.code: told.going_to(msgspec.to_builtins(item)) for item in text.purposes}
+    return mechanisms.lacking(program_id, going)
+
+
 def missing_detail(grounds: Collection[str]) -> str:
     return f"record an impact assessment that came to acceptable first, covering {', '.join(grounds)} (PIPL 55)"
 

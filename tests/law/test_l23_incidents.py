@@ -182,8 +182,10 @@ def test_who_may_takes_the_pseudonyms_which_is_a_disclosure(
         "SELECT recipient, ground, fields, subjects, actor FROM disclosure WHERE target = %s", [target]
     )
     assert logged.fetchall() == [("officer", "incident.notice", ["subject.pseudonym"], 1, by)]
-    audited = owner.execute("SELECT actor, details FROM audit_entry WHERE action = 'incident.listed'").fetchall()
-    assert audited == [(by, {"subjects": 1})]
+    audited = owner.execute(
+        "SELECT actor, target, details FROM audit_entry WHERE action = 'incident.listed'"
+    ).fetchall()
+    assert audited == [(by, target, {"subjects": 1})]
     officer = holder("officer", program).enter(program)
     assert [officer.get(page).status_code, officer.post(page).status_code] == [403, 403]
     assert "1 person is affected." in officer.post(f"consent/incident/{made.pk}/affected/").content.decode()
