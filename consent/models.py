@@ -5,6 +5,7 @@ from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, Notice
 from consent.officers.models import AccountEntry, RecoveryCode, SignInFailure, StaffAccount
 from consent.platforms.models import PlatformCredential
 from consent.portal.models import PortalSession
+from consent.processing.models import Incident, IncidentEntry, Mechanism, Processor
 from consent.programs.models import (
     ApiClient,
     ApiKey,
@@ -31,7 +32,10 @@ __all__ = [
     "HolderRun",
     "IdempotencyRecord",
     "ImpactAssessment",
+    "Incident",
+    "IncidentEntry",
     "Leaf",
+    "Mechanism",
     "MiniProgram",
     "Notice",
     "NoticeDraft",
@@ -41,6 +45,7 @@ __all__ = [
     "PackagePart",
     "PlatformCredential",
     "PortalSession",
+    "Processor",
     "ProfileAttribute",
     "Purpose",
     "PurposeErasure",

@@ -10,6 +10,7 @@ from django.db.models import Count
 from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
+from consent.processing.record import add_part
 from consent.programs.tenancy import role
 from consent.records.models import ConsentRecord
 from consent.rights.affected import trace
@@ -20,6 +21,7 @@ from consent.vault.models import Subject
 from tracking import retention
 from tracking.models import DayChange, Event, EventSweep, EventType, EventTypeVersion, IngestCount, Page, SubjectDay
 from tracking.partitions import attached_days
+from tracking.recorded import events
 
 if TYPE_CHECKING:
     from consent.rights.holders import Word
@@ -131,6 +133,8 @@ _EVENTS_WRITTEN = """
           AND hour > %(since)s - interval '1 hour' AND hour < %(until)s
       ))
 """
+
+add_part("events", events)
 
 trace(Event, rows=_EVENTS, written=_EVENTS_WRITTEN)
 trace(SubjectDay, rows=_EVENTS, written=_EVENTS_WRITTEN)

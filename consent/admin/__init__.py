@@ -7,6 +7,7 @@ permissions that stand in consent.officers.roles. Pages ask for permissions and 
 from consent.admin import (
     drafts,
     holds,
+    incidents,
     ledger,
     minor_access,
     notices,
@@ -15,12 +16,14 @@ from consent.admin import (
     records,
     requests,
     review,
+    terms,
     webhooks,
 )
 
 __all__ = [
     "drafts",
     "holds",
+    "incidents",
     "ledger",
     "minor_access",
     "notices",
@@ -29,5 +32,6 @@ __all__ = [
     "records",
     "requests",
     "review",
+    "terms",
     "webhooks",
 ]

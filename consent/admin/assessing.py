@@ -35,6 +35,7 @@ _REFUSED = {
     "mechanism_missing": _(
         "The notice does not say by what the information may go abroad; publish a version that does."
     ),
+    "mechanism_not_valid": _("No cross-border mechanism that is valid today is recorded; the purpose stays as it is."),
     "purpose_not_told": _("No notice tells of the purpose."),
 }
 
@@ -177,8 +178,10 @@ def _ends() -> str:
 
 
 def standing(purpose: Purpose) -> dict[str, Any]:
-    """The grounds on which the purpose needs an assessment, and the words for those that none covers."""
+    """The grounds on which the purpose needs an assessment, the words for those that none covers, and the recipients abroad
+    that no mechanism lets have it today."""
     with tenant(purpose.program_id):
         needed = assessments.needed(purpose.program_id, purpose.code)
         lacking = assessments.lacking(purpose.program_id, {purpose.code: needed}).get(purpose.code, [])
-    return {"needed": sorted(needed), "lacking": [Ground(ground).label for ground in lacking]}
+        unlet = assessments.unlet(purpose.program_id, [purpose.code]).get(purpose.code, [])
+    return {"needed": sorted(needed), "lacking": [Ground(ground).label for ground in lacking], "unlet": unlet}

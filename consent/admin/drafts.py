@@ -45,6 +45,10 @@ _REFUSED = {
         "A purpose in use would need an impact assessment that is not recorded: record it on the purpose's page first."
         " Nothing was published."
     ),
+    "mechanism_not_valid": _(
+        "A purpose in use goes abroad, and no cross-border mechanism that is valid today is recorded for a recipient: record"
+        " it first. Nothing was published."
+    ),
     "assessment_recorded": _("Another assessment is recorded under the same reference; nothing was published."),
 }
 
@@ -234,9 +238,14 @@ def _state(draft: NoticeDraft) -> dict[str, Any]:
     with tenant(draft.program_id):
         change = compared(draft.program_id, text)
         lacking = assessments.wanting(draft.program_id, text)
+        unlet = assessments.wanting_mechanism(draft.program_id, text)
         active = Purpose.objects.filter(program_id=draft.program_id, active=True)
         in_use = set(active.values_list("code", flat=True))
-    return {"faults": [], "difference": reading.shown(change, lacking=lacking, in_use=in_use), "open": True}
+    return {
+        "faults": [],
+        "difference": reading.shown(change, lacking=lacking, unlet=unlet, in_use=in_use),
+        "open": True,
+    }
 
 
 def _address(draft: NoticeDraft) -> str:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from consent import edge
-from consent.admin import counting, home, statistics
+from consent.admin import counting, home, record, statistics
 from consent.admin.base import going_on, officer, picked
 from consent.admin.figures import MOST
 from consent.admin.find import may_find
@@ -79,6 +79,7 @@ def _own(request: HttpRequest) -> list[dict[str, Any]]:
     """Pages of consent's that show no model."""
     pages = (
         (_("Find a person"), "admin_find", "person_search", may_find(request)),
+        (_("Record of processing"), "admin_record", "menu_book", record.may_see(request)),
         (_("Requests by kind"), "admin:consent_subjectrequest_statistics", "monitoring", counting.may_see(request)),
         (_("Consents by day"), "admin:consent_consentrecord_statistics", "bar_chart", statistics.may_see(request)),
     )

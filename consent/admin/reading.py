@@ -22,11 +22,16 @@ def faults(found: Iterable[Fault]) -> list[tuple[str, str]]:
 
 
 def shown(
-    change: Difference, *, lacking: Mapping[str, Iterable[str]] = MappingProxyType({}), in_use: Collection[str] = ()
+    change: Difference,
+    *,
+    lacking: Mapping[str, Iterable[str]] = MappingProxyType({}),
+    unlet: Mapping[str, Iterable[str]] = MappingProxyType({}),
+    in_use: Collection[str] = (),
 ) -> dict[str, Any]:
     """A difference for the template, in the reader's language.
 
-    `lacking`: purpose code -> grounds that no impact assessment covers; `in_use`: the codes of active purposes.
+    `lacking`: purpose code -> grounds that no impact assessment covers; `unlet`: -> recipients abroad that no mechanism
+    lets have it today; `in_use`: the codes of active purposes.
     """
     return {
         "since": change.since,
@@ -40,6 +45,7 @@ def shown(
                 "material": purpose.material,
                 "changes": [_change(item) for item in purpose.changes],
                 "lacking": [str(Ground(ground).label) for ground in lacking.get(purpose.code, ())],
+                "unlet": list(unlet.get(purpose.code, ())),
                 "in_use": purpose.code in in_use,
             }
             for purpose in change.purposes

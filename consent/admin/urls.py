@@ -10,6 +10,7 @@ from consent.admin.find import find_person
 from consent.admin.pages import pick_program
 from consent.admin.passwords import OwnPassword
 from consent.admin.person import person_page, reveal_page
+from consent.admin.record import record_json, record_page
 
 
 def closed(request: HttpRequest) -> HttpResponseBase:
@@ -22,6 +23,8 @@ urlpatterns = [
     path("person/", admin.site.admin_view(find_person), name="admin_find"),
     path("person/<str:reference>/", admin.site.admin_view(person_page), name="admin_person"),
     path("person/<str:reference>/reveal/", admin.site.admin_view(reveal_page), name="admin_reveal"),
+    path("record/", admin.site.admin_view(record_page), name="admin_record"),
+    path("record.json", admin.site.admin_view(record_json), name="admin_record_json"),
     path("second-factor/", second_factor.ask, name="admin_second_factor"),
     path("second-factor/enrol/", second_factor.enrol, name="admin_enrol"),
     path("second-factor/recovery/", admin.site.admin_view(second_factor.renew), name="admin_recovery"),

@@ -15,12 +15,16 @@ from consent.notices.document import NoticeText, PurposeText, published
 from consent.notices.linter import lint, several
 from consent.notices.models import Notice, NoticeDraft, NoticePurpose, Purpose
 from consent.notices.queries import latest, newest_told
+from consent.processing import mechanisms
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
 
 SLACK = timedelta(seconds=5)
 """What a publication itself may take of the lead; the rest is what a batch takes that began under the version before."""
+
+_LACKING = {"assessment": "assessment_missing", "recipients": "mechanism_not_valid"}
+"""What a purpose lacks, by the field of the notice that asks for it."""
 
 
 def publish_notice(
@@ -38,11 +42,11 @@ def publish_notice(
     `lead`: for how long a batch of events may still go by the versions it has read. A version that follows another takes
     effect no sooner than that from now, and then where `effective_at` is None. Only a program's first notice may be dated
     back. By the lead but for SLACK it follows the last statement here, or nothing is published. A purpose that needs an
-    impact assessment and has none begins inactive; one that is active already would have to stop, so the version is
-    refused. `draft`: that it was written in, locked, to be marked as published.
+    impact assessment and has none, or goes abroad and has no mechanism that is valid today, begins inactive; one that is
+    active already would have to stop, so the version is refused. `draft`: that it was written in, locked, to be marked as published.
 
     Raises Invalid with every fault of the text, or for its time; Conflict `purpose_changed` where what is fixed for a
-    purpose's life differs, `assessment_missing`, `assessment_recorded`, `publication_too_slow`.
+    purpose's life differs, `assessment_missing`, `mechanism_not_valid`, `assessment_recorded`, `publication_too_slow`.
     """
     after = msgspec.to_builtins(text)
     faults = lint(after)
@@ -117,7 +121,7 @@ def _version(notice: Notice, purpose: Purpose, item: PurposeText, *, material: b
 def _purposes(
     program_id: int, text: NoticeText, after: Mapping[str, Any], *, by: str, today: date
 ) -> dict[str, Purpose]:
-    """The purposes told of, by code, with their assessments recorded; those in need of one are not active without it."""
+    """The purposes told of, by code, with their assessments recorded. New ones are active where they lack nothing."""
     known = set(Purpose.objects.filter(program_id=program_id).values_list("code", flat=True))
     purposes = {item.code: _purpose(program_id, item) for item in text.purposes}
     wanted = {item["code"]: told.grounds(item, text.audience) for item in after["purposes"]}
@@ -132,16 +136,21 @@ def _purposes(
                 **msgspec.structs.asdict(item.assessment),
             )
     missing = assessments.lacking(program_id, wanted)
+    unlet = mechanisms.lacking(program_id, {item["code"]: told.going_to(item) for item in after["purposes"]})
     faults = []
     for place, item in enumerate(text.purposes):
-        if item.code in missing and item.code not in known:
-            purposes[item.code].active = False
-            purposes[item.code].save(update_fields=["active"])
-        elif item.code in missing and purposes[item.code].active:
-            detail = assessments.missing_detail(missing[item.code])
-            faults.append(Fault("assessment_missing", detail, f"/purposes/{place}/assessment"))
+        purpose, pointer = purposes[item.code], f"/purposes/{place}"
+        lacks = [
+            *([("assessment", assessments.missing_detail(missing[item.code]))] if item.code in missing else []),
+            *([("recipients", mechanisms.missing_detail(unlet[item.code]))] if item.code in unlet else []),
+        ]
+        if item.code not in known and not lacks:
+            purpose.active = True
+            purpose.save(update_fields=["active"])
+        elif item.code in known and purpose.active:
+            faults += [Fault(_LACKING[name], detail, f"{pointer}/{name}") for name, detail in lacks]
     if faults:
-        raise Conflict("assessment_missing", several(faults), faults)
+        raise Conflict(faults[0].code, several(faults), faults)
     return purposes
 
 
@@ -155,6 +164,7 @@ def _purpose(program_id: int, item: PurposeText) -> Purpose:
             title=title,
             necessary=item.necessary,
             separate_consent=item.separate_consent,
+            active=False,
         )
     if (purpose.necessary, purpose.separate_consent) != (item.necessary, item.separate_consent):
         raise Conflict(

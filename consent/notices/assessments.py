@@ -1,4 +1,5 @@
-"""Impact assessments (PIPL 55, 56), and which purposes may be active: none that needs an assessment and has none."""
+"""Impact assessments (PIPL 55, 56), and which purposes may be active: none that needs an assessment and has none, and none that
+crosses the border and has no mechanism that lets it (38)."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -13,6 +14,7 @@ from consent.notices import told
 from consent.notices.document import NoticeText
 from consent.notices.models import Audience, Conclusion, Ground, ImpactAssessment, Purpose
 from consent.notices.queries import newest_told
+from consent.processing import mechanisms
 from consent.programs.tenancy import role, tenant
 from consent.records.models import AUTHORISING, ConsentState
 
@@ -82,7 +84,8 @@ def record(
 def activate(*, program_id: int, purpose: str, by: str) -> bool:
     """Let consents to the purpose be taken and its events be stored; answers whether it was not active before.
 
-    Raises NotFound, Invalid `purpose_not_told`, Conflict `assessment_missing` or `mechanism_missing`.
+    Raises NotFound, Invalid `purpose_not_told`, Conflict `assessment_missing`, `mechanism_missing` (the notice names none),
+    `mechanism_not_valid` (none is recorded that is valid today).
     """
     with tenant(program_id):
         held = _held(program_id, purpose)
@@ -95,6 +98,9 @@ def activate(*, program_id: int, purpose: str, by: str) -> bool:
         if any(told.without_mechanism(version) for version in said.values()):
             detail = "publish a version that names each recipient abroad and by what the information may go there first"
             raise Conflict("mechanism_missing", detail)
+        without = unlet(program_id, [purpose])
+        if without:
+            raise Conflict("mechanism_not_valid", mechanisms.missing_detail(without[purpose]))
         changed = not held.active
         if changed:
             held.active, held.ended_at = True, None
@@ -133,6 +139,17 @@ def needed(program_id: int, purpose: str) -> frozenset[str]:
     return frozenset().union(*(told.grounds(version, audience) for audience, version in said.items()))
 
 
+def unlet(program_id: int, purposes: Collection[str]) -> dict[str, list[str]]:
+    """Purpose code -> its recipients abroad, by the newest version for each audience, for which no mechanism is valid today;
+    left out where there is none such. Within the mini-program's tenant."""
+    told_now = [newest_told(program_id, audience) for audience in Audience.values]
+    wanted = {
+        code: sorted({name for versions in told_now if code in versions for name in told.going_to(versions[code])})
+        for code in purposes
+    }
+    return mechanisms.lacking(program_id, wanted)
+
+
 def lacking(program_id: int, wanted: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
     """Purpose code -> those of its grounds for which no assessment stands; left out where there is none such."""
     rows = ImpactAssessment.objects.filter(program_id=program_id, purpose__code__in=wanted)
@@ -156,6 +173,12 @@ def wanting(program_id: int, text: NoticeText) -> dict[str, list[str]]:
         if item.assessment is None or item.assessment.conclusion == "not_acceptable"
     }
     return lacking(program_id, wanted)
+
+
+def wanting_mechanism(program_id: int, text: NoticeText) -> dict[str, list[str]]:
+    """As `unlet`, of the purposes of a notice that is to be published."""
+    going = {item.code: told.going_to(msgspec.to_builtins(item)) for item in text.purposes}
+    return mechanisms.lacking(program_id, going)
 
 
 def missing_detail(grounds: Collection[str]) -> str:

@@ -32,6 +32,11 @@ def abroad(recipient: Mapping[str, Any]) -> bool:
     return isinstance(country, str) and country != HOME
 
 
+def going_to(purpose: Mapping[str, Any]) -> list[str]:
+    """The names of its recipients abroad."""
+    return sorted({str(recipient.get("name")) for recipient in recipients(purpose) if abroad(recipient)})
+
+
 def role(recipient: Mapping[str, Any], purpose: Mapping[str, Any]) -> str:
     """What the recipient was told to be; by the article where a release before told no roles."""
     said = recipient.get("role")

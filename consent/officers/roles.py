@@ -19,7 +19,17 @@ PREFIX = "role:"
 """How a role's group is named, so that it is no group that an installation made itself."""
 
 SETTINGS = frozenset(
-    f"consent.view_{model}" for model in ("controller", "miniprogram", "notice", "noticedraft", "purpose", "reviewrule")
+    f"consent.view_{model}"
+    for model in (
+        "controller",
+        "miniprogram",
+        "notice",
+        "noticedraft",
+        "purpose",
+        "reviewrule",
+        "processor",
+        "mechanism",
+    )
 ) | {"tracking.view_eventtype", "consent.view_consent_statistics", "consent.view_request_statistics"}
 REPORTS = frozenset({"reports.view_report"})
 PEOPLE = frozenset(
@@ -30,6 +40,7 @@ PEOPLE = frozenset(
         "legalhold",
         "auditentry",
         "disclosure",
+        "incident",
         "apiclient",
         "apikey",
         "webhookendpoint",
@@ -55,6 +66,12 @@ DECISIONS = frozenset(
         "consent.add_notice",
         "consent.add_impactassessment",
         "consent.change_purpose",
+        "consent.add_processor",
+        "consent.change_processor",
+        "consent.add_mechanism",
+        "consent.change_mechanism",
+        "consent.add_incident",
+        "consent.download_affected",
         "tracking.change_eventtype",
     }
 )
@@ -122,7 +139,8 @@ ROLES = (
         _("Senior officer"),
         _(
             "What an officer does; also approves erasures, opens what is sealed (packages, corrected values, identifiers"
-            " and profiles; a minor's with another's approval), makes legal holds, and changes notices, purposes, the catalogue and what goes to review."
+            " and profiles; a minor's with another's approval), makes legal holds, keeps incidents, processors and cross-border"
+            " mechanisms, and changes notices, purposes, the catalogue and what goes to review."
         ),
         SETTINGS | PEOPLE | REQUESTS | DECISIONS,
     ),

@@ -1,12 +1,14 @@
 """Reads of consent: what the gate locks, how a subject stands, which record was in force."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db import connection
 from django.db.models import DateTimeField, Exists, Func, OuterRef, QuerySet
 
+from consent.programs.models import MiniProgram
 from consent.records.grants import FIELDS, AuthorisingRecord, Coverage, Covered, Grant, Waiting, of_state, until_14
 from consent.records.models import ConsentRecord, ConsentState, State
 from consent.statements import Int8s, ask
@@ -53,6 +55,12 @@ def db_now() -> datetime:
         row = cursor.fetchone()
     now: datetime = row[0]
     return now
+
+
+def today(program_id: int) -> date:
+    """The day it is in the mini-program's zone. Within its tenant."""
+    zone = MiniProgram.objects.get(id=program_id).zone
+    return db_now().astimezone(ZoneInfo(zone)).date()
 
 
 class Clock(Func):

@@ -114,8 +114,7 @@ def fields(breach: Breach, tables: frozenset[str] = frozenset()) -> list[Field]:
         return [field for field, _ in _registry() if field.table in tables]
     found = [field for field, _ in _registry() if field.table == breach.name]
     if not found:
-        known = ", ".join(sorted({field.table for field, _ in _registry()}))
-        raise Invalid("unknown_table", f"there is no such table; the tables are {known}")
+        raise Invalid("unknown_table", f"there is no such table; the tables are {', '.join(known_tables())}")
     return found
 
 
@@ -135,6 +134,19 @@ def find(*, program_id: int, breach: Breach, by: str) -> Iterator[Iterator[Affec
         )
     with tenant(program_id):
         yield _found(program_id, breach)
+
+
+def key_named(text: str) -> OfKey:
+    """A version (`1`), or one of a family (`index:1`). Raises Invalid `unknown_key`."""
+    family, _, version = text.rpartition(":")
+    if (family and family not in FAMILIES) or not version.isascii() or not version.isdigit() or len(version) > 9:
+        raise Invalid("unknown_key", f"write a version, as 1, or one of a family, as {FAMILIES[1]}:1")
+    return OfKey(int(version), family or None)
+
+
+def known_tables() -> list[str]:
+    """The tables that a breach may be of."""
+    return sorted({field.table for field, _ in _registry()})
 
 
 def described(breach: Breach) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from consent.errors import Conflict, NotFound, invalid
 from consent.ledger.audit import audit
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant
-from consent.records.queries import db_now
+from consent.records.queries import db_now, today
 from consent.rights import gate, runs
 from consent.rights.holders import LAST_STAGE, UnknownHolder, holder_of
 from consent.rights.languages import language
@@ -90,12 +90,6 @@ def lift(*, program_id: int, hold_id: int, by: str) -> None:
             raise Conflict("already_lifted", "the hold was lifted before")
         LegalHold.objects.filter(id=found.pk).update(lifted_at=db_now(), lifted_by=by)
         audit(program_id=program_id, actor=by, action="hold.lifted", target=f"hold:{found.pk}")
-
-
-def today(program_id: int) -> date:
-    """The day it is in the mini-program's zone. Within its tenant."""
-    zone = MiniProgram.objects.get(id=program_id).zone
-    return db_now().astimezone(ZoneInfo(zone)).date()
 
 
 def standing(program_id: int, subject_id: int) -> dict[str, LegalHold]:

@@ -10,6 +10,7 @@ from django.conf import settings
 from kombu.exceptions import OperationalError
 
 from consent import edge, hints
+from consent.processing import terms
 from consent.programs.idempotency import forget_old
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant, without_tenant
@@ -113,7 +114,7 @@ def patience() -> reminders.Patience:
 
 @shared_task(name="consent.rights.tasks.remind", ignore_result=True)
 def remind() -> None:
-    """Say what is due soon, overdue, or refused and not told, and end what guardians asked for who is 14 now."""
+    """Say what is due soon, overdue, or refused and not told, and which terms end; end what guardians asked for who is 14 now."""
     try:
         with without_tenant():
             programs = list(MiniProgram.objects.order_by("id").values_list("id", flat=True))
@@ -132,6 +133,12 @@ def remind() -> None:
                 logger.warning("a request needs an officer", extra={"fields": fields})
         except Exception:
             logger.exception("reminders stopped", extra={"fields": {"program": program_id}})
+        try:
+            for ending in terms.remind(program_id):
+                told = {"program": program_id, "kind": ending.kind, "id": ending.id, "stage": ending.stage.value}
+                logger.warning("a processor's or a mechanism's term needs an officer", extra={"fields": told})
+        except Exception:
+            logger.exception("reminders of terms stopped", extra={"fields": {"program": program_id}})
 
 
 @shared_task(name="consent.rights.tasks.end_holds", ignore_result=True)

@@ -58,6 +58,9 @@ CHANGED_LISTS = (
     "consent/webhookendpoint",
     "consent/webhookmessage",
     "consent/minoraccess",
+    "consent/processor",
+    "consent/mechanism",
+    "consent/incident",
 )
 ADMINISTRATORS_LISTS = (
     "consent/controller",

@@ -12,6 +12,7 @@ from consent.rights.models import Package
 from tests.cast import Program
 from tests.consent.acts import minors_notice
 from tests.consent.notice_texts import ABROAD, REFERENCE, publish, text_with
+from tests.consent.processing import mechanism
 from tests.consent.rights import Working, carry_out, file, lively, package_of, sections
 
 
@@ -37,6 +38,7 @@ def test_every_purpose_is_told_with_what_was_decided_and_what_follows(
 ) -> None:
     lively(program)
     first = program.notice
+    mechanism(program, "sharing")
     publish(program, text_with("sharing", separate_consent="39", assessment=REFERENCE, recipients=[ABROAD]))
     filed = explained(program, as_worker)
     found = rules(program, filed)

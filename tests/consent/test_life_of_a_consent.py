@@ -11,6 +11,7 @@ from consent.notices.document import NoticeText
 from tests.cast import AT_ONCE, Program, event, example_notice, now
 from tests.consent.acts import act, code, refused, status
 from tests.consent.notice_texts import publish, separately
+from tests.consent.processing import mechanism
 
 NOT_IMPORTING = ("consents", "events", "requests", "portal", "reports")
 
@@ -203,6 +204,7 @@ def test_an_imported_consent_authorises_from_its_own_time(program: Program) -> N
 
 @pytest.mark.parametrize("article", ["23", "25", "26", "29", "39"])
 def test_a_purpose_under_separate_consent_needs_an_act_of_its_own(program: Program, article: Any) -> None:
+    mechanism(program, "special")
     publish(program, separately("special", article))
     alone, both = [("special", "given")], [("special", "given"), ("analytics", "given")]
     for decisions, kind in ((alone, "bundled"), (both, "bundled"), (both, "single"), (both[::-1], "single")):

@@ -14,9 +14,13 @@ from django.core.management import CommandError, call_command
 
 from consent.errors import Problem
 from consent.notices import told
+from consent.notices.models import NoticeDraft
+from consent.programs.tenancy import tenant
 from tests.cast import EXAMPLES, Program, example_notice, now
 from tests.consent.acts import act, code, refused, status
-from tests.consent.notice_texts import RECIPIENT, REFERENCE, publish, text_with
+from tests.consent.desk import holder
+from tests.consent.notice_texts import ABROAD, RECIPIENT, REFERENCE, publish, text_with
+from tests.consent.processing import mechanism
 from tests.consent.retaining import also_for
 
 
@@ -177,7 +181,24 @@ def test_a_dry_run_tells_which_assessments_are_missing(program: Program, tmp_pat
     file.write_text(re.sub(r"    assessment:\n(      .*\n)+", "", example).replace("precise_location", "health"))
     out = io.StringIO()
     call_command("publish_notice", "--program", str(program.id), "--dry-run", "--json", str(file), stdout=out)
-    assert json.loads(out.getvalue())["lacking"] == {"health": ["sensitive"]}
+    said = json.loads(out.getvalue())
+    assert (said["lacking"], said["unlet"]) == ({"health": ["sensitive"]}, {})
+
+
+def test_a_dry_run_and_a_drafts_page_tell_which_mechanisms_are_missing(program: Program, tmp_path: Path) -> None:
+    text = msgspec.yaml.encode(text_with(separate_consent="39", recipients=[ABROAD], assessment=REFERENCE)).decode()
+    (tmp_path / "notice.yaml").write_text(text)
+    out = io.StringIO()
+    call_command("publish_notice", f"--program={program.id}", "--dry-run", str(tmp_path / "notice.yaml"), stdout=out)
+    assert "health: no cross-border mechanism is valid today for Partner Ltd" in out.getvalue()
+    with tenant(program.id):
+        draft = NoticeDraft.objects.create(program_id=program.id, name="next", source=text, edited_by="test")
+    desk = holder("senior_officer", program).enter(program)
+    page = f"consent/noticedraft/{draft.pk}/change/"
+    words = "No cross-border mechanism is valid today for: Partner Ltd"
+    assert words in desk.get(page).content.decode()
+    mechanism(program)
+    assert words not in desk.get(page).content.decode()
 
 
 def test_an_assessment_covers_what_it_looked_at(program: Program) -> None:
@@ -194,6 +215,7 @@ def test_nothing_goes_abroad_without_a_mechanism(program: Program, owner: psycop
     with pytest.raises(Problem, match="mechanism"):
         publish(program, text_with(separate_consent="39", recipients=[abroad], assessment=REFERENCE))
     abroad["mechanism"] = {"kind": "exemption", "ground": RECIPIENT["purpose"]}
+    mechanism(program, kind="exemption", reference="", ground="a contract with the person needs it")
     publish(program, text_with(separate_consent="39", recipients=[abroad], assessment=REFERENCE))
     assert status(program, "alice", "health")["may_prompt"] is True
     owner.execute("UPDATE purpose SET active = false WHERE code = 'health'")

@@ -31,6 +31,8 @@ from reports.models import ReportRun, SavedReport
 from tests import stack
 from tests.cast import Program, now
 from tests.consent.desk import PASSWORD, Desk, access_row, disclosure_row, holder, officer, request_row, superuser
+from tests.consent.desk import PASSWORD, Desk, disclosure_row, holder, officer, request_row, superuser
+from tests.consent.processing import incident, mechanism, processor
 from tracking.models import EventType
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "roles.md"
@@ -123,6 +125,7 @@ def rows(program: Program) -> Callable[[str], Any]:
     program.post("saved-reports", {"name": "mine", "metric": "activity", "question": {"range": "this_month"}})
     program.post("report-runs", {"metric": "activity", "range": "this_month"})
     review.set_review(program_id=program.id, kind="cancellation", on=True, by="test")
+    kept = {"processor": processor(program), "mechanism": mechanism(program), "incident": incident(program)}
     told = [_endpoint(program) for _ in range(2)]
     program.decide("dee")
     with tenant(program.id):
@@ -153,6 +156,7 @@ def rows(program: Program) -> Callable[[str], Any]:
     with tenant(program.id):
         stopped = request_row(program, "dora", state="failed", closed_at=now()).runs.get(stage=10)
         HolderRun.objects.filter(pk=stopped.pk).update(status=RunStatus.FAILED, finished_at=now())
+    by_name |= {f"consent/{name}": row.pk for name, row in kept.items()}
     by_name |= {
         "consent/subjectrequest": asked.pk,
         "consent/subjectrequest/runs": stopped.pk,
@@ -256,7 +260,9 @@ def test_a_migration_puts_a_role_right_again(database: None) -> None:
     assert set(Group.objects.values_list("name", flat=True)) == {role.group for role in ROLES}
 
 
-PERSONS = {"subjectrequest", "consentrecord", "package", "disclosure", "auditentry", "legalhold", "minoraccess"}
+PERSONS = {
+    "incident", "subjectrequest", "consentrecord", "package", "disclosure", "auditentry", "legalhold", "minoraccess"
+}
 
 
 @pytest.mark.parametrize("code", ["viewer", "analyst", "administrator"])

@@ -18,6 +18,7 @@ from consent.rights.models import HoldGround, RequestSubject
 from consent.rights.review import set_review
 from tests.cast import Program, event, now
 from tests.consent.desk import access_row
+from tests.consent.processing import incident, mechanism, processor
 from tests.consent.receiver import endpoint
 
 # The mini-programs themselves, and who may look at which: no tenant's data, and needed before a tenant is known.
@@ -83,6 +84,10 @@ def filled(program: Program) -> None:
             target="request:x",
             by="test",
         )
+    processor(program)
+    mechanism(program)
+    incident(program)
+    with tenant(program.id):
         PlatformCredential.objects.create(program_id=program.id, sealed=b"x")
         NoticeDraft.objects.create(program_id=program.id, name="next", source="", edited_by="test")
     access_row(program)

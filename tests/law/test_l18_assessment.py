@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from tests.cast import Program
 from tests.consent.acts import act, refused, status
 from tests.consent.notice_texts import ABROAD, RECIPIENT, REFERENCE, publish, text_with
+from tests.consent.processing import mechanism
 from tests.consent.retaining import over, purge
 from tests.consent.rights import Working
 
@@ -20,6 +21,7 @@ AUTOMATED = PLAIN | {"methods": ["collection", "automated_decision"]}
     "needing", [{}, PLAIN | {"recipients": [RECIPIENT]}, AUTOMATED, {"separate_consent": "39", "recipients": [ABROAD]}]
 )
 def test_no_purpose_that_needs_an_assessment_is_active_without_one(program: Program, needing: dict[str, Any]) -> None:
+    mechanism(program)
     publish(program, text_with(**needing))
     refused(program, act(program, ("health", "given")), 422, "purpose_inactive")
     with pytest.raises(CommandError, match="assessment_missing"):

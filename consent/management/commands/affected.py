@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.core.management.base import CommandError, CommandParser
 
+from consent.errors import Invalid
 from consent.management.base import OperatorCommand, moment, program_named
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import without_tenant
@@ -148,10 +149,10 @@ def _lines(found: list[_Told], fields: list[Field]) -> Iterator[str]:
 
 def _key(text: str) -> OfKey:
     """argparse type."""
-    family, _, version = text.rpartition(":")
-    if (family and family not in FAMILIES) or not version.isascii() or not version.isdigit() or len(version) > 9:
-        raise ArgumentTypeError(f"write a version, as 1, or one of a family, as {FAMILIES[1]}:1")
-    return OfKey(int(version), family or None)
+    try:
+        return affected.key_named(text)
+    except Invalid as problem:
+        raise ArgumentTypeError(problem.detail) from None
 
 
 def _number(text: str) -> int:

@@ -46,8 +46,10 @@ class Command(OperatorCommand):
         with tenant(program.pk):
             change = compared(program.pk, text)
             lacking = assessments.wanting(program.pk, text)
+            unlet = assessments.wanting_mechanism(program.pk, text)
         if options["dry_run"]:
-            self.answer(options, {"published": False, **as_json(change), "lacking": lacking}, *lines(change, lacking))
+            result = {"published": False, **as_json(change), "lacking": lacking, "unlet": unlet}
+            self.answer(options, result, *lines(change, lacking), *_unlet(unlet))
         else:
             self._publish(options, program, text, change)
 
@@ -83,7 +85,7 @@ class Command(OperatorCommand):
                 *(f"consents to {code} end then: the version broadens it" for code in material),
                 *(
                     f"{code} is not active: manage.py purpose assess --program {program.pk} --purpose {code} …,"
-                    f" then purpose activate"
+                    f" a cross-border mechanism in the admin where it goes abroad, then purpose activate"
                     for code in inactive
                 ),
                 f"next: manage.py catalogue import --program {program.pk} docs/examples/catalogue.yaml",
@@ -118,6 +120,10 @@ def lines(change: Difference, lacking: dict[str, list[str]]) -> list[str]:
         for purpose in change.purposes:
             shown += _purpose(purpose)
     return shown + [f"{code}: no impact assessment covers {', '.join(grounds)}" for code, grounds in lacking.items()]
+
+
+def _unlet(unlet: dict[str, list[str]]) -> list[str]:
+    return [f"{code}: no cross-border mechanism is valid today for {', '.join(names)}" for code, names in unlet.items()]
 
 
 def _verdict(material: list[str]) -> str:

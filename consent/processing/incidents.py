@@ -1,0 +1,165 @@
+"""The log of incidents (PIPL 57, DSL 29): opened, and told anew by each entry. Nothing in it is changed or deleted."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from consent.errors import Invalid, NotFound, invalid
+from consent.ledger.audit import audit
+from consent.ledger.disclosures import disclosed
+from consent.ledger.models import Recipient
+from consent.processing.models import Incident, IncidentEntry
+from consent.programs.tenancy import tenant
+from consent.records.queries import db_now
+from consent.rights import affected
+from consent.rights.affected import Breach, Field, OfTable, OfTime
+
+
+@dataclass(frozen=True)
+class Said:
+    """What an entry says: all that is known at the time. See IncidentEntry."""
+
+    happened: str
+    found_at: datetime
+    key: str | None = None
+    table: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    authority_at: datetime | None = None
+    people_at: datetime | None = None
+    people_not_told: str = ""
+    measures: str = ""
+    closed: bool = False
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many people a breach touches: in all, by the class and grade of what is touched, and by field."""
+
+    subjects: int
+    by_class: list[tuple[str, int, int]]
+    by_field: list[tuple[Field, int]]
+
+
+def open_incident(*, program_id: int, said: Said, by: str) -> Incident:
+    """A new incident with its first entry. Raises Invalid as `add`."""
+    _check(said)
+    with tenant(program_id):
+        made = Incident.objects.create(program_id=program_id, opened_by=by)
+        _enter(made, said, by=by, action="incident.opened")
+    return made
+
+
+def add(*, program_id: int, incident_id: int, said: Said, by: str) -> None:
+    """One more entry, which from now on stands for those before it. Raises NotFound; Invalid `found_in_the_future`,
+    `several_scopes`, `invalid_window`, `unknown_key`, `unknown_table`, `not_ready_to_close`."""
+    _check(said)
+    with tenant(program_id):
+        held = Incident.objects.filter(id=incident_id, program_id=program_id).first()
+        if held is None:
+            raise NotFound("not_found", "this mini-program has no incident of this number")
+        _enter(held, said, by=by, action="incident.entered")
+
+
+def standing(program_id: int, incident_id: int) -> IncidentEntry:
+    """The newest entry. Within the mini-program's tenant. Raises NotFound."""
+    newest = IncidentEntry.objects.filter(incident_id=incident_id, program_id=program_id).order_by("-id").first()
+    if newest is None:
+        raise NotFound("not_found", "this mini-program has no incident of this number")
+    return newest
+
+
+def breach(entry: IncidentEntry | Said) -> Breach | None:
+    """What the entry says is affected; None where it is not known. Raises Invalid as `add`."""
+    if entry.key is not None:
+        return affected.key_named(entry.key)
+    if entry.table is not None:
+        return OfTable(entry.table)
+    if entry.since is not None and entry.until is not None:
+        return OfTime(entry.since, entry.until)
+    return None
+
+
+def count(*, program_id: int, incident_id: int, by: str) -> Count:
+    """Whom and what the incident affects. That it was looked up is in the audit log. Raises NotFound; Invalid `scope_unknown`."""
+    touched = _touched(program_id, incident_id)
+    with affected.find(program_id=program_id, breach=touched, by=by) as found:
+        places = Counter(one.tables for one in found)
+    subjects, tables = places.total(), Counter[str]()
+    for names, number in places.items():
+        tables.update(dict.fromkeys(names, number))
+    fields = affected.fields(touched, frozenset(tables))
+
+    def of(field: Field, names: tuple[str, ...]) -> bool:
+        # A key guards more than the tables in which its version stands: whoever it was used for is touched in all.
+        return not isinstance(touched, OfTable | OfTime) or field.table in names
+
+    classes: Counter[tuple[str, int]] = Counter()
+    for names, number in places.items():
+        classes.update(dict.fromkeys({(f.classification, f.grade) for f in fields if of(f, names)}, number))
+    return Count(
+        subjects,
+        sorted(((name, grade, number) for (name, grade), number in classes.items()), key=lambda row: (-row[1], row[0])),
+        [(field, sum(number for names, number in places.items() if of(field, names))) for field in fields],
+    )
+
+
+def pseudonyms(*, program_id: int, incident_id: int, by: str) -> bytes:
+    """The pseudonyms of those whom the incident affects, a line each, for an officer to notify them. In the log of
+    disclosures and in the audit log. Raises as `count`."""
+    touched = _touched(program_id, incident_id)
+    target = f"incident:{incident_id}"
+    with affected.find(program_id=program_id, breach=touched, by=by) as found:
+        lines = [f"{one.pseudonym}\n".encode() for one in found]
+    with tenant(program_id):
+        disclosed(
+            program_id=program_id,
+            recipient=Recipient.OFFICER,
+            ground="incident.notice",
+            fields=["subject.pseudonym"],
+            subjects=len(lines),
+            target=target,
+            by=by,
+        )
+        audit(
+            program_id=program_id, actor=by, action="incident.listed", target=target, details={"subjects": len(lines)}
+        )
+    return b"".join(lines)
+
+
+def _touched(program_id: int, incident_id: int) -> Breach:
+    with tenant(program_id):
+        touched = breach(standing(program_id, incident_id))
+    if touched is None:
+        raise Invalid("scope_unknown", "enter which key, table or window of time is affected first")
+    return touched
+
+
+def _enter(incident: Incident, said: Said, *, by: str, action: str) -> None:
+    if said.found_at > db_now():
+        raise invalid("found_in_the_future", "it was found now or earlier", "/found_at")
+    IncidentEntry.objects.create(program_id=incident.program_id, incident=incident, by=by, **asdict(said))
+    audit(
+        program_id=incident.program_id,
+        actor=by,
+        action=action,
+        target=f"incident:{incident.pk}",
+        details={"closed": said.closed},
+    )
+
+
+def _check(said: Said) -> None:
+    named = [said.key is not None, said.table is not None, (said.since, said.until) != (None, None)]
+    if sum(named) > 1:
+        raise invalid("several_scopes", "name a key, a table or a window of time; open an incident for each", "/key")
+    if (said.since is None) != (said.until is None) or (said.since and said.until and said.since >= said.until):
+        raise invalid("invalid_window", "a window has a begin and a later end", "/until")
+    touched = breach(said)
+    if isinstance(touched, OfTable):
+        affected.fields(touched)
+    told = said.people_at is not None or said.people_not_told
+    if said.closed and not (said.authority_at and said.measures and told):
+        detail = (
+            "say when the authority was notified, when people were or why they need not be, and the measures (PIPL 57)"
+        )
+        raise invalid("not_ready_to_close", detail, "/closed")
