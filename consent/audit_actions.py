@@ -9,6 +9,7 @@ actions.declare(
         "program.entered": _("mini-program entered"),
         "statistics.exported": _("consents by day taken along"),
         "audit_log.exported": _("audit log taken along"),
+        "audit_report.made": _("compliance audit report made"),
         "officer.assigned": _("officer assigned"),
         "officer.unassigned": _("officer no longer assigned"),
         "phone.looked_up": _("telephone number looked for"),

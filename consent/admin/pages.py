@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from consent import edge
-from consent.admin import counting, statistics
+from consent.admin import auditing, counting, statistics
 from consent.admin.base import going_on, officer, picked
 from consent.admin.phone import may_find
 from consent.admin.standing import late
@@ -80,6 +80,7 @@ def _own(request: HttpRequest) -> list[dict[str, Any]]:
         (_("Find by telephone number"), "admin_phone", "call", may_find(request)),
         (_("Requests by kind"), "admin:consent_subjectrequest_statistics", "monitoring", counting.may_see(request)),
         (_("Consents by day"), "admin:consent_consentrecord_statistics", "bar_chart", statistics.may_see(request)),
+        (_("Compliance audit report"), "admin_audit_report", "fact_check", auditing.may_make(request)),
     )
     return [{"title": title, "link": reverse(name), "icon": icon} for title, name, icon, may in pages if may]
 

@@ -6,6 +6,7 @@ from django.urls import path
 from django.views.i18n import set_language
 
 from consent.admin import second_factor
+from consent.admin.auditing import audit_report
 from consent.admin.pages import pick_program
 from consent.admin.phone import find_by_phone
 
@@ -18,6 +19,7 @@ def closed(request: HttpRequest) -> HttpResponseBase:
 urlpatterns = [
     path("program/", admin.site.admin_view(pick_program), name="admin_program"),
     path("phone/", admin.site.admin_view(find_by_phone), name="admin_phone"),
+    path("audit-report/", admin.site.admin_view(audit_report), name="admin_audit_report"),
     path("second-factor/", second_factor.ask, name="admin_second_factor"),
     path("second-factor/enrol/", second_factor.enrol, name="admin_enrol"),
     path("language/", set_language, name="admin_language"),

@@ -29,6 +29,7 @@ PEOPLE = frozenset(
         "consentrecord",
         "legalhold",
         "auditentry",
+        "audit_report",
         "disclosure",
         "apiclient",
         "apikey",
