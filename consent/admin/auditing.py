@@ -24,6 +24,7 @@ from consent.admin.statistics import RangeForm
 from consent.auditing.figures import LASTING, Figure, Period
 from consent.auditing.report import Report, document, make
 
+REM_A_COLUMN = 5
 PERMISSION = "consent.view_audit_report"
 
 
@@ -33,13 +34,17 @@ def may_make(request: HttpRequest) -> bool:
 
 @dataclass(frozen=True)
 class Table:
-    """A figure as the page shows it; a cell that is not told says below what."""
+    """A figure as the page shows it; a cell that is not told says below what. `width`: rem, below which it is scrolled."""
 
     title: str
     definition: str
     lasting: str
     heads: list[str]
     lines: list[list[str]]
+
+    @property
+    def width(self) -> int:
+        return REM_A_COLUMN * len(self.heads)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

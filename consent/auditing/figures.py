@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from django.db import connection
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
@@ -131,7 +133,7 @@ def rows_of(sql: str) -> Callable[[Asked], Sequence[Sequence[Any]]]:
 
     def find(asked: Asked) -> Sequence[Sequence[Any]]:
         period, years = asked.period, asked.period.years
-        values = {
+        values: dict[str, int | str | datetime | timedelta] = {
             "program": asked.program_id,
             "begins": period.begins,
             "ends": period.ends,
@@ -146,6 +148,11 @@ def rows_of(sql: str) -> Callable[[Asked], Sequence[Sequence[Any]]]:
             return [[_plain(value) for value in row] for row in cursor.fetchall()]
 
     return find
+
+
+def moment(value: Any) -> str:
+    """The words of a cell with a time, in the reader's zone."""
+    return date_format(localtime(datetime.fromisoformat(value)), "Y-m-d H:i")
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from consent.auditing.figures import Asked, Column, Definition, Lasting
+from consent.auditing.figures import Asked, Column, Definition, Lasting, moment
 from consent.auditing.stated import PURPOSE, labels
 from consent.notices import told
 from consent.notices.assessments import lacking
@@ -51,16 +51,12 @@ def _published(asked: Asked) -> Sequence[Sequence[Any]]:
             notice.audience,
             notice.version,
             notice.sha256,
-            _moment(notice.published_at),
-            _moment(notice.effective_at),
+            notice.published_at.isoformat(),
+            notice.effective_at.isoformat(),
             _faults(notice.body),
         ]
         for notice in notices.order_by("published_at", "id")
     ]
-
-
-def _moment(moment: datetime) -> str:
-    return moment.isoformat()
 
 
 def _faults(body: dict[str, Any]) -> int:
@@ -130,8 +126,8 @@ NOTICES = Definition(
         AUDIENCE,
         VERSION,
         Column("sha256", _("sha256")),
-        Column("published_at", _("published at")),
-        Column("effective_at", _("effective at")),
+        Column("published_at", _("published at"), moment),
+        Column("effective_at", _("effective at"), moment),
         Column("faults", _("faults")),
     ),
     _published,
@@ -177,7 +173,7 @@ def keys(keyring: Keyring) -> Definition:
             Column("family", _("family")),
             VERSION,
             Column("in_use", _("in use"), _yes),
-            Column("since", _("since")),
+            Column("since", _("since"), moment),
         ),
         find,
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from consent.auditing.figures import Column, Definition, Lasting, rows_of
+from consent.auditing.figures import Column, Definition, Lasting, moment, rows_of
 from consent.ledger import actions
 from consent.ledger.models import Recipient
 from consent.notices.models import Conclusion
@@ -151,7 +151,7 @@ ENDED = Definition(
         "Purposes that are not active, by the time a purge first saw it: what was collected under them is erased from then on."
     ),
     Lasting.OPEN,
-    (PURPOSE, Column("ended_at", _("ended at"))),
+    (PURPOSE, Column("ended_at", _("ended at"), moment)),
     rows_of(f"SELECT code, ended_at FROM purpose WHERE NOT active AND {_OF_PERIOD.format('ended_at')} ORDER BY 1"),
 )
 ASSESSED = Definition(
@@ -215,7 +215,7 @@ BREACHES = Definition(
     _("Lists of the people a breach affects"),
     _("Audit entries breach.listed: each time the people were listed whom a key, a table or a window of time touches."),
     Lasting.FIXED,
-    (Column("at", _("at")), Column("asked", _("by what"))),
+    (Column("at", _("at"), moment), Column("asked", _("by what"))),
     rows_of(
         "SELECT at, CASE WHEN details ? 'key' THEN 'key' WHEN details ? 'table' THEN 'table' ELSE 'time' END"
         f" FROM audit_entry WHERE {_ENTERED} AND action = 'breach.listed' ORDER BY at, id"

@@ -123,9 +123,9 @@ def _requests(shop: Program, owner: psycopg.Connection) -> None:
 def test_every_figure_of_a_year_is_what_it_is_by_hand(year: Program, owner: psycopg.Connection) -> None:
     written = report(year)
     found = figures(written)
-    sha256 = owner.execute("SELECT sha256 FROM notice WHERE audience = 'general'").fetchone()
+    ((sha256,),) = owner.execute("SELECT sha256 FROM notice WHERE audience = 'general'").fetchall()
     published = found.pop("notices.published")
-    assert [(row[0], row[1], row[2], row[5]) for row in published] == [("general", 1, sha256[0], 0)]
+    assert [(row[0], row[1], row[2], row[5]) for row in published] == [("general", 1, sha256, 0)]
     standing = found.pop("assessments.standing")
     assert standing and all(row[1] is True for row in standing)
     leaves = owner.execute("SELECT count(*) FROM leaf").fetchone()
@@ -275,9 +275,9 @@ def test_an_officer_makes_it_on_a_page(year: Program, inspector: Desk, owner: ps
         ">2025-05<",
     ):
         assert told in page
-    told = {"first": "2025-01-01", "last": "2025-12-31"}
+    details = {"first": "2025-01-01", "last": "2025-12-31"}
     by = f"officer:{inspector.user.pk}"
-    assert owner.execute(made).fetchall() == [(by, f"program:{year.id}", told)]
+    assert owner.execute(made).fetchall() == [(by, f"program:{year.id}", details)]
     response = inspector.post(PAGE, first="2025-01-01", last="2025-12-31", format="json")
     written = json.loads(response.content)
     assert "attachment" in response["Content-Disposition"] and "no-store" in response["Cache-Control"]
