@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
+from django.utils.text import capfirst
 from django.utils.timezone import get_current_timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
@@ -42,14 +43,14 @@ class SearchForm(forms.Form):
 
     actor = forms.RegexField(
         _whole(ACTOR),
-        label=_("actor"),
+        label=capfirst(_("actor")),
         required=False,
         widget=UnfoldAdminTextInputWidget({"pattern": ACTOR, "list": "actors", "autocomplete": "off"}),
     )
-    action = forms.ChoiceField(label=_("action"), required=False, widget=UnfoldAdminSelectWidget)
+    action = forms.ChoiceField(label=capfirst(_("action")), required=False, widget=UnfoldAdminSelectWidget)
     target = forms.RegexField(
         _whole(f"{TARGET}|{REQUEST}"),
-        label=_("target"),
+        label=capfirst(_("target")),
         required=False,
         widget=UnfoldAdminTextInputWidget({"pattern": f"{TARGET}|{REQUEST}", "autocomplete": "off"}),
     )

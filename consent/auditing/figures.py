@@ -133,7 +133,7 @@ def rows_of(sql: str) -> Callable[[Asked], Sequence[Sequence[Any]]]:
 
     def find(asked: Asked) -> Sequence[Sequence[Any]]:
         period, years = asked.period, asked.period.years
-        values: dict[str, int | str | datetime | timedelta] = {
+        values: dict[str, Any] = {
             "program": asked.program_id,
             "begins": period.begins,
             "ends": period.ends,
