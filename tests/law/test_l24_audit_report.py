@@ -106,7 +106,9 @@ def _requests(shop: Program, owner: psycopg.Connection) -> None:
     ask("erasure", "completed", day(4, 1), day(4, 16), day(5, 1))
     refused = {"rejection": "identity_not_verified", "rejection_delivered_at": day(6, 6)}
     ask("rectification", "rejected", day(6, 1), day(6, 16), day(6, 5), **refused)
-    ask("access", "rejected", day(6, 2), day(6, 17), day(6, 10), rejection="retention_required")
+    # Handed over after the year only.
+    late = {"rejection": "retention_required", "rejection_delivered_at": day(1, 3, year=2026)}
+    ask("access", "rejected", day(6, 2), day(6, 17), day(6, 10), **late)
     ask("access", "completed", day(12, 30), day(1, 14, year=2026), day(1, 5, year=2026))
     ask("erasure", "in_progress", day(12, 1), day(12, 16), None)
     # A second before the year, and the first moment after it.
