@@ -232,8 +232,8 @@ class EventHolder(PersonalDataHolder):
         days = [day for day in _days(subject.id) if day >= since]
         names = dict(EventType.objects.filter(program_id=subject.program_id).values_list("id", "name"))
         rows = Event.objects.filter(subject_id=subject.id, day__in=days).order_by("day", "type_id")
-        for day, type_id, events in rows.values_list("day", "type_id").annotate(Count("event_id")):
-            yield day, names.get(type_id, "–"), events
+        for day, type_id, number in rows.values_list("day", "type_id").annotate(Count("event_id")):
+            yield day, names.get(type_id, "–"), number
 
     def erase(self, *, program_id: int, subject_id: int, limit: int) -> Erased:
         # A day without its subject_day row is found by looking into every partition, after all others are done.

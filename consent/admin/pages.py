@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from consent import edge
-from consent.admin import counting, home, record, statistics
+from consent.admin import auditing, counting, home, record, statistics
 from consent.admin.base import going_on, officer, picked
 from consent.admin.figures import MOST
 from consent.admin.find import may_find
@@ -82,6 +82,7 @@ def _own(request: HttpRequest) -> list[dict[str, Any]]:
         (_("Record of processing"), "admin_record", "menu_book", record.may_see(request)),
         (_("Requests by kind"), "admin:consent_subjectrequest_statistics", "monitoring", counting.may_see(request)),
         (_("Consents by day"), "admin:consent_consentrecord_statistics", "bar_chart", statistics.may_see(request)),
+        (_("Compliance audit report"), "admin_audit_report", "fact_check", auditing.may_make(request)),
     )
     return [{"title": title, "link": reverse(name), "icon": icon} for title, name, icon, may in pages if may]
 

@@ -275,7 +275,9 @@ class OfficerAssignments(Officers):
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "user":
             others = User.objects.filter(is_staff=True, is_active=True).order_by("username")
-            kwargs["queryset"] = others if _is_superuser(request) else others.exclude(username=request.user.get_username())
+            kwargs["queryset"] = (
+                others if _is_superuser(request) else others.exclude(username=request.user.get_username())
+            )
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: OfficerAssignment, form: Any, change: Any) -> None:

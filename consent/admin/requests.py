@@ -189,6 +189,7 @@ class SubjectRequests(Counted):
             "may_open": asked is not None
             and asked.kind == RequestKind.RECTIFICATION
             and request.user.has_perm(PACKAGE_PERMISSION),
+            "log_target": object_id,
             "may_download": request.user.has_perm(PACKAGE_PERMISSION),
             "decisions": _linked(request, asked) if asked else [],
             "stopped": _stopped(request, asked) if asked else [],

@@ -44,7 +44,7 @@ TITLES = {
 }
 
 
-class _Day(UnfoldAdminTextInputWidget):  # type: ignore[misc]  # unfold carries no types
+class Day(UnfoldAdminTextInputWidget):  # type: ignore[misc]  # unfold carries no types
     input_type = "date"
 
     def format_value(self, value: Any) -> str | None:
@@ -57,8 +57,8 @@ YEARS = range(2000, 2200)
 class RangeForm(forms.Form):
     """Two inclusive local dates."""
 
-    first = forms.DateField(label=_("From"), widget=_Day, input_formats=["%Y-%m-%d"])
-    last = forms.DateField(label=_("To"), widget=_Day, input_formats=["%Y-%m-%d"])
+    first = forms.DateField(label=_("From"), widget=Day, input_formats=["%Y-%m-%d"])
+    last = forms.DateField(label=_("To"), widget=Day, input_formats=["%Y-%m-%d"])
 
     def clean(self) -> dict[str, Any]:
         asked = super().clean() or {}

@@ -6,6 +6,7 @@ from django.urls import path
 from django.views.i18n import set_language
 
 from consent.admin import second_factor
+from consent.admin.auditing import audit_report
 from consent.admin.find import find_person
 from consent.admin.pages import pick_program
 from consent.admin.passwords import OwnPassword
@@ -25,6 +26,7 @@ urlpatterns = [
     path("person/<str:reference>/reveal/", admin.site.admin_view(reveal_page), name="admin_reveal"),
     path("record/", admin.site.admin_view(record_page), name="admin_record"),
     path("record.json", admin.site.admin_view(record_json), name="admin_record_json"),
+    path("audit-report/", admin.site.admin_view(audit_report), name="admin_audit_report"),
     path("second-factor/", second_factor.ask, name="admin_second_factor"),
     path("second-factor/enrol/", second_factor.enrol, name="admin_enrol"),
     path("second-factor/recovery/", admin.site.admin_view(second_factor.renew), name="admin_recovery"),

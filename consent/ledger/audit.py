@@ -19,8 +19,8 @@ def audit(
     target: str,
     details: dict[str, Any] | None = None,
     at: datetime | None = None,
-) -> None:
-    """`target` names a request or a catalogue row, as `request:<id>`; never a subject. Details hold no personal data.
+) -> int:
+    """Answers the entry's number. `target` names a request or a catalogue row, as `request:<id>`; never a subject. Details hold no personal data.
 
     `at`: where the exact time would say too much; the database's clock by default. Entries are never changed later.
     """
@@ -28,6 +28,7 @@ def audit(
     if at is not None:
         entry.at = at
     entry.save(force_insert=True)
+    return entry.pk
 
 
 def counted(*, program_id: int, actor: str, action: str, since: datetime) -> list[datetime]:

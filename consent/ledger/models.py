@@ -28,7 +28,7 @@ class Leaf(models.Model):
 class AuditEntry(models.Model):
     """An officer's or a job's action. Names requests and catalogue rows only, never a subject."""
 
-    program = models.ForeignKey(MiniProgram, models.PROTECT, verbose_name=_("mini-program"))
+    program = models.ForeignKey(MiniProgram, models.PROTECT, verbose_name=_("mini-program"), db_index=False)
     actor = models.TextField(_("actor"))
     action = models.TextField(_("action"))
     target = models.TextField(_("target"))
@@ -39,7 +39,10 @@ class AuditEntry(models.Model):
         db_table = "audit_entry"
         verbose_name = _("audit entry")
         verbose_name_plural = _("audit log")
+        permissions = [("view_audit_report", "Can make compliance audit reports")]
         indexes = [
+            models.Index(fields=["program", "at", "id"], name="audit_entry_at"),
+            models.Index(fields=["program", "target", "at"], name="audit_entry_target"),
             models.Index(
                 fields=["program", "actor", "at"],
                 name="audit_entry_person_looked_up",

@@ -20,9 +20,9 @@ def named(user_id: int) -> str:
     return f"{OFFICER}{user_id}"
 
 
-def record(*, actor: str, action: str, account: str, details: dict[str, Any] | None = None) -> None:
-    """An entry in the log of accounts, in the transaction of what it tells."""
-    AccountEntry.objects.create(actor=actor, action=action, account=account, details=details or {})
+def record(*, actor: str, action: str, account: str, details: dict[str, Any] | None = None) -> int:
+    """An entry in the log of accounts, in the transaction of what it tells; answers its number."""
+    return AccountEntry.objects.create(actor=actor, action=action, account=account, details=details or {}).pk
 
 
 @transaction.atomic

@@ -85,6 +85,7 @@ class AccountEntry(models.Model):
         db_table = "account_entry"
         verbose_name = _("account log entry")
         verbose_name_plural = _("log of accounts")
+        indexes = [models.Index(fields=["at", "id"], name="account_entry_at")]
 
     def __str__(self) -> str:
         return f"#{self.pk}"

@@ -39,6 +39,7 @@ PEOPLE = frozenset(
         "consentrecord",
         "legalhold",
         "auditentry",
+        "audit_report",
         "disclosure",
         "incident",
         "apiclient",

@@ -5,6 +5,7 @@ is obtained. Figures below the threshold are not told, so that no day singles an
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,14 @@ from consent.notices.models import Notice, Purpose
 from consent.records.models import AUTHORISING, State
 
 MAX_DAYS = 400
+
+
+class Step(StrEnum):
+    """What a row is of, as PostgreSQL names it."""
+
+    DAY = "day"
+    MONTH = "month"
+
 
 COLUMNS: Mapping[str, tuple[State, ...]] = {
     "given": (State.GIVEN, State.RENEWED),
@@ -26,10 +35,10 @@ _SHOWN = [(state.value, name) for name, states in COLUMNS.items() for state in s
 
 # A withdrawal stands under the notice of the consent that it ended, which is the decision before it: looked up for
 # withdrawals only, by the version's index. A join for it would be made for every record.
-# Somebody who decides the same twice on one day is one person. Who is restricted or being erased is read by nobody.
+# Somebody who decides the same twice on one day (or in one month) is one person. Who is restricted or being erased is read by nobody.
 _DECIDED = """
     SELECT day, purpose_id, notice_id, shown, count(*) FROM (
-        SELECT DISTINCT (r.corrected_at AT TIME ZONE %(zone)s)::date AS day,
+        SELECT DISTINCT date_trunc(%(step)s, r.corrected_at AT TIME ZONE %(zone)s)::date AS day,
                r.purpose_id, counted.shown, r.subject_id,
                CASE r.state WHEN %(withdrawn)s THEN COALESCE((
                    SELECT CASE WHEN b.state = ANY(%(authorising)s) THEN b.notice_id END FROM consent_record b
@@ -48,7 +57,7 @@ _DECIDED = """
 
 @dataclass(frozen=True)
 class Row:
-    """What was decided on one local day about one purpose under one notice.
+    """What was decided on one local day, or in the month that begins on it, about one purpose under one notice.
 
     A withdrawal counts under the notice of the consent it ended; where it ended none under its own, if it named one (else None).
 
@@ -61,7 +70,9 @@ class Row:
     people: Mapping[str, int | None]
 
 
-def decided(*, program_id: int, zone: ZoneInfo, first: date, last: date, k: int) -> Sequence[Row]:
+def decided(
+    *, program_id: int, zone: ZoneInfo, first: date, last: date, k: int, step: Step = Step.DAY
+) -> Sequence[Row]:
     """The rows of an inclusive range of local days in which anybody decided, newest day first. Under the tenant.
 
     A day is that of the act by its corrected time, so that an import counts when it was decided. No row is a sum of
@@ -70,6 +81,7 @@ def decided(*, program_id: int, zone: ZoneInfo, first: date, last: date, k: int)
     asked: dict[str, Any] = {
         "program": program_id,
         "zone": zone.key,
+        "step": step.value,
         "begins": datetime.combine(first, time.min, zone),
         "ends": datetime.combine(last + timedelta(days=1), time.min, zone),
         "states": [state for state, _ in _SHOWN],

@@ -37,17 +37,17 @@ def _texts(lines: Iterable[bytes]) -> Iterator[str]:
             row: dict[str, Any] = msgspec.json.decode(line)
             if columns is None:
                 columns = list(row)
-                yield _written(columns)
-            yield _written([_cell(row.get(name)) for name in columns])
+                yield written_row(columns)
+            yield written_row([cell(row.get(name)) for name in columns])
 
 
-def _written(cells: Iterable[Any]) -> str:
+def written_row(cells: Iterable[Any]) -> str:
     written = io.StringIO()
     csv.writer(written).writerow(cells)
     return written.getvalue()
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
     if isinstance(value, str):
         return f"'{value}" if value.startswith(FORMULA) else value
     return msgspec.json.encode(value).decode() if isinstance(value, dict | list | bool) else value

@@ -23,15 +23,13 @@ from consent.programs.models import ApiClient, ApiKey, Controller, OfficerAssign
 from consent.programs.tenancy import tenant
 from consent.records.models import ConsentRecord
 from consent.rights import legal_holds, review
-from consent.rights.models import HolderRun, HoldGround, LegalHold, ReviewRule, RunStatus
-from consent.rights.models import HoldGround, LegalHold, MinorAccess, ReviewRule
+from consent.rights.models import HolderRun, HoldGround, LegalHold, MinorAccess, ReviewRule, RunStatus
 from consent.webhooks import endpoints
 from consent.webhooks.models import WebhookEndpoint, WebhookMessage
 from reports.models import ReportRun, SavedReport
 from tests import stack
 from tests.cast import Program, now
 from tests.consent.desk import PASSWORD, Desk, access_row, disclosure_row, holder, officer, request_row, superuser
-from tests.consent.desk import PASSWORD, Desk, disclosure_row, holder, officer, request_row, superuser
 from tests.consent.processing import incident, mechanism, processor
 from tracking.models import EventType
 
@@ -261,7 +259,14 @@ def test_a_migration_puts_a_role_right_again(database: None) -> None:
 
 
 PERSONS = {
-    "incident", "subjectrequest", "consentrecord", "package", "disclosure", "auditentry", "legalhold", "minoraccess"
+    "incident",
+    "subjectrequest",
+    "consentrecord",
+    "package",
+    "disclosure",
+    "auditentry",
+    "legalhold",
+    "minoraccess",
 }
 
 
