@@ -48,7 +48,6 @@ class AuditEntry(models.Model):
                 name="audit_entry_person_looked_up",
                 condition=models.Q(action="person.looked_up"),
             ),
-            models.Index(fields=["program", "target"], name="audit_entry_target"),
         ]
 
     def __str__(self) -> str:

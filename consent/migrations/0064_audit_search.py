@@ -11,7 +11,7 @@ OLD = "audit_entry_program_id_80f0c2e9"
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("consent", "0058_second_factor")]
+    dependencies = [("consent", "0063_desk_indexes")]
 
     operations = [
         migrations.AlterModelOptions(

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0058_second_factor")]
+    dependencies = [("consent", "0064_audit_search")]
 
     operations = [
         migrations.AddField(

@@ -1,5 +1,5 @@
-"""What officers look at first is found without reading whole tables: what waits, what failed, what ends, and what was done
-about one request."""
+"""What officers look at first is found without reading whole tables: what waits, what failed, what ends, and to whom
+something was given about one request."""
 
 from django.db import migrations, models
 
@@ -8,14 +8,9 @@ from consent.indexes import built_beside_writes
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("consent", "0058_second_factor")]
+    dependencies = [("consent", "0062_processing_access")]
 
     operations = [
-        built_beside_writes(
-            "auditentry",
-            models.Index(fields=["program", "target"], name="audit_entry_target"),
-            "ON audit_entry (program_id, target)",
-        ),
         built_beside_writes(
             "disclosure",
             models.Index(fields=["program", "target"], name="disclosure_target"),

@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("consent", "0058_second_factor"),
+        ("consent", "0060_searches_index"),
     ]
 
     operations = [

@@ -39,7 +39,7 @@ DROP FUNCTION purpose_needs_mechanism();
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0060_processing")]
+    dependencies = [("consent", "0061_processing")]
 
     operations = [
         *(operation for table in TABLES for operation in tenant_policy(table)),
