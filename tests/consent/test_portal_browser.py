@@ -1,5 +1,7 @@
 """What a data subject comes for, done in a real browser as wide as a small phone, in both languages."""
 
+import json
+
 import psycopg
 import pytest
 from playwright.sync_api import Browser
@@ -7,6 +9,7 @@ from playwright.sync_api import Browser
 from tests import chromium
 from tests.cast import Program, event, now
 from tests.chromium import Tab
+from tests.consent.notice_texts import publish, text_with
 from tests.consent.rights import Working, carry_out
 from tests.journeys.server import Server
 
@@ -130,17 +133,24 @@ def test_a_package_waits_for_a_fresh_login(
     owner.execute("UPDATE portal_session SET stepped_up = true")
     phone.go(f"requests/{filed['request_id']}")
     phone.seen("package-stepped-up")
-    assert phone.has("a[href$='package.json']") == 1
+    with phone.page.expect_download() as fetched:
+        phone.page.click("a[href$='package.json']")
+    assert json.loads(fetched.value.path().read_text())["request_id"] == filed["request_id"]
     phone.go(f"claim/{filed['request_id']}")
     phone.seen("claim")
 
 
 def test_a_notice_is_read_in_either_language_and_the_pages_are_left(phone: Phone, alice: Program) -> None:
+    publish(alice, text_with())
     phone.open(alice, "consents")
     phone.tap("nav a[href$='/notices']")
     phone.seen("notices")
-    phone.tap(".list a")
+    latest, before = (one.get_attribute("href") for one in phone.page.locator(".list a").all())
+    phone.tap(f"a[href='{latest}']")
     phone.seen("notice")
+    phone.page.go_back()
+    phone.tap(f"a[href='{before}']")
+    phone.seen("notice-before")
     phone.tap("button[name=locale]")
     phone.locale = next(locale for locale in LOCALES if locale != phone.locale)
     phone.seen("notices-other")
