@@ -56,7 +56,7 @@ CSRF_FAILURE_VIEW = "consent.portal.access.csrf_failure"
 
 # --- The house ------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "consent",  # before unfold, two of whose templates it replaces
+    "consent",  # before unfold, some of whose templates it replaces
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -445,6 +445,8 @@ UNFOLD = {
         ]
     },
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"/{STATIC_URL}consent/icon.svg"}],
+    "STYLES": [f"/{STATIC_URL}consent/admin.css"],
+    "SCRIPTS": [f"/{STATIC_URL}consent/admin.js"],
     "DASHBOARD_CALLBACK": "consent.admin.pages.index",
     "GLOBAL_CALLBACK": "consent.admin.pages.chrome",
     "SIDEBAR": {"navigation": "consent.admin.pages.sidebar"},

@@ -1,33 +1,33 @@
-"""A headless Chromium, driven over a pipe by the DevTools protocol: no driver, no port, nothing to install beside it.
+"""A headless Chromium as people use it, driven by Playwright: the machine's own, none that Playwright would download."""
 
-Source: chromedevtools.github.io/devtools-protocol; `--remote-debugging-pipe` reads file descriptor 3 and writes 4, messages
-ended by a NUL.
-"""
-
-import base64
-import contextlib
-import itertools
 import json
 import os
-import select
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-WAIT_S = 60
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, ViewportSize, sync_playwright
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 VARIABLE = "ZHIQING_CHROMIUM"
 """Names the browser: then a test that needs one fails without it rather than being left out."""
+PICTURES = os.environ.get("ZHIQING_PICTURES", "")
+"""A folder for pictures of every page, to be looked at."""
+WAIT_MS = 30_000
+TALL, TALLEST = 1000, 12_000
 
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--no-proxy-server",
-    "--disable-background-networking", "--disable-component-update", "--hide-scrollbars", "--force-color-profile=srgb",
-    "--remote-debugging-pipe",
-)  # fmt: skip
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+"""What of WCAG 2.2 AA a machine can tell to be broken."""
+BROKEN = f"""
+    axe.run(document, {{runOnly: {json.dumps(RULES)}}}).then(found => found.passes.length
+        ? found.violations.flatMap(one => one.nodes.map(node => `${{one.id}}: ${{node.html}}`))
+        : ['nothing was looked at'])
+"""
 
 
 def found() -> str | None:
@@ -35,147 +35,74 @@ def found() -> str | None:
     return os.environ.get(VARIABLE) or next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
-_BECOME = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.dup2(int(sys.argv[2]), 4)
-os.execvp(sys.argv[3], sys.argv[3:])
-"""
-"""A process with the two descriptors where the browser looks for them, and then the browser."""
+needed = pytest.mark.skipif(found() is None, reason=f"no Chromium on PATH, and {VARIABLE} names none")
+
+
+@contextmanager
+def running() -> Iterator[Browser]:
+    """A browser, ended with the block. Raises playwright's Error where there is none.
+
+    Playwright keeps an event loop in the test's thread, in which Django would refuse to reach the database.
+    """
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        with playwright.chromium.launch(executable_path=found(), args=["--no-proxy-server"]) as browser:
+            yield browser
 
 
 class Tab:
-    """One page at a time. `complaints`: errors of the console, exceptions and what a policy refused, since it was opened."""
+    """One page at a time, with cookies of its own.
 
-    def __init__(self, browser: "Browser", session: str) -> None:
-        self.browser, self.session = browser, session
+    `complaints`: errors of the console, exceptions and what a policy refused, since they were last cleared.
+    """
+
+    def __init__(self, browser: Browser, width: int, height: int = TALL, **more: Any) -> None:
+        """`more`: of Playwright's contexts, as `java_script_enabled`."""
+        self.height = height
+        viewport: ViewportSize = {"width": width, "height": height}
+        self.context = browser.new_context(viewport=viewport, is_mobile=width < 600, **more)
+        self.context.set_default_timeout(WAIT_MS)
+        self.page = self.context.new_page()
         self.complaints: list[str] = []
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.ask(f"{domain}.enable")
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
-    def ask(self, method: str, **parameters: Any) -> Any:
-        return self.browser.ask(method, self.session, **parameters)
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "assert"):
+            self.complaints.append(message.text)
 
-    def cookie(self, base_url: str, name: str, value: str) -> None:
-        self.ask("Network.setCookie", url=base_url, name=name, value=value)
+    def cookie(self, url: str, name: str, value: str) -> None:
+        self.context.add_cookies([{"url": url, "name": name, "value": value}])
 
-    def size(self, width: int, height: int = 1000) -> None:
-        mobile = width < 600
-        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
+    def size(self, width: int) -> None:
+        self.page.set_viewport_size({"width": width, "height": self.height})
 
-    def open(self, url: str) -> None:
-        """Until it is loaded, deferred scripts included."""
-        self.complaints.clear()
-        self.browser.happened.clear()
-        self.ask("Page.navigate", url=url)
-        self.browser.until("Page.loadEventFired")
-        self._hear()
+    @property
+    def width(self) -> int:
+        """Of the window, in CSS pixels."""
+        assert self.page.viewport_size is not None
+        return self.page.viewport_size["width"]
 
-    def evaluate(self, script: str) -> Any:
-        """The value of an expression, a promise's where it is one."""
-        told = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        self._hear()
-        if "exceptionDetails" in told:
-            raise RuntimeError(told["exceptionDetails"])
-        return told["result"].get("value")
+    def count(self, selector: str) -> int:
+        return self.page.locator(selector).count()
 
-    def picture(self, path: Path, width: int) -> None:
-        """The whole page, however high; the page is laid out at that height."""
-        self.size(width, min(int(self.evaluate("document.documentElement.scrollHeight")), 12_000))
-        time.sleep(0.3)
-        self._save(path, self.ask("Page.captureScreenshot", format="png"))
+    def fits(self) -> None:
+        """The page is as wide as the window, whatever is scrolled within it."""
+        assert self.page.evaluate("document.documentElement.scrollWidth") <= self.width
 
-    def paper(self, path: Path) -> None:
-        """As it is printed."""
-        self._save(path, self.ask("Page.printToPDF", printBackground=True, preferCSSPageSize=True))
+    def sound(self, name: str) -> None:
+        """It fits, nothing of WCAG 2.2 AA that a machine can tell is broken, and nothing was refused; its picture is taken."""
+        self.picture(name)
+        self.fits()
+        self.page.evaluate(AXE)
+        broken = self.page.evaluate(BROKEN)
+        assert not broken, "\n".join([name, *broken])
+        assert not self.complaints, f"{name}: {self.complaints}"
 
-    def _hear(self) -> None:
-        self.complaints += filter(None, map(_complaint, self.browser.happened))
-        self.browser.happened.clear()
-
-    @staticmethod
-    def _save(path: Path, told: Any) -> None:
-        path.write_bytes(base64.b64decode(told["data"]))
-
-
-def _complaint(event: Any) -> str | None:
-    method, told = event["method"], event.get("params", {})
-    if method == "Runtime.exceptionThrown":
-        return str(told["exceptionDetails"])
-    if method == "Runtime.consoleAPICalled" and told["type"] in ("error", "assert"):
-        return str(told["args"])
-    if method == "Log.entryAdded" and told["entry"]["level"] == "error":
-        return str(told["entry"]["text"])
-    return None
-
-
-class Browser:
-    """Speaks to a running Chromium."""
-
-    def __init__(self, write: int, read: int) -> None:
-        self._write, self._read = write, read
-        self._ids = itertools.count(1)
-        self._buffer = b""
-        self.happened: list[Any] = []
-
-    def tab(self) -> Tab:
-        """With cookies of its own."""
-        context = self.ask("Target.createBrowserContext")["browserContextId"]
-        target = self.ask("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
-        return Tab(self, self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"])
-
-    def ask(self, method: str, session: str | None = None, **parameters: Any) -> Any:
-        """Raises RuntimeError where the browser refuses."""
-        number = next(self._ids)
-        message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
-        if session is not None:
-            message["sessionId"] = session
-        os.write(self._write, json.dumps(message).encode() + b"\0")
-        while (told := self._next()).get("id") != number:
-            self.happened.append(told)
-        if "error" in told:
-            raise RuntimeError(f"{method}: {told['error']}")
-        return told["result"]
-
-    def until(self, method: str) -> None:
-        while not any(event["method"] == method for event in self.happened):
-            self.happened.append(self._next())
-
-    def _next(self) -> Any:
-        """Raises TimeoutError, and EOFError where the browser has ended."""
-        deadline = time.monotonic() + WAIT_S
-        while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._read], [], [], deadline - time.monotonic())
-            if not ready:
-                raise TimeoutError("the browser does not answer")
-            more = os.read(self._read, 1 << 16)
-            if not more:
-                raise EOFError("the browser has ended")
-            self._buffer += more
-        message, _, self._buffer = self._buffer.partition(b"\0")
-        return json.loads(message)
-
-
-@contextlib.contextmanager
-def running(folder: Path) -> Iterator[Browser]:
-    """A browser whose profile lies in the folder, ended with the block. Raises RuntimeError where there is none."""
-    path = found()
-    if path is None:
-        raise RuntimeError(f"no Chromium found: install one (Debian: chromium) or name it in {VARIABLE}")
-    theirs_in, ours_out = os.pipe()
-    ours_in, theirs_out = os.pipe()
-    command = [path, *FLAGS, f"--user-data-dir={folder}", "about:blank"]
-    with (folder / "chromium.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", _BECOME, str(theirs_in), str(theirs_out), *command],
-            pass_fds=(theirs_in, theirs_out), stdout=log, stderr=log,
-        )  # fmt: skip
-    os.close(theirs_in)
-    os.close(theirs_out)
-    try:
-        yield Browser(ours_out, ours_in)
-    finally:
-        process.terminate()
-        process.wait(30)
-        os.close(ours_out)
-        os.close(ours_in)
+    def picture(self, name: str) -> None:
+        """The whole page, however high: laid out at that height, so that what sticks to the window's edge covers nothing."""
+        if PICTURES:
+            high = min(int(self.page.evaluate("document.documentElement.scrollHeight")), TALLEST)
+            self.page.set_viewport_size({"width": self.width, "height": max(high, self.height)})
+            self.page.screenshot(path=Path(PICTURES, f"{name}.png"), animations="disabled")
+            self.size(self.width)

@@ -9,10 +9,13 @@ import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection
+from playwright.sync_api import Browser
 from pytest_django.plugin import DjangoDbBlocker
 
 from config import env
+from tests import chromium
 from tests.cast import Program, make_program
+from tests.journeys.server import Server, serving
 from tests.owner import as_owner
 
 # A machine that others use too is slow, and that says nothing about a test.
@@ -63,6 +66,19 @@ def _empty(owner: psycopg.Connection, tables: list[str]) -> None:
         owner.execute(f"TRUNCATE {', '.join(tables)} CASCADE")
     elif held:
         owner.execute("; ".join(f"DELETE FROM {table}" for table in held))
+
+
+@pytest.fixture(scope="module")
+def server(migrated: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """What a browser meets."""
+    with serving(tmp_path_factory.mktemp("web"), workers=2) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium.running() as started:
+        yield started
 
 
 @pytest.fixture

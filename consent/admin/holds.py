@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.db import transaction
 from django.http import HttpRequest
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
@@ -24,7 +25,7 @@ def _named_holders() -> list[tuple[str, Any]]:
 class HoldForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's class takes no parameter when it runs
     """A new hold; saving it is checked by the domain, whose faults are told here."""
 
-    holder = forms.ChoiceField(label=_("holder"), choices=_named_holders, widget=UnfoldAdminSelectWidget)
+    holder = forms.ChoiceField(label=capfirst(_("holder")), choices=_named_holders, widget=UnfoldAdminSelectWidget)
     request = forms.UUIDField(
         label=_("Number of a request"),
         required=False,

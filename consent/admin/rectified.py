@@ -1,6 +1,7 @@
 """What a rectification put right, opened for an officer: values in plaintext, and so only on demand and audited."""
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 from consent.admin.packages import Reason
@@ -47,4 +48,5 @@ def opened(*, program_id: int, request_id: uuid.UUID, by: str, vault: Vault) -> 
             target=target,
             by=by,
         )
-    return {"rectified": kept["rectified"], "check": kept.get("check")}
+    check = kept.get("check")
+    return {"rectified": kept["rectified"], "check": check and check | {"at": datetime.fromisoformat(check["at"])}}

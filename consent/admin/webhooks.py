@@ -14,6 +14,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
@@ -42,12 +43,14 @@ _FAULTS = {
 class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's class takes no parameter when it runs
     """A new endpoint; saving it is checked by the domain, whose faults are told here."""
 
-    url = forms.CharField(label=_("address"), max_length=endpoints.LONGEST_URL, widget=UnfoldAdminTextInputWidget)
+    url = forms.CharField(
+        label=capfirst(_("address")), max_length=endpoints.LONGEST_URL, widget=UnfoldAdminTextInputWidget
+    )
     events = forms.MultipleChoiceField(
-        label=_("events"), choices=Event.choices, widget=UnfoldAdminCheckboxSelectMultipleWidget
+        label=capfirst(_("events")), choices=Event.choices, widget=UnfoldAdminCheckboxSelectMultipleWidget
     )
     acknowledges = forms.BooleanField(
-        label=_("holds personal data"),
+        label=capfirst(_("holds personal data")),
         required=False,
         widget=UnfoldBooleanWidget,
         help_text=_("An erasure is complete only when this endpoint has answered 2xx to it."),

@@ -120,13 +120,18 @@ def officer(name: str, *programs: Program, may_see: tuple[str, ...] = SEEN, may:
     return Desk(user)
 
 
-def holder(role: str, *programs: Program) -> Desk:
+def account(role: str, *programs: Program, name: str = "") -> User:
     """Staff with a role of consent.officers.roles and nothing else, assigned to the mini-programs."""
-    user = User.objects.create(username=role, password=_stored_password(), is_staff=True)
+    user = User.objects.create(username=name or role, password=_stored_password(), is_staff=True)
     user.groups.set(Group.objects.filter(name=f"role:{role}"))
     for program in programs:
         OfficerAssignment.objects.create(user=user, program_id=program.id)
-    return Desk(user)
+    return user
+
+
+def holder(role: str, *programs: Program) -> Desk:
+    """Such an account, signed in."""
+    return Desk(account(role, *programs))
 
 
 def superuser(name: str = "root") -> Desk:
