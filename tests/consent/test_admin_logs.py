@@ -226,7 +226,8 @@ PUT_TOGETHER = {
     "request.": {*(state.value for state in TERMINAL), *(stage.value for stage in ReminderStage)},
 }
 """What goes behind a beginning where the code names it by no text of its own."""
-FROM_A_TABLE = {"event_type.activated", "event_type.retired"}
+TERMS = {f"{kind}.{deed}" for kind in ("processor", "mechanism") for deed in ("added", "changed", "ending", "ended")}
+FROM_A_TABLE = {"event_type.activated", "event_type.retired"} | TERMS
 WRITERS = {"audited", "_audited", "_audit", "_record"}
 """Functions that are given an action, or its end."""
 
@@ -248,7 +249,7 @@ def written() -> set[str]:
         found.update(name for name in _given(tree) if "." in name)
         for value in _actions(tree):
             found.update(text for text in _texts(value, tree) if "." in text)
-            if isinstance(value, ast.JoinedStr):
+            if isinstance(value, ast.JoinedStr) and isinstance(value.values[0], ast.Constant):
                 beginning = str(ast.literal_eval(value.values[0]))
                 # Requests' is called by other modules.
                 callers = (

@@ -134,6 +134,10 @@ def test_a_request_is_rejected_in_words_that_are_read_first(window: Window, revi
     window.fill("text", TEXT)
     appended = window.page.inner_text("blockquote")
     window.seen("reject-filled")
+    window.press("Preview")
+    read = window.page.inner_text("#preview")
+    assert TEXT in read and appended in read
+    window.seen("reject-preview", narrow=True)
     window.press("Reject")
     window.reads("The request is rejected.")
     window.seen("request-rejected", narrow=True)
@@ -173,3 +177,29 @@ def test_what_is_sealed_is_opened_by_a_senior_officer(window: Window, program: P
     window.press("Show what was put right")
     assert "苏州" in window.page.inner_text("#rectified")
     window.seen("rectified", narrow=True)
+
+
+def test_a_person_is_found_and_who_they_are_is_shown_for_a_reason(window: Window, program: Program) -> None:
+    lively(program)
+    filed = file(program, "access")
+    enter(window, "senior_officer", program, "person/")
+    window.seen("find", narrow=True)
+    window.choose("kind", "openid")
+    window.fill("value", "alice")
+    window.press("Find")
+    assert "alice" not in window.page.content()
+    window.seen("found")
+    with window.page.expect_navigation():
+        window.page.click("#found a")
+    assert window.tab.count("#events tbody tr") > 0
+    window.seen("person", narrow=True)
+    with window.page.expect_navigation():
+        window.page.locator("#records a[href*='notice']").first.click()
+    window.reads("Notice shown")
+    window.page.go_back()
+    window.press("Identifiers and profile")
+    window.choose("reason", "request")
+    window.choose("request", filed["request_id"])
+    window.press("Show identifiers and profile")
+    assert "alice" in window.page.inner_text("#content-main") and "杭州" in window.page.inner_text("#content-main")
+    window.seen("revealed", narrow=True)

@@ -111,7 +111,7 @@ def test_a_missing_assessment_is_told_before_anybody_publishes(desk: Desk) -> No
 
 def test_the_preview_speaks_each_language(desk: Desk) -> None:
     page = text(desk, f"{DRAFT}{made(desk)}/preview/")
-    chinese, english = page.split('<article lang="en"')
+    chinese, english = page.split('<article id="en" lang="en"')
     assert "收集、存储、汇总" in chinese
     assert "365 天<br>到期后删除。" in chinese
     assert "collection, storage, aggregation" in english
@@ -122,7 +122,7 @@ def test_the_preview_speaks_each_language(desk: Desk) -> None:
 def test_the_preview_tells_what_a_recipient_is(desk: Desk) -> None:
     shared = text_with(recipients=[CONTROLLER], separate_consent="23", assessment=REFERENCE)
     page = text(desk, f"{DRAFT}{made(desk, drafts.as_source(msgspec.to_builtins(shared)))}/preview/")
-    chinese, english = page.split('<article lang="en"')
+    chinese, english = page.split('<article id="en" lang="en"')
     assert "Partner Ltd, 其他个人信息处理者" in chinese
     assert "Partner Ltd, another controller" in english
 

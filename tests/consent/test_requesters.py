@@ -12,7 +12,8 @@ from django.core.management import call_command
 from consent import edge
 from consent.errors import Conflict
 from consent.programs.tenancy import tenant
-from consent.rights import requesters, review, tasks
+from consent.rights import minor_access, requesters, review, tasks
+from consent.rights.models import MinorAccess
 from tests.cast import Program, now
 from tests.consent.acts import code, guarded, minors_notice
 from tests.consent.deciding import approve, audited, download, reject, take_back, told
@@ -333,6 +334,10 @@ def test_a_guardian_is_handed_no_package_once_the_child_is_14(
     filed = file(program, "access", requester="guardian")
     verify(desk, filed, "guardianship")
     assert carry_out(program, as_worker, filed)["state"] == "completed"
+    assert download(desk, filed).status_code == 302, "a minor's, which another officer approves"
+    with tenant(program.id):
+        waiting = MinorAccess.objects.get()
+    minor_access.approve(program_id=program.id, access_id=waiting.pk, by="officer:0")
     assert download(desk, filed).status_code == 200
     owner.execute("UPDATE subject SET turns_14_on = current_date - 2")
     refused = download(desk, filed)

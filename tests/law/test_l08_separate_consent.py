@@ -9,10 +9,13 @@ from consent.notices.models import SeparateConsent
 from tests.cast import Program
 from tests.consent.acts import act, refused, status
 from tests.consent.notice_texts import CONTROLLER, RECIPIENT, REFERENCE, publish, separately, text_with
+from tests.consent.processing import mechanism
 
 
 @pytest.mark.parametrize("article", SeparateConsent.values)
 def test_neither_a_bundle_nor_accept_all_grants_it(program: Program, article: str) -> None:
+    if article == SeparateConsent.CROSS_BORDER:
+        mechanism(program, "apart")
     publish(program, separately("apart", article))
     notice = program.notice
     both = [("analytics", "given"), ("apart", "given")]
