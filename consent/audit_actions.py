@@ -12,6 +12,7 @@ actions.declare(
         "audit_report.made": _("compliance audit report made"),
         "officer.assigned": _("officer assigned"),
         "officer.unassigned": _("officer no longer assigned"),
+        "phone.looked_up": _("telephone number looked for"),
         "person.looked_up": _("person looked for"),
         "person.viewed": _("person's page looked at"),
         "person.revealed": _("identifiers and profile shown"),

@@ -6,6 +6,7 @@ from django.db import OperationalError, migrations, models
 from django.db.backends.utils import CursorWrapper
 
 TRIES, PAUSE_S = 60, 1.0
+_FOREVER, _AS_BEFORE = "SET lock_timeout = 0", "RESET lock_timeout"
 
 
 def built_beside_writes(model: str, index: models.Index, definition: str) -> migrations.SeparateDatabaseAndState:
@@ -14,16 +15,17 @@ def built_beside_writes(model: str, index: models.Index, definition: str) -> mig
     drop = f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}"
     create = f"CREATE INDEX CONCURRENTLY {index.name} {definition}"
     return migrations.SeparateDatabaseAndState(
-        database_operations=[migrations.RunSQL([drop, create], drop)],
+        # Each waits for whoever was there before it, however long, and nobody waits for it.
+        database_operations=[migrations.RunSQL([_FOREVER, drop, create, _AS_BEFORE], [_FOREVER, drop, _AS_BEFORE])],
         state_operations=[migrations.AddIndex(model, index)],
     )
 
 
 def beside_all(cursor: CursorWrapper, statement: str) -> None:
     """It waits for whoever was there before it, however long, and nobody waits for it."""
-    cursor.execute("SET lock_timeout = 0")
+    cursor.execute(_FOREVER)
     cursor.execute(statement)
-    cursor.execute("RESET lock_timeout")
+    cursor.execute(_AS_BEFORE)
 
 
 def in_a_moment(cursor: CursorWrapper, statement: str) -> None:

@@ -25,11 +25,17 @@ from consent.admin.base import Rows, UncountedPaginator, ViewOnly, at
 from consent.admin.statistics import YEARS, Day
 from consent.ledger import actions
 from consent.ledger.queries import ORDER, Sought, narrowed, pages
+from consent.rights.models import SubjectRequest
 from consent.rights.table import cell, written_row
 
-ACTOR = TARGET = r"[a-z_]+(:[A-Za-z0-9_.\-]{1,100})?"
-"""Also as a browser reads it, which takes a bare - in a class for a fault, and then checks nothing."""
 REQUEST = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+"""Also as a browser reads it, which takes a bare - in a class for a fault, and then checks nothing."""
+NUMBER = "[0-9]{1,10}"
+ACTOR = f"operator|system|worker|service|officer:{NUMBER}|client:{NUMBER}"
+TARGET = (
+    f"(event_type|hold|incident|officer|processor|mechanism|program|report_run|saved_report):{NUMBER}"
+    f"|(report_run|saved_report|webhook):{REQUEST}|purpose:[a-z0-9_]{{1,64}}|notice:[0-9a-f]{{64}}"
+)
 
 
 def _whole(pattern: str) -> str:
@@ -49,10 +55,10 @@ class SearchForm(forms.Form):
     )
     action = forms.ChoiceField(label=capfirst(_("action")), required=False, widget=UnfoldAdminSelectWidget)
     target = forms.RegexField(
-        _whole(f"{TARGET}|{REQUEST}"),
+        _whole(f"{TARGET}|(request:)?{REQUEST}"),
         label=capfirst(_("target")),
         required=False,
-        widget=UnfoldAdminTextInputWidget({"pattern": f"{TARGET}|{REQUEST}", "autocomplete": "off"}),
+        widget=UnfoldAdminTextInputWidget({"pattern": f"{TARGET}|(request:)?{REQUEST}", "autocomplete": "off"}),
     )
     first = forms.DateField(label=_("From"), required=False, widget=Day, input_formats=["%Y-%m-%d"])
     last = forms.DateField(label=_("To"), required=False, widget=Day, input_formats=["%Y-%m-%d"])
@@ -63,9 +69,13 @@ class SearchForm(forms.Form):
         self.fields["action"].choices = [("", "–"), *choices]  # type: ignore[attr-defined]  # a ChoiceField's
 
     def clean_target(self) -> str:
-        """The id of a request alone is meant as one."""
-        target: str = self.cleaned_data["target"]
-        return f"request:{UUID(target)}" if re.fullmatch(REQUEST, target) else target
+        """The id of a request alone is meant as one; a pseudonym looks like one, and is none."""
+        target: str = self.cleaned_data["target"].removeprefix("request:")
+        if not re.fullmatch(REQUEST, target):
+            return target
+        if not SubjectRequest.objects.filter(id=UUID(target)).exists():
+            raise forms.ValidationError(_("There is no request with this id."))
+        return f"request:{UUID(target)}"
 
     def clean(self) -> dict[str, Any]:
         asked = super().clean() or {}

@@ -109,7 +109,7 @@ def release(
         package = package_of(program_id, request_id)
         if package is None:
             raise NotFound("not_found", "this request has no package")
-        subject = Subject.objects.get(program_id=program_id, id=package.subject_id)
+        subject = Subject.objects.select_for_update(no_key=True).get(program_id=program_id, id=package.subject_id)
         barrier.refuse_opening(subject)
         request = SubjectRequest.objects.get(id=request_id)
         if reason == Reason.DELIVERY:

@@ -8,11 +8,13 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.timezone import localtime
@@ -139,6 +141,11 @@ class Users(AccountAdmin, Officers):
             "may_reset": user is not None and not own and self.has_change_permission(request, user),
         }
         return super().change_view(request, object_id, form_url, (extra_context or {}) | shown)
+
+    @method_decorator(transaction.atomic)
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """With what `log_change` notes: a password that another set is never there without its being due."""
+        return super().user_change_password(request, id, form_url)
 
     @admin.display(description=_("roles"))
     def shown_roles(self, user: User) -> str:

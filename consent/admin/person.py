@@ -96,7 +96,7 @@ def person_page(request: HttpRequest, reference: str) -> HttpResponseBase:
         **_standing(subject),
     }
     if not context["closed"]:
-        context |= _held(subject)
+        context |= _held(subject, minor=context["minor"])
     return _answer(request, "person", _("A person"), context)
 
 
@@ -129,8 +129,7 @@ def reveal_page(request: HttpRequest, reference: str) -> HttpResponseBase:
         kinds = [(IdentifierKind(kind).label, value) for kind, value in revealed.identifiers.items()]
         context |= {
             "shown": [(_("Identifiers"), kinds), (_("Profile attributes"), list(revealed.attributes.items()))],
-            "days": _tallied(subject) if minor else [],
-            "counted_days": DAYS,
+            **(_done(subject) if minor else {}),
         }
     return _answer(request, "reveal", _("Identifiers and profile"), context)
 
@@ -185,8 +184,15 @@ def _closed(subject: Subject) -> bool:
     return False
 
 
-def _held(subject: Subject) -> dict[str, Any]:
-    """What is held, without a value. Of a minor nothing is counted: see the page with the values."""
+def _held(subject: Subject, *, minor: bool) -> dict[str, Any]:
+    """What is held, without a value. Of a minor it is the kinds of identifiers only: the rest is on the page with the values."""
+    identifiers = SubjectIdentifier.objects.filter(subject=subject).order_by("kind").values_list("kind", "created_at")
+    kinds = [{"kind": IdentifierKind(kind).label, "since": since} for kind, since in identifiers]
+    return {"identifiers": kinds} if minor else {"identifiers": kinds, **_done(subject)}
+
+
+def _done(subject: Subject) -> dict[str, Any]:
+    """What they decided, and how many events there are."""
     now, covered = db_now(), coverage(subject.program_id)
     states = list(ConsentState.objects.filter(subject=subject).select_related("purpose").order_by("purpose__code"))
     grants = standing(states, covered, now)
@@ -214,19 +220,12 @@ def _held(subject: Subject) -> dict[str, Any]:
         )
         if subject.under_14 and grant.state in AUTHORISING:
             guarded.append({"purpose": localised(state.purpose.title), "given": not grant.guardian_pending})
-    minor = is_minor(subject, now)
     return {
         "consents": consents,
         "guarded": guarded,
         "records": [_record(record) for record in newest[:RECORDS]],
         "more_records": len(newest) > RECORDS,
-        "identifiers": [
-            {"kind": IdentifierKind(kind).label, "since": since}
-            for kind, since in SubjectIdentifier.objects.filter(subject=subject)
-            .order_by("kind")
-            .values_list("kind", "created_at")
-        ],
-        "days": [] if minor else _tallied(subject),
+        "days": _tallied(subject),
         "counted_days": DAYS,
     }
 

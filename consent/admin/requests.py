@@ -22,7 +22,7 @@ from consent.admin import needs, rectified, timeline
 from consent.admin.badges import REQUEST_STATES, RUN_STATUSES, STANDINGS, badge, word
 from consent.admin.base import OwnedInline, at, officer, own_page, picked
 from consent.admin.counting import Counted, may_see
-from consent.admin.decisions import offered
+from consent.admin.decisions import ERASE_PERMISSION, offered
 from consent.admin.figures import Figure
 from consent.admin.minor_access import TOLD_WAITING
 from consent.admin.packages import PACKAGE_PERMISSION, PackageFilter, Reason, ReleaseForm, release, status_of
@@ -31,7 +31,16 @@ from consent.errors import Conflict, NotFound
 from consent.programs.models import MiniProgram
 from consent.rights import rejections, retrying, tasks
 from consent.rights.deadlines import is_estimate
-from consent.rights.models import PACKAGED, Condition, HolderRun, RequestKind, RunStatus, SubjectRequest
+from consent.rights.models import (
+    ERASING,
+    PACKAGED,
+    Condition,
+    HolderRun,
+    RequestKind,
+    RequestState,
+    RunStatus,
+    SubjectRequest,
+)
 from consent.rights.renditions import Form
 
 RETRY_PERMISSION = "consent.change_holderrun"
@@ -210,13 +219,15 @@ class SubjectRequests(Counted):
 
     def retry_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
         """A page that says what it comes to; a POST has the holder try again. `object_id`: the run's."""
-        if not self.has_view_permission(request) or not request.user.has_perm(RETRY_PERMISSION):
+        if not self.has_view_permission(request):
             raise PermissionDenied
         program = picked(request)
         runs = HolderRun.objects.filter(pk=object_id, program_id=program.pk if program else None)
         run = runs.select_related("request").first()
         if run is None:
             raise Http404
+        if not _may_retry(request, run.request):
+            raise PermissionDenied
         back = reverse("admin:consent_subjectrequest_change", args=[run.request_id])
         if request.method == "POST":
             try:
@@ -326,9 +337,15 @@ def _linked(request: HttpRequest, asked: SubjectRequest) -> list[dict[str, Any]]
     ]
 
 
+def _may_retry(request: HttpRequest, asked: SubjectRequest) -> bool:
+    """An erasure that was given up is taken up again by who may approve one."""
+    erases = asked.kind in ERASING and asked.state == RequestState.FAILED
+    return request.user.has_perms([RETRY_PERMISSION, *([ERASE_PERMISSION] if erases else [])])
+
+
 def _stopped(request: HttpRequest, asked: SubjectRequest) -> list[dict[str, Any]]:
     """The holders that stopped, each with the address of the page that has it tried again, for whoever may."""
-    if not request.user.has_perm(RETRY_PERMISSION):
+    if not _may_retry(request, asked):
         return []
     now = edge.now()
     found = HolderRun.objects.filter(request=asked).order_by("stage", "holder")

@@ -1,7 +1,7 @@
 """What the figures of a compliance audit report are made of: a period, and tables that say how they are computed."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -92,6 +92,12 @@ class Asked:
     within: timedelta
     k: int
 
+    @property
+    def over(self) -> Period:
+        """As much of the period as is over, in days: of what is not, two reports on two days would tell the days between."""
+        yesterday = self.now.astimezone(self.period.zone).date() - DAY
+        return replace(self.period, last=min(self.period.last, yesterday))
+
 
 @dataclass(frozen=True)
 class Definition:
@@ -129,10 +135,11 @@ def told(people: int | None, k: int) -> int | None:
 
 
 def rows_of(sql: str) -> Callable[[Asked], Sequence[Sequence[Any]]]:
-    """The rows of a statement, which may name program, begins, ends, now, within, zone, year_begins and year_ends."""
+    """The rows of a statement, which may name program, begins, ends, now, within, zone, and of whole months or years that are
+    over months_begin, months_end, year_begins and year_ends."""
 
     def find(asked: Asked) -> Sequence[Sequence[Any]]:
-        period, years = asked.period, asked.period.years
+        period, months, years = asked.period, asked.over.months, asked.over.years
         values: dict[str, Any] = {
             "program": asked.program_id,
             "begins": period.begins,
@@ -140,6 +147,8 @@ def rows_of(sql: str) -> Callable[[Asked], Sequence[Sequence[Any]]]:
             "now": asked.now,
             "within": asked.within,
             "zone": period.zone.key,
+            "months_begin": datetime.combine(months[0], time.min, period.zone) if months else period.begins,
+            "months_end": datetime.combine(months[1] + DAY, time.min, period.zone) if months else period.begins,
             "year_begins": datetime.combine(years[0], time.min, period.zone) if years else period.begins,
             "year_ends": datetime.combine(years[1] + DAY, time.min, period.zone) if years else period.begins,
         }

@@ -23,9 +23,9 @@ _ADDED = ("program", "version", "effective_at")
 
 
 def _decided(asked: Asked) -> Sequence[Sequence[Any]]:
-    if asked.period.months is None:
+    if asked.over.months is None:
         return []
-    first, last = asked.period.months
+    first, last = asked.over.months
     rows = decided(
         program_id=asked.program_id, zone=asked.period.zone, first=first, last=last, k=asked.k, step=Step.MONTH
     )

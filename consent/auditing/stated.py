@@ -124,24 +124,26 @@ ERASED = Definition(
     "consents.erasures",
     _("Erasures after a consent ended"),
     _(
-        "Owed since a day of the period: done in the time that is configured (72 hours unless it is), done late, not done and still in"
-        " time, not done and overdue now. An erasure of the whole person takes the row along."
+        "Owed since a day of each whole calendar month of the period: done in the time that is configured (72 hours unless it is), done"
+        " late, not done and still in time, not done and overdue now. An erasure of the whole person takes the row along."
     ),
     Lasting.ERASURE,
     (
+        Column("month", _("month")),
         PURPOSE,
-        Column("in_time", _("done in time")),
-        Column("late", _("done late")),
-        Column("waiting", _("not done, in time")),
-        Column("overdue", _("not done, overdue")),
+        Column("in_time", _("done in time"), people=True),
+        Column("late", _("done late"), people=True),
+        Column("waiting", _("not done, in time"), people=True),
+        Column("overdue", _("not done, overdue"), people=True),
     ),
     rows_of(
-        "SELECT p.code, count(*) FILTER (WHERE e.done_at <= e.owed_from + %(within)s),"
+        "SELECT to_char(e.owed_from AT TIME ZONE %(zone)s, 'YYYY-MM') AS month, p.code, count(*) FILTER (WHERE e.done_at <= e.owed_from + %(within)s),"
         " count(*) FILTER (WHERE e.done_at > e.owed_from + %(within)s),"
         " count(*) FILTER (WHERE e.done_at IS NULL AND e.owed_from + %(within)s >= %(now)s),"
         " count(*) FILTER (WHERE e.done_at IS NULL AND e.owed_from + %(within)s < %(now)s)"
         " FROM purpose_erasure e JOIN purpose p ON p.id = e.purpose_id"
-        " WHERE e.program_id = %(program)s AND e.owed_from >= %(begins)s AND e.owed_from < %(ends)s GROUP BY 1 ORDER BY 1"
+        " WHERE e.program_id = %(program)s AND e.owed_from >= %(months_begin)s AND e.owed_from < %(months_end)s"
+        " GROUP BY 1, 2 ORDER BY 1, 2"
     ),
 )
 ENDED = Definition(
@@ -266,7 +268,7 @@ ACTIONS = Definition(
     (Column("action", _("action"), actions.title), Column("actor", _("actor")), ENTRIES),
     rows_of(
         "SELECT action, split_part(actor, ':', 1), count(*) FROM audit_entry"
-        f" WHERE {_ENTERED} AND action <> 'consent.turned_14' GROUP BY 1, 2 ORDER BY 1, 2"
+        f" WHERE {_ENTERED} AND action <> 'consent.turned_14' AND action NOT LIKE 'minor_access.%%' GROUP BY 1, 2 ORDER BY 1, 2"
     ),
 )
 LEDGER = Definition(

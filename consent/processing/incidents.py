@@ -138,6 +138,11 @@ def _touched(program_id: int, incident_id: int) -> Breach:
 def _enter(incident: Incident, said: Said, *, by: str, action: str) -> None:
     if said.found_at > db_now():
         raise invalid("found_in_the_future", "it was found now or earlier", "/found_at")
+    for field, at in (("authority_at", said.authority_at), ("people_at", said.people_at)):
+        if at is not None and not said.found_at <= at <= db_now():
+            raise invalid(
+                "notified_out_of_time", "nobody is notified before it was found, nor in the future", f"/{field}"
+            )
     IncidentEntry.objects.create(program_id=incident.program_id, incident=incident, by=by, **asdict(said))
     audit(
         program_id=incident.program_id,

@@ -35,7 +35,7 @@ def admitted(subject: Subject, *, what: Guarded, reason: str, request_id: uuid.U
         if standing(access, now) == Standing.USABLE:
             access.used_at = now
             access.save(update_fields=["used_at"])
-            _audit(access, "used", by)
+            _noted(access, "used", by)
             return True
     _ask(subject, mine, what=what, reason=reason, request_id=request_id, by=by)
     return False
@@ -76,7 +76,7 @@ def approve(*, program_id: int, access_id: uuid.UUID, by: str) -> None:
             raise Conflict("not_waiting", "it was approved meanwhile, or has waited for too long")
         access.approved_by, access.approved_at = by, now
         access.save(update_fields=["approved_by", "approved_at"])
-        _audit(access, "approved", by)
+        _noted(access, "approved", by)
 
 
 def _ask(
@@ -97,15 +97,15 @@ def _ask(
         asked_by=by,
         asked_at=now,
     )
-    _audit(asked, "asked", by)
+    _noted(asked, "asked", by)
 
 
-def _audit(access: MinorAccess, deed: str, by: str) -> None:
-    target = f"request:{access.request_id}" if access.request_id else f"program:{access.program_id}"
+def _noted(access: MinorAccess, deed: str, by: str) -> None:
+    """Of the mini-program: that a request was a minor's is not to be known when the person is erased."""
     audit(
         program_id=access.program_id,
         actor=by,
         action=f"minor_access.{deed}",
-        target=target,
+        target=f"program:{access.program_id}",
         details={"what": access.what, "reason": access.reason},
     )

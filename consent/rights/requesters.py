@@ -53,6 +53,7 @@ _GROWN = """
     JOIN request_subject about ON about.request_id = request.id
     JOIN subject ON subject.subject_id = about.subject_id
     WHERE request.program_id = %s AND request.closed_at IS NULL AND request.requester = 'guardian'
+      AND request.point_of_no_return_at IS NULL
       AND (NOT subject.under_14
            OR subject.turns_14_on <= (clock_timestamp() AT TIME ZONE 'UTC' - interval '12 hours')::date)
       AND NOT EXISTS (SELECT FROM holder_run run WHERE run.request_id = request.id

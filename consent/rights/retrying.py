@@ -20,6 +20,7 @@ from consent.rights.models import (
     WAITING,
     HolderRun,
     Package,
+    RequestKind,
     RequestState,
     RequestSubject,
     RunStatus,
@@ -99,10 +100,17 @@ def _check_free(request: SubjectRequest, subject: Subject, now: datetime) -> Non
         id__in=list(about.values_list("request_id", flat=True)), received_at__gte=request.received_at
     )
     given_up = request.kind in ERASING and not subject.erasure_pending
-    if given_up or later.exclude(state=RequestState.VERIFYING).exists():
+    # One of before may have been verified since; and what a law kept took along what was to be put right.
+    beside = about.filter(scope="", open=True).exists()
+    emptied = request.kind == RequestKind.RECTIFICATION and not _asks_still(request)
+    if given_up or beside or emptied or later.exclude(state=RequestState.VERIFYING).exists():
         raise Conflict("asked_again", "the person has asked for this again since: see to that request")
     if subject.erasure_pending and request.kind not in ERASING:
         raise Conflict("erasure_pending", "the subject is being erased: nothing else can be carried out meanwhile")
     requesters.check_guardian(request.requester, subject, now)
     if request.kind in PACKAGED:
         barrier.refuse_reading(subject)
+
+
+def _asks_still(request: SubjectRequest) -> bool:
+    return RequestSubject.objects.filter(request_id=request.id, sealed__isnull=False).exists()

@@ -45,7 +45,7 @@ def reveal(
     Conflict while their data are closed to reading.
     """
     with tenant(program_id):
-        subject = Subject.objects.filter(program_id=program_id, id=subject_id).first()
+        subject = Subject.objects.select_for_update(no_key=True).filter(program_id=program_id, id=subject_id).first()
         if subject is None:
             raise NotFound("not_found", "there is no such person any more")
         if (

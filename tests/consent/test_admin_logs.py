@@ -227,7 +227,10 @@ PUT_TOGETHER = {
 }
 """What goes behind a beginning where the code names it by no text of its own."""
 TERMS = {f"{kind}.{deed}" for kind in ("processor", "mechanism") for deed in ("added", "changed", "ending", "ended")}
-FROM_A_TABLE = {"event_type.activated", "event_type.retired"} | TERMS
+MINORS = {f"minor_access.{deed}" for deed in ("asked", "approved", "used")}
+NO_LONGER = {"phone.looked_up"}
+"""Logs still have them."""
+FROM_A_TABLE = {"event_type.activated", "event_type.retired"} | TERMS | MINORS | NO_LONGER
 WRITERS = {"audited", "_audited", "_audit", "_record"}
 """Functions that are given an action, or its end."""
 

@@ -149,7 +149,7 @@ def test_every_figure_of_a_year_is_what_it_is_by_hand(year: Program, owner: psyc
             ("2025-06", "personalisation", "general", 1, 0, 1, 0, 0, 0),
             ("2025-07", "analytics", "minor", 1, 1, 0, 0, 0, 0),
         ],
-        "consents.erasures": [("analytics", 1, 0, 0, 0)],
+        "consents.erasures": [("2025-06", "analytics", 1, 0, 0, 0)],
         "purposes.ended": [],
         "minors.consents": [(2025, "analytics", 1, 0, 0)],
         "minors.requests": [(2025, 1, 0)],
