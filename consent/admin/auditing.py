@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -21,6 +22,7 @@ from django.views.decorators.http import require_http_methods
 from consent import edge
 from consent.admin.base import officer, picked
 from consent.admin.statistics import RangeForm
+from consent.api.problems import passing_of
 from consent.auditing.figures import LASTING, Figure, Period
 from consent.auditing.report import Report, document, make
 
@@ -59,15 +61,23 @@ def audit_report(request: HttpRequest) -> HttpResponseBase:
     form = RangeForm(request.POST if request.method == "POST" else {"first": last.replace(day=1), "last": last})
     context: dict[str, Any] = {**admin.site.each_context(request), "title": _("Compliance audit report"), "form": form}
     if request.method == "POST" and form.is_valid():
-        report = make(
-            program=program,
-            period=Period(form.cleaned_data["first"], form.cleaned_data["last"], ZoneInfo(program.zone)),
-            now=edge.now(),
-            within=settings.ZHIQING_WITHDRAWAL_ERASURE,
-            k=1 if program.sandbox else settings.ZHIQING_K,
-            keyring=edge.vault().keyring,
-            by=officer(request),
-        )
+        try:
+            report = make(
+                program=program,
+                period=Period(form.cleaned_data["first"], form.cleaned_data["last"], ZoneInfo(program.zone)),
+                now=edge.now(),
+                within=settings.ZHIQING_WITHDRAWAL_ERASURE,
+                k=1 if program.sandbox else settings.ZHIQING_K,
+                keyring=edge.vault().keyring,
+                by=officer(request),
+            )
+        except DatabaseError as error:
+            if passing_of(error) is None:
+                raise
+            form.add_error(
+                None, _("This takes longer than a page may: ask for a shorter period, or use manage.py audit_report.")
+            )
+            return TemplateResponse(request, "consent/admin/audit_report.html", context)
         written = document(report)
         if request.POST.get("format") == "json":
             return _file(report, written)

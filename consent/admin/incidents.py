@@ -39,6 +39,8 @@ FIELDS = tuple(Said.__dataclass_fields__)
 _FAULT = _("It could not be done; nothing was changed.")
 _FAULTS = {
     "found_in_the_future": _("It was found now or earlier."),
+    "notified_out_of_time": _("Nobody is notified before it was found, nor in the future."),
+    "entered_meanwhile": _("Somebody else has added an entry since this page was shown: go back and read it first."),
     "several_scopes": _("Name a key, a table or a window of time, and open an incident for each."),
     "invalid_window": _("A window of time has a begin and a later end."),
     "unknown_key": _("Write the key's version, as 1, or with its family, as index:1."),
@@ -168,13 +170,22 @@ class Incidents(Owned):
         """One more entry, which begins as the newest one stands."""
         incident = self._incident(request, object_id, ADD_PERMISSION)
 
+        newest = incidents.standing(incident.program_id, incident.pk)
+        read = request.POST.get("after", "")
+
         def keep(said: Said) -> int:
-            incidents.add(program_id=incident.program_id, incident_id=incident.pk, said=said, by=officer(request))
+            incidents.add(
+                program_id=incident.program_id,
+                incident_id=incident.pk,
+                said=said,
+                after=int(read) if read.isascii() and read.isdecimal() else 0,
+                by=officer(request),
+            )
             return incident.pk
 
-        newest = incidents.standing(incident.program_id, incident.pk)
         initial = {name: getattr(newest, name) for name in FIELDS}
-        return self._asked(request, keep, title=gettext("Add an entry"), initial=initial, original=incident)
+        more = {"original": incident, "after": read or newest.pk}
+        return self._asked(request, keep, title=gettext("Add an entry"), initial=initial, **more)
 
     def affected_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
         """The page asks; a POST counts whom and what the incident affects, which the audit log keeps."""
@@ -225,9 +236,7 @@ class Incidents(Owned):
             raise Http404
         return incident
 
-    def _asked(
-        self, request: HttpRequest, keep: Any, *, title: str, initial: Any, original: Any = None
-    ) -> HttpResponseBase:
+    def _asked(self, request: HttpRequest, keep: Any, *, title: str, initial: Any, **more: Any) -> HttpResponseBase:
         """The form of an entry; `keep` takes what it says and answers the incident's number."""
         form = EntryForm(request.POST if request.method == "POST" else None, initial=initial)
         if form.is_valid():
@@ -238,7 +247,7 @@ class Incidents(Owned):
             else:
                 messages.success(request, gettext("The entry is kept."))
                 return redirect(reverse("admin:consent_incident_change", args=[number]))
-        return self._page(request, "incident_form.html", title=title, form=form, original=original)
+        return self._page(request, "incident_form.html", title=title, form=form, **more)
 
     def _page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponseBase:
         response = TemplateResponse(

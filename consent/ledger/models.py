@@ -43,6 +43,8 @@ class AuditEntry(models.Model):
         indexes = [
             models.Index(fields=["program", "at", "id"], name="audit_entry_at"),
             models.Index(fields=["program", "target", "at"], name="audit_entry_target"),
+            models.Index(fields=["program", "actor", "at"], name="audit_entry_actor"),
+            models.Index(fields=["program", "action", "at"], name="audit_entry_action"),
             models.Index(
                 fields=["program", "actor", "at"],
                 name="audit_entry_person_looked_up",

@@ -33,6 +33,16 @@ class Migration(migrations.Migration):
             "ON audit_entry (program_id, target, at)",
         ),
         built_beside_writes(
+            "auditentry",
+            models.Index(fields=["program", "actor", "at"], name="audit_entry_actor"),
+            "ON audit_entry (program_id, actor, at)",
+        ),
+        built_beside_writes(
+            "auditentry",
+            models.Index(fields=["program", "action", "at"], name="audit_entry_action"),
+            "ON audit_entry (program_id, action, at)",
+        ),
+        built_beside_writes(
             "accountentry", models.Index(fields=["at", "id"], name="account_entry_at"), "ON account_entry (at, id)"
         ),
         migrations.SeparateDatabaseAndState(

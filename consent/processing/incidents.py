@@ -4,7 +4,9 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from consent.errors import Invalid, NotFound, invalid
+from django.db import connection
+
+from consent.errors import Conflict, Invalid, NotFound, invalid
 from consent.ledger.audit import audit
 from consent.ledger.disclosures import disclosed
 from consent.ledger.models import Recipient
@@ -50,15 +52,21 @@ def open_incident(*, program_id: int, said: Said, by: str) -> Incident:
     return made
 
 
-def add(*, program_id: int, incident_id: int, said: Said, by: str) -> None:
-    """One more entry, which from now on stands for those before it. Raises NotFound; Invalid `found_in_the_future`,
-    `several_scopes`, `invalid_window`, `unknown_key`, `unknown_table`, `not_ready_to_close`."""
+def add(*, program_id: int, incident_id: int, said: Said, after: int, by: str) -> None:
+    """One more entry, which from now on stands for those before it. `after`: the entry that was the newest when it was written.
+
+    Raises NotFound; Conflict `entered_meanwhile`; Invalid `found_in_the_future`, `notified_out_of_time`, `several_scopes`,
+    `invalid_window`, `unknown_key`, `unknown_table`, `not_ready_to_close`.
+    """
     _check(said)
     with tenant(program_id):
-        held = Incident.objects.filter(id=incident_id, program_id=program_id).first()
-        if held is None:
-            raise NotFound("not_found", "this mini-program has no incident of this number")
-        _enter(held, said, by=by, action="incident.entered")
+        with connection.cursor() as cursor:
+            # Of two officers with the form before them the second would take back what the first has said.
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('incident', %s))", [incident_id])
+        newest = standing(program_id, incident_id)
+        if newest.pk != after:
+            raise Conflict("entered_meanwhile", "somebody else has added an entry: read it first")
+        _enter(newest.incident, said, by=by, action="incident.entered")
 
 
 def standing(program_id: int, incident_id: int) -> IncidentEntry:

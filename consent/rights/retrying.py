@@ -12,6 +12,7 @@ from django.db import transaction
 
 from consent.errors import Conflict, NotFound
 from consent.programs.tenancy import tenant
+from consent.records.models import ProfileAttribute
 from consent.records.queries import db_now
 from consent.rights import barrier, requesters, runs
 from consent.rights.models import (
@@ -26,7 +27,7 @@ from consent.rights.models import (
     RunStatus,
     SubjectRequest,
 )
-from consent.vault.models import Subject
+from consent.vault.models import Subject, SubjectIdentifier
 from consent.webhooks import actions as webhooks
 
 _NOT_STOPPED = {
@@ -102,8 +103,8 @@ def _check_free(request: SubjectRequest, subject: Subject, now: datetime) -> Non
     given_up = request.kind in ERASING and not subject.erasure_pending
     # One of before may have been verified since; and what a law kept took along what was to be put right.
     beside = about.filter(scope="", open=True).exists()
-    emptied = request.kind == RequestKind.RECTIFICATION and not _asks_still(request)
-    if given_up or beside or emptied or later.exclude(state=RequestState.VERIFYING).exists():
+    stale = request.kind == RequestKind.RECTIFICATION and not _puts_right(request, subject)
+    if given_up or beside or stale or later.exclude(state=RequestState.VERIFYING).exists():
         raise Conflict("asked_again", "the person has asked for this again since: see to that request")
     if subject.erasure_pending and request.kind not in ERASING:
         raise Conflict("erasure_pending", "the subject is being erased: nothing else can be carried out meanwhile")
@@ -112,5 +113,12 @@ def _check_free(request: SubjectRequest, subject: Subject, now: datetime) -> Non
         barrier.refuse_reading(subject)
 
 
-def _asks_still(request: SubjectRequest) -> bool:
-    return RequestSubject.objects.filter(request_id=request.id, sealed__isnull=False).exists()
+def _puts_right(request: SubjectRequest, subject: Subject) -> bool:
+    """Whether what it asks is still there, and nothing that it has not done yet was written by others since."""
+    left = set(request.runs.exclude(status=RunStatus.DONE).values_list("holder", flat=True))
+    since = {
+        "consent.profile": ProfileAttribute.objects.filter(subject=subject, updated_at__gt=request.received_at),
+        "consent.subject": SubjectIdentifier.objects.filter(subject=subject, created_at__gt=request.received_at),
+    }
+    asks = RequestSubject.objects.filter(request_id=request.id, sealed__isnull=False).exists()
+    return asks and not any(holder in left and rows.exists() for holder, rows in since.items())

@@ -173,6 +173,43 @@ def test_a_later_request_of_the_kind_is_not_overtaken(
     assert shown(program, filed)["state"] == "failed"
 
 
+def put_right(program: Program, owner: psycopg.Connection) -> int:
+    """A rectification whose holder of the profile has given up; the run's id."""
+    filed = file(program, "rectification", changes={"attributes": {"city": "苏州"}})
+    owner.execute("UPDATE holder_run SET status = 'failed', finished_at = now() WHERE holder = 'consent.profile'")
+    owner.execute("UPDATE subject_request SET state = 'failed', closed_at = now()")
+    return run_of(owner, filed, "consent.profile")
+
+
+def test_a_rectification_does_not_put_back_what_was_written_since(program: Program, owner: psycopg.Connection) -> None:
+    lively(program)
+    run = put_right(program, owner)
+    profile = {"subject": {"openid": "alice"}, "attributes": {"city": "北京"}}
+    assert program.call("PUT", "profile", profile).status_code == 200
+    refused(program, run, "asked_again")
+
+
+def test_a_rectification_goes_on_where_what_it_asks_is_there(program: Program, owner: psycopg.Connection) -> None:
+    lively(program)
+    run = put_right(program, owner)
+    owner.execute("UPDATE request_subject SET sealed = NULL")
+    refused(program, run, "asked_again")
+    owner.execute("UPDATE request_subject SET sealed = 'x'")
+    assert len(retry(program, run)) == 1
+
+
+def test_an_older_request_that_was_verified_since_stands_in_its_way(
+    program: Program, owner: psycopg.Connection, as_worker: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lively(program)
+    filed = failed(program, owner, as_worker, monkeypatch, "access", "export")
+    newer = file(program, "access")
+    owner.execute(
+        "UPDATE subject_request SET received_at = received_at - interval '1 day' WHERE id = %s", [newer["request_id"]]
+    )
+    refused(program, run_of(owner, filed), "asked_again")
+
+
 def test_an_erasure_whose_gate_was_opened_again_erases_nothing(
     program: Program, owner: psycopg.Connection, as_worker: Working, monkeypatch: pytest.MonkeyPatch
 ) -> None:

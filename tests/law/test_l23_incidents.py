@@ -12,6 +12,8 @@ import pytest
 from consent.errors import Invalid
 from consent.processing import incidents
 from consent.processing.incidents import Said
+from consent.processing.models import Incident
+from consent.programs.tenancy import tenant
 from tests.cast import Program, now
 from tests.consent.desk import Desk, holder
 from tests.consent.processing import incident
@@ -35,6 +37,12 @@ def senior(program: Program) -> Desk:
     return holder("senior_officer", program).enter(program)
 
 
+def newest(program: Program, incident: Incident) -> int:
+    """The newest entry's id."""
+    with tenant(program.id):
+        return incidents.standing(program.id, incident.pk).pk
+
+
 def entries(owner: psycopg.Connection) -> list[Any]:
     rows = owner.execute(
         'SELECT incident_id, "by", happened, authority_at, people_at, people_not_told, measures, closed'
@@ -54,7 +62,9 @@ def test_an_incident_is_opened_corrected_and_closed_and_each_entry_stays(
     page = f"consent/incident/{number}/entry/"
     begun = senior.get(page).content.decode()
     assert "a backup was copied" in begun and f'value="{moment(FOUND)}"' in begun
-    told = {"table": "event", "authority_at": moment(now()), "measures": "keys rotated"}
+    newest = owner.execute("SELECT max(id) FROM incident_entry").fetchone()
+    assert newest is not None and f'name="after" value="{newest[0]}"' in begun
+    told = {"table": "event", "authority_at": moment(now()), "measures": "keys rotated", "after": str(newest[0])}
     refusal = senior.post(page, **form(**told, closed="on"))
     assert refusal.status_code == 200 and "Before it is closed" in refusal.content.decode()
     assert len(entries(owner)) == 1
@@ -71,6 +81,18 @@ def test_an_incident_is_opened_corrected_and_closed_and_each_entry_stays(
         "SELECT actor, action, details FROM audit_entry WHERE target = %s ORDER BY id", [f"incident:{number}"]
     )
     assert log.fetchall() == [(by, "incident.opened", {"closed": False}), (by, "incident.entered", {"closed": True})]
+
+
+def test_an_entry_takes_back_none_that_its_officer_has_not_read(
+    program: Program, senior: Desk, owner: psycopg.Connection
+) -> None:
+    made = incident(program)
+    page, read = f"consent/incident/{made.pk}/entry/", newest(program, made)
+    assert senior.post(page, **form(measures="keys rotated", after=str(read))).status_code == 302
+    for after in (str(read), "", "x"):
+        refused = senior.post(page, **form(happened="nothing was copied", after=after))
+        assert "Somebody else has added an entry" in refused.content.decode(), after
+    assert [row[6] for row in entries(owner)] == ["", "keys rotated"]
 
 
 def test_the_log_is_only_added_to(owner: psycopg.Connection) -> None:
@@ -93,6 +115,8 @@ def test_the_log_is_only_added_to(owner: psycopg.Connection) -> None:
         ({"since": FOUND, "until": FOUND}, "invalid_window"),
         ({"key": "master"}, "unknown_key"),
         ({"table": "pg_authid"}, "unknown_table"),
+        ({"authority_at": FOUND - timedelta(minutes=1)}, "notified_out_of_time"),
+        ({"people_at": now() + timedelta(days=1)}, "notified_out_of_time"),
         ({"closed": True}, "not_ready_to_close"),
         ({"closed": True, "authority_at": FOUND, "measures": "x"}, "not_ready_to_close"),
         ({"closed": True, "people_at": FOUND, "measures": "x"}, "not_ready_to_close"),
@@ -106,7 +130,7 @@ def test_what_cannot_be_is_not_entered(
     given: dict[str, Any] = {"happened": "x", "found_at": FOUND}
     said = Said(**given | more)
     with pytest.raises(Invalid, match=code):
-        incidents.add(program_id=program.id, incident_id=made.pk, said=said, by="test")
+        incidents.add(program_id=program.id, incident_id=made.pk, said=said, after=newest(program, made), by="test")
     with pytest.raises(Invalid, match=code):
         incidents.open_incident(program_id=program.id, said=said, by="test")
     assert (len(entries(owner)), owner.execute("SELECT count(*) FROM incident").fetchone()) == (1, (1,))

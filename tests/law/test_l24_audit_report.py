@@ -11,9 +11,10 @@ import psycopg
 import pytest
 import rfc8785
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from consent.admin import auditing
 from consent.auditing.figures import Period
 from consent.officers import accounts
 from tests.cast import Program, now
@@ -288,6 +289,28 @@ def test_an_officer_makes_it_on_a_page(year: Program, inspector: Desk, owner: ps
     inspector.client.cookies["django_language"] = "zh-hans"
     chinese = inspector.post(PAGE, first="2025-01-01", last="2025-12-31")
     assert "合规审计报告" in chinese.content.decode() and written["fixed_sha256"] in chinese.content.decode()
+
+
+def test_of_a_month_that_is_not_over_no_people_are_told(program: Program) -> None:
+    program.decide("alice")
+    program.decide("alice", "withdrawn")
+    today = now().astimezone(ZONE).date()
+    found = figures(report(program, f"{today.year}-01-01", f"{today.year}-12-31"))
+    assert not [
+        row for code in ("consents.decided", "consents.erasures") for row in found[code] if row[0] == f"{today:%Y-%m}"
+    ]
+    assert found["minors.consents"] == []
+
+
+def test_a_report_that_takes_too_long_is_no_error(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(**_: Any) -> Any:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = '5ms'")
+            cursor.execute("SELECT pg_sleep(1)")
+
+    monkeypatch.setattr(auditing, "make", slow)
+    answer = holder("officer", program).enter(program).post("audit-report/", first="2025-01-01", last="2025-12-31")
+    assert answer.status_code == 200 and "ask for a shorter period" in answer.content.decode()
 
 
 def test_a_period_that_is_none_is_told(year: Program, inspector: Desk, owner: psycopg.Connection) -> None:
