@@ -85,7 +85,9 @@ class MinorAccesses(Done):
         own, person = False, None
         if row is not None and row.asked_by == officer(request):
             own = True
-            if row.what == Guarded.VALUES and may_find(request):
+            # Over, it leads nowhere any more: whoever wants to look again searches again, which is counted.
+            stands = minor_access.standing(row, edge.now()) in (Standing.WAITING, Standing.USABLE)
+            if stands and row.what == Guarded.VALUES and may_find(request):
                 person = link_to(request, row.program_id, row.subject_id)
         shown = {"own": own, "person": person}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **shown})

@@ -15,6 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from consent.admin.packages import package_of
+from consent.ledger import actions
 from consent.ledger.models import AuditEntry, Disclosure
 from consent.rights.holders import UnknownHolder, holder_of
 from consent.rights.models import ExtensionReason, HolderRun, Requester, RunStatus, SubjectRequest
@@ -124,7 +125,7 @@ def _acts(asked: SubjectRequest, logged: list[AuditEntry]) -> Iterator[Moment]:
     dated = {FILED, DELIVERED} | ({f"request.{asked.state}"} if asked.closed_at is not None else set())
     for entry in logged:
         if entry.action not in dated:
-            what = str(_ACTS.get(entry.action, entry.action))
+            what = str(_ACTS[entry.action]) if entry.action in _ACTS else actions.title(entry.action)
             yield Moment(entry.at, what, entry.actor, "; ".join(_told(entry)))
 
 
