@@ -262,7 +262,8 @@ def test_assessments_and_activations_are_in_the_audit_log(program: Program, owne
     assess(program)
     activate(program)
     rows = owner.execute(
-        "SELECT actor, action, target FROM audit_entry WHERE action LIKE 'purpose.%' AND target = 'purpose:health'"
+        "SELECT actor, action, target FROM audit_entry"
+        " WHERE action LIKE 'purpose.%' AND target = 'purpose:health' ORDER BY id"
     ).fetchall()
     assert rows == [
         ("operator", "purpose.assessed", "purpose:health"),

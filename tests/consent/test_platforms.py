@@ -407,7 +407,9 @@ def test_credentials_are_set_tried_and_removed(
     assert as_json("platform", "remove", *of_program)["found"] is False
     with pytest.raises(Conflict, match="platform_not_configured"):
         kept(wechat)
-    done = owner.execute("SELECT actor, action, target, details FROM audit_entry WHERE action LIKE 'platform.%'")
+    done = owner.execute(
+        "SELECT actor, action, target, details FROM audit_entry WHERE action LIKE 'platform.%' ORDER BY id"
+    )
     assert done.fetchall() == [
         ("operator", f"platform.credentials_{what}", f"program:{wechat.id}", {}) for what in ("set", "set", "removed")
     ]
