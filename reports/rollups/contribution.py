@@ -41,7 +41,8 @@ _COUNTED = """
     counted AS (
         SELECT e.subject_id, e.corrected_at, e.session_id, e.type_id, e.day,
                width_bucket(e.corrected_at, %(edges)s::timestamptz[]) AS place
-        FROM {events} AND e.corrected_at >= %(begins)s AND e.corrected_at < %(ends)s {of}
+        FROM {events} AND e.day = ANY(%(counted_on)s::date[])
+          AND e.corrected_at >= %(begins)s AND e.corrected_at < %(ends)s {of}
     )
 """
 # Of the three days looked back to only what may go on in the first one asked: all of it would be sorted with the rest.
@@ -122,7 +123,7 @@ class Days:
         return [kind for kind in RollupKind if wanted.get(kind, True)]
 
     def parameters(self) -> dict[str, Any]:
-        """Of the query. `days` names the partitions."""
+        """Of the query. `days` names the partitions, `counted_on` those of them that are not only looked back to."""
         whole = period(self.first, self.last, self.zone)
         # None, unless sessions are asked for.
         looked_back, visits = whole.begins, Period(whole.begins, whole.begins)
@@ -142,6 +143,7 @@ class Days:
             "visits_until": visits.ends,
             "sessions_from": (since - self.first).days + 1,
             "types": self.types if self.types is None else list(self.types),
+            "counted_on": utc_days(whole, skew=MAX_SKEW),
             "days": utc_days(Period(min(looked_back, whole.begins), whole.ends), skew=MAX_SKEW),
         }
 
