@@ -170,11 +170,12 @@ def test_the_ops_role_changes_nothing_and_finds_no_subject(program: Program) -> 
         "SELECT count(*) FROM api_key",
         "SELECT count(*) FROM api_client",
         "UPDATE api_key SET revoked_at = NULL",
+        "SELECT times_of_officer('a', 'person.looked_up', now())",
         "SELECT * FROM valid_api_key('x', now())",
     ],
 )
-def test_the_ops_role_finds_no_key(program: Program, statement: str) -> None:
-    """The application finds one by a function that has to be told which."""
+def test_the_ops_role_finds_no_key_and_asks_for_no_officers_searches(program: Program, statement: str) -> None:
+    """The application finds them by functions that have to be told which."""
     denied_to_operations(statement)
 
 
