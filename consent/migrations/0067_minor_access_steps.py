@@ -1,7 +1,10 @@
-"""The application cannot write an approval that nobody gave: a row begins as asked for now, is approved once while it waits, and
-is used once while that holds, by the database's clock. Whoever row-level security does not bind restores rows as they were."""
+"""An approval to see a minor's data is for what the reason refers to: a column with a constant default, which rewrites no row.
 
-from django.db import migrations
+And the application cannot write one that nobody gave: a row begins as asked for now, is approved once while it waits, and is used
+once while that holds, by the database's clock. Whoever row-level security does not bind restores rows as they were.
+"""
+
+from django.db import migrations, models
 
 ASKED = """
 CREATE POLICY asked ON minor_access AS RESTRICTIVE FOR INSERT TO zq_app WITH CHECK (
@@ -38,6 +41,9 @@ class Migration(migrations.Migration):
     dependencies = [("consent", "0066_reopened")]
 
     operations = [
+        migrations.AddField(
+            "minoraccess", "reference", models.TextField(db_default="", default="", verbose_name="reference")
+        ),
         migrations.RunSQL(ASKED, "DROP POLICY asked ON minor_access"),
         migrations.RunSQL(STEP, STEP_NO_MORE),
     ]

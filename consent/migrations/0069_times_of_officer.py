@@ -22,7 +22,7 @@ _SIGNATURE = "times_of_officer(text, text, timestamptz)"
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("consent", "0068_minor_access_reference")]
+    dependencies = [("consent", "0068_restored_purposes")]
 
     operations = [
         built_beside_writes(
