@@ -120,9 +120,9 @@ def test_every_policy_of_a_tenant_reads_and_writes_by_the_setting_alone(owner: p
     assert sees == writes
     assert "program_id = " in sees and "current_setting('zq.program'::text, true)" in sees and " OR " not in sees
     others = owner.execute(
-        "SELECT polcmd, polroles::regrole[]::text FROM pg_policy WHERE polname <> 'tenant'"
+        "SELECT polcmd, polroles::regrole[]::text, polpermissive FROM pg_policy WHERE polname <> 'tenant'"
     ).fetchall()
-    assert set(others) == {("r", "{zq_ops}"), ("d", "{zq_erase}")}
+    assert set(others) == {("r", "{zq_ops}", True), ("d", "{zq_erase}", False), ("a", "{zq_app}", False)}
     opening = owner.execute("SELECT count(*) FROM pg_policy WHERE polcmd = 'd' AND polpermissive").fetchone()
     assert opening == (0,), "a policy of deletions only takes away"
 
