@@ -337,7 +337,13 @@ ZHIQING_PERSON_SEARCHES = env.integer(
     "ZHIQING_PERSON_SEARCHES",
     30,
     minimum=1,
-    about="People an officer may look for in an hour, of a mini-program",
+    about="People an officer may look for in an hour, whichever mini-programs they are of",
+)
+ZHIQING_PERSON_REVEALS = env.integer(
+    "ZHIQING_PERSON_REVEALS",
+    20,
+    minimum=1,
+    about="People whose identifiers and profile an officer may see in an hour, likewise",
 )
 ZHIQING_PACKAGE_KEPT = timedelta(
     days=env.integer("ZHIQING_PACKAGE_DAYS", 7, minimum=1, about="Days an access package can be fetched")

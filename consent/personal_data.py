@@ -399,6 +399,7 @@ classify(
             "closed_at": _REQUEST,
             "point_of_no_return_at": _REQUEST,
             "unmet": _REQUEST,
+            "reopened": _REQUEST,
             "idempotency": _PSEUDONYM,
         },
         RequestSubject: {
@@ -418,6 +419,7 @@ classify(
             "program": _OPERATIONAL,
             "stage": _REQUEST,
             "due_on": _REQUEST,
+            "reopened": _REQUEST,
         },
         LegalHold: {
             "id": _OPERATIONAL,
@@ -444,6 +446,7 @@ classify(
             "what": _REQUEST,
             "reason": _REQUEST,
             "request_id": _REQUEST,
+            "reference": _REQUEST,
             "asked_by": _INTERNAL,
             "asked_at": _REQUEST,
             "approved_by": _INTERNAL,

@@ -11,13 +11,13 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
+from consent import identifiers
 from consent.errors import Conflict, Fault, NotFound, invalid
 from consent.ledger.audit import audit
 from consent.programs import idempotency
 from consent.programs.idempotency import IdempotencyKey
 from consent.programs.tenancy import tenant
 from reports.models import LONGEST_NAME, SavedReport
-from tracking.ingest import identifiers
 
 Place = tuple[datetime, UUID]
 """Where a page of the list begins: behind the row saved then, with this id."""

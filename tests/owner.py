@@ -18,3 +18,11 @@ def as_owner() -> psycopg.Connection:
     if _kept is None:
         _kept = psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True)
     return _kept
+
+
+def close() -> None:
+    """A database that is copied has nobody else in it."""
+    global _kept
+    if _kept is not None:
+        _kept.close()
+    _kept = None

@@ -38,7 +38,8 @@ def folder() -> Path:
     return Path(os.environ.get("ZHIQING_TEST_VAR") or ROOT / "var" / "test") / os.environ.get("PYTEST_XDIST_WORKER", "")
 
 
-def _named(url: str, name: str) -> str:
+def named(url: str, name: str) -> str:
+    """The address of another database of the same server."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"/{name}"))
 
@@ -51,7 +52,7 @@ def _fresh_database() -> None:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     for variable in URLS:
-        os.environ[variable] = _named(os.environ[variable], name)
+        os.environ[variable] = named(os.environ[variable], name)
 
 
 def manage(*arguments: str, role: str = "owner") -> str:

@@ -84,7 +84,7 @@ def audit_report(request: HttpRequest) -> HttpResponseBase:
         context |= {
             "report": report,
             "document": written,
-            "sections": [(s.title, [_table(figure, report.k) for figure in s.figures]) for s in report.sections],
+            "sections": [(s.title, [_table(figure) for figure in s.figures]) for s in report.sections],
         }
     return TemplateResponse(request, "consent/admin/audit_report.html", context)
 
@@ -97,20 +97,20 @@ def _file(report: Report, written: dict[str, Any]) -> HttpResponse:
     return response
 
 
-def _table(figure: Figure, k: int) -> Table:
+def _table(figure: Figure) -> Table:
     definition = figure.definition
     return Table(
         str(definition.title),
         str(definition.definition),
         str(LASTING[definition.lasting]),
         [str(column.title) for column in definition.columns],
-        [list(_cells(figure, row, k)) for row in figure.rows],
+        [list(_cells(figure, row)) for row in figure.rows],
     )
 
 
-def _cells(figure: Figure, row: Any, k: int) -> Iterator[str]:
+def _cells(figure: Figure, row: Any) -> Iterator[str]:
     for column, value in zip(figure.definition.columns, row, strict=True):
         if value is None:
-            yield f"< {k}" if column.people else "–"
+            yield _("not told") if column.people else "–"
         else:
             yield capfirst(column.words(value)) if column.words else str(value)

@@ -2,7 +2,6 @@
 address, log, entry or row, and no page repeats it."""
 
 from collections import Counter
-from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -24,7 +23,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from consent import edge
 from consent.admin.base import officer, picked
 from consent.errors import Invalid
-from consent.ledger.audit import audit, counted
+from consent.ledger.audit import again_at, audit
 from consent.officers import references
 from consent.rights.models import RequestSubject
 from consent.vault import identities
@@ -32,7 +31,6 @@ from consent.vault.lookup import PSEUDONYM
 from consent.vault.models import IdentifierKind, Subject
 
 PERMISSIONS = ("consent.find_subject", "consent.view_subjectrequest", "consent.view_consentrecord")
-HOUR = timedelta(hours=1)
 ACTION = "person.looked_up"
 MAX_CHARS = 200
 
@@ -89,13 +87,12 @@ def _found(request: HttpRequest, program_id: int, kind: str, value: str) -> dict
     """Nothing is looked for beyond what an officer may ask in an hour: who asks for every number learns who is here."""
     most, now = settings.ZHIQING_PERSON_SEARCHES, edge.now()
     with transaction.atomic():
-        before = counted(program_id=program_id, actor=officer(request), action=ACTION, since=now - HOUR)
-        if len(before) >= most:
-            again = date_format(localtime(before[-most] + HOUR), "H:i")
+        again = again_at(actor=officer(request), action=ACTION, most=most, now=now)
+        if again is not None:
             told = _(
                 "You searched %(most)d times within an hour, which is as often as you may: search again after %(again)s."
             )
-            return {"error": told % {"most": most, "again": again}}
+            return {"error": told % {"most": most, "again": date_format(localtime(again), "H:i")}}
         try:
             found = identities.looked_up(edge.vault(), program_id, kind, value)
         except Invalid:

@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
@@ -28,6 +29,7 @@ from unfold.widgets import (
 from consent import edge
 from consent.admin.badges import badge
 from consent.admin.base import Owned, at, officer, own_page, picked
+from consent.api.problems import passing_of
 from consent.errors import Invalid, Problem
 from consent.processing import incidents
 from consent.processing.incidents import Said
@@ -198,6 +200,8 @@ class Incidents(Owned):
                 )
             except Invalid as problem:
                 return self._refused(request, incident, problem)
+            except DatabaseError as error:
+                return self._too_long(request, incident, error)
         return self._page(
             request, "incident_affected.html", title=gettext("Who is affected"), original=incident, **context
         )
@@ -211,7 +215,11 @@ class Incidents(Owned):
         try:
             listed = incidents.pseudonyms(program_id=incident.program_id, incident_id=incident.pk, by=officer(request))
         except Invalid as problem:
+            if problem.code == "too_many_to_list":
+                return self._by_command(request, incident)
             return self._refused(request, incident, problem)
+        except DatabaseError as error:
+            return self._too_long(request, incident, error)
         response = HttpResponse(listed, content_type="text/plain; charset=us-ascii")
         response["Content-Disposition"] = f'attachment; filename="incident-{incident.pk}.txt"'
         response["Cache-Control"] = "no-store"
@@ -260,6 +268,18 @@ class Incidents(Owned):
 
     def _refused(self, request: HttpRequest, incident: Incident, problem: Problem) -> HttpResponseBase:
         messages.warning(request, str(_FAULTS.get(problem.code, _FAULT)))
+        return redirect(reverse("admin:consent_incident_change", args=[incident.pk]))
+
+    def _too_long(self, request: HttpRequest, incident: Incident, error: DatabaseError) -> HttpResponseBase:
+        """Raises an error that does not pass."""
+        if passing_of(error) is None:
+            raise error
+        return self._by_command(request, incident)
+
+    def _by_command(self, request: HttpRequest, incident: Incident) -> HttpResponseBase:
+        command = incidents.command(program_id=incident.program_id, incident_id=incident.pk)
+        told = gettext("This takes longer than a page may: the operator of the service finds them by %(command)s.")
+        messages.warning(request, told % {"command": command})
         return redirect(reverse("admin:consent_incident_change", args=[incident.pk]))
 
 

@@ -24,7 +24,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from consent.admin.base import Rows, UncountedPaginator, ViewOnly, at
 from consent.admin.statistics import YEARS, Day
 from consent.ledger import actions
-from consent.ledger.queries import ORDER, Sought, narrowed, pages
+from consent.ledger.queries import ORDER, Sought, behind, cut_at, narrowed, pages
 from consent.rights.models import SubjectRequest
 from consent.rights.table import cell, written_row
 
@@ -59,6 +59,12 @@ class SearchForm(forms.Form):
         label=capfirst(_("target")),
         required=False,
         widget=UnfoldAdminTextInputWidget({"pattern": f"{TARGET}|(request:)?{REQUEST}", "autocomplete": "off"}),
+    )
+    before = forms.RegexField(
+        _whole(NUMBER),
+        label=capfirst(_("before entry")),
+        required=False,
+        widget=UnfoldAdminTextInputWidget({"pattern": NUMBER, "autocomplete": "off"}),
     )
     first = forms.DateField(label=_("From"), required=False, widget=Day, input_formats=["%Y-%m-%d"])
     last = forms.DateField(label=_("To"), required=False, widget=Day, input_formats=["%Y-%m-%d"])
@@ -130,17 +136,31 @@ class LogRows(Rows):
         return found
 
 
-def _csv(entries: Iterator[list[Any]], columns: tuple[str, ...]) -> Iterator[str]:
+MOST = 50_000
+"""Entries a file takes along: some seconds, where a web process has 30."""
+
+
+def _csv(entries: Iterator[list[Any]], columns: tuple[str, ...], end: Any) -> Iterator[str]:
     """A text that a spreadsheet would take for a formula has an apostrophe before it."""
     yield written_row(columns)
     for page in entries:
         yield "".join(written_row([cell(value) for value in _values(entry, columns)]) for entry in page)
+    if end is not None:
+        last = {"id": "cut", "details": cell(_cut(end))}
+        yield written_row([last.get(column, "") for column in columns])
 
 
-def _lines(entries: Iterator[list[Any]], columns: tuple[str, ...]) -> Iterator[bytes]:
+def _lines(entries: Iterator[list[Any]], columns: tuple[str, ...], end: Any) -> Iterator[bytes]:
     for page in entries:
         told = (dict(zip(columns, _values(entry, columns), strict=True)) for entry in page)
         yield b"".join(msgspec.json.encode(entry) + b"\n" for entry in told)
+    if end is not None:
+        yield msgspec.json.encode({"cut": _cut(end)}) + b"\n"
+
+
+def _cut(end: Any) -> dict[str, int]:
+    """What the last line of a file says that has not all: where the next one begins."""
+    return {"entries": MOST, "before": end.id}
 
 
 def _values(entry: Any, columns: tuple[str, ...]) -> list[Any]:
@@ -193,11 +213,23 @@ class Log(ViewOnly):
         return SearchForm(request.GET, actions.titles(of_accounts=self.of_accounts).items())
 
     def found(self, rows: QuerySet[Any], search: SearchForm) -> QuerySet[Any]:
-        return narrowed(rows, search.sought(), target=self.about) if search.is_valid() else rows.none()
+        if not search.is_valid():
+            return rows.none()
+        narrow = narrowed(rows, search.sought(), target=self.about)
+        if not search.cleaned_data["before"]:
+            return narrow
+        entry = rows.filter(id=search.cleaned_data["before"]).only("id", "at").first()
+        return rows.none() if entry is None else behind(narrow, entry)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        search = self.search(request)
+        rows = self.found(self.get_queryset(request), search)
+        end = cut_at(rows, most=MOST) if search.is_valid() and self.has_view_permission(request) else None
         shown = {
-            "search": self.search(request),
+            "search": search,
+            "most": MOST,
+            "end": end,
+            "rest": f"?{urlencode({**_asked(request), 'before': end.id})}" if end is not None else "",
             "actors": self.actors(request),
             "exports": [
                 (name, self._export(request, form)) for form, name in (("csv", "CSV"), ("jsonl", "JSON Lines"))
@@ -221,7 +253,9 @@ class Log(ViewOnly):
         return [path("export/", view, name=f"{self._name}_export"), *super().get_urls()]
 
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
-        """What the list shows with the same `?…`, all pages of it, as `format=csv` or `jsonl` (JSON Lines)."""
+        """What the list shows with the same `?…`, the first MOST entries, as `format=csv` or `jsonl` (JSON Lines). Where there are
+        more the last line says so, and `before=` which entry the rest is found.
+        """
         if not self.has_view_permission(request):
             raise PermissionDenied
         search, form = self.search(request), request.GET.get("format", "csv")
@@ -230,8 +264,10 @@ class Log(ViewOnly):
         last = self.taken(request, {"format": form, **search.told()})
         media_type, written = FORMATS[form]
         rows = self.found(self.get_queryset(request), search).filter(id__lt=last)
-        response = StreamingHttpResponse(written(pages(rows), self.columns), content_type=media_type)
-        response["Content-Disposition"] = f'attachment; filename="{self.opts.db_table}.{form}"'
+        content = written(pages(rows, most=MOST), self.columns, cut_at(rows, most=MOST))
+        response = StreamingHttpResponse(content, content_type=media_type)
+        before = f"-before-{search.cleaned_data['before']}" if search.cleaned_data["before"] else ""
+        response["Content-Disposition"] = f'attachment; filename="{self.opts.db_table}{before}.{form}"'
         response["Cache-Control"] = "no-store"
         response["X-Content-Type-Options"] = "nosniff"
         return response

@@ -51,7 +51,8 @@ class MinorAccesses(Done):
             {
                 "fields": [
                     ("what", "shown_reason"),
-                    ("shown_request", "shown_standing"),
+                    ("shown_request", "reference"),
+                    "shown_standing",
                     ("asked_by", "asked_at"),
                     ("approved_by", "approved_at"),
                     "used_at",
@@ -76,7 +77,8 @@ class MinorAccesses(Done):
         return self.back(row)
 
     def asked(self, request: HttpRequest, row: MinorAccess, title: Any, **more: Any) -> HttpResponseBase:
-        told = " · ".join([row.get_what_display(), self.shown_reason(row), row.asked_by])
+        said = [row.get_what_display(), self.shown_reason(row), row.reference, row.asked_by]
+        told = " · ".join(filter(None, said))
         return super().asked(request, row, title, told=told, **more)
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:

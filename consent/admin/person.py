@@ -6,6 +6,7 @@ from datetime import UTC, date, timedelta
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -18,7 +19,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from consent import edge
 from consent.admin.badges import CONSENT_STATES, REQUEST_STATES, badge, word
@@ -26,53 +27,93 @@ from consent.admin.base import localised, officer, picked
 from consent.admin.find import may_find
 from consent.admin.minor_access import TOLD_WAITING
 from consent.admin.standing import standing as deadline
-from consent.errors import Conflict, NotFound
+from consent.errors import Conflict, Invalid, NotFound, RateLimited
 from consent.ledger.audit import audit
 from consent.notices.reading import LANGUAGES
 from consent.officers import references
+from consent.processing.models import Incident
 from consent.records.minors import is_minor
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State
 from consent.records.queries import coverage, db_now, standing
 from consent.rights import barrier, languages, legal_holds
 from consent.rights.holders import UnknownHolder, holder_of, holders
 from consent.rights.models import SubjectRequest
-from consent.rights.queries import requests_of
-from consent.rights.reveal import Reason, reveal
+from consent.rights.queries import requests_of, to_answer
+from consent.rights.reveal import LONGEST_REFERENCE, REFERS, Cause, Reason, Revealed, reveal
 from consent.vault.models import IdentifierKind, Subject, SubjectIdentifier
 
 REVEAL_PERMISSION = "consent.reveal_subject"
 RECORDS, DAYS = 50, 30
 """How many consent records the page shows, and of how many days the events are counted."""
+OFFERED = 100
+"""How many requests and incidents a reason may refer to, the newest."""
 
 
 class RevealForm(forms.Form):
-    """Why the values are to be seen, and for which of the person's requests."""
+    """Why the values are to be seen, and what that refers to."""
 
     reason = forms.ChoiceField(
         label=gettext_lazy("Reason"),
         choices=[("", gettext_lazy("Select value")), *Reason.choices],
         widget=UnfoldAdminSelectWidget,
     )
-    request = forms.TypedChoiceField(
+    request_id = forms.TypedChoiceField(
         label=gettext_lazy("Request it is for"),
+        help_text=gettext_lazy("For the first two reasons: one of theirs that is still to be answered."),
         required=False,
         coerce=uuid.UUID,
         empty_value=None,
         widget=UnfoldAdminSelectWidget,
     )
+    incident_id = forms.TypedChoiceField(
+        label=gettext_lazy("Incident"),
+        help_text=gettext_lazy("Where they are told of one."),
+        required=False,
+        coerce=int,
+        empty_value=None,
+        widget=UnfoldAdminSelectWidget,
+    )
+    reference = forms.CharField(
+        label=gettext_lazy("Reference of the authority's letter"),
+        help_text=gettext_lazy("It stays in the audit log: the number of the letter, and nobody's name."),
+        required=False,
+        max_length=LONGEST_REFERENCE,
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+    )
 
-    def __init__(self, *args: Any, asked: list[SubjectRequest], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, subject: Subject, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        named = [
+        asked = to_answer(subject.program_id, subject.id, now=edge.now())[:OFFERED]
+        requests = [
             (str(one.pk), f"{str(one.pk)[:8]} · {one.get_kind_display()} · {_minute(one.received_at)}") for one in asked
         ]
-        self.fields["request"].choices = [("", _("none")), *named]  # type: ignore[attr-defined]
+        opened = Incident.objects.filter(program_id=subject.program_id).order_by("-id")[:OFFERED]
+        incidents = [(str(one.pk), f"#{one.pk} · {_minute(one.opened_at)}") for one in opened]
+        for name, offered in (("request_id", requests), ("incident_id", incidents)):
+            self.fields[name].choices = [("", _("none")), *offered]  # type: ignore[attr-defined]  # a ChoiceField's
 
-    def clean(self) -> dict[str, Any]:
-        given = super().clean() or {}
-        if given.get("reason") == Reason.REQUEST and given.get("request") is None:
-            self.add_error("request", _("Say which request it is."))
-        return given
+    def cause(self) -> Cause:
+        """Of a valid form: the reason with what it refers to, whatever else was filled in."""
+        reason = Reason(self.cleaned_data["reason"])
+        return Cause(reason, **{REFERS[reason]: self.cleaned_data[REFERS[reason]]})
+
+    def refused(self, problem: Invalid) -> None:
+        """Say what is wrong. A reference that names somebody is not repeated."""
+        name = REFERS[Reason(self.cleaned_data["reason"])]
+        self.add_error(name, str(_FAULTS.get(problem.code, _MISSING[name])))
+        self.data = {**{key: self.data[key] for key in self.data}, "reference": ""}
+
+
+_MISSING = {
+    "request_id": gettext_lazy("Say which request it is."),
+    "incident_id": gettext_lazy("Say which incident it is."),
+    "reference": gettext_lazy("Give the reference of the letter, in one line."),
+}
+_FAULTS = {
+    "identifier_in_reference": gettext_lazy(
+        "This looks like a person's number or address: give the number of the letter."
+    ),
+}
 
 
 @require_http_methods(["GET", "HEAD"])
@@ -106,32 +147,47 @@ def reveal_page(request: HttpRequest, reference: str) -> HttpResponseBase:
     subject = _subject(request, reference, REVEAL_PERMISSION)
     if not isinstance(subject, Subject):
         return subject
-    asked = requests_of(subject.program_id, [subject.id])
-    form = RevealForm(request.POST if request.method == "POST" else None, asked=asked)
+    form = RevealForm(request.POST if request.method == "POST" else None, subject=subject)
     minor = is_minor(subject, db_now())
     context: dict[str, Any] = {"reference": reference, "form": form, "minor": minor}
     if form.is_valid():
-        try:
-            revealed = reveal(
-                vault=edge.vault(),
-                program_id=subject.program_id,
-                subject_id=subject.id,
-                reason=Reason(form.cleaned_data["reason"]),
-                request_id=form.cleaned_data["request"],
-                by=officer(request),
-            )
-        except (Conflict, NotFound):
-            messages.warning(request, _("The person's data are closed to reading."))
+        revealed = _revealed(request, subject, form)
+        if revealed is None and form.is_valid():
             return redirect(reverse("admin_person", args=[reference]))
+        if revealed is not None:
+            kinds = [(IdentifierKind(kind).label, value) for kind, value in revealed.identifiers.items()]
+            context |= {
+                "shown": [(_("Identifiers"), kinds), (_("Profile attributes"), list(revealed.attributes.items()))],
+                **(_done(subject) if minor else {}),
+            }
+    return _answer(request, "reveal", _("Identifiers and profile"), context)
+
+
+def _revealed(request: HttpRequest, subject: Subject, form: RevealForm) -> Revealed | None:
+    """None where the form says why not, or a message does."""
+    most = settings.ZHIQING_PERSON_REVEALS
+    try:
+        revealed = reveal(
+            vault=edge.vault(),
+            program_id=subject.program_id,
+            subject_id=subject.id,
+            cause=form.cause(),
+            most=most,
+            by=officer(request),
+        )
+    except RateLimited as problem:
+        again = localtime(edge.now() + timedelta(seconds=problem.retry_after or 0))
+        told = _("You saw %(most)d people within an hour, which is as many as you may: try again after %(again)s.")
+        form.add_error(None, told % {"most": most, "again": date_format(again, "H:i")})
+    except Invalid as problem:
+        form.refused(problem)
+    except (Conflict, NotFound):
+        messages.warning(request, _("The person's data are closed to reading, or what it is for is over."))
+    else:
         if revealed is None:
             messages.info(request, str(TOLD_WAITING))
-            return redirect(reverse("admin_person", args=[reference]))
-        kinds = [(IdentifierKind(kind).label, value) for kind, value in revealed.identifiers.items()]
-        context |= {
-            "shown": [(_("Identifiers"), kinds), (_("Profile attributes"), list(revealed.attributes.items()))],
-            **(_done(subject) if minor else {}),
-        }
-    return _answer(request, "reveal", _("Identifiers and profile"), context)
+        return revealed
+    return None
 
 
 def _answer(request: HttpRequest, name: str, title: str, context: dict[str, Any]) -> HttpResponseBase:

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -23,6 +24,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from consent.admin.base import Owned, localised, officer, picked
 from consent.admin.figures import Figure, Section
+from consent.api.problems import passing_of
 from consent.ledger.audit import audit
 from consent.programs.models import MiniProgram
 from consent.records.models import ConsentRecord
@@ -31,6 +33,8 @@ from consent.records.statistics import COLUMNS, MAX_DAYS, Row, decided
 PERMISSION = "consent.view_consent_statistics"
 DEFAULT_DAYS = 30
 ROWS_SHOWN = 500
+ROWS_TAKEN = 20_000
+"""What a file has of these, in whole days: some hundred days of many purposes and versions."""
 MOST_COUNTED = 20_000
 """Records that the first page counts while it is waited for; the page of a range counts whatever there is."""
 SHOWN_FIRST = ("given", "withdrawn", "refused")
@@ -128,10 +132,11 @@ class Statistics(Owned):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         form = RangeForm({name: request.GET.get(name) or value for name, value in _usual().items()})
         k = k_of(program)
-        rows = _rows(program, form.cleaned_data, k) if form.is_valid() else []
+        rows = _rows_for(program, form, k) if form.is_valid() else []
+        part, rest = _part(rows)
         if request.GET.get("format") == "csv" and form.is_valid():
-            _audited(request, program, form.cleaned_data, rows)
-            return _csv(rows, form.cleaned_data)
+            _audited(request, program, form.cleaned_data, part)
+            return _csv(part, form.cleaned_data, rest)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Consents by day"),
@@ -142,6 +147,8 @@ class Statistics(Owned):
             "titles": list(TITLES.values()),
             "lines": list(_lines(rows[:ROWS_SHOWN], k)),
             "more": len(rows) > ROWS_SHOWN,
+            "rest": rest,
+            "rest_href": f"?{urlencode({**form.cleaned_data, 'last': rest})}" if rest else "",
         }
         return TemplateResponse(request, "consent/admin/statistics.html", context)
 
@@ -158,6 +165,25 @@ def k_of(program: MiniProgram) -> int:
 
 def _rows(program: MiniProgram, asked: dict[str, Any], k: int) -> Sequence[Row]:
     return decided(program_id=program.pk, zone=ZoneInfo(program.zone), first=asked["first"], last=asked["last"], k=k)
+
+
+def _rows_for(program: MiniProgram, form: RangeForm, k: int) -> Sequence[Row]:
+    """Of a valid form, which says so where it takes too long."""
+    try:
+        return _rows(program, form.cleaned_data, k)
+    except DatabaseError as error:
+        if passing_of(error) is None:
+            raise
+        form.add_error(None, gettext("This takes longer than a page may: ask for fewer days."))
+        return []
+
+
+def _part(rows: Sequence[Row]) -> tuple[Sequence[Row], date | None]:
+    """The newest whole days of no more than ROWS_TAKEN rows, but one at least, and the day from which the rest goes back."""
+    if len(rows) <= ROWS_TAKEN:
+        return rows, None
+    rest = min(rows[ROWS_TAKEN].day, rows[0].day - timedelta(days=1))
+    return [row for row in rows if row.day > rest], rest
 
 
 def _audited(request: HttpRequest, program: MiniProgram, asked: dict[str, Any], rows: Sequence[Row]) -> None:
@@ -179,8 +205,10 @@ def _lines(rows: Sequence[Row], k: int) -> Iterator[Line]:
         yield Line(row.day.isoformat(), localised(row.purpose.title), notice, cells)
 
 
-def _csv(rows: Sequence[Row], asked: dict[str, Any]) -> HttpResponse:
-    """Codes rather than words, so that it reads the same in every language; empty where a figure is not told."""
+def _csv(rows: Sequence[Row], asked: dict[str, Any], rest: date | None) -> HttpResponse:
+    """Codes rather than words, so that it reads the same in every language; empty where a figure is not told. Where it has not
+    all days the last row says until when the rest is.
+    """
     written = io.StringIO()
     writer = csv.writer(written)
     counted = [column for name in COLUMNS for column in (name, f"{name}_status")]
@@ -190,6 +218,8 @@ def _csv(rows: Sequence[Row], asked: dict[str, Any]) -> HttpResponse:
         told = [row.people[name] for name in COLUMNS]
         cells = [cell for people in told for cell in (people, "suppressed" if people is None else "ok")]
         writer.writerow([row.day.isoformat(), row.purpose.code, *notice, *cells])
+    if rest is not None:
+        writer.writerow(["cut", f"last={rest.isoformat()}"])
     response = HttpResponse(written.getvalue(), content_type="text/csv; charset=utf-8")
     name = f"consents-{asked['first']}-{asked['last']}.csv"
     response["Content-Disposition"] = f'attachment; filename="{name}"'

@@ -97,8 +97,8 @@ CONSENTS = Definition(
     _("Consents given, refused, put off, withdrawn, expired"),
     _(
         "Distinct people by purpose and notice version, in each whole calendar month of the period: no sum of them, and nothing of a"
-        " month that the period cuts, so that no two reports tell by their difference what neither tells. As on the page of consents by"
-        " day: who asked for restriction or erasure is not counted."
+        " month that the period cuts, so that no two reports tell by their difference what neither tells; nor is a month's figure told"
+        " that would tell, less those of its days, what the page of consents by day does not. As there: who asked for restriction or erasure is not counted."
     ),
     Lasting.ERASURE,
     (

@@ -1,6 +1,6 @@
 """Writes the record of officers' and jobs' actions, in the transaction of the action itself."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
@@ -9,6 +9,7 @@ from consent.ledger.models import AuditEntry
 
 OFFICER = "officer:"
 """How an actor who is an officer begins; their account's number follows."""
+HOUR = timedelta(hours=1)
 
 
 def audit(
@@ -31,11 +32,14 @@ def audit(
     return entry.pk
 
 
-def counted(*, program_id: int, actor: str, action: str, since: datetime) -> list[datetime]:
-    """When the actor did it since then, oldest first. Until the transaction ends no other asks the same of the actor, so
-    that of two at once the second sees the first.
+def again_at(*, actor: str, action: str, most: int, now: datetime) -> datetime | None:
+    """When an officer may do it once more, who may do it so often an hour in all mini-programs together; None: now.
+
+    Of what migration 0069 counts. Until the transaction ends no other asks the same of the actor, so that of two at once the
+    second sees the first.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [f"{action} {actor}", program_id])
-    entries = AuditEntry.objects.filter(program_id=program_id, actor=actor, action=action, at__gt=since)
-    return list(entries.order_by("at").values_list("at", flat=True))
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{action} {actor}"])
+        cursor.execute("SELECT times_of_officer(%s, %s, %s)", [actor, action, now - HOUR])
+        times: list[datetime] = [at for (at,) in cursor.fetchall()]
+    return times[-most] + HOUR if len(times) >= most else None

@@ -46,9 +46,9 @@ class AuditEntry(models.Model):
             models.Index(fields=["program", "actor", "at"], name="audit_entry_actor"),
             models.Index(fields=["program", "action", "at"], name="audit_entry_action"),
             models.Index(
-                fields=["program", "actor", "at"],
-                name="audit_entry_person_looked_up",
-                condition=models.Q(action="person.looked_up"),
+                fields=["actor", "at"],
+                name="audit_entry_of_officer",
+                condition=models.Q(action__in=["person.looked_up", "person.revealed"]),
             ),
         ]
 

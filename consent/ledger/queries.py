@@ -35,11 +35,21 @@ def narrowed(rows: QuerySet[Any], sought: Sought, *, target: str = "target") -> 
     return rows.filter(**{column: value for column, value in columns.items() if value is not None})
 
 
-def pages(rows: QuerySet[Any], *, size: int = PAGE) -> Iterator[list[Any]]:
-    """All of it in ORDER, each page a query that begins behind the last one: no page takes longer for being late."""
-    ordered, page = rows.order_by(*ORDER), list(rows.order_by(*ORDER)[:size])
+def behind(rows: QuerySet[Any], entry: Any) -> QuerySet[Any]:
+    """Those that come after it in ORDER. The first condition alone bounds the scan of the index."""
+    return rows.filter(Q(at__lte=entry.at) & (Q(at__lt=entry.at) | Q(id__lt=entry.id)))
+
+
+def cut_at(rows: QuerySet[Any], *, most: int) -> Any:
+    """The last entry of so many, in ORDER, where there are more; None where there are not."""
+    ends = list(rows.order_by(*ORDER).only("id", "at")[most - 1 : most + 1])
+    return ends[0] if len(ends) > 1 else None
+
+
+def pages(rows: QuerySet[Any], *, most: int, size: int = PAGE) -> Iterator[list[Any]]:
+    """So many of it in ORDER, each page a query that begins behind the last one: no page takes longer for being late."""
+    left, page = most, list(rows.order_by(*ORDER)[: min(size, most)])
     while page:
         yield page
-        last = page[-1]
-        # The first condition alone bounds the scan of the index.
-        page = list(ordered.filter(Q(at__lte=last.at) & (Q(at__lt=last.at) | Q(id__lt=last.id)))[:size])
+        left -= len(page)
+        page = list(behind(rows, page[-1]).order_by(*ORDER)[: min(size, left)]) if left else []

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import islice
 
 from django.db import connection
 
@@ -15,6 +16,11 @@ from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
 from consent.rights import affected
 from consent.rights.affected import Breach, Field, OfTable, OfTime
+
+SECONDS = 15
+"""In which PostgreSQL finds whom an incident affects while an officer waits: well before the web process is ended."""
+LISTED = 500_000
+"""Pseudonyms that a page lists at most."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +95,12 @@ def breach(entry: IncidentEntry | Said) -> Breach | None:
 
 
 def count(*, program_id: int, incident_id: int, by: str) -> Count:
-    """Whom and what the incident affects. That it was looked up is in the audit log. Raises NotFound; Invalid `scope_unknown`."""
+    """Whom and what the incident affects. That it was looked up is in the audit log.
+
+    Raises NotFound; Invalid `scope_unknown`; OperationalError where it takes more than SECONDS.
+    """
     touched = _touched(program_id, incident_id)
-    with affected.find(program_id=program_id, breach=touched, by=by) as found:
-        places = Counter(one.tables for one in found)
+    places = affected.tally(program_id=program_id, breach=touched, by=by, seconds=SECONDS)
     subjects, tables = places.total(), Counter[str]()
     for names, number in places.items():
         tables.update(dict.fromkeys(names, number))
@@ -114,11 +122,13 @@ def count(*, program_id: int, incident_id: int, by: str) -> Count:
 
 def pseudonyms(*, program_id: int, incident_id: int, by: str) -> bytes:
     """The pseudonyms of those whom the incident affects, a line each, for an officer to notify them. In the log of
-    disclosures and in the audit log. Raises as `count`."""
+    disclosures and in the audit log. Raises as `count`; Invalid `too_many_to_list` beyond LISTED."""
     touched = _touched(program_id, incident_id)
     target = f"incident:{incident_id}"
-    with affected.find(program_id=program_id, breach=touched, by=by) as found:
-        lines = [f"{one.pseudonym}\n".encode() for one in found]
+    with affected.find(program_id=program_id, breach=touched, by=by, seconds=SECONDS) as found:
+        lines = [f"{one.pseudonym}\n".encode() for one in islice(found, LISTED + 1)]
+    if len(lines) > LISTED:
+        raise Invalid("too_many_to_list", "these are more than a page lists: list them by manage.py affected")
     with tenant(program_id):
         disclosed(
             program_id=program_id,
@@ -133,6 +143,11 @@ def pseudonyms(*, program_id: int, incident_id: int, by: str) -> bytes:
             program_id=program_id, actor=by, action="incident.listed", target=target, details={"subjects": len(lines)}
         )
     return b"".join(lines)
+
+
+def command(*, program_id: int, incident_id: int) -> str:
+    """How the service's operator lists them, however many they are. Raises as `count`."""
+    return f"manage.py affected --program {program_id} {affected.arguments(_touched(program_id, incident_id))}"
 
 
 def _touched(program_id: int, incident_id: int) -> Breach:

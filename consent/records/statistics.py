@@ -1,7 +1,9 @@
 """How many people decided what, by day, purpose and notice version: what a controller shows when it is asked how consent
-is obtained. Figures below the threshold are not told, so that no day singles anybody out.
+is obtained. Figures below the threshold are not told, so that no day singles anybody out; nor is a month's that would tell, less
+the days that are told, what a day withheld.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -55,13 +57,17 @@ _DECIDED = """
 """
 
 
+_Counted = tuple[date, int, int | None, str, int]
+
+
 @dataclass(frozen=True)
 class Row:
     """What was decided on one local day, or in the month that begins on it, about one purpose under one notice.
 
     A withdrawal counts under the notice of the consent it ended; where it ended none under its own, if it named one (else None).
 
-    `people`: by COLUMNS' names, distinct subjects; None where they are fewer than k, and not nobody.
+    `people`: by COLUMNS' names, distinct subjects; None where they are fewer than k, and not nobody, and of a month where it is
+    not `tellable` beside its days.
     """
 
     day: date
@@ -76,7 +82,8 @@ def decided(
     """The rows of an inclusive range of local days in which anybody decided, newest day first. Under the tenant.
 
     A day is that of the act by its corrected time, so that an import counts when it was decided. No row is a sum of
-    others: what is not told cannot be worked out from what is.
+    others but a month's of its days, and that one is told only where it leaves each day's figure as hidden as it was.
+    Months are asked for whole.
     """
     asked: dict[str, Any] = {
         "program": program_id,
@@ -91,10 +98,9 @@ def decided(
         "authorising": list(AUTHORISING),
     }
     counts: dict[tuple[date, int, int | None], dict[str, int]] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(_DECIDED, asked)
-        for day, purpose_id, notice_id, shown, people in cursor.fetchall():
-            counts.setdefault((day, purpose_id, notice_id), dict.fromkeys(COLUMNS, 0))[shown] = people
+    for day, purpose_id, notice_id, shown, people in _found(asked):
+        counts.setdefault((day, purpose_id, notice_id), dict.fromkeys(COLUMNS, 0))[shown] = people
+    hidden = _hidden(asked, k) if step == Step.MONTH and k > 1 else {}
     purposes = {purpose.pk: purpose for purpose in Purpose.objects.filter(program_id=program_id)}
     notices = {notice.pk: notice for notice in Notice.objects.filter(program_id=program_id).defer("body")}
     rows = [
@@ -102,11 +108,42 @@ def decided(
             day,
             purposes[purpose_id],
             notices[notice_id] if notice_id is not None else None,
-            {name: _told(n, k) for name, n in people.items()},
+            {
+                name: _told(n, k) if tellable(hidden.get((day, purpose_id, notice_id, name), ()), k) else None
+                for name, n in people.items()
+            },
         )
         for (day, purpose_id, notice_id), people in counts.items()
     ]
     return sorted(rows, key=_order)
+
+
+def tellable(hidden: Sequence[int], k: int) -> bool:
+    """Whether what hidden figures of 1 to k-1 add up to may be told: if for all that is known then, each of them may still be
+    anything from 1 to k-1.
+
+    Of n figures with the sum s one is v where the others come to s - v, which is anything from n-1 to (n-1)(k-1); so for the
+    least and the greatest v to be left, s is from (n-1) + (k-1) to 1 + (n-1)(k-1). A month's distinct people less those of its
+    told days are no more than s, and tell less.
+    """
+    others = len(hidden) - 1
+    return not hidden or others + k - 1 <= sum(hidden) <= 1 + others * (k - 1)
+
+
+def _found(asked: dict[str, Any]) -> list[_Counted]:
+    with connection.cursor() as cursor:
+        cursor.execute(_DECIDED, asked)
+        found: list[_Counted] = cursor.fetchall()
+    return found
+
+
+def _hidden(asked: dict[str, Any], k: int) -> Mapping[tuple[date, int, int | None, str], list[int]]:
+    """By month, purpose, notice and column: the figures of its days that are not told."""
+    hidden = defaultdict(list)
+    for day, purpose_id, notice_id, shown, people in _found({**asked, "step": Step.DAY.value}):
+        if _told(people, k) is None:
+            hidden[day.replace(day=1), purpose_id, notice_id, shown].append(people)
+    return hidden
 
 
 def _told(people: int, k: int) -> int | None:

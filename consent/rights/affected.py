@@ -1,10 +1,10 @@
 """Whom and what a breach touches (PIPL 57): the subjects and fields behind a key, a table, or a window of time.
 
 Apps say in personal_data.py how the subjects of a table are found (`trace`), and in the classification which family of
-the keyring guards a field. `find` looks through one mini-program in one statement, and streams what it finds.
+the keyring guards a field. `find` looks through one mini-program in one statement, and streams what it finds; `tally` counts it.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.apps import apps
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 from django.db.models import Model
 
 from consent.errors import Invalid
@@ -119,21 +120,31 @@ def fields(breach: Breach, tables: frozenset[str] = frozenset()) -> list[Field]:
 
 
 @contextmanager
-def find(*, program_id: int, breach: Breach, by: str) -> Iterator[Iterator[Affected]]:
+def find(*, program_id: int, breach: Breach, by: str, seconds: int) -> Iterator[Iterator[Affected]]:
     """The subjects of a mini-program that a breach touches, in the order of their ids, while the block is open.
 
-    An audit entry says that they were listed, committed before the first is read.
+    An audit entry says that they were listed, committed before the first is read. `seconds`: in which PostgreSQL has to find
+    them, or it raises OperationalError; 0: however long it takes.
     """
+    _note(program_id, breach, by)
     with tenant(program_id):
-        audit(
-            program_id=program_id,
-            actor=by,
-            action="breach.listed",
-            target=f"program:{program_id}",
-            details=described(breach),
+        yield _found(program_id, breach, seconds)
+
+
+def tally(*, program_id: int, breach: Breach, by: str, seconds: int) -> Counter[tuple[str, ...]]:
+    """How many subjects were found in which tables. As `find`, in one statement."""
+    _note(program_id, breach, by)
+    merged = _merged(breach)
+    if merged is None:
+        return Counter()
+    statement, tables = merged
+    with tenant(program_id), connection.cursor() as cursor:
+        _prepare(cursor, seconds)
+        cursor.execute(
+            f"SELECT places, count(*) FROM ({statement}) AS merged JOIN subject USING (subject_id) GROUP BY places",
+            {"program": program_id, **_parameters(breach)},
         )
-    with tenant(program_id):
-        yield _found(program_id, breach)
+        return Counter({_named(tables, places): number for places, number in cursor.fetchall()})
 
 
 def key_named(text: str) -> OfKey:
@@ -158,6 +169,15 @@ def described(breach: Breach) -> dict[str, Any]:
     return {"from": breach.since.isoformat(), "to": breach.until.isoformat()}
 
 
+def arguments(breach: Breach) -> str:
+    """How `manage.py affected` is asked for it."""
+    if isinstance(breach, OfKey):
+        return f"--key {breach.version if breach.family is None else f'{breach.family}:{breach.version}'}"
+    if isinstance(breach, OfTable):
+        return f"--table {breach.name}"
+    return f"--from {breach.since.isoformat()} --to {breach.until.isoformat()}"
+
+
 def _families(breach: OfKey) -> tuple[str, ...]:
     return FAMILIES if breach.family is None else (breach.family,)
 
@@ -180,11 +200,39 @@ def _searches(breach: Breach) -> dict[str, str]:
     return {table: found.written for table, found in _traces.items() if found.written is not None}
 
 
-def _found(program_id: int, breach: Breach) -> Iterator[Affected]:
+def _note(program_id: int, breach: Breach, by: str) -> None:
+    with tenant(program_id):
+        audit(
+            program_id=program_id,
+            actor=by,
+            action="breach.listed",
+            target=f"program:{program_id}",
+            details=described(breach),
+        )
+
+
+def _found(program_id: int, breach: Breach, seconds: int) -> Iterator[Affected]:
+    merged = _merged(breach)
+    if merged is None:
+        return
+    statement, tables = merged
+    with connection.cursor() as cursor:
+        _prepare(cursor, seconds)
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(
+            f"SELECT pseudonym, places FROM ({statement}) AS merged JOIN subject USING (subject_id) ORDER BY subject_id",
+            {"program": program_id, **_parameters(breach)},
+        )
+        while chunk := cursor.fetchmany(CHUNK):
+            for pseudonym, places in chunk:
+                yield Affected(pseudonym, _named(tables, places))
+
+
+def _merged(breach: Breach) -> tuple[str, list[str]] | None:
+    """SQL that answers each subject_id with the places where it was found, as bits, and the table of each; None: it is found nowhere."""
     searches = _searches(breach)
     if not searches:
-        return
-    tables = list(searches)
+        return None
     # What several tables have in common, as an event and the day it marks, is read once.
     places: dict[str, int] = defaultdict(int)
     for place, rows in enumerate(searches.values()):
@@ -194,19 +242,18 @@ def _found(program_id: int, breach: Breach) -> Iterator[Affected]:
         f"SELECT {bits}::bigint AS place, subject_id FROM ({rows}) AS rows_{number} GROUP BY subject_id"
         for number, (rows, bits) in enumerate(places.items())
     )
-    statement = (
-        f"SELECT pseudonym, places FROM (SELECT subject_id, bit_or(place) AS places FROM ({parts}) AS found"
-        " GROUP BY subject_id) AS merged JOIN subject USING (subject_id) ORDER BY subject_id"
-    )
-    with connection.cursor() as cursor:
-        # All rows are wanted, and whole tables are joined: what the planner expects without statistics, or of a cursor's
-        # first rows, is a loop over each.
-        cursor.execute("SET LOCAL enable_nestloop = off; SET LOCAL cursor_tuple_fraction = 1")
-    with connection.chunked_cursor() as cursor:
-        cursor.execute(statement, {"program": program_id, **_parameters(breach)})
-        while chunk := cursor.fetchmany(CHUNK):
-            for pseudonym, found in chunk:
-                yield Affected(pseudonym, tuple(name for place, name in enumerate(tables) if found & 1 << place))
+    return f"SELECT subject_id, bit_or(place) AS places FROM ({parts}) AS found GROUP BY subject_id", list(searches)
+
+
+def _prepare(cursor: CursorWrapper, seconds: int) -> None:
+    """For this transaction. All rows are wanted, and whole tables are joined: what the planner expects without statistics, or
+    of a cursor's first rows, is a loop over each."""
+    cursor.execute("SET LOCAL enable_nestloop = off; SET LOCAL cursor_tuple_fraction = 1")
+    cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{seconds}s"])
+
+
+def _named(tables: list[str], places: int) -> tuple[str, ...]:
+    return tuple(name for place, name in enumerate(tables) if places & 1 << place)
 
 
 def _parameters(breach: Breach) -> dict[str, Any]:

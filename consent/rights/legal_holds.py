@@ -11,7 +11,7 @@ import uuid
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import translation
 from django.utils.formats import date_format
 from django.utils.translation import gettext
@@ -182,7 +182,12 @@ def _begin_again(request: SubjectRequest, run_ids: list[int], now: datetime, wit
         status=RunStatus.PENDING, hold=None, not_before=now, finished_at=None, attempts=0
     )
     SubjectRequest.objects.filter(id=request.id).update(
-        state=RequestState.IN_PROGRESS, closed_at=None, due_at=now + within, extended_from=None, extension=None
+        state=RequestState.IN_PROGRESS,
+        closed_at=None,
+        due_at=now + within,
+        extended_from=None,
+        extension=None,
+        reopened=F("reopened") + 1,
     )
     RequestSubject.objects.filter(request_id=request.id).update(open=True)
     runs.audited(request, "resumed", by="system", day_only=True)

@@ -18,26 +18,34 @@ from consent.rights.models import USABLE, WAITS, Guarded, MinorAccess
 from consent.vault.models import Subject
 
 
-def admitted(subject: Subject, *, what: Guarded, reason: str, request_id: uuid.UUID | None, by: str) -> bool:
+def admitted(
+    subject: Subject, *, what: Guarded, reason: str, request_id: uuid.UUID | None, by: str, reference: str = ""
+) -> bool:
     """Whether an officer sees this now, in the caller's transaction: anything of an adult, and of a minor what another officer
-    approved for this reason, once. Otherwise it is asked for here, and waits.
+    approved for this reason and what it refers to, once. Otherwise it is asked for here, and waits.
 
     Raises NotFound where the subject was erased meanwhile.
     """
     if not is_minor(subject, db_now()):
         return True
-    mine = MinorAccess.objects.filter(
-        subject=subject, what=what, reason=reason, request_id=request_id, asked_by=by, used_at__isnull=True
-    )
+    asked = {
+        "subject": subject,
+        "what": what,
+        "reason": reason,
+        "request_id": request_id,
+        "reference": reference,
+        "asked_by": by,
+    }
+    same = MinorAccess.objects.filter(**asked, used_at__isnull=True)
     # Of two at once the second waits for the row, and then finds it used.
-    for access in mine.filter(approved_at__isnull=False).select_for_update():
+    for access in same.filter(approved_at__isnull=False).select_for_update():
         now = db_now()
         if standing(access, now) == Standing.USABLE:
             access.used_at = now
             access.save(update_fields=["used_at"])
             _noted(access, "used", by)
             return True
-    _ask(subject, mine, what=what, reason=reason, request_id=request_id, by=by)
+    _ask(MinorAccess(program_id=subject.program_id, **asked), same)
     return False
 
 
@@ -79,25 +87,16 @@ def approve(*, program_id: int, access_id: uuid.UUID, by: str) -> None:
         _noted(access, "approved", by)
 
 
-def _ask(
-    subject: Subject, mine: QuerySet[MinorAccess], *, what: Guarded, reason: str, request_id: uuid.UUID | None, by: str
-) -> None:
+def _ask(access: MinorAccess, same: QuerySet[MinorAccess]) -> None:
     # Against an erasure under way, which deletes what is there, and against the same asked twice at once.
-    if Subject.objects.select_for_update(no_key=True).filter(id=subject.id).first() is None:
+    if Subject.objects.select_for_update(no_key=True).filter(id=access.subject_id).first() is None:
         raise NotFound("not_found", "the person was erased meanwhile")
     now = db_now()
-    if any(standing(access, now) == Standing.WAITING for access in mine):
+    if any(standing(other, now) == Standing.WAITING for other in same):
         return
-    asked = MinorAccess.objects.create(
-        subject=subject,
-        program_id=subject.program_id,
-        what=what,
-        reason=reason,
-        request_id=request_id,
-        asked_by=by,
-        asked_at=now,
-    )
-    _noted(asked, "asked", by)
+    access.asked_at = now
+    access.save(force_insert=True)
+    _noted(access, "asked", access.asked_by)
 
 
 def _noted(access: MinorAccess, deed: str, by: str) -> None:

@@ -104,7 +104,7 @@ class SubjectRequest(models.Model):
     may be taken back before it and runs after it; `reviewed`: it was filed into review, or goes there once it is verified.
     `filed_by` and `approved_by` are actors as audit entries name them; `rejection_delivered_at`: the text reached the
     person. `point_of_no_return_at`: since when an erasure has been erasing. `unmet`: which conditions a portability was
-    found not to meet; of that kind alone.
+    found not to meet; of that kind alone. `reopened`: how many times it was opened again after it was closed.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
@@ -128,6 +128,7 @@ class SubjectRequest(models.Model):
     unmet = ArrayField(
         models.TextField(choices=Condition.choices), verbose_name=_("conditions that are not met"), null=True
     )
+    reopened = models.SmallIntegerField(_("opened again"), default=0, db_default=0)
     idempotency = models.BinaryField(null=True)
 
     class Meta:
@@ -227,17 +228,23 @@ class ReminderStage(models.TextChoices):
 
 
 class RequestReminder(models.Model):
-    """A stage of a request was told once: again only for another deadline. `due_on`: its day (UTC), no time, as it stays."""
+    """A stage of a request was told once: again only for another deadline, or once the request was opened again.
+
+    `due_on`: the day of the deadline (UTC), no time, as it stays; `reopened`: the request's at the time.
+    """
 
     request = models.ForeignKey(SubjectRequest, models.PROTECT, db_index=False)
     program = models.ForeignKey(MiniProgram, models.PROTECT)
     stage = models.TextField(choices=ReminderStage.choices)
     due_on = models.DateField()
+    reopened = models.SmallIntegerField(default=0, db_default=0)
 
     class Meta:
         db_table = "request_reminder"
         constraints = [
-            models.UniqueConstraint(fields=["request", "stage", "due_on"], name="request_reminder_once"),
+            models.UniqueConstraint(
+                fields=["request", "stage", "due_on", "reopened"], name="request_reminder_once_each"
+            ),
             models.CheckConstraint(condition=models.Q(stage__in=ReminderStage.values), name="request_reminder_stage"),
         ]
 
@@ -363,7 +370,8 @@ USABLE = timedelta(hours=1)
 class MinorAccess(models.Model):
     """An officer asks to see the data of somebody under 18; another approves, and the first sees them once, within USABLE.
 
-    In the database the key is (id, subject_id). `reason`: a code; `request_id`: for which request, where it is for one.
+    In the database the key is (id, subject_id). `reason`: a code; `request_id`: for which request, where it is for one;
+    `reference`: what else it is for, an incident (`incident:<id>`) or an authority's letter.
     `asked_by` and `approved_by` are actors as audit entries name them. Goes with the subject, and when it is over.
     """
 
@@ -373,6 +381,7 @@ class MinorAccess(models.Model):
     what = models.TextField(_("what is to be seen"), choices=Guarded.choices)
     reason = models.TextField(_("reason"))
     request_id = models.UUIDField(_("request"), null=True)
+    reference = models.TextField(_("reference"), default="", db_default="")
     asked_by = models.TextField(_("asked by"))
     asked_at = models.DateTimeField(_("asked at"))
     approved_by = models.TextField(_("approved by"), null=True)

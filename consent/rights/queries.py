@@ -9,7 +9,7 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from consent.errors import NotFound
 from consent.rights import content
-from consent.rights.models import HolderRun, RequestState, RequestSubject, SubjectRequest
+from consent.rights.models import HolderRun, Package, RequestState, RequestSubject, SubjectRequest
 from consent.vault.identities import Vault
 
 Position = tuple[datetime, uuid.UUID]
@@ -81,6 +81,18 @@ def records_of(vault: Vault, request: SubjectRequest) -> list[uuid.UUID]:
     """The consent records that an objection made; none once its subject is gone."""
     about = RequestSubject.objects.filter(request_id=request.id, program_id=request.program_id).first()
     return [] if about is None else content.records_of(about, vault.data_key(about.program_id, about.subject_id))
+
+
+def to_answer(program_id: int, subject_id: int, *, now: datetime) -> QuerySet[SubjectRequest]:
+    """What somebody asked and still has to be given an answer to: what is open or failed, a refusal that nobody handed over, a
+    package that is still there. Newest first."""
+    about = RequestSubject.objects.filter(subject_id=subject_id).values("request_id")
+    there = Package.objects.filter(subject_id=subject_id, request_id=OuterRef("id"), expires_at__gt=now)
+    left = Q(closed_at__isnull=True) | Q(state=RequestState.FAILED) | Exists(there)
+    refused = Q(state=RequestState.REJECTED, rejection_delivered_at__isnull=True)
+    return SubjectRequest.objects.filter(left | refused, program_id=program_id, id__in=about).order_by(
+        "-received_at", "id"
+    )
 
 
 def requests_of(program_id: int, subject_ids: Collection[int]) -> list[SubjectRequest]:

@@ -1,4 +1,5 @@
-"""Nothing is overdue in silence (LAW.md L15): each request due soon, overdue, or refused and not told is noted once a stage."""
+"""Nothing is overdue in silence (LAW.md L15): each request due soon, overdue, or refused and not told is noted once a stage,
+and once more where it was opened again."""
 
 import uuid
 from dataclasses import dataclass
@@ -14,14 +15,14 @@ from consent.rights.deadlines import extended
 from consent.rights.models import ReminderStage
 
 _NOTE = """
-    INSERT INTO request_reminder (request_id, program_id, stage, due_on)
-    SELECT found.id, found.program_id, found.stage, (found.due AT TIME ZONE 'UTC')::date FROM (
-        SELECT id, program_id, due_at AS due, 'due_soon' AS stage FROM subject_request
+    INSERT INTO request_reminder (request_id, program_id, stage, due_on, reopened)
+    SELECT found.id, found.program_id, found.stage, (found.due AT TIME ZONE 'UTC')::date, found.reopened FROM (
+        SELECT id, program_id, reopened, due_at AS due, 'due_soon' AS stage FROM subject_request
         WHERE program_id = %(program)s AND closed_at IS NULL AND due_at > %(now)s AND due_at <= %(soon)s
         UNION ALL
-        SELECT id, program_id, due_at, 'overdue' FROM subject_request WHERE id = ANY(%(overdue)s)
+        SELECT id, program_id, reopened, due_at, 'overdue' FROM subject_request WHERE id = ANY(%(overdue)s)
         UNION ALL
-        SELECT id, program_id, closed_at + make_interval(secs => %(delivery)s), 'undelivered'
+        SELECT id, program_id, reopened, closed_at + make_interval(secs => %(delivery)s), 'undelivered'
         FROM subject_request WHERE id = ANY(%(undelivered)s)
     ) found
     ON CONFLICT DO NOTHING RETURNING request_id, stage
@@ -48,7 +49,8 @@ class Reminder:
 
 def remind(program_id: int, *, now: datetime, patience: Patience) -> list[Reminder]:
     """Note what has come to a stage since the last time, with an audit entry each; answers it. One statement of SQL finds
-    it all, and a constraint keeps it to once a stage and deadline."""
+    it all, and a constraint keeps it to once a stage and deadline, each time the
+    request is open."""
     with tenant(program_id):
         zone = MiniProgram.objects.get(id=program_id).zone
         undelivered = queries.undelivered(program_id, before=now - patience.delivery)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from django.db import transaction
+from django.db.models import F
 
 from consent.errors import Conflict, NotFound
 from consent.programs.tenancy import tenant
@@ -88,7 +89,9 @@ def _open_again(request: SubjectRequest, subject: Subject, now: datetime, packag
     HolderRun.objects.filter(request=request, status__in=again).update(
         status=RunStatus.PENDING, not_before=now, attempts=0, error="", finished_at=None
     )
-    SubjectRequest.objects.filter(id=request.id).update(state=RequestState.IN_PROGRESS, closed_at=None)
+    SubjectRequest.objects.filter(id=request.id).update(
+        state=RequestState.IN_PROGRESS, closed_at=None, reopened=F("reopened") + 1
+    )
     RequestSubject.objects.filter(request_id=request.id).update(open=True)
     webhooks.tell_request(request, RequestState.IN_PROGRESS)
 

@@ -1,19 +1,24 @@
 """Showing an officer the identifiers and the profile of one person: with a reason, audited, and never kept."""
 
+import math
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from consent.errors import NotFound
-from consent.ledger.audit import audit
+from consent import identifiers
+from consent.errors import NotFound, RateLimited, invalid
+from consent.ledger.audit import again_at, audit
 from consent.ledger.disclosures import disclosed
 from consent.ledger.models import Recipient
+from consent.processing.models import Incident
 from consent.programs.tenancy import tenant
 from consent.records import profile
-from consent.rights import barrier, minor_access
-from consent.rights.models import Guarded, RequestSubject
+from consent.records.queries import db_now
+from consent.rights import barrier, minor_access, queries
+from consent.rights.models import Guarded
 from consent.vault import identities
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
@@ -28,6 +33,39 @@ class Reason(models.TextChoices):
     AUTHORITY = "authority", _("an authority asks for it by law")
 
 
+REFERS: Mapping[Reason, str] = {
+    Reason.REQUEST: "request_id",
+    Reason.IDENTITY: "request_id",
+    Reason.INCIDENT: "incident_id",
+    Reason.AUTHORITY: "reference",
+}
+"""What each reason refers to, by the names of Cause."""
+ACTION = "person.revealed"
+LONGEST_REFERENCE = 64
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A reason with what it refers to, so that somebody else can look it up: a request of the person that is still to be
+    answered, an incident of the mini-program, or the reference of an authority's letter, which names no person."""
+
+    reason: Reason
+    request_id: uuid.UUID | None = None
+    incident_id: int | None = None
+    reference: str = ""
+
+    def target(self, program_id: int) -> str:
+        """As an audit entry names it."""
+        if self.request_id is not None:
+            return f"request:{self.request_id}"
+        return f"program:{program_id}" if self.incident_id is None else f"incident:{self.incident_id}"
+
+    def details(self) -> dict[str, str]:
+        """As an audit entry keeps it."""
+        told = {"reference": self.reference} if self.reference else {}
+        return {"reason": self.reason.value, **told}
+
+
 @dataclass(frozen=True)
 class Revealed:
     """In plaintext: kind -> value, and name -> value."""
@@ -36,37 +74,66 @@ class Revealed:
     attributes: dict[str, str]
 
 
-def reveal(
-    *, vault: Vault, program_id: int, subject_id: int, reason: Reason, request_id: uuid.UUID | None, by: str
-) -> Revealed | None:
+def reveal(*, vault: Vault, program_id: int, subject_id: int, cause: Cause, most: int, by: str) -> Revealed | None:
     """None where another officer has to approve first, which is asked for. The entries are committed with the answer.
 
-    `request_id`: a request of theirs that it is for. Raises NotFound where there is no such person or no such request of theirs;
-    Conflict while their data are closed to reading.
+    `most`: how many people an officer may see so in an hour, whichever mini-programs they are of. Raises RateLimited
+    `too_many_people`; Invalid `cause_missing`, `reference_too_long`, `identifier_in_reference`; NotFound where there is no such
+    person, request of theirs or incident; Conflict while their data are closed to reading.
     """
+    _check_named(cause)
     with tenant(program_id):
+        now = db_now()
+        again = again_at(actor=by, action=ACTION, most=most, now=now)
+        if again is not None:
+            detail = "an officer sees so many people an hour; wait as long as Retry-After says"
+            raise RateLimited("too_many_people", detail, retry_after=math.ceil((again - now).total_seconds()))
         subject = Subject.objects.select_for_update(no_key=True).filter(program_id=program_id, id=subject_id).first()
         if subject is None:
             raise NotFound("not_found", "there is no such person any more")
-        if (
-            request_id is not None
-            and not RequestSubject.objects.filter(subject=subject, request_id=request_id).exists()
-        ):
-            raise NotFound("not_found", "this is no request of theirs")
+        _check_there(cause, subject)
         barrier.refuse_opening(subject)
-        if not minor_access.admitted(subject, what=Guarded.VALUES, reason=reason, request_id=request_id, by=by):
+        reference = cause.reference or ("" if cause.incident_id is None else f"incident:{cause.incident_id}")
+        if not minor_access.admitted(
+            subject,
+            what=Guarded.VALUES,
+            reason=cause.reason,
+            request_id=cause.request_id,
+            reference=reference,
+            by=by,
+        ):
             return None
-        target = f"request:{request_id}" if request_id else f"program:{program_id}"
-        audit(
-            program_id=program_id, actor=by, action="person.revealed", target=target, details={"reason": reason.value}
-        )
+        target = cause.target(program_id)
+        audit(program_id=program_id, actor=by, action=ACTION, target=target, details=cause.details())
         disclosed(
             program_id=program_id,
-            recipient=Recipient.AUTHORITY if reason == Reason.AUTHORITY else Recipient.OFFICER,
-            ground=f"reveal.{reason.value}",
+            recipient=Recipient.AUTHORITY if cause.reason == Reason.AUTHORITY else Recipient.OFFICER,
+            ground=f"reveal.{cause.reason.value}",
             fields=("identifiers", "attributes"),
             subjects=1,
             target=target,
             by=by,
         )
         return Revealed(identities.opened(vault, subject), profile.opened(vault, subject))
+
+
+def _check_named(cause: Cause) -> None:
+    """That it names what its reason refers to, and nothing else."""
+    named = [name for name in ("request_id", "incident_id", "reference") if getattr(cause, name) not in (None, "")]
+    if named != [REFERS[cause.reason]]:
+        raise invalid("cause_missing", "name what the reason refers to, and nothing else", f"/{REFERS[cause.reason]}")
+    if len(cause.reference) > LONGEST_REFERENCE or not cause.reference.isprintable():
+        detail = f"a reference has {LONGEST_REFERENCE} characters at most, in one line"
+        raise invalid("reference_too_long", detail, "/reference")
+    if identifiers.kind_of(cause.reference) is not None:
+        raise invalid("identifier_in_reference", "name the letter, and nobody whom it is about", "/reference")
+
+
+def _check_there(cause: Cause, subject: Subject) -> None:
+    asked = queries.to_answer(subject.program_id, subject.id, now=db_now())
+    if cause.request_id is not None and not asked.filter(id=cause.request_id).exists():
+        raise NotFound("not_found", "this is no request of theirs that is still to be answered")
+    if cause.incident_id is None:
+        return
+    if not Incident.objects.filter(program_id=subject.program_id, id=cause.incident_id).exists():
+        raise NotFound("not_found", "this mini-program has no incident of this number")

@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from consent import identifiers
 from consent.api.bodies import described
 from consent.errors import Invalid, invalid
 from reports.api.asking import question
 from reports.api.shapes import ASKED, ReportAsked
 from reports.metrics.registry import known
-from tracking.ingest import identifiers
 
 RANGE = "range"
 LAST = {f"last_{days}_days": days for days in (7, 28, 30, 90)}

@@ -2,12 +2,15 @@
 
 import ast
 import csv
+import html
 import io
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -16,6 +19,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from config.settings import BASE_DIR
+from consent.admin import log
 from consent.ledger import actions, queries
 from consent.officers import accounts
 from consent.rights.models import TERMINAL, ReminderStage
@@ -142,6 +146,36 @@ def test_many_entries_are_taken_along_page_by_page(
     assert entries == sorted(entries, key=lambda entry: (entry["at"], entry["id"]), reverse=True)
     selects = [query["sql"] for query in asked.captured_queries if 'FROM "audit_entry"' in query["sql"]]
     assert len(selects) == 4, "three pages, and one that says there is no other"
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_file_that_is_cut_says_so_and_where_the_rest_is(
+    program: Program, desk: Desk, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """Each entry is in one of the parts, which the page leads to as well; also where many tell one time."""
+    monkeypatch.setattr(log, "MOST", 4)
+    monkeypatch.setattr(queries, "PAGE", 3)
+    for n in range(10):
+        put(owner, program, "hold.lifted", target=f"hold:{n}", at=datetime(2026, 3, 1 + n // 7, tzinfo=ZONE))
+    query, parts = {"action": "hold.lifted"}, []
+    while query:
+        entries, page = exported(desk, form, **query), shown(desk, **query)
+        last = entries[-1]
+        if form == "csv" and last["id"] == "cut":
+            cut = json.loads(entries.pop()["details"])
+        else:
+            cut = last.get("cut") and entries.pop()["cut"]
+        rest = re.search(r'id="cut".*?href="\?(.*?)"', page, re.DOTALL)
+        assert (rest is not None) is bool(cut)
+        parts.append([entry["target"] for entry in entries])
+        if rest is not None:
+            assert cut["entries"] == 4
+            query = dict(parse_qsl(html.unescape(rest[1])))
+            assert query == {"action": "hold.lifted", "before": str(cut["before"])}
+        else:
+            query = {}
+    assert parts == [[f"hold:{n}" for n in part] for part in ((9, 8, 7, 6), (5, 4, 3, 2), (1, 0))]
+    assert "cut" not in shown(desk, before="9999999999") and exported(desk, form, before="9999999999") == []
 
 
 def test_a_late_page_of_many_is_found_by_the_index(program: Program, owner: psycopg.Connection) -> None:

@@ -2,15 +2,21 @@
 
 import csv
 import io
+from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
+from itertools import product
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
+from django.db import connection, transaction
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from consent.admin import statistics
 from consent.programs.tenancy import tenant
-from consent.records.statistics import Row, decided
+from consent.records.statistics import Row, Step, decided, tellable
 from tests.cast import Program, example_notice, make_program, now
 from tests.consent.acts import guarded, minors_notice
 from tests.consent.desk import officer
@@ -86,6 +92,50 @@ def test_a_figure_below_the_threshold_is_not_told(program: Program) -> None:
     assert row.people == {"given": 3, "refused": None, "deferred": 0, "withdrawn": 0, "expired": 0}
 
 
+def alike(hidden: tuple[int, ...], k: int) -> Iterator[tuple[int, ...]]:
+    """What the days withheld may be for whoever has subtracted the days that are told from the month, and knows the rule."""
+    told = tellable(hidden, k)
+    for other in product(range(1, k), repeat=len(hidden)):
+        if tellable(other, k) == told and (not told or sum(other) == sum(hidden)):
+            yield other
+
+
+@given(st.integers(2, 6).flatmap(lambda k: st.tuples(st.just(k), st.lists(st.integers(1, k - 1), max_size=4))))
+@example((6, [5]))
+@example((6, [5, 5]))
+@example((6, [1, 1, 1, 1]))
+def test_a_month_less_its_days_leaves_each_day_that_is_withheld_any_number_below_the_threshold(
+    drawn: tuple[int, list[int]],
+) -> None:
+    k, hidden = drawn[0], tuple(drawn[1])
+    possible = list(alike(hidden, k))
+    for place in range(len(hidden)):
+        assert {other[place] for other in possible} == set(range(1, k))
+
+
+def test_some_months_are_told_beside_days_that_are_not() -> None:
+    assert [tellable(hidden, 10) for hidden in ((), (5, 5), (3,) * 8, (9, 9, 1))] == [True] * 4
+    assert not any(tellable(hidden, 10) for hidden in ((9,), (5, 6), (9, 9), (1,) * 12, (9,) * 4))
+
+
+def test_a_month_is_told_only_where_it_tells_no_day(program: Program, owner: psycopg.Connection) -> None:
+    """Three people on one day are told; of one on the next the month would tell; with two on a third day it does not."""
+    found = []
+    for number, (day, people) in enumerate(((10, 3), (11, 1), (12, 2))):
+        for n in range(people):
+            program.decide(f"s{number}-{n}")
+        owner.execute(
+            "UPDATE consent_record SET corrected_at = %s WHERE corrected_at > %s",
+            [datetime(2025, 5, day, 12, tzinfo=ZONE), now() - timedelta(days=1)],
+        )
+        with tenant(program.id):
+            (row,) = decided(
+                program_id=program.id, zone=ZONE, first=date(2025, 5, 1), last=date(2025, 5, 31), k=3, step=Step.MONTH
+            )
+        found.append(row.people["given"])
+    assert found == [3, None, 6]
+
+
 @pytest.mark.parametrize("column", ["restricted", "erasure_pending"])
 def test_who_is_read_by_nobody_is_not_counted(program: Program, owner: psycopg.Connection, column: str) -> None:
     program.decide("ann")
@@ -137,6 +187,43 @@ def test_the_csv_says_the_same_in_codes(program: Program, owner: psycopg.Connect
     today = now().astimezone(ZONE).date()
     days = {"first": (today - timedelta(days=29)).isoformat(), "last": today.isoformat()}
     assert entry == (f"officer:{desk.user.pk}", days | {"rows": 2})
+
+
+def test_a_csv_that_is_cut_says_so_and_where_the_rest_is(
+    program: Program, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whole days, of which it has one at least."""
+    monkeypatch.setattr(statistics, "ROWS_TAKEN", 2)
+    desk, today = officer("grace", program).enter(program), now().astimezone(ZONE).date()
+    for ago, purposes in ((2, 1), (1, 3), (0, 1)):
+        for name in ("analytics", "personalisation", "precise_location")[:purposes]:
+            program.decide("ann", "refused", name)
+        moved = datetime.combine(today - timedelta(days=ago), time(12), ZONE)
+        owner.execute(
+            "UPDATE consent_record SET corrected_at = %s WHERE corrected_at > now() - interval '1 hour'", [moved]
+        )
+    query: dict[str, str] = {}
+    found = []
+    for rest in (1, 2, None):
+        lines = desk.get(PAGE, query_params={**query, "format": "csv"}).content.decode().splitlines()
+        told = desk.get(PAGE, query_params=query).content.decode()
+        until = None if rest is None else (today - timedelta(days=rest)).isoformat()
+        assert (lines[-1] == f"cut,last={until}") is (rest is not None)
+        assert ('id="cut"' in told and f"last={until}" in told) is (rest is not None)
+        found.append([line.partition(",")[0] for line in lines[1:] if not line.startswith("cut")])
+        query = {"last": until or ""}
+    assert found == [[(today - timedelta(days=ago)).isoformat()] * number for ago, number in ((0, 1), (1, 3), (2, 1))]
+
+
+def test_a_range_that_takes_too_long_is_told_on_the_page(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(**_: Any) -> Any:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = '5ms'")
+            cursor.execute("SELECT pg_sleep(1)")
+
+    monkeypatch.setattr(statistics, "decided", slow)
+    for form in ("", "csv"):
+        assert "ask for fewer days" in page(program, {"format": form})
 
 
 def test_a_range_that_is_none_is_told_on_the_page(program: Program) -> None:

@@ -201,7 +201,7 @@ def test_a_person_is_found_and_who_they_are_is_shown_for_a_reason(window: Window
     window.page.go_back()
     window.press("Identifiers and profile")
     window.choose("reason", "request")
-    window.choose("request", filed["request_id"])
+    window.choose("request_id", filed["request_id"])
     window.press("Show identifiers and profile")
     assert "alice" in window.page.inner_text("#content-main") and "杭州" in window.page.inner_text("#content-main")
     window.seen("revealed", narrow=True)

@@ -36,8 +36,8 @@ def numbered(program: Program) -> dict[str, str]:
     return filed
 
 
-def finder(name: str, program: Program) -> Desk:
-    return officer(name, program, may=("find_subject",))
+def finder(name: str, *programs: Program) -> Desk:
+    return officer(name, *programs, may=("find_subject",))
 
 
 def page(desk: Desk, value: str, kind: str = "phone") -> str:
@@ -187,7 +187,7 @@ def test_of_two_searches_at_once_the_second_sees_the_first(
 ) -> None:
     settings.ZHIQING_PERSON_SEARCHES = 1
     desk = finder("grace", program).enter(program)
-    name = f"person.looked_up officer:{desk.user.pk}"
+    lock = [f"person.looked_up officer:{desk.user.pk}"]
 
     def search(_: int) -> str:
         try:
@@ -196,12 +196,12 @@ def test_of_two_searches_at_once_the_second_sees_the_first(
             connection.close()
 
     with ThreadPoolExecutor() as pool:
-        owner.execute("SELECT pg_advisory_lock(hashtextextended(%s, %s))", [name, program.id])
+        owner.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", lock)
         try:
             searches = pool.map(search, range(2))
             wait_for_a_waiter(owner)
         finally:
-            owner.execute("SELECT pg_advisory_unlock(hashtextextended(%s, %s))", [name, program.id])
+            owner.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", lock)
         shown = list(searches)
     assert sorted("2 people are found" in text for text in shown) == [False, True]
 
@@ -210,5 +210,41 @@ def test_the_indexes_find_them(program: Program, owner: psycopg.Connection) -> N
     owner.execute("SET enable_seqscan = off")
     plan = owner.execute("EXPLAIN SELECT FROM subject_identifier WHERE lookup = ANY(%s)", [[b"x"]]).fetchall()
     assert "subject_identifier_lookup" in str(plan)
-    searched = "EXPLAIN SELECT FROM audit_entry WHERE program_id = 1 AND actor = 'a' AND action = 'person.looked_up' AND at > now()"
-    assert "audit_entry_person_looked_up" in str(owner.execute(searched).fetchall())
+    (body,) = owner.execute("SELECT prosrc FROM pg_proc WHERE proname = 'times_of_officer'").fetchone() or ("",)
+    counted = body.partition("RETURN QUERY")[2].partition(";")[0]
+    for name, value in (("deed", "'person.looked_up'"), ("officer", "'officer:1'"), ("since", "now()")):
+        counted = re.sub(rf"(?<![.\w]){name}\b", value, counted)
+    assert "audit_entry_of_officer" in str(owner.execute(f"EXPLAIN {counted}".encode()).fetchall())
+
+
+def test_searches_are_counted_in_all_mini_programs_together(
+    program: Program, other: Program, numbered: dict[str, str], settings: Any
+) -> None:
+    settings.ZHIQING_PERSON_SEARCHES = 2
+    desk = finder("grace", program, other)
+    for shop in (program, other):
+        assert "within an hour" not in page(desk.enter(shop), NUMBER)
+    for shop in (program, other):
+        assert "You searched 2 times within an hour" in page(desk.enter(shop), NUMBER)
+
+
+def test_only_the_application_asks_when_an_officer_looked_for_people(
+    program: Program, owner: psycopg.Connection
+) -> None:
+    """And learns the times of what is counted, and of nothing else."""
+    asked = "SELECT count(*) FROM times_of_officer('officer:1', %s, now() - interval '1 hour')"
+    for action in ("person.looked_up", "person.revealed", "person.viewed"):
+        owner.execute(
+            "INSERT INTO audit_entry (program_id, actor, action, target, details) VALUES (%s, 'officer:1', %s, '', '{}')",
+            [program.id, action],
+        )
+    found = {}
+    for action in ("person.looked_up", "person.revealed", "person.viewed"):
+        with connection.cursor() as cursor:
+            cursor.execute(asked, [action])
+            found[action] = cursor.fetchone()
+    assert found == {"person.looked_up": (1,), "person.revealed": (1,), "person.viewed": (0,)}
+    granted = owner.execute(
+        "SELECT grantee FROM information_schema.routine_privileges WHERE routine_name = 'times_of_officer' AND grantee <> grantor"
+    ).fetchall()
+    assert granted == [("zq_app",)]

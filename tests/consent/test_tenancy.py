@@ -120,9 +120,9 @@ def test_every_policy_of_a_tenant_reads_and_writes_by_the_setting_alone(owner: p
     assert sees == writes
     assert "program_id = " in sees and "current_setting('zq.program'::text, true)" in sees and " OR " not in sees
     others = owner.execute(
-        "SELECT polcmd, polroles::regrole[]::text FROM pg_policy WHERE polname <> 'tenant'"
+        "SELECT polcmd, polroles::regrole[]::text, polpermissive FROM pg_policy WHERE polname <> 'tenant'"
     ).fetchall()
-    assert set(others) == {("r", "{zq_ops}"), ("d", "{zq_erase}")}
+    assert set(others) == {("r", "{zq_ops}", True), ("d", "{zq_erase}", False), ("a", "{zq_app}", False)}
     opening = owner.execute("SELECT count(*) FROM pg_policy WHERE polcmd = 'd' AND polpermissive").fetchone()
     assert opening == (0,), "a policy of deletions only takes away"
 
@@ -170,11 +170,12 @@ def test_the_ops_role_changes_nothing_and_finds_no_subject(program: Program) -> 
         "SELECT count(*) FROM api_key",
         "SELECT count(*) FROM api_client",
         "UPDATE api_key SET revoked_at = NULL",
+        "SELECT times_of_officer('a', 'person.looked_up', now())",
         "SELECT * FROM valid_api_key('x', now())",
     ],
 )
-def test_the_ops_role_finds_no_key(program: Program, statement: str) -> None:
-    """The application finds one by a function that has to be told which."""
+def test_the_ops_role_finds_no_key_and_asks_for_no_officers_searches(program: Program, statement: str) -> None:
+    """The application finds them by functions that have to be told which."""
     denied_to_operations(statement)
 
 

@@ -7,16 +7,20 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, ProgrammingError, connection
+from psycopg.errors import CheckViolation
 
 from consent import edge
-from consent.errors import NotFound
+from consent.errors import Invalid, NotFound, Problem
+from consent.processing import incidents
+from consent.processing.incidents import Said
+from consent.processing.models import Incident
 from consent.programs.tenancy import tenant
 from consent.records.minors import is_minor
 from consent.rights import holders
 from consent.rights.holders import Over
 from consent.rights.models import USABLE, WAITS, MinorAccess
-from consent.rights.reveal import Reason, reveal
+from consent.rights.reveal import Cause, Reason, reveal
 from consent.vault.models import Subject
 from tests.cast import Program, event, now
 from tests.consent.acts import guarded, minors_notice
@@ -26,6 +30,7 @@ from tests.consent.rights import Working, carry_out, erased, file
 from tests.consent.test_find_person import PERSON
 
 MAY = ("find_subject", "reveal_subject", "view_minoraccess", "change_minoraccess")
+ASKED = {"reason": "authority", "reference": "京网信〔2026〕12号"}
 
 
 @pytest.fixture
@@ -53,7 +58,7 @@ def person(desk: Desk, openid: str = "kid") -> str:
 
 def ask(desk: Desk, *, openid: str = "kid", **given: Any) -> str:
     """Send the form that shows a person's values; the page it comes to."""
-    response = desk.client.post(f"/admin/{person(desk, openid)}reveal/", {"reason": "identity"} | given, follow=True)
+    response = desk.client.post(f"/admin/{person(desk, openid)}reveal/", ASKED | given, follow=True)
     assert "no-store" in response["Cache-Control"]
     return str(response.content.decode())
 
@@ -85,10 +90,12 @@ def test_a_minors_values_are_shown_once_after_another_officer_approved(
     assert not shown(ask(grace)), "it still waits"
     assert owner.execute("SELECT count(*) FROM minor_access").fetchone() == (1,)
     waits = heidi.get("consent/minoraccess/").content.decode()
-    assert "to make sure that who asks is this person" in waits and "kid" not in waits
+    assert "an authority asks for it by law" in waits and "kid" not in waits
     assert "may see it once" in approve(heidi, owner)
     assert not shown(ask(heidi)), "it is the first officer's"
-    assert not shown(ask(grace, reason="incident")), "for the reason that was approved"
+    number = str(opened(program).pk)
+    assert not shown(ask(grace, reason="incident", incident_id=number)), "for the reason that was approved"
+    assert not shown(ask(grace, reference="another letter")), "and what it refers to"
     program.send(event("kid", "e1", page="pages/index"))
     assert "page_view" not in grace.get(person(grace)).content.decode()
     seen = ask(grace)
@@ -97,11 +104,11 @@ def test_a_minors_values_are_shown_once_after_another_officer_approved(
     first, second = (f"officer:{desk.user.pk}" for desk in (grace, heidi))
     told = entries(owner)
     assert told[:2] == [("minor_access.asked", first), ("minor_access.approved", second)]
-    assert told[4:6] == [("minor_access.used", first), ("person.revealed", first)]
+    assert told[5:7] == [("minor_access.used", first), ("person.revealed", first)]
     kept = owner.execute("SELECT string_agg(t::text, ' ') FROM audit_entry t").fetchone()
     assert kept is not None and "小艾" not in kept[0] and "kid" not in kept[0]
     given = owner.execute("SELECT recipient, ground, fields, subjects, actor FROM disclosure").fetchall()
-    assert given == [("officer", "reveal.identity", ["attributes", "identifiers"], 1, first)]
+    assert given == [("authority", "reveal.authority", ["attributes", "identifiers"], 1, first)]
 
 
 def test_nobody_approves_what_they_ask(program: Program, owner: psycopg.Connection, grace: Desk) -> None:
@@ -111,7 +118,7 @@ def test_nobody_approves_what_they_ask(program: Program, owner: psycopg.Connecti
     assert not shown(ask(grace))
     asker = f"officer:{grace.user.pk}"
     with pytest.raises(IntegrityError, match="minor_access_two_officers"), tenant(program.id):
-        MinorAccess.objects.update(approved_by=asker, approved_at=now() + timedelta(seconds=1))
+        MinorAccess.objects.update(approved_by=asker, approved_at=now())
     assert entries(owner) == [("minor_access.asked", asker)]
 
 
@@ -125,10 +132,89 @@ def test_what_is_over_shows_nothing(program: Program, owner: psycopg.Connection,
     approve(heidi, owner)
     earlier(owner, USABLE)
     assert not shown(ask(grace))
-    with pytest.raises(IntegrityError, match="minor_access_used"), tenant(program.id):
-        MinorAccess.objects.filter(approved_at__isnull=False).update(used_at=now())
-    with pytest.raises(IntegrityError, match="minor_access_used"), tenant(program.id):
-        MinorAccess.objects.filter(approved_at__isnull=True).update(used_at=now())
+    for approved in ("NOT NULL", "NULL"):
+        with pytest.raises(CheckViolation, match="minor_access_used"):
+            owner.execute(f"UPDATE minor_access SET used_at = now() WHERE approved_at IS {approved}".encode())
+
+
+AT = "clock_timestamp()"
+APPROVED = f"approved_by = 'officer:0', approved_at = {AT}"
+ONE_STEP = "approved once while it waits"
+
+
+def made(program: Program, **columns: str) -> None:
+    """A row as the application itself would write it; `columns` as SQL."""
+    own = {"approved_by": "NULL", "approved_at": "NULL", "used_at": "NULL", "asked_at": AT} | columns
+    with tenant(program.id), connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO minor_access (id, subject_id, program_id, what, reason, asked_by, {', '.join(own)})"
+            f" SELECT gen_random_uuid(), subject_id, program_id, 'values', 'identity', 'officer:1', {', '.join(own.values())}"
+            " FROM subject"
+        )
+
+
+def changed(program: Program, change: str) -> None:
+    """All rows, by the application itself."""
+    with tenant(program.id), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE minor_access SET {change}")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"approved_by": "'officer:2'", "approved_at": AT},
+        {"approved_by": "'officer:2'", "approved_at": AT, "used_at": AT},
+        {"asked_at": f"{AT} + interval '1 hour'"},
+        {"asked_at": f"{AT} - interval '1 hour'"},
+    ],
+)
+def test_the_application_writes_no_access_that_is_more_than_asked_for_now(
+    program: Program, columns: dict[str, str]
+) -> None:
+    child(program)
+    with pytest.raises(ProgrammingError, match="row-level security"):
+        made(program, **columns)
+    made(program)
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "change"),
+    [
+        ("", f"used_at = {AT}"),
+        ("", f"{APPROVED}, used_at = {AT}"),
+        ("", f"approved_by = 'officer:0', approved_at = {AT} + interval '1 hour'"),
+        ("asked_at = asked_at - interval '1 day'", APPROVED),
+        (APPROVED, APPROVED),
+        (APPROVED, "approved_by = 'officer:9'"),
+        (APPROVED, "approved_by = NULL, approved_at = NULL"),
+        (f"{APPROVED}, asked_at = {AT} - interval '2 hours'", f"{APPROVED}, used_at = {AT}"),
+        (
+            f"asked_at = {AT} - interval '2 hours', approved_by = 'officer:0', approved_at = {AT} - interval '1 hour'",
+            f"used_at = {AT} - interval '1 second'",
+        ),
+        (f"{APPROVED}, used_at = {AT}", f"used_at = {AT}"),
+        (f"{APPROVED}, used_at = {AT}", "used_at = NULL"),
+    ],
+)
+def test_the_application_takes_no_other_step_than_the_next(
+    program: Program, owner: psycopg.Connection, meanwhile: str, change: str
+) -> None:
+    """Whatever came meanwhile the owner writes, whom row-level security does not bind, as it does not what is restored."""
+    child(program)
+    made(program)
+    if meanwhile:
+        owner.execute(f"UPDATE minor_access SET {meanwhile}".encode())
+    with pytest.raises(IntegrityError, match=ONE_STEP):
+        changed(program, change)
+
+
+def test_the_application_approves_and_uses_what_is_asked_for(program: Program) -> None:
+    child(program)
+    made(program)
+    changed(program, APPROVED)
+    changed(program, f"used_at = {AT}")
+    with pytest.raises(ProgrammingError, match="permission denied"):
+        changed(program, f"asked_at = {AT}")
 
 
 def earlier(owner: psycopg.Connection, by: timedelta) -> None:
@@ -143,7 +229,7 @@ def test_of_two_at_once_one_sees_it(program: Program, owner: psycopg.Connection,
 
     def see(_: int) -> bool:
         try:
-            return shown(grace.client.post(address, {"reason": "identity"}, follow=True).content.decode())
+            return shown(grace.client.post(address, ASKED, follow=True).content.decode())
         finally:
             connection.close()
 
@@ -158,24 +244,114 @@ def test_an_adults_values_are_shown_with_a_reason(program: Program, owner: psyco
     other = file(program, "access", "somebody")["request_id"]
     page = grace.get(f"{person(grace)}reveal/").content.decode()
     assert request_id in page and not shown(page)
-    for wrong in ({"reason": ""}, {"reason": "because"}, {"reason": "request"}, {"request": other}):
-        assert not shown(ask(grace, **wrong)), wrong
-    subject_id = int(owner.execute("SELECT min(subject_id) FROM request_subject").fetchone()[0])  # type: ignore[index]
-    with pytest.raises(NotFound, match="no request of theirs"):
-        reveal(
-            vault=edge.vault(), program_id=program.id, subject_id=subject_id, reason=Reason.REQUEST,
-            request_id=uuid.UUID(other), by="test",
-        )  # fmt: skip
+    for wrong in (
+        {"reason": ""},
+        {"reason": "because"},
+        {"reason": "request"},
+        {"reason": "identity"},
+        {"reason": "identity", "request_id": other},
+        {"reason": "incident"},
+        {"reason": "incident", "incident_id": "1"},
+        {"reason": "authority", "reference": " "},
+        {"reason": "authority", "reference": "x" * 65},
+    ):
+        assert not shown(ask(grace, **{"reference": ""} | wrong)), wrong
     assert entries(owner) == []
-    assert shown(ask(grace, reason="request", request=request_id))
-    assert shown(ask(grace, reason="authority"))
+    number = str(opened(program).pk)
+    assert shown(ask(grace, reason="request", request_id=request_id))
+    assert shown(ask(grace, reason="identity", request_id=request_id, incident_id=number)), "the rest is left alone"
+    assert shown(ask(grace, reason="incident", incident_id=number))
+    assert shown(ask(grace))
     by = f"officer:{grace.user.pk}"
-    assert entries(owner) == [("person.revealed", by)] * 2
-    given = owner.execute("SELECT recipient, ground, target FROM disclosure ORDER BY id").fetchall()
-    assert given == [
-        ("officer", "reveal.request", f"request:{request_id}"),
-        ("authority", "reveal.authority", f"program:{program.id}"),
+    assert entries(owner) == [("person.revealed", by)] * 4
+    told = owner.execute(
+        "SELECT target, details FROM audit_entry WHERE action = 'person.revealed' ORDER BY id"
+    ).fetchall()
+    assert told == [
+        (f"request:{request_id}", {"reason": "request"}),
+        (f"request:{request_id}", {"reason": "identity"}),
+        (f"incident:{number}", {"reason": "incident"}),
+        (f"program:{program.id}", {"reason": "authority", "reference": ASKED["reference"]}),
     ]
+    given = owner.execute("SELECT recipient, ground, target FROM disclosure ORDER BY id").fetchall()
+    assert given[0] == ("officer", "reveal.request", f"request:{request_id}")
+    assert given[-1] == ("authority", "reveal.authority", f"program:{program.id}")
+
+
+def opened(program: Program) -> Incident:
+    said = Said(happened="a disk was lost", found_at=now())
+    return incidents.open_incident(program_id=program.id, said=said, by="test")
+
+
+@pytest.mark.parametrize(
+    ("cause", "refused", "code"),
+    [
+        (Cause(Reason.REQUEST, request_id=uuid.UUID(int=1)), NotFound, "not_found"),
+        (Cause(Reason.INCIDENT, incident_id=0), NotFound, "not_found"),
+        (Cause(Reason.INCIDENT), Invalid, "cause_missing"),
+        (Cause(Reason.AUTHORITY, incident_id=1), Invalid, "cause_missing"),
+        (Cause(Reason.AUTHORITY, reference="a\nb"), Invalid, "reference_too_long"),
+        (Cause(Reason.AUTHORITY, reference="no. 13812345678"), Invalid, "identifier_in_reference"),
+    ],
+)
+def test_a_reason_refers_to_what_can_be_looked_up(
+    program: Program, owner: psycopg.Connection, cause: Cause, refused: type[Problem], code: str
+) -> None:
+    program.decide("alice")
+    (subject_id,) = owner.execute("SELECT subject_id FROM subject").fetchone() or (0,)
+    with pytest.raises(refused) as caught:
+        reveal(vault=edge.vault(), program_id=program.id, subject_id=subject_id, cause=cause, most=9, by="test")
+    assert caught.value.code == code
+    assert owner.execute("SELECT FROM disclosure").fetchall() == []
+
+
+def test_another_mini_programs_incident_and_what_is_answered_are_no_reason(
+    program: Program, other: Program, owner: psycopg.Connection, grace: Desk
+) -> None:
+    child(program, age_band="adult")
+    request_id = file(program, "access", "kid")["request_id"]
+    number = str(opened(other).pk)
+    assert not shown(ask(grace, reason="incident", incident_id=number))
+    done = "UPDATE subject_request SET closed_at = received_at, "
+    for answered in (
+        "state = 'completed'",
+        "state = 'rejected', rejection = 'retention_required', rejection_delivered_at = now()",
+    ):
+        owner.execute((done + answered).encode())
+        assert not shown(ask(grace, reason="request", request_id=request_id))
+    owner.execute("UPDATE subject_request SET rejection_delivered_at = NULL")
+    assert shown(ask(grace, reason="request", request_id=request_id)), "a refusal that is still to be handed over"
+    owner.execute("UPDATE subject_request SET state = 'failed', rejection = NULL")
+    assert shown(ask(grace, reason="request", request_id=request_id))
+
+
+def test_a_reference_that_names_somebody_is_not_repeated(program: Program, grace: Desk) -> None:
+    child(program, age_band="adult")
+    page = ask(grace, reference="about 13812345678")
+    assert not shown(page) and "give the number of the letter" in page and "13812345678" not in page
+
+
+def test_an_officer_sees_so_many_people_an_hour_in_all_mini_programs_together(
+    program: Program, other: Program, owner: psycopg.Connection, heidi: Desk, settings: Any
+) -> None:
+    settings.ZHIQING_PERSON_REVEALS = 2
+    desk = officer("ivan", program, other, may=MAY).enter(program)
+    for shop in (program, other):
+        child(shop, age_band="adult")
+    assert shown(ask(desk))
+    desk.enter(other)
+    assert shown(ask(desk))
+    for shop in (program, other):
+        desk.enter(shop)
+        refused = ask(desk)
+        assert not shown(refused) and "You saw 2 people within an hour" in refused
+    assert shown(ask(heidi)), "each for themselves"
+    by = f"officer:{desk.user.pk}"
+    earlier = "UPDATE audit_entry SET at = at - %s::interval WHERE action = 'person.revealed' AND actor = %s"
+    owner.execute(earlier, ["59 minutes", by])
+    assert not shown(ask(desk))
+    owner.execute(earlier, ["1 minute", by])
+    assert shown(ask(desk))
 
 
 def test_without_the_permission_or_while_reading_is_closed_nothing_is_shown(

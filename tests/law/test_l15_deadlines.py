@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import psycopg
 import pytest
 
-from consent.rights import tasks
+from consent.rights import retrying, tasks
 from consent.rights.deadlines import Deadlines, due_at, extended, is_estimate
 from tests.cast import Program, now
 from tests.consent.desk import Desk
@@ -76,6 +76,32 @@ def test_a_failed_request_is_late_until_another_of_its_kind_is_filed(
     assert "Overdue: 1" in " ".join(desk.get("consent/subjectrequest/").content.decode().split())
     file(program, "access")
     assert "Overdue" not in " ".join(desk.get("consent/subjectrequest/").content.decode().split()).split("Due soon")[0]
+
+
+def test_a_request_that_is_opened_again_is_told_of_again(
+    program: Program, owner: psycopg.Connection, as_worker: Working, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its deadline is what it was: whoever was told of the failure has not been told that it is late once more."""
+    program.decide("alice")
+    filed = file(program, "access")
+    row = owner.execute("SELECT min(id) FROM holder_run").fetchone()
+    assert row is not None
+    fail = "UPDATE subject_request SET state = 'failed', closed_at = received_at, due_at = received_at"
+    for opened in range(2):
+        owner.execute(fail.encode())
+        owner.execute("UPDATE holder_run SET status = 'failed' WHERE id = %s", row)
+        for _ in range(2):
+            with as_worker():
+                tasks.remind()
+        told = owner.execute("SELECT stage, reopened FROM request_reminder ORDER BY id").fetchall()
+        assert told == [("overdue", number) for number in range(opened + 1)]
+        retrying.retry(
+            program_id=program.id, run_id=row[0], package_kept=timedelta(1), by="officer:1", on_due=lambda _: None
+        )
+    with as_worker():
+        tasks.remind()
+    logged = [record.__dict__["fields"] for record in caplog.records if "needs an officer" in record.getMessage()]
+    assert logged == [{"request": filed["request_id"], "stage": "overdue"}] * 3
 
 
 def test_nothing_is_overdue_in_silence(

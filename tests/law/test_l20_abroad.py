@@ -9,12 +9,14 @@ import msgspec
 import psycopg
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import IntegrityError, connection
 
 from consent.errors import Conflict, Invalid, NotFound
 from consent.notices.document import NoticeText
 from consent.notices.linter import checked
 from consent.processing import terms
 from consent.processing.models import Mechanism
+from consent.programs.tenancy import tenant
 from consent.rights.tasks import remind
 from tests.cast import Program, now
 from tests.consent.acts import act, refused, status
@@ -104,15 +106,28 @@ def test_the_database_itself_lets_none_become_active(
 ) -> None:
     mechanism(program, "abroad", **more)
     publish(program, going_abroad(ABROAD))
-    for statement in (
-        "UPDATE purpose SET active = true WHERE code = 'abroad'",
-        "INSERT INTO purpose (program_id, code, title, necessary, separate_consent, active)"
-        " SELECT program_id, 'another', title, necessary, separate_consent, true FROM purpose WHERE code = 'abroad'",
-    ):
-        with pytest.raises(psycopg.errors.CheckViolation, match="no mechanism that is valid today"):
-            owner.execute(statement)
+    none = "no mechanism that is valid today"
+    with pytest.raises(psycopg.errors.CheckViolation, match=none):
+        owner.execute("UPDATE purpose SET active = true WHERE code = 'abroad'")
+    with pytest.raises(IntegrityError, match=none), tenant(program.id), connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO purpose (program_id, code, title, necessary, separate_consent, active)"
+            " SELECT program_id, 'another', title, necessary, separate_consent, true FROM purpose WHERE code = 'abroad'"
+        )
     mechanism(program, "abroad", valid_until=TODAY + DAY)
     owner.execute("UPDATE purpose SET active = true WHERE code = 'abroad'")
+
+
+def test_what_is_restored_may_have_a_mechanism_that_is_over(program: Program, owner: psycopg.Connection) -> None:
+    """As a dump of the data alone is: by the owner, with no search path."""
+    mechanism(program, "abroad", valid_until=TODAY - 2 * DAY)
+    owner.execute("SET search_path = ''")
+    owner.execute(
+        "INSERT INTO public.purpose (program_id, code, title, necessary, separate_consent, active)"
+        " VALUES (%s, 'abroad', '{}', false, '39', true)",
+        [program.id],
+    )
+    assert owner.execute("SELECT active FROM public.purpose WHERE code = 'abroad'").fetchall() == [(True,)]
 
 
 def test_its_end_is_told_once_a_stage_and_deactivates_nothing(

@@ -1,6 +1,7 @@
 """L23 (DSL 29; PIPL 57): incidents have a log that is only added to. L21: its page tells whom and what one affects."""
 
 import html
+import io
 import re
 from datetime import timedelta
 from typing import Any
@@ -8,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
+from django.core.management import CommandError, call_command
 
 from consent.errors import Invalid
 from consent.processing import incidents
@@ -213,6 +215,44 @@ def test_who_may_takes_the_pseudonyms_which_is_a_disclosure(
     officer = holder("officer", program).enter(program)
     assert [officer.get(page).status_code, officer.post(page).status_code] == [403, 403]
     assert "1 person is affected." in officer.post(f"consent/incident/{made.pk}/affected/").content.decode()
+
+
+def test_what_takes_too_long_or_is_too_much_for_a_page_is_for_the_command(
+    program: Program, senior: Desk, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lively(program)
+    program.decide("bob")
+    made = incident(program, table="consent_record")
+    pages = [f"consent/incident/{made.pk}/{name}/" for name in ("affected", "pseudonyms")]
+    told = f"finds them by manage.py affected --program {program.id} --table consent_record"
+    monkeypatch.setattr(incidents, "LISTED", 1)
+    assert "2 people are affected" in senior.client.post(f"/admin/{pages[0]}", follow=True).content.decode()
+    assert told in senior.client.post(f"/admin/{pages[1]}", follow=True).content.decode()
+    monkeypatch.setattr(incidents, "SECONDS", 1)
+    slow = "CREATE POLICY slow ON consent_record AS RESTRICTIVE FOR SELECT TO zq_app USING (pg_sleep(2) IS NOT NULL)"
+    owner.execute(slow)
+    try:
+        for page in pages:
+            assert told in senior.client.post(f"/admin/{page}", follow=True).content.decode()
+    finally:
+        owner.execute("DROP POLICY slow ON consent_record")
+    assert owner.execute("SELECT FROM disclosure").fetchall() == []
+
+
+@pytest.mark.parametrize(
+    ("scope", "told"),
+    [
+        ({"key": "1"}, "--key 1"),
+        ({"key": "index:1"}, "--key index:1"),
+        ({"since": FOUND, "until": FOUND + timedelta(hours=1)}, f"--from {FOUND.isoformat()} --to"),
+    ],
+)
+def test_the_command_is_asked_for_the_same(program: Program, scope: dict[str, Any], told: str) -> None:
+    made = incident(program, **scope)
+    command = incidents.command(program_id=program.id, incident_id=made.pk)
+    assert told in command
+    with pytest.raises(CommandError, match="nobody is affected"):
+        call_command(*command.removeprefix("manage.py ").split(), stdout=io.StringIO(), stderr=io.StringIO())
 
 
 def test_where_it_is_not_known_what_is_affected_nobody_is_looked_for(

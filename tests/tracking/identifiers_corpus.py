@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from random import Random
 from urllib.parse import quote
 
-from tracking.ingest.identifiers import Kind, kind_of
+from consent.identifiers import Kind, kind_of
 
 SEED = 20261125
 POSITIVES = 2_000

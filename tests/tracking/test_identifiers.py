@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consent.identifiers import Kind, kind_of, may_hold, suspects
 from tests.cast import EXAMPLES as DOCUMENTED
 from tests.cast import Program, event, now
 from tests.tracking import identifiers_corpus as corpus
 from tests.tracking.test_events import codes, count
 from tracking.catalogue import import_catalogue, parse
-from tracking.ingest.identifiers import Kind, kind_of, may_hold, suspects
 
 SCREENING = DOCUMENTED.parent / "screening.md"
 RECALL = {"mobile": 1.0, "resident_id": 1.0, "bank_card": 0.99, "email": 1.0, "openid": 0.995}

@@ -9,12 +9,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from consent import identifiers
 from consent.records.grants import of_state
 from consent.records.models import ConsentState
 from tests.cast import Program, event, now
 from tests.tracking.test_events import codes, count, post_raw
 from tracking.catalogue import import_catalogue, parse
-from tracking.ingest import identifiers
 
 OPENID = "oABCDEFGHIJKLMNOPQRSTUVWXYZ12"
 MORE = """

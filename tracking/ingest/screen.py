@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from consent import identifiers
 from consent.statements import Answer, Int8s, ask
 from tracking.catalogue import Property
-from tracking.ingest import identifiers
 from tracking.ingest.parse import Named, Read, Refusal, Said, SentEvent
 from tracking.models import EventType
 

@@ -71,7 +71,7 @@ class Command(OperatorCommand):
 
     def _look(self, program: MiniProgram, breach: Breach, write: Write | None, left: int | None) -> _Told:
         told = _Told(program.pk)
-        with affected.find(program_id=program.pk, breach=breach, by="operator") as subjects:
+        with affected.find(program_id=program.pk, breach=breach, by="operator", seconds=0) as subjects:
             for subject in subjects:
                 told.tables.update(subject.tables)
                 if left is None or told.subjects < left:
