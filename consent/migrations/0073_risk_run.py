@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
                         db_default=django.db.models.functions.datetime.Now(), verbose_name="checked at"
                     ),
                 ),
-                ("by", models.TextField(verbose_name="by")),
+                ("by", models.TextField(verbose_name="started by")),
                 ("found", models.JSONField(verbose_name="found")),
                 ("above", models.SmallIntegerField(verbose_name="above the threshold")),
                 (

@@ -17,7 +17,7 @@ class RiskRun(models.Model):
 
     program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False, verbose_name=_("mini-program"))
     checked_at = models.DateTimeField(_("checked at"), db_default=Now())
-    by = models.TextField(_("by"))
+    by = models.TextField(_("started by"))
     found = models.JSONField(_("found"))
     above = models.SmallIntegerField(_("above the threshold"))
 
