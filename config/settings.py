@@ -247,6 +247,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 3600.0,
         "options": {"expires": 600},
     },
+    "look at risks once a day": {
+        "task": "consent.monitoring.tasks.look",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
     "forget portal sessions": {
         "task": "consent.portal.tasks.forget_sessions",
         "schedule": 600.0,

@@ -46,6 +46,7 @@ actions.declare(
         "incident.opened": _("incident opened"),
         "incident.entered": _("incident entry added"),
         "incident.listed": _("pseudonyms of an incident taken along"),
+        "risk.remarked": _("remark on a risk"),
         "processor.added": _("processor added"),
         "processor.changed": _("processor changed"),
         "processor.ending": _("processor's term ends soon"),

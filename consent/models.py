@@ -1,6 +1,7 @@
 """The app's models, each kept in the room it belongs to."""
 
 from consent.ledger.models import AuditEntry, Disclosure, Leaf
+from consent.monitoring.models import RiskRemark, RiskRun
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
 from consent.officers.models import AccountEntry, RecoveryCode, SignInFailure, StaffAccount
 from consent.platforms.models import PlatformCredential
@@ -51,6 +52,8 @@ __all__ = [
     "PurposeErasure",
     "RecoveryCode",
     "RequestSubject",
+    "RiskRemark",
+    "RiskRun",
     "SignInFailure",
     "StaffAccount",
     "Subject",

@@ -1,6 +1,7 @@
 """What consent holds of a person, and what every field of its models says of one (DSL 21)."""
 
 from consent.ledger.models import AuditEntry, Disclosure, Leaf
+from consent.monitoring.models import RiskRemark, RiskRun
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
 from consent.officers.models import AccountEntry, RecoveryCode, SignInFailure, StaffAccount
 from consent.platforms.models import PlatformCredential
@@ -250,6 +251,24 @@ classify(
             "people_not_told": _INTERNAL,
             "measures": _INTERNAL,
             "closed": _OPERATIONAL,
+        },
+        RiskRun: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "checked_at": _INTERNAL,
+            "by": _INTERNAL,
+            "found": _INTERNAL,
+            "above": _INTERNAL,
+        },
+        RiskRemark: {
+            "id": _OPERATIONAL,
+            "program": _OPERATIONAL,
+            "run": _OPERATIONAL,
+            "check_code": _INTERNAL,
+            "at": _INTERNAL,
+            "by": _INTERNAL,
+            "remark": _INTERNAL,
+            "done": _INTERNAL,
         },
         NoticeDraft: {
             "id": _OPERATIONAL,
@@ -506,6 +525,7 @@ classify(
             "events": _OPERATIONAL,
             "active": _OPERATIONAL,
             "acknowledges": _OPERATIONAL,
+            "released": _OPERATIONAL,
             "sealed": Classified(Kind.KEY, 4, key="key_encryption"),
             "previous": Classified(Kind.KEY, 4, key="key_encryption"),
             "previous_until": _INTERNAL,

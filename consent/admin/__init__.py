@@ -16,6 +16,7 @@ from consent.admin import (
     records,
     requests,
     review,
+    risks,
     terms,
     webhooks,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "records",
     "requests",
     "review",
+    "risks",
     "terms",
     "webhooks",
 ]

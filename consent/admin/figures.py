@@ -21,6 +21,7 @@ class Section(TextChoices):
     REFUSED = "refused", _("Events refused, last 7 days")
     WEBHOOKS = "webhooks", _("Webhooks")
     KEYS = "keys", _("Keys")
+    RISKS = "risks", _("Risk monitoring")
 
 
 @dataclass(frozen=True)

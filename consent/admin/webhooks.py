@@ -157,7 +157,7 @@ class WebhookEndpoints(Done):
     icon, rank = "webhook", 62
     list_display = ["url", "shown_events", "active", "acknowledges", at("created_at", _("created at"))]
     ordering = ["created_at", "id"]
-    readonly_fields = ["url", "shown_events", "active", "acknowledges", "created_at", "previous_until"]
+    readonly_fields = ["url", "shown_events", "active", "acknowledges", "released", "created_at", "previous_until"]
     fieldsets = [(None, {"fields": [*readonly_fields]})]
     permission = CHANGE_ENDPOINT
     deeds = (
@@ -167,7 +167,7 @@ class WebhookEndpoints(Done):
     )
 
     def offered(self, row: WebhookEndpoint) -> set[str]:
-        off = {"off"} if row.active or row.acknowledges else set()
+        off = {"off"} if row.active or (row.acknowledges and not row.released) else set()
         return {"rotate"} | off | (set() if row.active else {"on"})
 
     def do(self, request: HttpRequest, row: WebhookEndpoint, name: str) -> HttpResponseBase:

@@ -86,6 +86,7 @@ def _sections(keyring: Keyring) -> Mapping[str, "tuple[_StrPromise, Sequence[Def
             _("Breaches, keys and the log"),
             (
                 stated.BREACHES,
+                stated.RISKS,
                 looked_up.keys(keyring),
                 stated.DATA_KEYS,
                 stated.API_KEYS,

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from consent.auditing.figures import Column, Definition, Lasting, moment, rows_of
 from consent.ledger import actions
 from consent.ledger.models import Recipient
+from consent.monitoring import checks
 from consent.notices.models import Conclusion
 from consent.rights.models import ExtensionReason, HoldGround, RejectionReason, RequestKind, RequestState
 from consent.rights.requesters import Method
@@ -221,6 +222,24 @@ BREACHES = Definition(
     rows_of(
         "SELECT at, CASE WHEN details ? 'key' THEN 'key' WHEN details ? 'table' THEN 'table' ELSE 'time' END"
         f" FROM audit_entry WHERE {_ENTERED} AND action = 'breach.listed' ORDER BY at, id"
+    ),
+)
+RISKS = Definition(
+    "risks",
+    _("Looks at risks, by check"),
+    _("Runs of risk monitoring, those in which the check was above its threshold, and remarks of officers on it."),
+    Lasting.FIXED,
+    (
+        Column("check", _("check"), checks.title),
+        Column("runs", _("runs")),
+        Column("above", _("above the threshold")),
+        Column("remarks", _("remarks")),
+    ),
+    rows_of(
+        "SELECT found.key, count(*), count(*) FILTER (WHERE (found.value->>'above')::boolean),"
+        " (SELECT count(*) FROM risk_remark r WHERE r.check_code = found.key"
+        f" AND {_OF_PERIOD.format('r.at')})"
+        f" FROM risk_run, jsonb_each(risk_run.found) found WHERE {_OF_PERIOD.format('checked_at')} GROUP BY 1 ORDER BY 1"
     ),
 )
 API_KEYS = Definition(

@@ -42,6 +42,7 @@ PEOPLE = frozenset(
         "audit_report",
         "disclosure",
         "incident",
+        "riskrun",
         "apiclient",
         "apikey",
         "webhookendpoint",
@@ -49,7 +50,14 @@ PEOPLE = frozenset(
         "datakey",
     )
 )
-REQUESTS = frozenset({"consent.change_subjectrequest", "consent.change_holderrun", "consent.find_subject"})
+REQUESTS = frozenset(
+    {
+        "consent.change_subjectrequest",
+        "consent.change_holderrun",
+        "consent.find_subject",
+        "consent.add_riskremark",
+    }
+)
 DECISIONS = frozenset(
     {
         "consent.approve_erasure",

@@ -1,22 +1,24 @@
 """A data subject's requests as their pages show them: their own, and nobody else's."""
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext_lazy as _
 
 from consent.errors import Forbidden, NotFound
 from consent.ledger.audit import audit
 from consent.ledger.disclosures import disclosed
-from consent.ledger.models import Recipient
+from consent.ledger.models import AuditEntry, Disclosure, Recipient
+from consent.portal import ranges, sessions
 from consent.portal.consents import of
+from consent.portal.ranges import Part, Wanted
 from consent.portal.sessions import Visit
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
-from consent.rights import actions, barrier, fulfilment, queries, rejections, review, taking_back
+from consent.rights import actions, barrier, fulfilment, packages, queries, rejections, review, taking_back
 from consent.rights.actions import Asked, Terms
 from consent.rights.holders import Changes, holders
 from consent.rights.models import (
@@ -35,21 +37,29 @@ from consent.vault.identities import Vault
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
+LISTED = 50
+"""So many requests are listed at most."""
 SUBJECT = "subject"
 """The actor of audit entries that a data subject's own act makes: whose it was, they do not say."""
 
 FILED_HERE: Mapping[str, "_StrPromise"] = {
     RequestKind.COPY: _("A copy of everything that is held about you, to read and to keep"),
+    RequestKind.PORTABILITY: _(
+        "What you gave, and what was recorded of you with your consent, in a form that another service can take over"
+    ),
     RequestKind.EXPLANATION: _("An explanation of the rules by which your information is processed"),
     RequestKind.RESTRICTION: _(
         "Your information is stored from now on and used for nothing else, until you say otherwise"
+    ),
+    RequestKind.OBJECTION: _(
+        "Your information is no longer used for what you choose here, and what was collected for it is erased"
     ),
     RequestKind.ERASURE: _("Everything that is held about you is erased for good"),
     RequestKind.CANCELLATION: _(
         "Your account here is closed, and everything that is held about you is erased for good"
     ),
 }
-"""Kinds that need no more than a tap, and what comes of each. A rectification says what is right, on the page of the data."""
+"""Kinds that are filed on a page of their own, and what comes of each. A rectification says what is right, on the page of the data."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +74,11 @@ class RequestShown:
     waivable: bool
 
 
-def requests(visit: Visit) -> list[SubjectRequest]:
-    """Newest first."""
+def requests(visit: Visit) -> tuple[list[SubjectRequest], bool]:
+    """The newest, LISTED at most, and whether there are others."""
     with tenant(visit.program_id):
-        return queries.requests_of(visit.program_id, [of(visit).id])
+        found = queries.requests_of(visit.program_id, [of(visit).id], limit=LISTED + 1)
+    return found[:LISTED], len(found) > LISTED
 
 
 def file(
@@ -78,18 +89,26 @@ def file(
     terms: Terms,
     on_filed: Callable[[uuid.UUID], object],
     changes: Changes | None = None,
+    purposes: Sequence[str] = (),
+    recipient: Mapping[str, Any] | None = None,
 ) -> uuid.UUID:
-    """Answers the request's id. Raises what `actions.file_request` raises."""
+    """Answers the request's id. Raises what `actions.file_request` raises.
+
+    A transfer rests on an identity that was verified (PIPL 45): without a login of this moment an officer sees to it.
+    """
     with tenant(visit.program_id):
         named = {"subject_id": str(of(visit).pseudonym)}
         at = db_now()
     how = "portal_login_code" if visit.stepped_up else "portal"
+    verified = visit.stepped_up or kind != RequestKind.PORTABILITY
     asked = Asked(
         kind=kind,
         locale=visit.locale,
         changes=changes,
+        purposes=purposes,
+        recipient=dict(recipient) if recipient is not None else None,
         vouched="portal",
-        verification={"method": how, "at": at.isoformat()},
+        verification={"method": how, "at": at.isoformat()} if verified else None,
     )
     filed = actions.file_request(
         vault=vault,
@@ -146,38 +165,65 @@ def waive_undo(visit: Visit, request_id: uuid.UUID, *, on_waived: Callable[[uuid
     taking_back.waive(program_id=visit.program_id, request_id=request_id, by=SUBJECT, on_waived=on_waived)
 
 
-def package(vault: Vault, visit: Visit, request_id: uuid.UUID, form: Form) -> Iterator[bytes]:
-    """The package's pieces, and its audit entry, committed before the first piece is read.
+@dataclass(frozen=True)
+class Handed:
+    """A package's bytes as they are read. `part`: which ones of the document; None of a form that is made while it is read,
+    whose length nobody knows."""
+
+    pieces: Iterator[bytes]
+    part: Part | None
+
+
+def package(
+    vault: Vault, visit: Visit, request_id: uuid.UUID, form: Form, *, wanted: Wanted | None, read: bool
+) -> Handed:
+    """The package or a part of it, logged before the first piece is read; `read`: it is, and not only asked about.
 
     Raises Forbidden `step_up_required`; NotFound where there is none (any more); Conflict while it is being made, or where the
-    subject's data are closed to reading.
+    subject's data are closed to reading; RangeBeyond.
     """
     require_step_up(visit)
     with tenant(visit.program_id):
         _own(visit, request_id)
-        held = Package.objects.filter(subject_id=visit.subject_id, request_id=request_id).first()
+        # Held, so that of ranges asked for at once one is logged.
+        found = Package.objects.select_for_update(no_key=True)
+        held = found.filter(subject_id=visit.subject_id, request_id=request_id).first()
         if held is None:
             raise NotFound("not_found", "this request has no package")
         barrier.refuse_opening(of(visit))
-        request = SubjectRequest.objects.get(id=request_id)
-        pieces = RENDITIONS[form].stream(vault, held)
-        audit(
-            program_id=visit.program_id,
-            actor=SUBJECT,
-            action="package.downloaded",
-            target=f"request:{request_id}",
-            details={"reason": "portal", "form": form.value},
-        )
+        handed = _handed(vault, held, form, wanted)
+        if read:
+            _log(SubjectRequest.objects.get(id=request_id), form)
+    return handed
+
+
+def _handed(vault: Vault, held: Package, form: Form, wanted: Wanted | None) -> Handed:
+    if form is not Form.DOCUMENT:
+        return Handed(RENDITIONS[form].stream(vault, held), None)
+    document = packages.document(vault, held)
+    part = ranges.part(wanted, length=document.length, name=document.tag)
+    return Handed(document.pieces(part.span or range(document.length)), part)
+
+
+def _log(request: SubjectRequest, form: Form) -> None:
+    """That the package was fetched: in the audit log once for as long as a session is, since a download comes in ranges; in the
+    log of disclosures once, since what somebody was given they have. Under the tenant, with the package held."""
+    target, about = f"request:{request.id}", {"reason": "portal", "form": form.value}
+    entries = AuditEntry.objects.filter(program_id=request.program_id, target=target, action="package.downloaded")
+    if not entries.filter(actor=SUBJECT, details=about, at__gt=db_now() - sessions.SESSION).exists():
+        audit(program_id=request.program_id, actor=SUBJECT, action="package.downloaded", target=target, details=about)
+    ground, fields = f"{request.kind}.portal", given(request, form)
+    before = Disclosure.objects.filter(program_id=request.program_id, target=target, recipient=Recipient.SUBJECT)
+    if not before.filter(ground=ground, fields__contains=fields).exists():
         disclosed(
-            program_id=visit.program_id,
+            program_id=request.program_id,
             recipient=Recipient.SUBJECT,
-            ground=f"{request.kind}.portal",
-            fields=given(request, form),
+            ground=ground,
+            fields=fields,
             subjects=1,
-            target=f"request:{request_id}",
+            target=target,
             by=SUBJECT,
         )
-    return pieces
 
 
 def stands(request_id: uuid.UUID) -> SubjectRequest:

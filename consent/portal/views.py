@@ -1,6 +1,7 @@
 """The data subject's own pages. Forms and links alone: they work without a script."""
 
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.core import signing
@@ -16,7 +17,7 @@ from consent.errors import Invalid, NotFound, Problem
 from consent.notices.document import LOCALES
 from consent.notices.models import Audience, Notice
 from consent.notices.reading import reading
-from consent.portal import consents, requests, sessions
+from consent.portal import consents, ranges, requests, sessions
 from consent.portal.access import COOKIE, PAGES, begin, leave, page, shown, subjects_page, told
 from consent.portal.sessions import Visit
 from consent.programs.models import MiniProgram
@@ -35,6 +36,9 @@ SALT = "zhiqing.portal.link"
 CORRECTED = ("phone",)
 """Identifiers that a person may put right, after a login of this moment: officers find people by it. What selects a person in a call is the
 platform's and the backend's to say, or one could take another's."""
+FORMATS = ("json", "csv", "other")
+LONGEST = 256
+"""What a recipient may be said to take, and how long a name or a contact may be, in characters."""
 
 
 def signed(link: str) -> str:
@@ -158,10 +162,33 @@ def my_requests(request: HttpRequest, visit: Visit) -> HttpResponseBase:
         kind = request.POST.get("kind", "")
         if kind not in requests.FILED_HERE:
             raise Invalid("invalid", "no request of this kind is filed here")
-        terms = edge.terms(limited=not visit.stepped_up)
-        filed = requests.file(edge.vault(), visit, kind, terms=terms, on_filed=tasks.hint)
+        filed = requests.file(
+            edge.vault(),
+            visit,
+            kind,
+            terms=edge.terms(limited=not visit.stepped_up),
+            on_filed=tasks.hint,
+            purposes=request.POST.getlist("purpose") if kind == RequestKind.OBJECTION else (),
+            recipient=_recipient(request) if kind == RequestKind.PORTABILITY else None,
+        )
         return redirect("portal:request", filed)
-    return shown(request, visit, "requests", "requests", found=requests.requests(visit))
+    found, more = requests.requests(visit)
+    return shown(request, visit, "requests", "requests", found=found, more=more)
+
+
+def _recipient(request: HttpRequest) -> dict[str, Any] | None:
+    """To whom a transfer goes and what they take; None: to the person. The same lengths as by API."""
+    name, contact = (request.POST.get(field, "").strip() for field in ("recipient", "contact"))
+    formats = request.POST.getlist("format")
+    if not name:
+        if contact or formats:
+            raise Invalid("recipient_missing", "say who is to receive it")
+        return None
+    if not set(formats) <= set(FORMATS) or max(len(name), len(contact)) > LONGEST or "\0" in name + contact:
+        raise Invalid(
+            "invalid", f"a name or a contact has {LONGEST} characters at most, a form is one of those offered"
+        )
+    return {"name": name} | ({"contact": contact} if contact else {}) | ({"formats": formats} if formats else {})
 
 
 @subjects_page
@@ -170,7 +197,11 @@ def new_request(request: HttpRequest, visit: Visit, kind: str) -> HttpResponseBa
     """What comes of a request, before it is filed."""
     if kind not in requests.FILED_HERE:
         raise NotFound("not_found", "no request of this kind is filed here")
-    return shown(request, visit, "ask", "requests", kind=RequestKind(kind), comes=requests.FILED_HERE[kind])
+    about: dict[str, Any] = {"kind": RequestKind(kind), "comes": requests.FILED_HERE[kind]}
+    if kind == RequestKind.OBJECTION:
+        found = consents.consents(edge.vault(), visit, prompt_cooldown=settings.ZHIQING_PROMPT_COOLDOWN)
+        about["purposes"] = found.purposes
+    return shown(request, visit, "ask", "requests", **about)
 
 
 @subjects_page
@@ -199,11 +230,17 @@ def waive_undo(request: HttpRequest, visit: Visit, request_id: uuid.UUID) -> Htt
 @subjects_page
 @require_safe
 def download(request: HttpRequest, visit: Visit, request_id: uuid.UUID, form: str) -> HttpResponseBase:
-    """The package, for whoever logged in a moment ago."""
+    """The package, for whoever logged in a moment ago; the document also from one byte to another."""
     if form not in Form.values:
         raise NotFound("not_found", "a package is read as page, json or csv")
-    pieces = requests.package(edge.vault(), visit, request_id, Form(form))
-    return edge.attachment(pieces, request_id, Form(form))
+    wanted, read = ranges.wanted(request), request.method == "GET"
+    try:
+        handed = requests.package(edge.vault(), visit, request_id, Form(form), wanted=wanted, read=read)
+    except ranges.RangeBeyond as problem:
+        return ranges.beyond(problem)
+    response = edge.attachment(handed.pieces if read else iter(()), request_id, Form(form))
+    ranges.say(response, handed.part)
+    return response
 
 
 @subjects_page

@@ -205,11 +205,16 @@ class RequestHolder(PersonalDataHolder):
 
     def export(self, *, vault: Vault, subject: Subject) -> Iterator[Row]:
         data_key = vault.data_key(subject.program_id, subject.id)
-        about = {row.request_id: row for row in RequestSubject.objects.filter(subject=subject)}
-        for request in SubjectRequest.objects.filter(id__in=list(about)).order_by("received_at"):
-            row = about[request.id]
-            asked, text = content.opened(row, data_key), rejections.opened(vault, request, row)
-            yield "requests", _request(request, asked, text) | {"verified": requesters.verified(request, row, data_key)}
+        mine = RequestSubject.objects.filter(subject=subject)
+        requests = SubjectRequest.objects.filter(id__in=mine.values("request_id")).order_by("received_at", "id")
+        for place in range(0, mine.count(), PAGE):
+            page = list(requests[place : place + PAGE])
+            about = {row.request_id: row for row in mine.filter(request_id__in=[request.id for request in page])}
+            for request in page:
+                row = about[request.id]
+                asked, text = content.opened(row, data_key), rejections.opened(vault, request, row)
+                verified = requesters.verified(request, row, data_key)
+                yield "requests", _request(request, asked, text) | {"verified": verified}
         for package in Package.objects.filter(subject=subject).order_by("created_at"):
             yield (
                 "packages",

@@ -6,9 +6,11 @@ and no other's. A package is complete only once its last part stands; it expires
 
 import uuid
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import msgspec
+from django.db.models.functions import Length
 from django.utils import translation
 
 from consent.errors import Conflict, NotFound
@@ -17,7 +19,7 @@ from consent.records.queries import db_now
 from consent.rights.holders import PersonalDataHolder, Row
 from consent.rights.languages import language
 from consent.rights.models import Package, PackagePart, SubjectRequest
-from consent.vault.envelope import Cell, open_cell, seal
+from consent.vault.envelope import OVERHEAD, Cell, open_cell, seal
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
 
@@ -46,6 +48,52 @@ class PackageIncomplete(Conflict):
         )
 
 
+@dataclass(frozen=True)
+class Document:
+    """The text of a complete package as it lies there. `parts`: the number of each and how many bytes of the text it has."""
+
+    package: Package
+    data_key: bytes = field(repr=False)
+    parts: list[tuple[int, int]]
+
+    @property
+    def length(self) -> int:
+        """In bytes."""
+        return sum(length for _, length in self.parts)
+
+    @property
+    def tag(self) -> str:
+        """Names this text and no other: no part of a complete package is written again."""
+        return str(self.package.id)
+
+    def pieces(self, span: range) -> Iterator[bytes]:
+        """These bytes of the text, counted from 0, in pieces of about 256 KiB: only parts that have some of them are read,
+        each in a transaction of its own under the package's tenant. Raises PackageExpired, DoesNotOpen."""
+        begin = 0
+        for number, length in self.parts:
+            within = slice(max(span.start - begin, 0), min(span.stop - begin, length))
+            if within.start < within.stop:
+                yield self.part(number)[within]
+            begin += length
+
+    def part(self, number: int) -> bytes:
+        """Raises PackageExpired, DoesNotOpen."""
+        with tenant(self.package.program_id):
+            part = PackagePart.objects.filter(
+                subject_id=self.package.subject_id, package_id=self.package.id, number=number
+            ).first()
+        if part is None:
+            raise PackageExpired
+        return open_cell(self.data_key, bytes(part.sealed), _cell(self.package, number))
+
+
+def document(vault: Vault, package: Package) -> Document:
+    """Raises PackageExpired, PackageIncomplete."""
+    with tenant(package.program_id):
+        parts = _readable(package)
+        return Document(package, vault.data_key(package.program_id, package.subject_id), parts)
+
+
 def stream(vault: Vault, package: Package, *, last_first: bool = False) -> Iterator[bytes]:
     """The document in pieces of about 256 KiB, each read in a transaction of its own under the package's tenant.
 
@@ -53,33 +101,22 @@ def stream(vault: Vault, package: Package, *, last_first: bool = False) -> Itera
     goes by lines, because the commas are no longer where JSON wants them.
     Raises PackageExpired, PackageIncomplete, DoesNotOpen: before the first piece where it can be known by then.
     """
-    with tenant(package.program_id):
-        numbers = _readable(package)
-        data_key = vault.data_key(package.program_id, package.subject_id)
+    held = document(vault, package)
+    numbers = [number for number, _ in held.parts]
     if last_first:
         numbers.sort(key=lambda number: (number != HEAD, number == TAIL, -((number - 1) // PARTS_A_RUN), number))
-    return _pieces(package, data_key, numbers)
+    return map(held.part, numbers)
 
 
-def _readable(package: Package) -> list[int]:
+def _readable(package: Package) -> list[tuple[int, int]]:
     held = Package.objects.filter(subject_id=package.subject_id, id=package.id).first()
     if held is None or held.expires_at <= db_now():
         raise PackageExpired
     if not held.complete:
         raise PackageIncomplete
     parts = PackagePart.objects.filter(subject_id=package.subject_id, package_id=package.id)
-    return list(parts.order_by("number").values_list("number", flat=True))
-
-
-def _pieces(package: Package, data_key: bytes, numbers: list[int]) -> Iterator[bytes]:
-    for number in numbers:
-        with tenant(package.program_id):
-            part = PackagePart.objects.filter(
-                subject_id=package.subject_id, package_id=package.id, number=number
-            ).first()
-        if part is None:
-            raise PackageExpired
-        yield open_cell(data_key, bytes(part.sealed), _cell(package, number))
+    # PostgreSQL knows how long a value is without reading it.
+    return list(parts.order_by("number").values_list("number", Length("sealed") - OVERHEAD))
 
 
 def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:

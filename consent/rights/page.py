@@ -6,7 +6,7 @@ Whatever was sent by anybody is escaped; each value stands in the page exactly a
 read a word or a local time in its place (`<data value>`, `<time datetime>`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from datetime import datetime
 from itertools import chain, groupby, islice
 from operator import itemgetter
@@ -68,36 +68,56 @@ def excerpt(vault: Vault, subject: Subject, locale: str) -> str:
     """The beginning of everything held of a subject, as HTML to stand in a page of ours. Under the tenant."""
     program = MiniProgram.objects.select_related("controller").get(id=subject.program_id)
     found = fulfilling(RequestKind.ACCESS)
+    cut: set[tuple[str, str]] = set()
     told = (
         packages.fragments(
-            holder, _beginning(holder.export(vault=vault, subject=subject)), first=place == 0, locale=locale
+            holder,
+            _beginning(holder.identifier, holder.export(vault=vault, subject=subject), cut),
+            first=place == 0,
+            locale=locale,
         )
         for place, holder in enumerate(reversed(found))
     )
-    page = _Page(program, locale)
+    page = _Page(program, locale, cut=cut)
     return "".join(page.rows(packages.lines(chain.from_iterable(told))))
 
 
-def _beginning(rows: Iterator[Row]) -> Iterator[Row]:
-    """Some rows of each section, without reading on: a person may have millions of events."""
-    for _name, section in groupby(islice(rows, LOOKED_AT), key=itemgetter(0)):
-        yield from islice(section, SHOWN)
+def _beginning(holder: str, rows: Iterator[Row], cut: set[tuple[str, str]]) -> Iterator[Row]:
+    """Some rows of each section, without reading on: a person may have millions of events. Of what it left out `cut` has holder
+    and section by the time the section ends, and no section where there may be more of them."""
+    for name, section in groupby(islice(rows, LOOKED_AT), key=itemgetter(0)):
+        for place, row in enumerate(section):
+            if place == SHOWN:
+                cut.add((holder, name))
+                break
+            yield row
+    if next(rows, None) is not None:
+        cut.add((holder, ""))
 
 
 class _Page:
     """Writes the page as the lines come. What is translated is so before it is needed: between two pieces other work
     of the thread may have another language."""
 
-    def __init__(self, program: MiniProgram, locale: str, kind: str = RequestKind.ACCESS) -> None:
+    def __init__(
+        self,
+        program: MiniProgram,
+        locale: str,
+        kind: str = RequestKind.ACCESS,
+        cut: Container[tuple[str, str]] = frozenset(),
+    ) -> None:
         self._program, self._locale, self._zone, self._kind = program, locale, ZoneInfo(program.zone), kind
         with translation.override(language(locale)):
             self._yes, self._no, self._none = gettext("yes"), gettext("no"), gettext("none")
             self._more = gettext("more")
+            self._first = gettext("Only the first %(count)s are shown here. A copy has all of them.") % {"count": SHOWN}
+            self._beyond = gettext("There is more of this than is shown here. A copy has all of it.")
             head_words = {name: str(word) for name, word in _HEAD.items()} | choices("kind", RequestKind)
             self._opening = render_to_string("consent/package/opening.html", self._context())
         self._words: Words = head_words
         self._columns: Layout = {}
         self._cards: Layout = {}
+        self._cut, self._holder_id = cut, ""
         self._section, self._end = "", ""
 
     def _context(self) -> dict[str, Any]:
@@ -128,15 +148,16 @@ class _Page:
                 head = msgspec.json.decode(line + b"]}")
                 yield self._card({name: value for name, value in head.items() if name != "holders"}, _ABOVE)
             elif line.endswith(b"{"):
-                yield self._ended() + self._holder(msgspec.json.decode(line + b"}}"))
+                yield self._holder_ended() + self._holder(msgspec.json.decode(line + b"}}"))
             elif line.endswith(b"["):
                 yield self._ended() + self._begun(msgspec.json.decode(line.lstrip(b"],")[:-2]))
             elif line.startswith(b"{"):
                 yield self._row(msgspec.json.decode(line))
-        yield self._ended()
+        yield self._holder_ended()
 
     def _holder(self, told: dict[str, Any]) -> str:
         self._words, self._columns, self._cards = {}, {}, {}
+        self._holder_id = told["holder"]
         try:
             holder = holder_of(told["holder"])
         except UnknownHolder:
@@ -164,7 +185,14 @@ class _Page:
 
     def _ended(self) -> str:
         end, self._end = self._end, ""
+        if self._section and (self._holder_id, self._section) in self._cut:
+            end += f'<p class="cut">{escape(self._first)}</p>\n'
+        self._section = ""
         return end
+
+    def _holder_ended(self) -> str:
+        more = (self._holder_id, "") in self._cut
+        return self._ended() + (f'<p class="cut">{escape(self._beyond)}</p>\n' if more else "")
 
     def _row(self, row: dict[str, Any]) -> str:
         columns = self._columns.get(self._section)

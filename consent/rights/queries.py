@@ -95,7 +95,8 @@ def to_answer(program_id: int, subject_id: int, *, now: datetime) -> QuerySet[Su
     )
 
 
-def requests_of(program_id: int, subject_ids: Collection[int]) -> list[SubjectRequest]:
+def requests_of(program_id: int, subject_ids: Collection[int], *, limit: int | None = None) -> list[SubjectRequest]:
     """What these subjects asked, newest first."""
     about = RequestSubject.objects.filter(subject_id__in=subject_ids).values("request_id")
-    return list(SubjectRequest.objects.filter(program_id=program_id, id__in=about).order_by("-received_at", "id"))
+    rows = SubjectRequest.objects.filter(program_id=program_id, id__in=about).order_by("-received_at", "id")
+    return list(rows[:limit])

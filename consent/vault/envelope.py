@@ -9,9 +9,11 @@ import struct
 from dataclasses import dataclass
 
 from consent.vault.keyring import Keyring
-from consent.vault.suites import AES, KEY_BYTES, NONCE_BYTES, SUITES, DoesNotOpen, Suite
+from consent.vault.suites import AES, KEY_BYTES, NONCE_BYTES, SUITES, TAG_BYTES, DoesNotOpen, Suite
 
 _HEAD = struct.Struct(">BI")
+OVERHEAD = _HEAD.size + NONCE_BYTES + TAG_BYTES
+"""So many bytes longer than its plaintext a ciphertext is, in every suite."""
 DATA_KEY_VERSION = 1
 NOBODY = 0
 """No subject has this id."""

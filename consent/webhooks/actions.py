@@ -37,7 +37,7 @@ _OF_ERASURE = _TELL.format(
     whom="request_subject",
     data="jsonb_build_object('request_id', whom.request_id)",
     which="""whom.subject_id = %(subject)s AND whom.open AND whom.scope = '' AND whom.kind = ANY(%(kinds)s)
-      AND (endpoint.active OR endpoint.acknowledges)
+      AND (endpoint.active OR (endpoint.acknowledges AND NOT endpoint.released))
       AND NOT EXISTS (
           SELECT FROM webhook_message told WHERE told.subject_id = whom.subject_id AND told.endpoint_id = endpoint.id
           AND told.event = %(event)s::text AND told.data ->> 'request_id' = whom.request_id::text

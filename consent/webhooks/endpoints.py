@@ -15,7 +15,7 @@ from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
 from consent.vault.envelope import NOBODY, Cell, open_own, seal_own
 from consent.vault.identities import Vault
-from consent.webhooks import signing
+from consent.webhooks import queries, signing
 from consent.webhooks.models import Event, WebhookEndpoint, WebhookMessage
 
 LONGEST_URL = 2_000
@@ -84,7 +84,8 @@ def give_up_old(program_id: int, *, now: datetime) -> int:
     What an erasure waits for is tried without end.
     """
     waiting = WebhookMessage.objects.filter(program_id=program_id, delivered_at__isnull=True, dead_at__isnull=True)
-    old = waiting.filter(created_at__lt=now - GIVEN_UP_AFTER).exclude(event=Event.ERASED, endpoint__acknowledges=True)
+    awaited = {"event": Event.ERASED, "endpoint__acknowledges": True, "endpoint__released": False}
+    old = waiting.filter(created_at__lt=now - GIVEN_UP_AFTER).exclude(**awaited)
     old.filter(last_status="").update(last_status=NEVER_TRIED)
     return old.update(dead_at=now, lease_until=None, lease_token=None)
 
@@ -99,18 +100,21 @@ def switch(*, program_id: int, endpoint_id: uuid.UUID, on: bool, by: str) -> boo
     """Send there again, or no longer; answers whether that changed. Raises NotFound.
 
     Switched off, it is told nothing any more, what waits is given up, and no erasure waits for it: whoever does this has
-    seen to it that the processor erases.
+    seen to it that the processor erases. That who answers there holds personal data is not forgotten: switched on, it is told of
+    the erasures that are under way, and they wait for it again.
     """
     with tenant(program_id):
         endpoint = _locked(program_id, endpoint_id)
-        if on == endpoint.active and (on or not endpoint.acknowledges):
+        if on == endpoint.active and (on or endpoint.released or not endpoint.acknowledges):
             return False
         mine = WebhookEndpoint.objects.filter(id=endpoint_id)
         if on:
-            mine.update(active=True, not_before=None)
+            mine.update(active=True, released=False, not_before=None)
             _waiting(endpoint_id).update(next_attempt_at=db_now())
+            if endpoint.acknowledges:
+                _again(queries.of_erasures(endpoint_id).filter(dead_at__isnull=False))
         else:
-            mine.update(active=False, acknowledges=False)
+            mine.update(active=False, released=True)
             _give_up(_waiting(endpoint_id))
         _audited(endpoint, "switched_on" if on else "switched_off", by=by)
     return True

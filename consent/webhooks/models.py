@@ -24,7 +24,8 @@ class WebhookEndpoint(models.Model):
     """A backend that is told. Its secret is sealed with the keyring and shown once.
 
     `acknowledges`: who answers there holds personal data too, so an erasure completes only after its 2xx to
-    `subject.erased`, also while the endpoint is switched off. `previous`: the secret before this one signs as well until
+    `subject.erased`, also while the endpoint is switched off, unless it is `released`: whoever switched it off has seen to it that
+    the processor erases. `previous`: the secret before this one signs as well until
     `previous_until`. `not_before`: nobody answered just now; until then it is left alone.
     """
 
@@ -34,6 +35,7 @@ class WebhookEndpoint(models.Model):
     events = ArrayField(models.TextField(choices=Event.choices), verbose_name=_("events"))
     active = models.BooleanField(_("active"), default=True)
     acknowledges = models.BooleanField(_("holds personal data"), default=False)
+    released = models.BooleanField(_("released"), default=False, db_default=False)
     sealed = models.BinaryField()
     previous = models.BinaryField(null=True)
     previous_until = models.DateTimeField(_("secret before valid until"), null=True)

@@ -1,5 +1,6 @@
 """What is known of webhooks: a subject's messages, and for whom an erasure still waits. Under the mini-program's tenant."""
 
+import uuid
 from datetime import datetime
 
 from django.db.models import Q, QuerySet
@@ -22,7 +23,7 @@ def of_erasure(subject_id: int) -> QuerySet[WebhookMessage]:
 
 def awaited(subject_id: int) -> int:
     """How many endpoints the erasure under way still waits for: a 2xx of who acknowledges, one attempt at any other."""
-    not_taken = Q(endpoint__acknowledges=True, delivered_at__isnull=True)
+    not_taken = Q(endpoint__acknowledges=True, endpoint__released=False, delivered_at__isnull=True)
     not_tried = Q(
         endpoint__acknowledges=False,
         endpoint__active=True,
@@ -31,6 +32,14 @@ def awaited(subject_id: int) -> int:
         last_status="",
     )
     return of_erasure(subject_id).filter(not_taken | not_tried).count()
+
+
+def of_erasures(endpoint_id: uuid.UUID) -> QuerySet[WebhookMessage]:
+    """Those that tell the endpoint of erasures that are under way, and were not taken."""
+    told = WebhookMessage.objects.filter(endpoint_id=endpoint_id, event=Event.ERASED, delivered_at__isnull=True)
+    rows = RequestSubject.objects.filter(subject_id__in=told.values("subject_id"))
+    under_way = rows.filter(open=True, scope="", kind__in=ERASING).values_list("request_id", flat=True)
+    return told.filter(data__request_id__in=[str(request_id) for request_id in under_way])
 
 
 def _erasure(subject_id: int) -> list[str]:

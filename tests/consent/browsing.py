@@ -21,11 +21,11 @@ class Browser:
         self.page = self.client.get(path, follow=True)
         return self.text
 
-    def post(self, path: str, **fields: str) -> str:
+    def post(self, path: str, **fields: str | list[str]) -> str:
         self.page = self.client.post(path, fields, follow=True)
         return self.text
 
-    def press(self, path: str, **fields: str) -> str:
+    def press(self, path: str, **fields: str | list[str]) -> str:
         """A form of the page shown, with its token; `fields`: what its button and its own inputs say."""
         hidden = dict(HIDDEN.findall(self.text))
         kept = {name: value for name, value in hidden.items() if name == "csrfmiddlewaretoken" or name == "notice"}

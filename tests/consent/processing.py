@@ -1,8 +1,11 @@
-"""Processors, cross-border mechanisms and incidents for tests to look at."""
+"""Processors, cross-border mechanisms, incidents and looks at risks for tests to look at."""
 
 from datetime import timedelta
 from typing import Any
 
+from consent import edge
+from consent.monitoring import runs
+from consent.monitoring.models import RiskRun
 from consent.processing import incidents, terms
 from consent.processing.incidents import Said
 from consent.processing.models import Incident, Mechanism, Processor, Term
@@ -43,3 +46,9 @@ def mechanism(program: Program, *purposes: str, **more: Any) -> Term:
 def incident(program: Program, **more: Any) -> Incident:
     given: dict[str, Any] = {"happened": "a backup was copied", "found_at": now() - timedelta(hours=1)}
     return incidents.open_incident(program_id=program.id, said=Said(**given | more), by="test")
+
+
+def risk_run(program: Program) -> RiskRun:
+    """A look that found a term which ends."""
+    processor(program, valid_until=now().date() + timedelta(days=5))
+    return runs.run(program_id=program.id, keyring=edge.vault().keyring, by="test")

@@ -10,9 +10,12 @@ from django.utils import translation
 
 from consent import edge
 from consent.programs.tenancy import tenant
-from consent.rights import fulfilment, packages, page, runs, table, tasks
+from consent.rights import fulfilment, own_holders, packages, page, runs, table, tasks
 from consent.rights.models import Package
+from consent.rights.own_holders import RequestHolder
+from consent.vault.models import Subject
 from tests.cast import Program, now
+from tests.consent.desk import request_row
 from tests.consent.rights import KEPT, Working, carry_out, file, lively, package_of, sections, subject_of
 from tracking.personal_data import EventHolder
 
@@ -79,6 +82,25 @@ def test_a_package_of_many_parts_is_one_document(
     assert row[0] > 4
     events = sections(package_of(program, filed))["events"]
     assert len(events) == len({row["event_id"] for row in events}) == 4006
+
+
+def test_all_requests_are_told_however_many_pages_they_take(
+    program: Program, as_worker: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_holders, "PAGE", 2)
+    program.decide("alice")
+    for kind in ("access", "copy", "rectification", "explanation"):
+        request_row(program, "alice", kind, state="in_review")
+    filed = file(program, "portability", recipient={"name": "Canary Ltd"})
+    with tenant(program.id):
+        subject = Subject.objects.get()
+        rows = list(RequestHolder().export(vault=edge.vault(), subject=subject))
+    told = [row for section, row in rows if section == "requests"]
+    assert [row["kind"] for row in told] == ["access", "copy", "rectification", "explanation", "portability"]
+    assert (told[-1]["asked"]["recipient"], str(told[-1]["request_id"])) == (
+        {"name": "Canary Ltd"},
+        filed["request_id"],
+    )
 
 
 def _many_events(

@@ -1,16 +1,19 @@
 """The data subject's own pages, as a browser without a script uses them."""
 
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
+from consent.portal import requests
+from consent.rights import page
 from consent.rights.review import set_review
 from tests.cast import Program, event, make_program, now
 from tests.consent.browsing import Browser, opened, state
 from tests.consent.deciding import reject
-from tests.consent.desk import DECIDES, officer
-from tests.consent.rights import Working, carry_out, file
+from tests.consent.desk import DECIDES, officer, request_row
+from tests.consent.rights import Working, carry_out, file, package_of, sections
 
 
 @pytest.fixture
@@ -126,6 +129,29 @@ def test_what_is_held_is_read_in_the_page(alice: Program) -> None:
         assert word in text, word
 
 
+def test_of_a_long_list_the_beginning_is_shown_and_it_is_said(alice: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut, beyond = "Only the first 10 are shown here.", "There is more of this than is shown here."
+    assert alice.send(*(event("alice", f"e{n}", now()) for n in range(10)))["stored"] == 10
+    text = opened(alice, view="data").text
+    assert (text.count("<bdi>e"), cut in text, beyond in text) == (10, False, False)
+    alice.send(event("alice", "e10", now()))
+    text = opened(alice, view="data").text
+    assert (text.count("<bdi>e"), text.count(cut), beyond in text) == (10, 1, False)
+    assert text.index("<bdi>e") < text.index(cut), "below the list"
+    monkeypatch.setattr(page, "LOOKED_AT", 5)
+    text = opened(alice, view="data").text
+    assert (text.count("<bdi>e"), cut in text, text.count(beyond)) == (5, False, 1)
+
+
+def test_of_many_requests_the_newest_are_listed(alice: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "LISTED", 2)
+    for place, kind in enumerate(("access", "copy", "rectification")):
+        request_row(alice, "alice", kind, received_at=now() - timedelta(hours=9 - place))
+        more = "The newest 2 are listed." in (text := opened(alice, view="requests").text)
+        assert more == (place == 2)
+    assert "Access" not in text and "Copy" in text
+
+
 def test_what_is_wrong_is_put_right(alice: Program, as_worker: Working) -> None:
     alice.decide("alice", purpose="personalisation")
     alice.call("PUT", "profile", {"subject": {"openid": "alice"}, "attributes": {"nickname": "Al", "city": "Ulm"}})
@@ -216,7 +242,91 @@ def test_somebody_elses_request_is_not_there(alice: Program) -> None:
     assert alice.get(f"requests/{filed}").json()["state"] == "approved"
 
 
-@pytest.mark.parametrize("kind", ["portability", "objection", "rectification", "nonsense", ""])
+def test_uses_are_objected_to_and_end_at_once(alice: Program) -> None:
+    alice.decide("alice", purpose="personalisation")
+    browser = opened(alice, view="requests")
+    assert "/portal/requests/new/objection" in browser.text
+    page = browser.get("/portal/requests/new/objection")
+    assert 'name="purpose" value="analytics"> Usage statistics' in page
+    browser.press("/portal/requests", kind="objection")
+    assert (browser.status, "Choose at least one use" in browser.text) == (422, True)
+    browser.get("/portal/requests/new/objection")
+    browser.press("/portal/requests", kind="objection", purpose="nonsense")
+    assert browser.status == 422
+    assert state(alice) == "given"
+    browser.get("/portal/requests/new/objection")
+    browser.press("/portal/requests", kind="objection", purpose=["analytics", "precise_location"])
+    assert (browser.status, "Completed" in browser.text) == (200, True)
+    assert [state(alice, code) for code in ("analytics", "precise_location", "personalisation")] == [
+        "withdrawn", "withdrawn", "given",
+    ]  # fmt: skip
+    newest = alice.post("consents/history", {"subject": {"openid": "alice"}}).json()["results"][0]
+    assert newest["method"] == "objection"
+    assert alice.send(event("alice", "e1", now()))["refused"] == 1
+
+
+def test_data_are_passed_on_to_whom_the_person_names(
+    alice: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    browser = opened(alice, view="requests")
+    assert "/portal/requests/new/portability" in browser.text
+    assert "an officer first makes sure that it is you" in browser.get("/portal/requests/new/portability")
+    owner.execute("UPDATE portal_session SET stepped_up = true")
+    assert "an officer first makes sure" not in browser.get("/portal/requests/new/portability")
+    named: dict[str, Any] = {"recipient": " Canary Ltd ", "contact": "dpo@canary.example", "format": ["csv", "other"]}
+    browser.press("/portal/requests", kind="portability", **named)
+    assert browser.status == 200
+    filed = {"request_id": browser.page.redirect_chain[-1][0].rpartition("/")[2]}
+    answer = carry_out(alice, as_worker, filed)
+    assert (answer["state"], set(answer["conditions"].values())) == ("completed", {True})
+    assert [holder["holder"] for holder in package_of(alice, filed)["holders"]] == [
+        "tracking.events",
+        "consent.profile",
+    ]
+    access = file(alice, "access")
+    carry_out(alice, as_worker, access)
+    (asked,) = [row for row in sections(package_of(alice, access))["requests"] if row["kind"] == "portability"]
+    assert asked["asked"]["recipient"] == {
+        "name": "Canary Ltd",
+        "contact": "dpo@canary.example",
+        "formats": ["csv", "other"],
+    }
+    assert "Canary" not in browser.get("/portal/requests")
+
+
+@pytest.mark.parametrize(
+    ("stepped_up", "more", "unmet"),
+    [
+        (False, {}, ["identity_verified"]),
+        (True, {}, []),
+        (True, {"recipient": "Canary Ltd"}, []),
+        (True, {"recipient": "Canary Ltd", "format": "other"}, ["technically_feasible"]),
+    ],
+)
+def test_a_transfer_has_the_same_conditions_here(
+    alice: Program, owner: psycopg.Connection, stepped_up: bool, more: dict[str, Any], unmet: list[str]
+) -> None:
+    browser = opened(alice, view="requests")
+    owner.execute("UPDATE portal_session SET stepped_up = %s", [stepped_up])
+    browser.get("/portal/requests/new/portability")
+    browser.press("/portal/requests", kind="portability", **more)
+    assert ("In review" in browser.text) == bool(unmet)
+    assert owner.execute("SELECT unmet FROM subject_request").fetchall() == [(unmet,)]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"contact": "x"}, {"format": "json"}, {"recipient": "x" * 257}, {"recipient": "x", "format": "pdf"}],
+)
+def test_a_recipient_is_named_as_by_api(alice: Program, owner: psycopg.Connection, more: dict[str, Any]) -> None:
+    browser = opened(alice, view="requests")
+    browser.get("/portal/requests/new/portability")
+    browser.press("/portal/requests", kind="portability", **more)
+    assert browser.status == 422
+    assert owner.execute("SELECT count(*) FROM subject_request").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("kind", ["access", "rectification", "nonsense", ""])
 def test_no_other_kind_is_filed_by_a_tap(alice: Program, kind: str) -> None:
     browser = opened(alice)
     browser.press("/portal/requests", kind=kind)

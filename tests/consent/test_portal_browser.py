@@ -119,6 +119,22 @@ def test_an_erasure_is_asked_and_taken_back(phone: Phone, alice: Program) -> Non
     phone.seen("requests-asked")
 
 
+def test_uses_are_objected_to_and_data_passed_on(phone: Phone, alice: Program) -> None:
+    phone.open(alice, "requests")
+    phone.tap("a[href$='/new/objection']")
+    phone.seen("ask-objection")
+    phone.page.check("input[value=analytics]")
+    phone.tap("button[value=objection]")
+    phone.seen("objection")
+    phone.go("requests")
+    phone.tap("a[href$='/new/portability']")
+    phone.seen("ask-portability")
+    phone.page.fill("#recipient", "Canary Ltd")
+    phone.page.check("input[value=csv]")
+    phone.tap("button[value=portability]")
+    phone.seen("portability")
+
+
 def test_a_package_waits_for_a_fresh_login(
     phone: Phone, alice: Program, as_worker: Working, owner: psycopg.Connection
 ) -> None:

@@ -6,12 +6,13 @@ import psycopg
 import pytest
 from playwright.sync_api import Browser
 
+from consent.monitoring import runs
 from tests import chromium
 from tests.cast import Program, now
 from tests.chromium import Tab
 from tests.consent.desk import holder
 from tests.consent.notice_texts import ABROAD, REFERENCE, publish, text_with
-from tests.consent.processing import incident, mechanism, processor
+from tests.consent.processing import incident, mechanism, processor, risk_run
 from tests.consent.rights import lively
 from tests.journeys.server import Server
 
@@ -27,6 +28,9 @@ def test_every_page_fits(program: Program, server: Server, browser: Browser, own
     owner.execute("UPDATE mechanism SET valid_from = '2026-01-01', valid_until = '2026-03-01' WHERE kind = 'exemption'")
     entrusted = processor(program)
     found = incident(program, since=now() - timedelta(hours=9), until=now() + timedelta(minutes=1))
+    risks = risk_run(program)
+    said = {"said": "known since spring", "done": "the contract is renewed", "by": "officer:7"}
+    runs.remark(program_id=program.id, run_id=risks.pk, check_code="terms.ending", **said)
     purpose = owner.execute("SELECT id FROM purpose WHERE code = 'abroad'").fetchone()
     assert purpose is not None
     desk = holder("senior_officer", program).enter(program)
@@ -43,6 +47,9 @@ def test_every_page_fits(program: Program, server: Server, browser: Browser, own
         "incident-entry": f"consent/incident/{found.pk}/entry/",
         "affected": f"consent/incident/{found.pk}/affected/",
         "pseudonyms": f"consent/incident/{found.pk}/pseudonyms/",
+        "risks": "consent/riskrun/",
+        "risk-run": f"consent/riskrun/{risks.pk}/change/",
+        "risk-remark": f"consent/riskrun/{risks.pk}/remark/",
         "purpose": f"consent/purpose/{purpose[0]}/change/",
     }
     for language, width in WIDTHS.items():

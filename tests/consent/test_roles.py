@@ -30,7 +30,7 @@ from reports.models import ReportRun, SavedReport
 from tests import stack
 from tests.cast import Program, now
 from tests.consent.desk import PASSWORD, Desk, access_row, disclosure_row, holder, officer, request_row, superuser
-from tests.consent.processing import incident, mechanism, processor
+from tests.consent.processing import incident, mechanism, processor, risk_run
 from tracking.models import EventType
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "roles.md"
@@ -124,6 +124,7 @@ def rows(program: Program) -> Callable[[str], Any]:
     program.post("report-runs", {"metric": "activity", "range": "this_month"})
     review.set_review(program_id=program.id, kind="cancellation", on=True, by="test")
     kept = {"processor": processor(program), "mechanism": mechanism(program), "incident": incident(program)}
+    kept["riskrun"] = risk_run(program)
     told = [_endpoint(program) for _ in range(2)]
     program.decide("dee")
     with tenant(program.id):

@@ -10,6 +10,7 @@ from django.db import DatabaseError, connection, transaction
 
 from consent.ledger.disclosures import disclosed
 from consent.ledger.models import Recipient
+from consent.monitoring import runs
 from consent.notices.models import NoticeDraft
 from consent.platforms.models import PlatformCredential
 from consent.programs.tenancy import tenant
@@ -18,7 +19,7 @@ from consent.rights.models import HoldGround, RequestSubject
 from consent.rights.review import set_review
 from tests.cast import Program, event, now
 from tests.consent.desk import access_row
-from tests.consent.processing import incident, mechanism, processor
+from tests.consent.processing import incident, mechanism, processor, risk_run
 from tests.consent.receiver import endpoint
 
 # The mini-programs themselves, and who may look at which: no tenant's data, and needed before a tenant is known.
@@ -87,6 +88,8 @@ def filled(program: Program) -> None:
     processor(program)
     mechanism(program)
     incident(program)
+    found = risk_run(program)
+    runs.remark(program_id=program.id, run_id=found.pk, check_code="terms.ending", said="known", done="", by="test")
     with tenant(program.id):
         PlatformCredential.objects.create(program_id=program.id, sealed=b"x")
         NoticeDraft.objects.create(program_id=program.id, name="next", source="", edited_by="test")

@@ -174,6 +174,28 @@ def test_an_endpoint_that_is_gone_still_has_to_acknowledge_until_somebody_switch
     assert again(program, owner, as_worker, third) == ("completed", "done")
 
 
+def test_one_that_is_switched_on_again_is_waited_for_as_before(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    """Also by an erasure that went on without it while it was off, and is not done."""
+    lively(program)
+    lively(program, "bob")
+    told = endpoint(program, receiver.url, events=["subject.erased"], acknowledges=True)
+    held_up = endpoint(program, "https://x.example/", events=["subject.erased"], acknowledges=True)
+    first = begun(program, owner, as_worker)
+    for on in (False, True):
+        assert endpoints.switch(program_id=program.id, endpoint_id=told.id, on=on, by="test")
+    assert endpoints.switch(program_id=program.id, endpoint_id=held_up.id, on=False, by="test")
+    assert again(program, owner, as_worker, first) == ("in_progress", "pending")
+    assert deliver(told, as_worker) == 1
+    assert again(program, owner, as_worker, first) == ("completed", "done")
+    second = file(program, "erasure", "bob")
+    assert again(program, owner, as_worker, second) == ("in_progress", "pending")
+    deliver(told, as_worker)
+    assert again(program, owner, as_worker, second) == ("completed", "done")
+    assert receiver.told() == ["subject.erased"] * 2
+
+
 def test_removing_an_endpoint_lets_an_erasure_go_on(
     program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
 ) -> None:

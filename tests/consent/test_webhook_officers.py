@@ -71,8 +71,10 @@ def test_an_endpoint_is_added_listed_rotated_and_removed(
     assert as_json("off", *one)["changed"] is True
     assert as_json("off", *one)["changed"] is False
     (row,) = as_json("list", "--program", program.id)["endpoints"]
-    assert (row["active"], row["acknowledges"]) == (False, False)
+    assert (row["active"], row["acknowledges"], row["released"]) == (False, True, True)
     assert as_json("on", *one)["changed"] is True
+    (row,) = as_json("list", "--program", program.id)["endpoints"]
+    assert (row["active"], row["acknowledges"], row["released"]) == (True, True, False)
     assert as_json("remove", *one, "--dry-run") == {"endpoint": told.id, "messages": 1, "removed": False}
     assert len(messages(owner, "id")) == 1
     assert as_json("remove", *one) == {"endpoint": told.id, "messages": 1, "removed": True}
@@ -211,9 +213,11 @@ def test_an_endpoint_is_switched_off_and_on(program: Program, owner: psycopg.Con
     assert desk.get(f"{page}/on/").status_code == 404
     assert desk.get(f"{page}/off/").status_code == 200
     assert desk.post(f"{page}/off/").status_code == 302
-    assert owner.execute("SELECT active, acknowledges FROM webhook_endpoint").fetchone() == (False, False)
+    kept = "SELECT active, acknowledges, released FROM webhook_endpoint"
+    assert owner.execute(kept).fetchone() == (False, True, True)
+    assert desk.get(f"{page}/off/").status_code == 404
     assert desk.post(f"{page}/on/").status_code == 302
-    assert owner.execute("SELECT active FROM webhook_endpoint").fetchone() == (True,)
+    assert owner.execute(kept).fetchone() == (True, True, False)
 
 
 def test_messages_are_filtered_by_what_became_of_them_and_sent_again(

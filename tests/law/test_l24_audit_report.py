@@ -161,6 +161,7 @@ def test_every_figure_of_a_year_is_what_it_is_by_hand(year: Program, owner: psyc
         "disclosures": [("subject", "access.delivery", 1)],
         "webhooks.given_up": [],
         "breaches.listed": [("2025-04-02T04:00:00+00:00", "table")],
+        "risks": [],
         "keys.versions": [("key_encryption", 1, True, None), ("index", 1, True, None), ("signing", 1, True, None)],
         "keys.data": [(1, 3)],
         "keys.api": [(0, 0, 0)],

@@ -134,5 +134,6 @@ def _row(endpoint: WebhookEndpoint) -> dict[str, Any]:
         "events": endpoint.events,
         "active": endpoint.active,
         "acknowledges": endpoint.acknowledges,
+        "released": endpoint.released,
         "created_at": endpoint.created_at,
     }

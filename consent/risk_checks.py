@@ -1,0 +1,93 @@
+"""What risk monitoring looks at here: sign-ins, keys, requests, webhooks, terms, and who sees identifiers."""
+
+from datetime import timedelta
+
+from django.db.models import Count, Q
+from django.utils.translation import gettext_lazy as _
+
+from consent.ledger.audit import OFFICER
+from consent.ledger.models import AuditEntry
+from consent.monitoring.checks import Check, Looked, declare
+from consent.officers.models import AccountEntry
+from consent.processing.models import Mechanism, Processor
+from consent.processing.terms import SOON
+from consent.programs.models import ApiKey
+from consent.records.queries import today
+from consent.rights import queries
+from consent.vault.models import DataKey
+from consent.vault.signing import BEGINNING
+from consent.webhooks.models import WebhookMessage
+
+OLD = timedelta(days=365)
+LONGEST = timedelta(days=2 * 365)
+COUNTED = 10_000
+"""Beyond that nobody needs to know how many."""
+
+
+def _pauses(looked: Looked, **by: str) -> int:
+    """Of any account: an officer is of no mini-program before they have signed in."""
+    return AccountEntry.objects.filter(action="sign_in.paused", at__gt=looked.since, **by).count()
+
+
+def _paused_passwords(looked: Looked) -> int:
+    return _pauses(looked) - _paused_codes(looked)
+
+
+def _paused_codes(looked: Looked) -> int:
+    return _pauses(looked, details__by="code")
+
+
+def _overdue(looked: Looked) -> int:
+    return queries.overdue(looked.program_id, now=looked.now).count()
+
+
+def _given_up(looked: Looked) -> int:
+    return WebhookMessage.objects.filter(program_id=looked.program_id, dead_at__gt=looked.since).count()
+
+
+def _ending(looked: Looked) -> int:
+    """Ended ones too, until somebody gives them another day."""
+    last = today(looked.program_id) + SOON
+    return sum(
+        model.objects.filter(program_id=looked.program_id, valid_until__lte=last).count()
+        for model in (Processor, Mechanism)
+    )
+
+
+def _api_keys(looked: Looked) -> int:
+    """One that is valid for longer than two years has as good as no end."""
+    rows = ApiKey.objects.filter(program_id=looked.program_id, revoked_at__isnull=True, expires_at__gt=looked.now)
+    return rows.filter(Q(created_at__lt=looked.now - OLD) | Q(expires_at__gt=looked.now + LONGEST)).count()
+
+
+def _signing_key(looked: Looked) -> int:
+    """In days; 0 where the keyring does not say since when."""
+    key = looked.keyring.signing.of(looked.now)
+    return 0 if key is None or key.since == BEGINNING else max((looked.now - key.since).days, 0)
+
+
+def _data_keys(looked: Looked) -> int:
+    primary = looked.keyring.key_encryption.primary
+    return DataKey.objects.filter(program_id=looked.program_id, key_version__lt=primary)[:COUNTED].count()
+
+
+def _revealed(looked: Looked) -> int:
+    """By the officer who did it most."""
+    rows = AuditEntry.objects.filter(program_id=looked.program_id, action="person.revealed", at__gt=looked.since)
+    by = rows.filter(actor__startswith=OFFICER).values("actor").annotate(times=Count("id")).order_by("-times")
+    return int(by.values_list("times", flat=True).first() or 0)
+
+
+declare(
+    Check(
+        "sign_in.paused", _("sign-ins paused after wrong passwords, of all accounts, in a day"), 5, _paused_passwords
+    ),
+    Check("second_factor.paused", _("sign-ins paused after wrong codes, of all accounts, in a day"), 0, _paused_codes),
+    Check("person.revealed", _("times that one officer had identifiers and profiles shown, in a day"), 20, _revealed),
+    Check("requests.overdue", _("requests whose deadline is over"), 0, _overdue),
+    Check("webhooks.given_up", _("webhook messages given up in a day"), 0, _given_up),
+    Check("terms.ending", _("processors and mechanisms whose term ends within 30 days, or has"), 0, _ending),
+    Check("keys.api", _("API keys older than a year, or valid for more than two"), 0, _api_keys),
+    Check("keys.signing", _("age of the signing key in days"), OLD.days, _signing_key),
+    Check("keys.data", _("data keys under an earlier key-encryption key"), 0, _data_keys),
+)
