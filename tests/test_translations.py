@@ -19,6 +19,15 @@ def test_nothing_is_translated_that_is_not_said() -> None:
     assert not sorted(keys - translations.ours() - translations.unfolds())
 
 
+def test_no_entry_runs_into_the_one_before() -> None:
+    """Where changes are put together line by line the empty line between two is lost, and the first is no more."""
+    before = ""
+    for number, line in enumerate(translations.CATALOGUE.read_text().splitlines(), start=1):
+        begins = line.startswith(("msgid ", "#")) and not before.startswith("#")
+        assert not begins or not before, f"line {number}: have an empty line before the entry"
+        before = line
+
+
 def test_translations_keep_their_placeholders() -> None:
     for key, value in translations.read().items():
         source = key.rpartition("\0")[2]

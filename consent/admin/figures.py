@@ -16,9 +16,11 @@ class Section(TextChoices):
     """In the order they stand on the page."""
 
     REQUESTS = "requests", _("Requests")
+    INCIDENTS = "incidents", _("Incidents")
     ERASURES = "erasures", _("Erasures and what expires")
     CONSENTS = "consents", _("Consents, last 30 days")
     REFUSED = "refused", _("Events refused, last 7 days")
+    TERMS = "terms", _("Processors and recipients abroad")
     WEBHOOKS = "webhooks", _("Webhooks")
     KEYS = "keys", _("Keys")
     RISKS = "risks", _("Risk monitoring")

@@ -1,5 +1,6 @@
 """The log of incidents. An entry is added and never changed: the newest stands, and the page keeps those before it."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -7,7 +8,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -29,13 +30,21 @@ from unfold.widgets import (
 from consent import edge
 from consent.admin.badges import badge
 from consent.admin.base import Owned, at, officer, own_page, picked
+from consent.admin.figures import Figure, Section, counted, waiting
 from consent.api.problems import passing_of
 from consent.errors import Invalid, Problem
 from consent.processing import incidents
 from consent.processing.incidents import Said
 from consent.processing.models import Incident, IncidentEntry
+from consent.programs.models import MiniProgram
 from consent.rights.affected import known_tables
+from consent.rights.classification import grade_in_words, kind_in_words
 
+# Of an incident with what its newest entry says: one of whom nobody was told stands in both lists.
+UNTOLD = {
+    "authority": Q(closed=False, authority_at__isnull=True),
+    "people": Q(closed=False, people_at__isnull=True, people_not_told=""),
+}
 ADD_PERMISSION, DOWNLOAD_PERMISSION = "consent.add_incident", "consent.download_affected"
 FIELDS = tuple(Said.__dataclass_fields__)
 _FAULT = _("It could not be done; nothing was changed.")
@@ -76,7 +85,7 @@ class EntryForm(forms.Form):
     happened = _words(_("what happened"), required=True, help_text=_("Name no person: this log is kept for good."))
     found_at = _Moment(_("found at"), required=True)
     key = forms.CharField(
-        label=capfirst(_("key")),
+        label=capfirst(_("key of the keyring")),
         max_length=40,
         required=False,
         empty_value=None,
@@ -105,6 +114,25 @@ class EntryForm(forms.Form):
     closed = forms.BooleanField(label=capfirst(_("closed")), required=False, widget=UnfoldBooleanWidget)
 
 
+class StandingFilter(admin.SimpleListFilter):
+    """Who has yet to be told, as the newest entry has it."""
+
+    title = _("standing")
+    parameter_name = "standing"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [
+            ("authority", _("authority not notified")),
+            ("people", _("people not notified")),
+            ("open", _("open")),
+            ("closed", _("closed")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        wanted = {**UNTOLD, "open": Q(closed=False), "closed": Q(closed=True)}.get(self.value() or "")
+        return queryset if wanted is None else queryset.filter(wanted)
+
+
 @admin.register(Incident)
 class Incidents(Owned):
     """The latest first."""
@@ -118,10 +146,23 @@ class Incidents(Owned):
         at("authority_at", _("authority notified at")),
         at("people_at", _("people notified at")),
     ]
+    list_filter = [StandingFilter]
     ordering = ["-id"]
     fieldsets = [(None, {"fields": [("shown_number", "shown_standing"), ("opened_at", "opened_by")]})]
     readonly_fields = ["shown_number", "shown_standing"]
     change_form_outer_after_template = "consent/admin/incident.html"
+
+    def figures(self, request: HttpRequest, program: MiniProgram) -> Iterator[Figure]:
+        """Who has yet to be told (PIPL 57)."""
+        if not self.has_view_permission(request):
+            return
+        for words, key in (
+            (gettext("authority not notified"), "authority"),
+            (gettext("people not notified"), "people"),
+        ):
+            href = f"{reverse('admin:consent_incident_changelist')}?standing={key}"
+            found = counted(self.get_queryset(request).filter(UNTOLD[key]))
+            yield waiting(Section.INCIDENTS, words, found, href=href, colour="danger")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Incident]:
         newest = IncidentEntry.objects.filter(incident=OuterRef("pk")).order_by("-id")
@@ -195,9 +236,8 @@ class Incidents(Owned):
         context: dict[str, Any] = {"may_download": request.user.has_perm(DOWNLOAD_PERMISSION)}
         if request.method == "POST":
             try:
-                context["count"] = incidents.count(
-                    program_id=incident.program_id, incident_id=incident.pk, by=officer(request)
-                )
+                found = incidents.count(program_id=incident.program_id, incident_id=incident.pk, by=officer(request))
+                context |= _counted(found)
             except Invalid as problem:
                 return self._refused(request, incident, problem)
             except DatabaseError as error:
@@ -281,6 +321,18 @@ class Incidents(Owned):
         told = gettext("This takes longer than a page may: the operator of the service finds them by %(command)s.")
         messages.warning(request, told % {"command": command})
         return redirect(reverse("admin:consent_incident_change", args=[incident.pk]))
+
+
+def _counted(found: incidents.Count) -> dict[str, Any]:
+    """In words: rows of (class, grade, people), and of (field, people, grade, class)."""
+    return {
+        "subjects": found.subjects,
+        "by_class": [(kind_in_words(name), grade_in_words(grade), people) for name, grade, people in found.by_class],
+        "by_field": [
+            (f"{field.table}.{field.column}", people, grade_in_words(field.grade), kind_in_words(field.classification))
+            for field, people in found.by_field
+        ],
+    }
 
 
 def _told(entry: IncidentEntry) -> dict[str, Any]:

@@ -71,8 +71,8 @@ def _of(model: dict[str, Any], attribute: str, default: Any) -> Any:
 
 
 def index(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """The first page: what needs an officer now, and the list of models (UNFOLD's DASHBOARD_CALLBACK)."""
-    return context | {"app_list": _ranked(request), "title": _("Overview"), "sections": home.sections(request)}
+    """The first page: what needs an officer now (UNFOLD's DASHBOARD_CALLBACK). The side bar leads everywhere else."""
+    return context | {"title": _("Overview"), "sections": home.sections(request)}
 
 
 def _own(request: HttpRequest) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from consent.notices.models import Audience
 from consent.notices.words import CATEGORIES
 from consent.processing.models import MechanismKind
 from consent.processing.record import record
+from consent.rights.classification import grade_in_words, kind_in_words
 from consent.rights.languages import language
 
 PERMISSIONS = ("consent.view_purpose", "consent.view_processor", "consent.view_mechanism", "tracking.view_eventtype")
@@ -37,6 +38,11 @@ def record_page(request: HttpRequest) -> HttpResponseBase:
     for term in (*told["processors"], *told["mechanisms"]):
         term["categories"] = [CATEGORIES.get(code, code) for code in term.get("categories", [])]
         term["kind"] = MechanismKind(term["kind"]).label if "kind" in term else ""
+    for event in told.get("events", []):
+        event["categories"] = [CATEGORIES.get(code, code) for code in event["categories"]]
+        for held in event["properties"]:
+            held["classification"] = kind_in_words(held["classification"])
+            held["grade"] = grade_in_words(held["grade"])
     for notice in told["notices"]:
         notice["audience_label"] = Audience(notice["audience"]).label
     context = {

@@ -1,11 +1,14 @@
 """Processors and cross-border mechanisms. Their days are told until somebody acts: the end of one stops nothing by itself."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.timezone import localdate
@@ -20,13 +23,15 @@ from unfold.widgets import (
 
 from consent.admin.badges import badge
 from consent.admin.base import Owned, officer, picked
+from consent.admin.figures import Figure, Section, counted, waiting
 from consent.errors import Problem
-from consent.notices import assessments, told
-from consent.notices.models import Audience, Purpose
-from consent.notices.queries import newest_told
+from consent.notices import assessments
+from consent.notices.models import Purpose
+from consent.notices.queries import categories_named, recipients_abroad
 from consent.notices.words import CATEGORIES
 from consent.processing import terms
 from consent.processing.models import Mechanism, MechanismKind, Processor, Stage, Term
+from consent.programs.models import MiniProgram
 
 _FAULT = _("It could not be done; nothing was changed.")
 _FAULTS = {
@@ -53,7 +58,6 @@ class TermForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's class tak
     def __init__(self, *args: Any, program_id: int, by: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._program_id, self._by = program_id, by
-        self._told = [newest_told(program_id, audience) for audience in Audience.values]
         codes = set(Purpose.objects.filter(program_id=program_id).values_list("code", flat=True))
         self._offer("purposes", codes | set(self.instance.purposes or ()))
 
@@ -89,20 +93,28 @@ class TermForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's class tak
 class ProcessorForm(TermForm):
     """What PIPL 21 asks to be agreed."""
 
-    name = forms.CharField(label=capfirst(_("name")), max_length=200, widget=UnfoldAdminTextInputWidget)
-    contact = forms.CharField(label=capfirst(_("contact")), max_length=400, widget=UnfoldAdminTextInputWidget)
+    name = forms.CharField(
+        label=capfirst(_("name")), max_length=terms.LONGEST["name"], widget=UnfoldAdminTextInputWidget
+    )
+    contact = forms.CharField(
+        label=capfirst(_("contact")), max_length=terms.LONGEST["contact"], widget=UnfoldAdminTextInputWidget
+    )
     categories = forms.MultipleChoiceField(
         label=capfirst(_("categories")), widget=UnfoldAdminCheckboxSelectMultipleWidget
     )
     method = forms.CharField(
-        label=capfirst(_("method of processing")), max_length=1000, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2})
+        label=capfirst(_("method of processing")),
+        max_length=terms.LONGEST["method"],
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
     )
     measures = forms.CharField(
-        label=capfirst(_("protective measures")), max_length=4000, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3})
+        label=capfirst(_("protective measures")),
+        max_length=terms.LONGEST["measures"],
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
     )
     contract = forms.CharField(
         label=capfirst(_("reference of the contract")),
-        max_length=200,
+        max_length=terms.LONGEST["contract"],
         widget=UnfoldAdminTextInputWidget,
         help_text=_("The contract says what each side has to do and may do (PIPL 21)."),
     )
@@ -115,7 +127,7 @@ class ProcessorForm(TermForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        named = {c for purposes in self._told for said in purposes.values() for c in told.entries(said, "categories")}
+        named = categories_named(self._program_id)
         self._offer("categories", named | set(self.instance.categories or ()), CATEGORIES)
 
 
@@ -133,11 +145,14 @@ class MechanismForm(TermForm):
         help_text=_("Those abroad whom the notices name."),
     )
     reference = forms.CharField(
-        label=capfirst(_("reference")), max_length=200, required=False, widget=UnfoldAdminTextInputWidget
+        label=capfirst(_("reference")),
+        max_length=terms.LONGEST["reference"],
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
     )
     ground = forms.CharField(
         label=capfirst(_("ground of the exemption")),
-        max_length=1000,
+        max_length=terms.LONGEST["ground"],
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
         help_text=_("For an exemption, in place of a reference."),
@@ -149,16 +164,41 @@ class MechanismForm(TermForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        named = {name for purposes in self._told for said in purposes.values() for name in told.going_to(said)}
-        self._offer("recipient", named | ({self.instance.recipient} - {""}))
+        self._offer("recipient", recipients_abroad(self._program_id) | ({self.instance.recipient} - {""}))
+
+
+class StageFilter(admin.SimpleListFilter):
+    """Those that have ended, or end soon."""
+
+    title = _("standing")
+    parameter_name = "standing"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [*Stage.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset.filter(terms.at_stage(Stage(value), today=localdate())) if value in Stage.values else queryset
 
 
 class Terms(Owned):
-    """Those that end first come first."""
+    """Those that end first come first. `told`: what the first page says of those at a stage."""
 
     form_class: type[TermForm]
     ordering = ["valid_until", "id"]
+    list_filter = [StageFilter]
     shown: tuple[Any, ...] = ()
+    told: dict[Stage, Any]
+
+    def figures(self, request: HttpRequest, program: MiniProgram) -> Iterator[Figure]:
+        """What has ended stays in its list, and is no alarm: it may have been ended on purpose."""
+        if not self.has_view_permission(request):
+            return
+        for stage, words in self.told.items():
+            href = f"{reverse(f'admin:consent_{self.opts.model_name}_changelist')}?standing={stage.value}"
+            found = counted(self.get_queryset(request).filter(terms.at_stage(stage, today=localdate())))
+            colour = "warning" if stage == Stage.ENDING else ""
+            yield waiting(Section.TERMS, str(words), found, href=href, colour=colour)
 
     @admin.display(description=_("purposes"))
     def shown_purposes(self, term: Term) -> str:
@@ -218,6 +258,7 @@ class Processors(Terms):
 
     icon, rank = "handshake", 42
     form_class = ProcessorForm
+    told = {Stage.ENDING: _("processors that end soon"), Stage.ENDED: _("processors that have ended")}
     list_display = ["name", "shown_purposes", "contract", "shown_until", "shown_standing"]
     shown = (
         "name", "contact", "shown_purposes", "shown_categories", "method", "measures", "contract", "valid_from",
@@ -235,19 +276,26 @@ class Mechanisms(Terms):
 
     icon, rank = "flight_takeoff", 43
     form_class = MechanismForm
+    told = {
+        Stage.ENDING: _("cross-border mechanisms that end soon"),
+        Stage.ENDED: _("cross-border mechanisms that have ended"),
+    }
     list_display = ["__str__", "recipient", "shown_purposes", "shown_until", "shown_standing"]
     shown = (
         "kind", "recipient", "reference", "ground", "shown_purposes", "valid_from", "shown_until", "shown_standing",
     )  # fmt: skip
     list_before_template = "consent/admin/abroad_unlet.html"
 
+    def figures(self, request: HttpRequest, program: MiniProgram) -> Iterator[Figure]:
+        """First what goes abroad without one, which its list tells above."""
+        if self.has_view_permission(request):
+            lacking = len(assessments.unlet_now(program.pk))
+            href = f"{reverse('admin:consent_mechanism_changelist')}#abroad-unlet" if lacking else ""
+            words = gettext("active purposes with a recipient abroad and no valid mechanism")
+            yield waiting(Section.TERMS, words, lacking, href=href, colour="danger")
+        yield from super().figures(request, program)
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         program = picked(request)
-        context = {"unlet": unlet(program.pk) if program is not None else {}}
+        context = {"unlet": assessments.unlet_now(program.pk) if program is not None else {}}
         return super().changelist_view(request, {**(extra_context or {}), **context})
-
-
-def unlet(program_id: int) -> dict[str, list[str]]:
-    """Active purpose -> its recipients abroad that no mechanism lets have it today."""
-    active = Purpose.objects.filter(program_id=program_id, active=True).values_list("code", flat=True)
-    return assessments.unlet(program_id, list(active))

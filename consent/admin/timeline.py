@@ -25,25 +25,6 @@ MOST = 100
 """Entries of a log that are read, the newest."""
 FILED, DELIVERED, VERIFIED = "request.filed", "request.rejection_delivered", "request.verified"
 
-_ACTS = {
-    VERIFIED: _("who asks was verified"),
-    "request.approved": _("approved"),
-    "request.rejected": _("rejected"),
-    "request.extended": _("the deadline was put off"),
-    "request.undo_waived": _("to be carried out at once"),
-    "request.resumed": _("went on after a legal hold"),
-    "request.holder_retried": _("a holder was made to try again"),
-    "request.completed": _("completed"),
-    "request.partially_completed": _("partially completed"),
-    "request.completed_no_data": _("completed, no data held"),
-    "request.withdrawn": _("taken back"),
-    "request.failed": _("failed"),
-    "request.due_soon": _("reminder: due soon"),
-    "request.overdue": _("reminder: overdue"),
-    "request.undelivered": _("reminder: refusal not delivered"),
-    "package.downloaded": _("the package was downloaded"),
-    "rectification.opened": _("what was put right was opened"),
-}
 _ENDS = {
     RunStatus.DONE: _("done"),
     RunStatus.HELD: _("kept by law"),
@@ -125,8 +106,7 @@ def _acts(asked: SubjectRequest, logged: list[AuditEntry]) -> Iterator[Moment]:
     dated = {FILED, DELIVERED} | ({f"request.{asked.state}"} if asked.closed_at is not None else set())
     for entry in logged:
         if entry.action not in dated:
-            what = str(_ACTS[entry.action]) if entry.action in _ACTS else actions.title(entry.action)
-            yield Moment(entry.at, what, entry.actor, "; ".join(_told(entry)))
+            yield Moment(entry.at, actions.title(entry.action), entry.actor, "; ".join(_told(entry)))
 
 
 def _told(entry: AuditEntry) -> Iterator[str]:

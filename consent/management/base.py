@@ -8,7 +8,7 @@ import json
 import re
 import sys
 from argparse import ArgumentTypeError
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,14 @@ def days(text: str) -> timedelta:
     if not re.fullmatch(r"[0-9]{1,4}", text) or not 0 < int(text) <= 3650:
         raise ArgumentTypeError("give a number of days, 1 to 3650")
     return timedelta(days=int(text))
+
+
+def day(text: str) -> date:
+    """argparse type: a date."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError("write a date: 2026-10-01") from None
 
 
 def moment(text: str) -> datetime:

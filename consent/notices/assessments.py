@@ -150,6 +150,16 @@ def unlet(program_id: int, purposes: Collection[str]) -> dict[str, list[str]]:
     return mechanisms.lacking(program_id, wanted)
 
 
+def active(program_id: int) -> set[str]:
+    """The codes of the purposes that are active."""
+    return set(Purpose.objects.filter(program_id=program_id, active=True).values_list("code", flat=True))
+
+
+def unlet_now(program_id: int) -> dict[str, list[str]]:
+    """As `unlet`, of the purposes that are active."""
+    return unlet(program_id, sorted(active(program_id)))
+
+
 def lacking(program_id: int, wanted: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
     """Purpose code -> those of its grounds for which no assessment stands; left out where there is none such."""
     rows = ImpactAssessment.objects.filter(program_id=program_id, purpose__code__in=wanted)

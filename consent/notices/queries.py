@@ -1,14 +1,16 @@
 """Reads of notices."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from consent.errors import NotFound
+from consent.notices import told
 from consent.notices.difference import Difference, difference
 from consent.notices.document import NoticeText
-from consent.notices.models import Notice
+from consent.notices.models import Audience, Notice
 
 
 def in_force(program_id: int, audience: str, *, now: datetime) -> Notice:
@@ -37,6 +39,21 @@ def newest_told(program_id: int, audience: str, *, before: int | None = None) ->
         for purpose in body["purposes"]:
             found.setdefault(purpose["code"], purpose)
     return found
+
+
+def categories_named(program_id: int) -> set[str]:
+    """The categories of information that the newest version of any purpose names."""
+    return {code for said in _all_told(program_id) for code in told.entries(said, "categories")}
+
+
+def recipients_abroad(program_id: int) -> set[str]:
+    """The recipients abroad that the newest version of any purpose names."""
+    return {name for said in _all_told(program_id) for name in told.going_to(said)}
+
+
+def _all_told(program_id: int) -> Iterator[dict[str, Any]]:
+    for audience in Audience.values:
+        yield from newest_told(program_id, audience).values()
 
 
 def changed(notice: Notice) -> Difference:

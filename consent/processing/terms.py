@@ -20,6 +20,14 @@ from consent.records.queries import today
 SOON = timedelta(days=30)
 """How long before its end a term is told of."""
 
+LONGEST = {
+    "name": 200, "contact": 400, "method": 1000, "measures": 4000, "contract": 200,
+    "recipient": 200, "reference": 200, "ground": 1000,
+}  # fmt: skip
+"""Characters of each text."""
+OPTIONAL = ("reference", "ground")
+"""Texts one of which stands for the other."""
+
 
 @dataclass(frozen=True)
 class Ending:
@@ -31,7 +39,8 @@ class Ending:
 
 
 def add(model: type[Processor | Mechanism], *, program_id: int, given: Mapping[str, Any], by: str) -> Term:
-    """Raises Invalid `until_before_from`, `missing_purpose`, `missing_reference`, `missing_ground`."""
+    """Raises Invalid `until_before_from`, `missing_purpose`, `missing_category`, `missing_reference`, `missing_ground`,
+    `invalid_text`."""
     _check(given)
     with tenant(program_id):
         made = model.objects.create(program_id=program_id, **given)
@@ -67,6 +76,11 @@ def stage(term: Term, *, today: date) -> Stage | None:
     if term.valid_until is None or term.valid_until > today + SOON:
         return None
     return Stage.ENDED if term.valid_until < today else Stage.ENDING
+
+
+def at_stage(wanted: Stage, *, today: date) -> Q:
+    """Those terms of which `stage` answers it."""
+    return Q(valid_until__lt=today) if wanted == Stage.ENDED else Q(valid_until__range=(today, today + SOON))
 
 
 def remind(program_id: int) -> list[Ending]:
@@ -111,6 +125,12 @@ def _audit(term: Term, what: str, fields: list[str], *, by: str) -> None:
 
 
 def _check(given: Mapping[str, Any]) -> None:
+    for name, most in LONGEST.items():
+        said = given.get(name)
+        if said is not None and (len(said) > most or (not said.strip() and name not in OPTIONAL)):
+            raise invalid("invalid_text", f"give {name} in 1 to {most} characters", f"/{name}")
+    if not given.get("categories", True):
+        raise invalid("missing_category", "name the categories of information", "/categories")
     if not given["purposes"]:
         raise invalid("missing_purpose", "name the purposes it is for", "/purposes")
     if given["valid_until"] is not None and given["valid_until"] < given["valid_from"]:

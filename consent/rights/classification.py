@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from django.db.models import Model
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from consent.vault.keyring import FAMILIES
 
@@ -26,9 +28,37 @@ class Kind(Enum):
     PUBLIC = "public"
 
 
+KINDS = {
+    Kind.IDENTIFIER: _("identifier"),
+    Kind.PSEUDONYM: _("pseudonym"),
+    Kind.PROFILE: _("profile"),
+    Kind.BEHAVIOUR: _("behaviour"),
+    Kind.CONSENT_EVIDENCE: _("evidence of consent"),
+    Kind.REQUEST: _("request"),
+    Kind.KEY: _("keys and secrets"),
+    Kind.OPERATIONAL: _("operational"),
+    Kind.PUBLIC: _("public"),
+}
+HARM = {
+    1: _("no harm"),
+    2: _("some harm to the controller"),
+    3: _("harm to a person"),
+    4: _("serious harm to a person or to all"),
+}
+
+
+def kind_in_words(code: str) -> str:
+    return str(KINDS[Kind(code)])
+
+
+def grade_in_words(grade: int) -> str:
+    """The number, and what harm it stands for."""
+    return gettext("%(grade)d (%(harm)s)") % {"grade": grade, "harm": HARM[grade]}
+
+
 @dataclass(frozen=True)
 class Classified:
-    """`grade`: 1 no harm, 2 some harm to the controller, 3 harm to a person, 4 serious harm to a person or to all.
+    """`grade`: one of HARM.
 
     `key`: the family of the keyring without which it says nothing: `key_encryption` (sealed with the subject's data key, or
     that key itself), `index` (a keyed hash).
@@ -39,7 +69,7 @@ class Classified:
     key: str | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.grade <= 4:
+        if self.grade not in HARM:
             raise ValueError("grades are 1 to 4")
         if self.key not in (None, *FAMILIES):
             raise ValueError(f"fields are guarded by a key of {' or '.join(FAMILIES)}")

@@ -1,5 +1,5 @@
 """`make bench`: how many events a second, how that compares with PostgreSQL alone and with what teams commonly write;
-what becomes of withdrawals and of memory under load; and reports beside SQL and DuckDB.
+what becomes of withdrawals and of memory under load; reports beside SQL and DuckDB; and the officers' pages.
 
 Everything runs on this machine at once, servers and clients alike, so take figures as ratios within one run. Those of a
 part are medians of several rounds, whose order goes through all kinds before any is repeated.
@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.benchmarks.affected import affected
 from tests.benchmarks.behaviour import DAYS as EVENT_DAYS
 from tests.benchmarks.clients import ROOT
+from tests.benchmarks.desk import desk
 from tests.benchmarks.erasures import erasures
 from tests.benchmarks.ingest import YEAR, ingest, year
 from tests.benchmarks.machine import description, speed
@@ -39,9 +40,10 @@ PARTS = {
     "soak": "Soak",
     "affected": "Whom a breach touches",
     "reports": "Reports beside SQL and DuckDB",
+    "desk": "The officers' pages",
 }
 # Whose events are of no other part: whoever has some is counted, and closed days are counted whole.
-ALONE = ("affected", "reports")
+ALONE = ("affected", "reports", "desk")
 OLDER = 20
 """Days before those with events, which a window looks into too."""
 
@@ -72,6 +74,7 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--report-events", type=int, default=1_000_000, help="(default: 1000000; 10000000 is the long run)"
     )
+    parser.add_argument("--desk-events", type=int, default=200_000, help="(default: 200000; 10000000 is the long run)")
     asked = parser.parse_args(arguments)
     left_out = {"soak": asked.soak <= 0, "memory": asked.memory_events <= 0, "year": asked.days >= YEAR}
     asked.parts = [part for part in PARTS if part in asked.parts and not left_out.get(part)]
@@ -104,6 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "reports" in asked.parts:
         with world(asked.var, subjects=asked.subjects, days=DAYS + OLDEST + 5) as made:
             _told(made, {"reports": lambda: reports(made, log, asked.report_events)}, ["reports"])
+    if "desk" in asked.parts:
+        with world(asked.var, subjects=asked.subjects, days=DAYS + OLDEST + 5) as made:
+            _told(made, {"desk": lambda: desk(made, log, asked.desk_events)}, ["desk"])
     return 0
 
 

@@ -1,21 +1,30 @@
-"""An officer who decides, a mini-program whose erasures go to review, and a keyring to change."""
+"""An officer who decides, a mini-program whose erasures go to review, a keyring to change, and an officer's window."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from django.conf import settings
+from playwright.sync_api import Browser
 
 from consent import edge
 from consent.rights.review import set_review
 from tests.cast import Program
 from tests.consent.desk import DECIDES, Desk, officer
 from tests.consent.signed import Ring
+from tests.consent.window import LOCALES, Window
+from tests.journeys.server import Server
 
 
 @pytest.fixture
 def desk(program: Program) -> Desk:
     return officer("grace", program, may=DECIDES).enter(program)
+
+
+@pytest.fixture(params=LOCALES)
+def window(server: Server, browser: Browser, database: None, request: pytest.FixtureRequest) -> Window:
+    """An officer's, in each language."""
+    return Window(browser, server, request.param)
 
 
 @pytest.fixture

@@ -32,6 +32,8 @@ NAMES = (
     "affected",
     "platform",
     "webhook",
+    "processor",
+    "mechanism",
 )
 
 
@@ -134,6 +136,8 @@ def test_clients_of_another_program_are_out_of_reach(program: Program, other: Pr
         ("catalogue", "export", "-"),
         ("review", "on", "--kind=erasure"),
         ("platform", "test"),
+        ("processor", "list"),
+        ("mechanism", "list"),
     ],
     ids=lambda arguments: arguments[0],
 )

@@ -5,7 +5,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser
 
 from consent.officers.second_factor import _step, code_at
 from tests import chromium
@@ -15,22 +14,9 @@ from tests.consent.desk import account
 from tests.consent.rights import Working, carry_out, file, lively, shown
 from tests.consent.test_two_officers import filed_by
 from tests.consent.window import LOCALES, NARROW, Window
-from tests.journeys.server import Server
 
 pytestmark = [chromium.needed, pytest.mark.long]
 REQUESTS = "consent/subjectrequest/"
-
-
-@pytest.fixture(params=LOCALES)
-def window(server: Server, browser: Browser, database: None, request: pytest.FixtureRequest) -> Window:
-    return Window(browser, server, request.param)
-
-
-def enter(window: Window, role: str, program: Program, path: str = "", name: str = "") -> None:
-    """Sign in anew as somebody of this role, and enter the mini-program on the way to a page of it."""
-    window.tab.context.clear_cookies()
-    window.sign_in(account(role, program, name=name), path)
-    window.press("Enter")
 
 
 def of(filed: Any) -> str:
@@ -83,12 +69,16 @@ def test_a_mini_program_is_picked_and_the_language_changed_by_keyboard(
     window.page.locator("#nav-sidebar").wait_for(state="visible")
     window.named("Close").click()
     window.page.locator("#nav-sidebar").wait_for(state="hidden")
+    window.named("Side bar").click()
+    with window.page.expect_navigation():
+        window.page.locator(f"#nav-sidebar a[href$='{REQUESTS}']").click()
+    assert window.page.url.endswith(REQUESTS), "on a telephone it leads everywhere"
 
 
 def test_who_asks_is_verified_and_the_erasure_approved(window: Window, reviewed: Program) -> None:
     lively(reviewed)
     filed = file(reviewed, "erasure", requester="agent")
-    enter(window, "senior_officer", reviewed, REQUESTS)
+    window.enter("senior_officer", reviewed, REQUESTS)
     window.seen("requests", narrow=True)
     window.follow(of(filed))
     window.seen("request-verifying", narrow=True)
@@ -118,7 +108,7 @@ def test_an_officers_own_erasure_is_approved_by_another(
     window.press("Approve")
     window.reads("You filed this request: another officer approves it.")
     window.seen("request-own")
-    enter(window, "senior_officer", program, of(filed), name="second")
+    window.enter("senior_officer", program, of(filed), name="second")
     window.press("Approve")
     window.press("Approve")
     window.reads("The request is approved.")
@@ -128,7 +118,7 @@ def test_an_officers_own_erasure_is_approved_by_another(
 def test_a_request_is_rejected_in_words_that_are_read_first(window: Window, reviewed: Program) -> None:
     reviewed.decide("alice")
     filed = file(reviewed, "erasure")
-    enter(window, "senior_officer", reviewed, of(filed))
+    window.enter("senior_officer", reviewed, of(filed))
     window.press("Reject")
     window.seen("reject", narrow=True)
     window.choose("reason", "identity_not_verified")
@@ -149,7 +139,7 @@ def test_a_request_is_rejected_in_words_that_are_read_first(window: Window, revi
 def test_a_deadline_is_extended_with_a_reason(window: Window, program: Program) -> None:
     program.decide("alice")
     filed = file(program, "access")
-    enter(window, "officer", program, of(filed))
+    window.enter("officer", program, of(filed))
     window.press("Extend the deadline")
     window.seen("extend", narrow=True)
     window.page.press("[name=working_days]", "5")
@@ -165,7 +155,7 @@ def test_what_is_sealed_is_opened_by_a_senior_officer(window: Window, program: P
     access, rectified = file(program, "access"), file(program, "rectification", changes=changes)
     for filed in (access, rectified):
         carry_out(program, as_worker, filed)
-    enter(window, "senior_officer", program, of(access))
+    window.enter("senior_officer", program, of(access))
     window.press("Download…")
     window.seen("package", narrow=True)
     window.choose("reason", "review")
@@ -183,7 +173,7 @@ def test_what_is_sealed_is_opened_by_a_senior_officer(window: Window, program: P
 def test_a_person_is_found_and_who_they_are_is_shown_for_a_reason(window: Window, program: Program) -> None:
     lively(program)
     filed = file(program, "access")
-    enter(window, "senior_officer", program, REQUESTS)
+    window.enter("senior_officer", program, REQUESTS)
     window.go("person/")
     window.seen("find", narrow=True)
     window.choose("kind", "openid")

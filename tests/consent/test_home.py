@@ -20,6 +20,8 @@ from consent.programs.tenancy import tenant
 from consent.rights.models import SubjectRequest
 from tests.cast import Program, event, make_program, now
 from tests.consent.desk import Desk, holder, officer, package_for, request_row, subject_of
+from tests.consent.notice_texts import ABROAD, REFERENCE, publish, text_with
+from tests.consent.processing import incident, mechanism, processor
 from tests.consent.receiver import endpoint
 from tests.consent.signed import Ring
 from tracking.partitions import ensure_days
@@ -45,7 +47,7 @@ def home(desk: Desk) -> dict[str, Line]:
     response = desk.get()
     assert response.status_code == 200, response.content[:500]
     page: str = response.content.decode()
-    needs = page.partition('id="needs"')[2].partition('class="app-')[0]
+    needs = page.partition('id="needs"')[2].rpartition("</section>")[0]
     return {line.words: line for line in map(Line, LINE.findall(needs))}
 
 
@@ -95,8 +97,21 @@ def given_up(program: Program, owner: psycopg.Connection, messages: int) -> None
     owner.execute("UPDATE webhook_message SET dead_at = now() WHERE program_id = %s", [program.id])
 
 
+def about_processing(program: Program) -> None:
+    """Incidents: nobody told, the authority alone, all told. Terms: valid, ending twice, ended."""
+    incident(program)
+    incident(program, authority_at=now())
+    incident(program, authority_at=now(), people_not_told="no key was taken")
+    today = now().date()
+    for left in (300, 9, 0, -9):
+        processor(program, valid_until=today + timedelta(days=left))
+    for left in (300, 9, -5, -9):
+        mechanism(program, valid_until=today + timedelta(days=left))
+
+
 def busy(program: Program, owner: psycopg.Connection) -> None:
     """Something of everything."""
+    about_processing(program)
     given_up(program, owner, 2)
     for state in ("in_review", "in_review", "verifying"):
         asked(program, state)
@@ -128,7 +143,9 @@ def test_each_figure_is_what_its_list_shows(sandbox: Program, owner: psycopg.Con
     expected = {
         "Overdue": 3, "Due soon": 2, "Due later": 3, "In review": 2, "To be verified": 1,
         "Refusals not delivered": 2, "Failed, and not asked again": 1, "Packages that are erased within a day": 1,
-        "Messages given up": 2,
+        "Messages given up": 2, "Authority not notified": 1, "People not notified": 2, "Processors that end soon": 2,
+        "Processors that have ended": 1, "Cross-border mechanisms that end soon": 1,
+        "Cross-border mechanisms that have ended": 2,
     }  # fmt: skip
     for words, rows in expected.items():
         assert lines[words].told == str(rows), words
@@ -138,6 +155,26 @@ def test_each_figure_is_what_its_list_shows(sandbox: Program, owner: psycopg.Con
     above = desk.get(late.href).content.decode()
     assert 'id="overdue"' in above and "2 erasures after the end of a consent are overdue" in above
     assert lines["Erasures after the end of a consent, still to do"].told == "3"
+
+
+def test_what_goes_abroad_without_a_mechanism_is_told(program: Program, owner: psycopg.Connection) -> None:
+    words = "Active purposes with a recipient abroad and no valid mechanism"
+    mechanism(program, "abroad")
+    publish(program, text_with("abroad", separate_consent="39", recipients=[ABROAD], assessment=REFERENCE))
+    desk = holder("viewer", program).enter(program)
+    assert (home(desk)[words].told, home(desk)[words].href) == ("0", "")
+    owner.execute("UPDATE mechanism SET valid_until = current_date - 2")
+    line = home(desk)[words]
+    assert line.told == "1" and line.href.endswith("#abroad-unlet")
+    above = desk.get(line.href).content.decode().partition('id="abroad-unlet"')[2]
+    assert "abroad is active, and no cross-border mechanism is valid today for: Partner Ltd" in above
+
+
+def test_it_repeats_no_list_of_the_side_bar(program: Program) -> None:
+    desk = holder("inspector", program).enter(program)
+    page = desk.get().content.decode()
+    side, _, own = page.partition('id="content-main"')
+    assert "/admin/consent/notice/" in side and "/admin/consent/notice/" not in own
 
 
 def test_consents_are_the_sums_of_what_their_page_tells(sandbox: Program, owner: psycopg.Connection) -> None:
@@ -264,7 +301,8 @@ def test_who_sees_only_numbers_is_led_to_them(sandbox: Program, owner: psycopg.C
 
 
 def test_an_account_without_a_role_is_told_nothing(program: Program) -> None:
-    assert home(officer("nobody", program, may_see=()).enter(program)) == {}
+    desk = officer("nobody", program, may_see=()).enter(program)
+    assert home(desk) == {} and "You don’t have permission to view or edit anything." in desk.get().content.decode()
 
 
 def test_more_rows_need_no_more_queries(sandbox: Program, owner: psycopg.Connection) -> None:
@@ -278,7 +316,7 @@ def test_more_rows_need_no_more_queries(sandbox: Program, owner: psycopg.Connect
     busy(sandbox, owner)
     few = queries()
     busy(sandbox, owner)
-    assert queries() == few < 50
+    assert queries() == few < 60
 
 
 def test_a_count_ends_where_nobody_would_read_on(

@@ -96,7 +96,10 @@ def test_its_page_reads_in_both_languages_in_as_many_queries_whatever_there_is(p
     assert counts[0] == counts[1]
     assert "Partner Ltd" in page and "standard contract" in page and program.notice in page
     desk.client.cookies["django_language"] = "zh-hans"
-    assert "处理活动记录" in desk.get("record/").content.decode()
+    chinese = desk.get("record/").content.decode()
+    assert "处理活动记录" in chinese
+    for shown, words in ((page, "behaviour, grade 3 (harm to a person)"), (chinese, "使用行为, 级别 3(损害个人)")):
+        assert words in " ".join(shown.split()), "codes are told in words"
 
 
 def test_only_whoever_may_sees_it(program: Program) -> None:

@@ -67,7 +67,7 @@ def test_what_happened_to_a_package_is_told_in_its_order(program: Program, as_wo
         f"Received · client:{program.client_id}",
         "The package was begun",
         "Completed · worker",
-        f"The package was downloaded ({Reason.DELIVERY.value}) · {by}",
+        f"Package downloaded ({Reason.DELIVERY.value}) · {by}",
         f"Given to: the data subject · {by}",
         "The package expires",
         "Due",
@@ -90,8 +90,8 @@ def test_decisions_are_told_with_who_took_them_and_how_who_asks_was_verified(
     reject(desk, filed)
     by = f"officer:{desk.user.pk}"
     lines = timeline(desk, filed)
-    assert f"Who asks was verified (identity and written authority seen) · {by}" in lines
-    assert f"The deadline was put off (identity is still being verified) · {by}" in lines
+    assert f"Requester verified (identity and written authority seen) · {by}" in lines
+    assert f"Deadline extended (identity is still being verified) · {by}" in lines
     assert f"Rejected · {by}" in lines and "Was due at first" in lines
     text = page(desk, filed)
     assert "Who asks was verified: identity and written authority seen." in text
@@ -128,7 +128,7 @@ def test_a_request_of_old_with_many_entries_takes_no_more_queries(
         [program.id, f"request:{asked.pk}"],
     )
     assert queries() == few < 30
-    assert timeline(desk, filed).count("Reminder: overdue · x") == 100
+    assert timeline(desk, filed).count("Reminder: request overdue · x") == 100
 
 
 def test_the_logs_are_told_only_to_whom_may_read_them(program: Program, desk: Desk, owner: psycopg.Connection) -> None:
@@ -136,8 +136,8 @@ def test_the_logs_are_told_only_to_whom_may_read_them(program: Program, desk: De
     filed = file(program, "access")
     extend(desk, filed)
     narrow = officer("ned", program, may_see=("subjectrequest",)).enter(program)
-    assert any("put off" in line for line in timeline(desk, filed))
-    assert not any("put off" in line for line in timeline(narrow, filed))
+    assert any("Deadline extended" in line for line in timeline(desk, filed))
+    assert not any("Deadline extended" in line for line in timeline(narrow, filed))
 
 
 def test_a_holder_that_gave_up_is_tried_again_from_the_page(
@@ -159,7 +159,7 @@ def test_a_holder_that_gave_up_is_tried_again_from_the_page(
     assert "not stopped" in desk.get(path(owner, filed)).content.decode()
     by = f"officer:{desk.user.pk}"
     lines = timeline(desk, filed)
-    assert "Failed · worker" in lines and f"A holder was made to try again (Events) · {by}" in lines
+    assert "Request failed · worker" in lines and f"Holder made to try again (Events) · {by}" in lines
 
 
 def test_a_holder_that_waits_after_a_failure_is_offered_with_its_next_attempt(

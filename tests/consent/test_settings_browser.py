@@ -6,7 +6,6 @@ from datetime import timedelta
 import psycopg
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Browser
 
 from consent.rights.models import LegalHold
 from tests import chromium
@@ -14,15 +13,9 @@ from tests.cast import Program, now
 from tests.consent.desk import PASSWORD, account
 from tests.consent.notice_texts import publish, text_with
 from tests.consent.receiver import Receiver, receiving
-from tests.consent.window import LOCALES, Window
-from tests.journeys.server import Server
+from tests.consent.window import Window
 
 pytestmark = [chromium.needed, pytest.mark.long]
-
-
-@pytest.fixture(params=LOCALES)
-def window(server: Server, browser: Browser, database: None, request: pytest.FixtureRequest) -> Window:
-    return Window(browser, server, request.param)
 
 
 @pytest.fixture
@@ -31,14 +24,8 @@ def receiver() -> Iterator[Receiver]:
         yield started
 
 
-def enter(window: Window, role: str, program: Program, path: str) -> None:
-    """Sign in, and enter the mini-program on the way to a page of it."""
-    window.sign_in(account(role, program), path)
-    window.press("Enter")
-
-
 def test_a_notice_is_drafted_compared_previewed_and_published(window: Window, program: Program) -> None:
-    enter(window, "senior_officer", program, "consent/noticedraft/")
+    window.enter("senior_officer", program, "consent/noticedraft/")
     window.seen("drafts", narrow=True)
     window.follow("/noticedraft/add/")
     window.seen("draft-new", narrow=True)
@@ -64,7 +51,7 @@ def test_a_purpose_is_activated_once_its_impact_is_assessed(
 ) -> None:
     publish(program, text_with())
     (key,) = owner.execute("SELECT id FROM purpose WHERE code = 'health'").fetchone()  # type: ignore[misc]
-    enter(window, "senior_officer", program, "consent/purpose/")
+    window.enter("senior_officer", program, "consent/purpose/")
     window.seen("purposes", narrow=True)
     window.follow(f"/purpose/{key}/change/")
     window.seen("purpose", narrow=True)
@@ -86,7 +73,7 @@ def test_a_purpose_is_activated_once_its_impact_is_assessed(
 
 
 def test_a_legal_hold_is_made_and_lifted(window: Window, program: Program) -> None:
-    enter(window, "senior_officer", program, "consent/legalhold/")
+    window.enter("senior_officer", program, "consent/legalhold/")
     window.seen("holds")
     window.follow("/legalhold/add/")
     window.seen("hold-new", narrow=True)
@@ -107,7 +94,7 @@ def test_a_legal_hold_is_made_and_lifted(window: Window, program: Program) -> No
 def test_an_endpoint_is_set_up_and_a_given_up_message_sent_again(
     window: Window, program: Program, owner: psycopg.Connection, receiver: Receiver
 ) -> None:
-    enter(window, "administrator", program, "consent/webhookendpoint/")
+    window.enter("administrator", program, "consent/webhookendpoint/")
     window.follow("/webhookendpoint/add/")
     window.seen("endpoint-new", narrow=True)
     window.fill("url", receiver.url)

@@ -8,9 +8,9 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from consent import edge
 from consent.officers import second_factor
-from tests.cast import now
+from tests.cast import Program, now
 from tests.chromium import Tab
-from tests.consent.desk import PASSWORD
+from tests.consent.desk import PASSWORD, account
 from tests.journeys.server import Server
 
 WIDE, NARROW = 1280, 400
@@ -43,6 +43,12 @@ class Window:
         self.password(user)
         self.fill("code", code)
         self.press("Go on")
+
+    def enter(self, role: str, program: Program, path: str = "", name: str = "") -> None:
+        """Sign in anew as somebody of this role, and enter the mini-program on the way to a page of it."""
+        self.tab.context.clear_cookies()
+        self.sign_in(account(role, program, name=name), path)
+        self.press("Enter")
 
     def password(self, user: User) -> None:
         self.fill("username", user.username)

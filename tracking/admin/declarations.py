@@ -8,19 +8,11 @@ from typing import Any
 
 import msgspec
 from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
 
+from consent.rights.classification import kind_in_words
 from tracking.catalogue import LONGEST, Property
 from tracking.differences import Change, changes
 from tracking.models import EventStatus, EventTypeVersion
-
-CLASSIFICATIONS = {
-    "behaviour": _("behaviour"),
-    "profile": _("profile"),
-    "pseudonym": _("pseudonym"),
-    "operational": _("operational"),
-    "public": _("public"),
-}
 
 
 @dataclass(frozen=True)
@@ -65,7 +57,7 @@ def _row(name: str, declared: Property) -> Row:
         type=declared.type,
         bound=_bound(declared),
         required=declared.required,
-        classification=str(CLASSIFICATIONS[declared.classification]),
+        classification=kind_in_words(declared.classification),
         grade=declared.grade,
         description=translated(declared.description),
     )

@@ -1,13 +1,11 @@
 """Makes, lifts and lists legal holds."""
 
 import uuid
-from argparse import ArgumentTypeError
-from datetime import date
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from consent.management.base import OperatorCommand, program_argument, program_named
+from consent.management.base import OperatorCommand, day, program_argument, program_named
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant
 from consent.rights import legal_holds
@@ -31,7 +29,7 @@ class Command(OperatorCommand):
         parser.add_argument("--holder", choices=known, help="with add: whose data are kept")
         parser.add_argument("--ground", choices=HoldGround.values, help="with add: why")
         parser.add_argument("--law", help="with add: the law and its article, for people to read")
-        parser.add_argument("--until", type=_day, metavar="YYYY-MM-DD", help="with add: the last day")
+        parser.add_argument("--until", type=day, metavar="YYYY-MM-DD", help="with add: the last day")
         parser.add_argument("--request", type=uuid.UUID, metavar="ID", help="with add: only the person of this request")
         parser.add_argument(
             "--hold", type=int, metavar="NUMBER", help="with lift: the hold's number, as add printed it"
@@ -80,10 +78,3 @@ def _row(hold: LegalHold) -> dict[str, Any]:
         "everybody": hold.everybody,
         "lifted": hold.lifted_at is not None,
     }
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError("write a day: 2029-12-31") from None

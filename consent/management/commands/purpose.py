@@ -1,14 +1,12 @@
 """Shows a mini-program's purposes, records impact assessments of them, activates and ends them."""
 
-from argparse import ArgumentTypeError
-from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.core.management.base import CommandError, CommandParser
 
 from consent import edge
-from consent.management.base import OperatorCommand, program_argument, program_named
+from consent.management.base import OperatorCommand, day, program_argument, program_named
 from consent.notices import assessments
 from consent.notices.models import Conclusion, Ground, Purpose
 from consent.programs.models import MiniProgram
@@ -86,14 +84,6 @@ class Command(OperatorCommand):
             by="operator",
             today=edge.now().astimezone(ZoneInfo(program.zone)).date(),
         )
-
-
-def day(text: str) -> date:
-    """argparse type: a date."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError("write a date: 2026-10-01") from None
 
 
 def _shown(program_id: int, code: str | None) -> list[dict[str, Any]]:
