@@ -254,6 +254,7 @@ def test_what_takes_too_long_or_is_too_much_for_a_page_is_for_the_command(
         ({"key": "index:1"}, "--key index:1"),
         ({"since": FOUND, "until": FOUND + timedelta(hours=1)}, f"--from {FOUND.isoformat()} --to"),
     ],
+    ids=["key", "index", "window"],
 )
 def test_the_command_is_asked_for_the_same(program: Program, scope: dict[str, Any], told: str) -> None:
     made = incident(program, **scope)
