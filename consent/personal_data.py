@@ -2,7 +2,9 @@
 
 from consent.ledger.models import AuditEntry, Disclosure, Leaf
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
+from consent.officers import second_factor
 from consent.officers.models import AccountEntry, RecoveryCode, SignInFailure, StaffAccount
+from consent.platforms import credentials
 from consent.platforms.models import PlatformCredential
 from consent.portal.models import PortalSession
 from consent.processing.models import Incident, IncidentEntry, Mechanism, Processor
@@ -32,7 +34,9 @@ from consent.rights.models import (
     SubjectRequest,
 )
 from consent.rights.own_holders import ConsentHolder, ProfileHolder, RequestHolder, SubjectHolder
-from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
+from consent.vault import own
+from consent.vault.models import DataKey, KeyringProcess, KeyVersion, Subject, SubjectIdentifier, SubjectLookup
+from consent.webhooks import endpoints
 from consent.webhooks.holder import ProcessorHolder
 from consent.webhooks.models import WebhookEndpoint, WebhookMessage
 
@@ -64,6 +68,7 @@ classify(
             "app_id": _PUBLIC,
             "zone": _OPERATIONAL,
             "sandbox": _OPERATIONAL,
+            "suite": _OPERATIONAL,
             "created_at": _OPERATIONAL,
         },
         ApiClient: {
@@ -280,6 +285,18 @@ classify(
             "kind": _OPERATIONAL,
             "key_version": _OPERATIONAL,
         },
+        KeyVersion: {
+            "family": _OPERATIONAL,
+            "version": _OPERATIONAL,
+            "writes": _OPERATIONAL,
+            "since": _OPERATIONAL,
+        },
+        KeyringProcess: {
+            "id": _OPERATIONAL,
+            "kind": _OPERATIONAL,
+            "holds": _OPERATIONAL,
+            "until": _OPERATIONAL,
+        },
         DataKey: {
             "subject": _PSEUDONYM,
             "program": _OPERATIONAL,
@@ -305,6 +322,7 @@ classify(
             "program": _OPERATIONAL,
             "sealed": Classified(Kind.IDENTIFIER, 4, key="key_encryption"),
             "lookup": Classified(Kind.IDENTIFIER, 3, key="index"),
+            "lookup_version": _OPERATIONAL,
             "created_at": _STATE,
         },
         ConsentRecord: {
@@ -582,10 +600,13 @@ trace(
 _USED = "SELECT subject_id FROM {} WHERE program_id = %(program)s AND key_version = %(version)s"
 trace_key("key_encryption", DataKey, _USED.format("data_key"))
 trace_key("index", SubjectLookup, _USED.format("subject_lookup"))
-# A phone's hash says no version: whoever has one, and may have it since the version's time, is told.
 trace_key(
     "index",
     SubjectIdentifier,
     "SELECT subject_id FROM subject_identifier WHERE program_id = %(program)s AND lookup IS NOT NULL"
-    " AND EXISTS (SELECT FROM subject_lookup WHERE program_id = %(program)s AND key_version = %(version)s)",
+    " AND lookup_version = %(version)s",
 )
+
+own.declare(PlatformCredential, "sealed", cell=lambda row: credentials.cell(row.program_id))
+own.declare(StaffAccount, "sealed", cell=lambda row: second_factor.cell(row.pk))
+own.declare(WebhookEndpoint, "sealed", "previous", cell=lambda row: endpoints.cell(row.program_id, row.pk))

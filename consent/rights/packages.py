@@ -17,7 +17,7 @@ from consent.records.queries import db_now
 from consent.rights.holders import PersonalDataHolder, Row
 from consent.rights.languages import language
 from consent.rights.models import Package, PackagePart, SubjectRequest
-from consent.vault.envelope import Cell, open_cell, seal
+from consent.vault.envelope import Cell, SubjectKey, open_cell, seal
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
 
@@ -71,7 +71,7 @@ def _readable(package: Package) -> list[int]:
     return list(parts.order_by("number").values_list("number", flat=True))
 
 
-def _pieces(package: Package, data_key: bytes, numbers: list[int]) -> Iterator[bytes]:
+def _pieces(package: Package, data_key: SubjectKey, numbers: list[int]) -> Iterator[bytes]:
     for number in numbers:
         with tenant(package.program_id):
             part = PackagePart.objects.filter(
@@ -103,7 +103,7 @@ def begin(request: SubjectRequest, subject: Subject, *, kept: timedelta) -> Pack
     return package
 
 
-def put(package: Package, data_key: bytes, number: int, piece: bytes) -> None:
+def put(package: Package, data_key: SubjectKey, number: int, piece: bytes) -> None:
     PackagePart.objects.create(
         subject_id=package.subject_id,
         package_id=package.id,

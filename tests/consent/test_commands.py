@@ -27,6 +27,7 @@ NAMES = (
     "replay",
     "review",
     "rotate_signing_key",
+    "keys",
     "verify_certificate",
     "verify_receipt",
     "affected",
