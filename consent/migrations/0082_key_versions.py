@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
                 (
                     "writes",
                     models.TextField(
-                        choices=[("optional", "optional"), ("required", "required"), ("refused", "refused")]
+                        choices=[("optional", "Optional"), ("required", "Required"), ("refused", "Refused")]
                     ),
                 ),
                 ("since", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),

@@ -121,9 +121,9 @@ class SubjectIdentifier(models.Model):
 class Writes(models.TextChoices):
     """What the database asks of whoever writes with a key: an index version that is required is written by every writer."""
 
-    OPTIONAL = "optional", _("optional")
-    REQUIRED = "required", _("required")
-    REFUSED = "refused", _("refused")
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+    REFUSED = "refused"
 
 
 class KeyVersion(models.Model):

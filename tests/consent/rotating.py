@@ -17,7 +17,7 @@ from tests.consent.signed import Ring
 
 KEY_ENCRYPTION, INDEX = keyring.FAMILIES
 PHONE = "+8613812345678"
-FIRST = "INSERT INTO key_version (family, version, writes) VALUES ('key_encryption', 1, 'optional'), ('index', 1, 'required')"
+FIRST = "INSERT INTO key_version (family, version, writes) VALUES ('key_encryption', 1, 'optional'), ('index', 1, 'required') ON CONFLICT DO NOTHING"
 """What the migration puts there, and an emptied database lacks."""
 
 
