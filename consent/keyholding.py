@@ -8,7 +8,7 @@ from threading import Thread
 from django.db import Error, connection
 
 from consent import edge
-from consent.vault import processes
+from consent.vault import processes, suites
 from consent.vault.store import KeyringError
 
 log = logging.getLogger(__name__)
@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 def start(kind: str) -> None:
     """In a thread of its own, so that a process that waits, or works on one thing for long, says it too. `kind`: web, worker."""
+    if not suites.sm_passes():
+        log.error("suite sm fails its test: what is sealed with it is not served")
     Thread(target=_keep, args=(uuid.uuid4(), kind), name="keyring", daemon=True).start()
 
 

@@ -4,7 +4,7 @@ import sys
 import time
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -61,7 +61,7 @@ class Command(OperatorCommand):
         if options["destroy"] and action != "retire":
             raise CommandError("--destroy goes with retire only")
         try:
-            with _alone():
+            with nullcontext() if action == "list" else _alone():
                 getattr(self, f"_{action}")(options, family, version)
         except KeyringError as error:
             raise CommandError(str(error)) from None
@@ -144,7 +144,7 @@ class Command(OperatorCommand):
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Raises CommandError while another one runs."""
+    """Raises CommandError while another one changes something."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT pg_try_advisory_lock({_LOCK})")
         (taken,) = cursor.fetchone()
