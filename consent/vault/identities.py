@@ -48,8 +48,12 @@ class Vault:
         """Raises DataKey.DoesNotExist once the subject is erased; DoesNotOpen where it is no key of the mini-program's suite, or
         under another key than its row says; KeyringError."""
         wrapped, version = DataKey.objects.values_list("wrapped", "key_version").get(subject_id=subject_id)
-        found = envelope.unwrap(self.keyring, bytes(wrapped), program_id=program_id, subject_id=subject_id)
-        if found.suite is not self.suite(program_id) or envelope.key_version(bytes(wrapped)) != version:
+        return self.unwrapped(program_id, subject_id, bytes(wrapped), version)
+
+    def unwrapped(self, program_id: int, subject_id: int, wrapped: bytes, version: int) -> SubjectKey:
+        """The same of a row that was read already."""
+        found = envelope.unwrap(self.keyring, wrapped, program_id=program_id, subject_id=subject_id)
+        if found.suite is not self.suite(program_id) or envelope.key_version(wrapped) != version:
             raise DoesNotOpen("the data key is of another suite or key version than it should be")
         return found
 
@@ -230,12 +234,12 @@ def opened(vault: Vault, subject: Subject) -> dict[str, str]:
 
 
 def _held(vault: Vault, subject: Subject) -> dict[str, str]:
-    return of_rows(vault, subject, SubjectIdentifier.objects.filter(subject=subject).order_by("kind"))
-
-
-def of_rows(vault: Vault, subject: Subject, rows: Iterable[SubjectIdentifier]) -> dict[str, str]:
-    """Kind -> value of rows that were read already."""
     data_key = vault.data_key(subject.program_id, subject.id)
+    return of_rows(data_key, subject, SubjectIdentifier.objects.filter(subject=subject).order_by("kind"))
+
+
+def of_rows(data_key: SubjectKey, subject: Subject, rows: Iterable[SubjectIdentifier]) -> dict[str, str]:
+    """Kind -> value of rows that were read already. Raises DoesNotOpen."""
     return {
         row.kind: envelope.open_cell(data_key, bytes(row.sealed), identifier_cell(subject, row.kind)).decode()
         for row in rows

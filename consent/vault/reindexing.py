@@ -95,10 +95,11 @@ def _written(vault: Vault, program_id: int, subjects: list[Subject]) -> Step:
     missing: list[tuple[bytes, int, str, int]] = []
     phones: list[SubjectIdentifier] = []
     failed = 0
+    keys = {row.subject_id: row for row in DataKey.objects.filter(subject_id__in=ids)}
     for subject, rows in _identifiers(subjects):
         try:
-            lookups_of, phones_of = _of_subject(vault, subject, rows, found)
-        except (DoesNotOpen, KeyringError, DataKey.DoesNotExist):
+            lookups_of, phones_of = _of_subject(vault, subject, keys.get(subject.id), rows, found)
+        except (DoesNotOpen, KeyringError):
             failed += 1
             continue
         missing += lookups_of
@@ -118,15 +119,22 @@ def _identifiers(subjects: list[Subject]) -> Iterator[tuple[Subject, list[Subjec
 
 
 def _of_subject(
-    vault: Vault, subject: Subject, rows: list[SubjectIdentifier], found: set[tuple[int, str]]
+    vault: Vault,
+    subject: Subject,
+    key: DataKey | None,
+    rows: list[SubjectIdentifier],
+    found: set[tuple[int, str]],
 ) -> tuple[list[tuple[bytes, int, str, int]], list[SubjectIdentifier]]:
-    """The lookups that the subject lacks, and its phone with a new one. Raises DoesNotOpen, KeyringError, DataKey.DoesNotExist."""
+    """The lookups that the subject lacks, and its phone with a new one. Raises DoesNotOpen, KeyringError."""
     primary = vault.lookup.primary
     wanted = [row for row in rows if row.kind in KINDS and (subject.id, row.kind) not in found]
     phones = [row for row in rows if row.kind == PHONE and row.lookup_version != primary]
     values = {PSEUDONYM: str(subject.pseudonym)} if (subject.id, PSEUDONYM) not in found else {}
     if wanted or phones:
-        held = identities.of_rows(vault, subject, [*wanted, *phones])
+        if key is None:
+            raise DoesNotOpen("the subject has no data key")
+        data_key = vault.unwrapped(subject.program_id, subject.id, bytes(key.wrapped), key.key_version)
+        held = identities.of_rows(data_key, subject, [*wanted, *phones])
         values |= {row.kind: held[row.kind] for row in wanted}
         for row in phones:
             row.lookup, row.lookup_version = identities.contact_index(vault, subject.program_id, held[PHONE]), primary

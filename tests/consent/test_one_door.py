@@ -11,6 +11,7 @@ OPENING = {
     "open_json",
     "open_own",
     "unwrap",
+    "unwrapped",
     "opened",
     "data_key",
     "of_rows",
