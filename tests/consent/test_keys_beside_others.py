@@ -202,3 +202,22 @@ def test_web_processes_say_what_they_hold_and_take_another_up(
     response = httpx.post(f"{web.base_url}/api/v1/consents", json=body, headers=headers, trust_env=False)
     assert response.status_code == 201, response.text
     assert owner.execute("SELECT count(*) FROM subject_lookup WHERE key_version = 2").fetchone() == (2,)
+
+
+def test_worker_processes_say_what_they_hold(database: None, owner: psycopg.Connection) -> None:
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", "config.celery", "worker", "--concurrency=2", "--loglevel=error"],
+        env={**os.environ, "ZHIQING_ROLE": "worker"},
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    try:
+        while count(owner, "SELECT count(*) FROM keyring_process WHERE kind = 'worker' AND until > now()") < 2:
+            assert time.monotonic() < deadline and worker.poll() is None
+            time.sleep(0.1)
+    finally:
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait(30)
