@@ -3,6 +3,8 @@
 import os
 
 from celery import Celery
+from celery.signals import worker_process_init
+from django.utils.module_loading import import_string
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -19,3 +21,9 @@ app.autodiscover_tasks(
         "reports",
     ]
 )
+
+
+@worker_process_init.connect
+def _hold_keyring(**_: object) -> None:
+    # Only a worker's process has the apps that it needs.
+    import_string("consent.keyholding.start")("worker")

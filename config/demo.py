@@ -25,8 +25,8 @@ from config import simulation
 from config.embedded import EmbeddedError
 from config.serve import LOOPBACK, ROOT, ServeError, Stack, interruptible, running
 from config.simulation import Event, Person, Plan, number_of
+from consent.management.progress import Report, progress
 from tracking.client import Client, ClientError
-from tracking.management.progress import Report, progress
 from tracking.parallel import each
 
 ZONE = "Asia/Shanghai"

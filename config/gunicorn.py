@@ -17,6 +17,7 @@ import struct
 from http import HTTPStatus
 from typing import Any
 
+from django.utils.module_loading import import_string
 from gunicorn import util  # type: ignore[import-untyped]  # it has no types
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.http import errors  # type: ignore[import-untyped]
@@ -135,6 +136,8 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """What is loaded stays: the collector need not go through it again and again while a batch makes its objects."""
+    # Only a worker has the apps that it needs.
+    import_string("consent.keyholding.start")("web")
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)

@@ -10,7 +10,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_GET
 
 from consent.edge import vault
-from consent.vault.keyring import KeyringError
+from consent.vault import writing
+from consent.vault.store import KeyringError
 
 
 @require_GET
@@ -44,11 +45,11 @@ def _broker() -> bool:
 
 
 def _keyring() -> bool:
+    """Whether it is there, and what the database asks of writers."""
     try:
-        vault()
-    except KeyringError:
+        return writing.fits(vault().keyring)
+    except (KeyringError, Error):
         return False
-    return True
 
 
 CHECKS: dict[str, Callable[[], bool]] = {

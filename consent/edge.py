@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import cache
+from pathlib import Path
 
 from django.conf import settings
 from django.http import HttpRequest, StreamingHttpResponse
@@ -13,13 +14,23 @@ from consent.programs.models import Platform
 from consent.rights.actions import Terms
 from consent.rights.deadlines import Deadlines
 from consent.rights.renditions import RENDITIONS, Form
-from consent.vault.identities import Vault
+from consent.vault.identities import Held, Vault
+from consent.vault.store import FileStore, KeyStore
 
 
 @cache
+def _held(path: Path) -> Held:
+    return Held(FileStore(path))
+
+
 def vault() -> Vault:
-    """The keyring, read once a process. Raises KeyringError."""
-    return Vault.load(settings.ZHIQING_KEYRING_FILE)
+    """The keyring as it is now: a process takes up another one by itself. Raises KeyringError."""
+    return _held(settings.ZHIQING_KEYRING_FILE).vault()
+
+
+def key_store() -> KeyStore:
+    """Where the keyring is kept, for those who change it."""
+    return FileStore(settings.ZHIQING_KEYRING_FILE)
 
 
 def now() -> datetime:

@@ -17,7 +17,7 @@ from consent.programs.models import (
 )
 from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, PurposeErasure, WithdrawalIntent
 from consent.rights.models import HolderRun, Package, PackagePart, RequestSubject, SubjectRequest
-from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
+from consent.vault.models import DataKey, KeyringProcess, KeyVersion, Subject, SubjectIdentifier, SubjectLookup
 from consent.webhooks.models import WebhookEndpoint, WebhookMessage
 
 __all__ = [
@@ -35,6 +35,8 @@ __all__ = [
     "ImpactAssessment",
     "Incident",
     "IncidentEntry",
+    "KeyVersion",
+    "KeyringProcess",
     "Leaf",
     "Mechanism",
     "MiniProgram",

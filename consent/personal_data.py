@@ -1,6 +1,10 @@
 """What consent holds of a person, and what every field of its models says of one (DSL 21): the tables of consent.classified."""
 
 from consent.classified import ledger, notices, programs, rights, subjects
+from consent.officers import second_factor
+from consent.officers.models import StaffAccount
+from consent.platforms import credentials
+from consent.platforms.models import PlatformCredential
 from consent.portal.models import PortalSession
 from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, PurposeErasure, WithdrawalIntent
 from consent.rights.affected import trace, trace_key
@@ -17,9 +21,11 @@ from consent.rights.models import (
     SubjectRequest,
 )
 from consent.rights.own_holders import ConsentHolder, ProfileHolder, RequestHolder, SubjectHolder
+from consent.vault import own
 from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
+from consent.webhooks import endpoints
 from consent.webhooks.holder import ProcessorHolder
-from consent.webhooks.models import WebhookMessage
+from consent.webhooks.models import WebhookEndpoint, WebhookMessage
 
 for _holder in (ProfileHolder(), ProcessorHolder(), ConsentHolder(), RequestHolder(), SubjectHolder()):
     register(_holder)
@@ -81,10 +87,13 @@ trace(
 _USED = "SELECT subject_id FROM {} WHERE program_id = %(program)s AND key_version = %(version)s"
 trace_key("key_encryption", DataKey, _USED.format("data_key"))
 trace_key("index", SubjectLookup, _USED.format("subject_lookup"))
-# A phone's hash says no version: whoever has one, and may have it since the version's time, is told.
 trace_key(
     "index",
     SubjectIdentifier,
     "SELECT subject_id FROM subject_identifier WHERE program_id = %(program)s AND lookup IS NOT NULL"
-    " AND EXISTS (SELECT FROM subject_lookup WHERE program_id = %(program)s AND key_version = %(version)s)",
+    " AND lookup_version = %(version)s",
 )
+
+own.declare(PlatformCredential, "sealed", cell=lambda row: credentials.cell(row.program_id))
+own.declare(StaffAccount, "sealed", cell=lambda row: second_factor.cell(row.pk))
+own.declare(WebhookEndpoint, "sealed", "previous", cell=lambda row: endpoints.cell(row.program_id, row.pk))

@@ -117,7 +117,7 @@ def for_minors(text: NoticeText) -> NoticeText:
     return msgspec.structs.replace(text, audience="minor", purposes=purposes)
 
 
-def make_program(*, sandbox: bool = False, zone: str = "Asia/Shanghai") -> Program:
+def make_program(*, sandbox: bool = False, zone: str = "Asia/Shanghai", suite: str = "aes") -> Program:
     """With the example notice, in force for a year, the starter catalogue, and a key with every scope.
 
     Notice and catalogue are copied under new ids: what a process remembers of a mini-program, it remembers by id.
@@ -126,7 +126,13 @@ def make_program(*, sandbox: bool = False, zone: str = "Asia/Shanghai") -> Progr
     app_id = f"wx{number:016d}"
     controller, _ = Controller.objects.get_or_create(name=CONTROLLER)
     made = MiniProgram.objects.create(
-        controller=controller, name=f"Shop {number}", platform=PLATFORM, app_id=app_id, zone=zone, sandbox=sandbox
+        controller=controller,
+        name=f"Shop {number}",
+        platform=PLATFORM,
+        app_id=app_id,
+        zone=zone,
+        sandbox=sandbox,
+        suite=suite,
     )
     _, sha256 = published(first.text, program=f"{PLATFORM}:{app_id}", version=1, effective_at=first.effective_at)
     copy(first.rows, program_id=made.pk, now=now(), instead={first.app_id: app_id, first.sha256: sha256})

@@ -23,6 +23,7 @@ from psycopg import sql
 
 from config import embedded
 from consent.vault import keyring
+from consent.vault.store import FileStore
 
 ROOT = Path(__file__).resolve().parent.parent
 URLS = ("DATABASE_URL", "DATABASE_WORKER_URL", "DATABASE_OWNER_URL")
@@ -85,7 +86,7 @@ def _start(*, hands_out: bool) -> None:
     os.environ["ZHIQING_KEYRING_FILE"] = str(private / "keyring.json")
     os.environ["ZHIQING_TLS"] = "0"
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
-    keyring.create(private / "keyring.json")
+    keyring.create(FileStore(private / "keyring.json"))
     if not hands_out:
         _fresh_database()
 

@@ -57,7 +57,7 @@ def may_find(request: HttpRequest) -> bool:
 def link_to(request: HttpRequest, program_id: int, subject_id: int) -> str:
     """The address of a person's page, for this officer's session and half an hour."""
     reference = references.refer(
-        edge.vault().keyring,
+        edge.vault(),
         subject_id,
         program_id=program_id,
         session=request.session.session_key or "",

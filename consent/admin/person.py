@@ -205,7 +205,7 @@ def _subject(request: HttpRequest, reference: str, *permissions: str) -> Subject
     if not may_find(request) or not request.user.has_perms(permissions):
         raise PermissionDenied
     subject_id = references.referred(
-        edge.vault().keyring,
+        edge.vault(),
         reference,
         program_id=program.pk,
         session=request.session.session_key or "",

@@ -45,7 +45,10 @@ class MiniPrograms(ViewOnly):
     list_filter = ["platform", "sandbox"]
     ordering = ["name", "id"]
     fieldsets = [
-        (None, {"fields": [("name", "controller"), ("platform", "app_id"), ("zone", "sandbox"), "created_at"]}),
+        (
+            None,
+            {"fields": [("name", "controller"), ("platform", "app_id"), ("zone", "sandbox"), ("suite", "created_at")]},
+        ),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[MiniProgram]:

@@ -19,12 +19,12 @@ def idempotency_key(request: Request, decoded: msgspec.Struct) -> IdempotencyKey
         return None
     if not 0 < len(given) <= 255 or not given.isprintable():
         raise Invalid("invalid_idempotency_key", "Idempotency-Key has 1 to 255 printable characters")
-    fingerprint = edge.vault().lookup.fingerprint
+    by, fingerprints = caller(request), edge.vault().lookup.fingerprints
     body = msgspec.json.encode([request.method, request.path, decoded], order="deterministic")
     return IdempotencyKey(
-        program_id=caller(request).program_id,
-        client_id=caller(request).client_id,
+        program_id=by.program_id,
+        client_id=by.client_id,
         # Two clients may choose the same key.
-        key_hash=fingerprint("idempotency key", f"{caller(request).client_id}:{given}".encode()),
-        fingerprint=fingerprint("idempotent body", body),
+        hashes=fingerprints(by.program_id, "idempotency key", f"{by.client_id}:{given}".encode()),
+        fingerprints=fingerprints(by.program_id, "idempotent body", body),
     )

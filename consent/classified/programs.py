@@ -21,6 +21,7 @@ FIELDS: Fields = {
         "app_id": PUBLIC,
         "zone": OPERATIONAL,
         "sandbox": OPERATIONAL,
+        "suite": OPERATIONAL,
         "created_at": OPERATIONAL,
     },
     ApiClient: {

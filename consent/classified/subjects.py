@@ -4,7 +4,7 @@ from consent.classified.classes import ACCESS, EVIDENCE, INTERNAL, OPERATIONAL, 
 from consent.portal.models import PortalSession
 from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, PurposeErasure, WithdrawalIntent
 from consent.rights.classification import Classified, Fields, Kind
-from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
+from consent.vault.models import DataKey, KeyringProcess, KeyVersion, Subject, SubjectIdentifier, SubjectLookup
 
 FIELDS: Fields = {
     Subject: {
@@ -26,6 +26,18 @@ FIELDS: Fields = {
         "subject_id": PSEUDONYM,
         "kind": OPERATIONAL,
         "key_version": OPERATIONAL,
+    },
+    KeyVersion: {
+        "family": OPERATIONAL,
+        "version": OPERATIONAL,
+        "writes": OPERATIONAL,
+        "since": OPERATIONAL,
+    },
+    KeyringProcess: {
+        "id": OPERATIONAL,
+        "kind": OPERATIONAL,
+        "holds": OPERATIONAL,
+        "until": OPERATIONAL,
     },
     DataKey: {
         "subject": PSEUDONYM,
@@ -52,6 +64,7 @@ FIELDS: Fields = {
         "program": OPERATIONAL,
         "sealed": Classified(Kind.IDENTIFIER, 4, key="key_encryption"),
         "lookup": Classified(Kind.IDENTIFIER, 3, key="index"),
+        "lookup_version": OPERATIONAL,
         "created_at": STATE,
     },
     ConsentRecord: {

@@ -16,8 +16,10 @@ from django.db import transaction
 from consent.errors import Conflict
 from consent.officers import accounts
 from consent.officers.models import RecoveryCode, StaffAccount
+from consent.vault import writing
 from consent.vault.envelope import NOBODY, Cell, open_own, seal_own
 from consent.vault.keyring import Keyring
+from consent.vault.suites import AES
 
 DIGITS, STEP_S = 6, 30
 """What every authenticator takes for granted, with SHA-1: others ignore the URI where it says something else."""
@@ -141,6 +143,11 @@ def mark(row: StaffAccount | None) -> str | None:
     return row.enrolled_at.isoformat() if row is not None and row.enrolled_at is not None else None
 
 
+def cell(user_id: int) -> Cell:
+    """Where the secret stands: it is no mini-program's."""
+    return Cell(0, "staff_account", "sealed", str(user_id), NOBODY)
+
+
 def _locked(user_id: int) -> StaffAccount:
     StaffAccount.objects.bulk_create([StaffAccount(user_id=user_id)], ignore_conflicts=True)
     return StaffAccount.objects.select_for_update().get(user_id=user_id)
@@ -148,11 +155,11 @@ def _locked(user_id: int) -> StaffAccount:
 
 def _secret(keyring: Keyring, row: StaffAccount) -> bytes:
     """Opened, or made anew."""
-    cell = Cell(0, "staff_account", "sealed", str(row.pk), NOBODY)
     if row.sealed is not None:
-        return open_own(keyring, bytes(row.sealed), cell)
+        return open_own(keyring, bytes(row.sealed), cell(row.pk))
     secret = secrets.token_bytes(SECRET_BYTES)
-    row.sealed = seal_own(keyring, secret, cell)
+    writing.hold(keyring)
+    row.sealed = seal_own(keyring, secret, cell(row.pk), AES)
     row.save()
     return secret
 

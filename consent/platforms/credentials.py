@@ -10,6 +10,7 @@ from consent.platforms import alipay, wechat
 from consent.platforms.models import PlatformCredential
 from consent.programs.models import MiniProgram, Platform
 from consent.programs.tenancy import tenant
+from consent.vault import writing
 from consent.vault.envelope import NOBODY, Cell, open_own, seal_own
 from consent.vault.identities import Vault
 
@@ -35,7 +36,7 @@ def held(*, vault: Vault, program_id: int, addresses: Mapping[str, str]) -> Cred
         found = PlatformCredential.objects.select_related("program").filter(program_id=program_id).first()
     if found is None:
         raise Conflict("platform_not_configured", "this mini-program's credentials at its platform are not set")
-    opened = json.loads(open_own(vault.keyring, bytes(found.sealed), _cell(program_id)))
+    opened = json.loads(open_own(vault.keyring, bytes(found.sealed), cell(program_id)))
     program = found.program
     return Credentials(program.platform, program.app_id, addresses[program.platform], **opened)
 
@@ -53,8 +54,9 @@ def checked(program: MiniProgram, *, secret: str, platform_key: str | None) -> d
 def keep(*, vault: Vault, program: MiniProgram, secret: str, platform_key: str | None, by: str) -> bool:
     """Set them, in place of what was set; answers whether something was. Raises Invalid."""
     members = json.dumps(checked(program, secret=secret, platform_key=platform_key)).encode()
-    sealed = seal_own(vault.keyring, members, _cell(program.pk))
     with tenant(program.pk):
+        writing.hold(vault.keyring)
+        sealed = seal_own(vault.keyring, members, cell(program.pk), vault.suite(program.pk))
         _, created = PlatformCredential.objects.update_or_create(program_id=program.pk, defaults={"sealed": sealed})
         _audit(program.pk, "platform.credentials_set", by)
     return not created
@@ -78,5 +80,5 @@ def _audit(program_id: int, action: str, by: str) -> None:
     audit(program_id=program_id, actor=by, action=action, target=f"program:{program_id}")
 
 
-def _cell(program_id: int) -> Cell:
+def cell(program_id: int) -> Cell:
     return Cell(program_id, "platform_credential", "sealed", str(program_id), NOBODY)

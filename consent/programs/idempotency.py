@@ -17,12 +17,18 @@ KEPT = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class IdempotencyKey:
-    """A client's key and the body it came with, both as keyed hashes of 32 bytes."""
+    """A client's key and the body it came with, both as keyed hashes of 32 bytes, as many of each."""
 
     program_id: int
     client_id: int
-    key_hash: bytes
-    fingerprint: bytes
+    hashes: tuple[bytes, ...]
+    """By every enabled version of the index key, the oldest first: of two processes in a rotation both have one of them."""
+    fingerprints: tuple[bytes, ...]
+
+    @property
+    def key_hash(self) -> bytes:
+        """What the rows carry that the call makes."""
+        return self.hashes[-1]
 
 
 def claim(key: IdempotencyKey) -> bool:
@@ -33,26 +39,40 @@ def claim(key: IdempotencyKey) -> bool:
     with connection.cursor() as cursor:
         # A lock that is tried, not waited for: the second caller learns at once that the first is still running.
         cursor.execute(
-            "SELECT pg_try_advisory_xact_lock(hashtextextended(encode(%s, 'hex'), %s))", [key.key_hash, key.client_id]
+            "SELECT pg_try_advisory_xact_lock(hashtextextended(encode(%s, 'hex'), %s))", [key.hashes[0], key.client_id]
         )
         row = cursor.fetchone()
     if row is None or not row[0]:
-        raise Conflict(
-            "idempotency_in_progress", "the first call with this Idempotency-Key is still running", retry_after=1
-        )
-    record, created = IdempotencyRecord.objects.get_or_create(
-        client_id=key.client_id,
-        key_hash=key.key_hash,
-        defaults={"program_id": key.program_id, "fingerprint": key.fingerprint},
-    )
-    if not created and bytes(record.fingerprint) != key.fingerprint:
+        raise _in_progress()
+    before = IdempotencyRecord.objects.filter(client_id=key.client_id, key_hash__in=key.hashes)
+    known = [bytes(fingerprint) for fingerprint in before.values_list("fingerprint", flat=True)]
+    if not set(known) <= set(key.fingerprints):
         raise Invalid("idempotency_conflict", "this Idempotency-Key was used with another body; take a new one")
-    return created
+    if not known and _insert(key) < len(key.hashes):
+        # By a process that holds another version of the index key, and so another lock.
+        raise _in_progress()
+    return not known
+
+
+def _insert(key: IdempotencyKey) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO idempotency_record (program_id, client_id, key_hash, fingerprint)"
+            " SELECT %s, %s, h, f FROM unnest(%s::bytea[], %s::bytea[]) AS t(h, f) ON CONFLICT DO NOTHING",
+            [key.program_id, key.client_id, list(key.hashes), list(key.fingerprints)],
+        )
+        return int(cursor.rowcount)
+
+
+def _in_progress() -> Conflict:
+    return Conflict(
+        "idempotency_in_progress", "the first call with this Idempotency-Key is still running", retry_after=1
+    )
 
 
 def used(key: IdempotencyKey) -> bool:
     """Whether the key was used before, without claiming it."""
-    return IdempotencyRecord.objects.filter(client_id=key.client_id, key_hash=key.key_hash).exists()
+    return IdempotencyRecord.objects.filter(client_id=key.client_id, key_hash__in=key.hashes).exists()
 
 
 def forget_old(program_id: int, *, now: datetime) -> int:

@@ -29,8 +29,18 @@ class Platform(models.TextChoices):
     ALIPAY = "alipay", _("Alipay")
 
 
+class SuiteName(models.TextChoices):
+    """By which a mini-program's data are sealed and found (consent.vault.suites)."""
+
+    AES = "aes", _("AES-256-GCM, HMAC-SHA256")
+    SM = "sm", _("SM4-GCM, HMAC-SM3")
+
+
 class MiniProgram(models.Model):
-    """A tenant. `zone` is the IANA zone its reports work in; a sandbox holds synthetic data only and is never promoted."""
+    """A tenant. `zone` is the IANA zone its reports work in; a sandbox holds synthetic data only and is never promoted.
+
+    `suite` never changes: the database refuses it.
+    """
 
     id = models.AutoField(primary_key=True)
     controller = models.ForeignKey(Controller, models.PROTECT, verbose_name=_("controller"))
@@ -39,6 +49,9 @@ class MiniProgram(models.Model):
     app_id = models.TextField(_("app id"))
     zone = models.TextField(_("time zone"), default="Asia/Shanghai")
     sandbox = models.BooleanField(_("sandbox"), default=False)
+    suite = models.TextField(
+        _("cipher suite"), choices=SuiteName.choices, default=SuiteName.AES, db_default=SuiteName.AES
+    )
     created_at = models.DateTimeField(_("created at"), db_default=Now())
 
     class Meta:
@@ -48,6 +61,7 @@ class MiniProgram(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["platform", "app_id"], name="program_platform_app_id"),
             models.CheckConstraint(condition=models.Q(platform__in=Platform.values), name="program_platform"),
+            models.CheckConstraint(condition=models.Q(suite__in=SuiteName.values), name="program_suite"),
         ]
 
     def __str__(self) -> str:

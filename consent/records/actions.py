@@ -258,7 +258,7 @@ def _recorded_before(
     subject_id = identities.resolve_many(vault, program_id, [named])[0]
     records = ConsentRecord.objects.none()
     if subject_id is not None:
-        records = ConsentRecord.objects.filter(subject_id=subject_id, idempotency=idempotency.key_hash)
+        records = ConsentRecord.objects.filter(subject_id=subject_id, idempotency__in=idempotency.hashes)
     rows = list(records.order_by("-version", "id").select_related("purpose", "subject"))
     if not rows and all(decision.decision == "withdrawn" for decision in decisions):
         return None, [Recorded(None, decision.purpose, State.UNKNOWN, None) for decision in decisions]

@@ -190,7 +190,7 @@ def _announce(
 
 def _filed_before(vault: Vault, program_id: int, idempotency: IdempotencyKey) -> Filed:
     # A key used again after its 24 hours is on an older request too, until that is housekept.
-    before = SubjectRequest.objects.filter(program_id=program_id, idempotency=idempotency.key_hash)
+    before = SubjectRequest.objects.filter(program_id=program_id, idempotency__in=idempotency.hashes)
     request = before.order_by("-received_at", "id").first()
     if request is None:
         raise Conflict("request_gone", "what this Idempotency-Key filed is no longer kept; take a new key")

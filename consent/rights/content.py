@@ -7,7 +7,7 @@ from typing import Any
 
 from consent.rights.holders import Changes
 from consent.rights.models import RequestSubject
-from consent.vault.envelope import Cell
+from consent.vault.envelope import Cell, SubjectKey
 from consent.vault.identities import open_json, seal_json
 
 
@@ -25,7 +25,9 @@ class Content:
     check: dict[str, Any] | None = None
 
 
-def seal(content: Content, data_key: bytes, *, program_id: int, subject_id: int, request_id: uuid.UUID) -> bytes | None:
+def seal(
+    content: Content, data_key: SubjectKey, *, program_id: int, subject_id: int, request_id: uuid.UUID
+) -> bytes | None:
     """None where there is nothing to keep."""
     kept: dict[str, Any] = {"verification": content.verification} if content.verification is not None else {}
     if content.changes is not None:
@@ -44,7 +46,7 @@ def seal(content: Content, data_key: bytes, *, program_id: int, subject_id: int,
     return seal_json(data_key, kept, _cell(program_id, subject_id, request_id)) if kept else None
 
 
-def opened(about: RequestSubject, data_key: bytes) -> dict[str, Any]:
+def opened(about: RequestSubject, data_key: SubjectKey) -> dict[str, Any]:
     """The content as JSON, for the subject's own package and for carrying it out. Raises DoesNotOpen."""
     if about.sealed is None:
         return {}
@@ -53,25 +55,25 @@ def opened(about: RequestSubject, data_key: bytes) -> dict[str, Any]:
     return found
 
 
-def add(about: RequestSubject, data_key: bytes, **more: Any) -> None:
+def add(about: RequestSubject, data_key: SubjectKey, **more: Any) -> None:
     """Keep more with what is kept. The caller holds the subject's row."""
     kept = opened(about, data_key) | more
     sealed = seal_json(data_key, kept, _cell(about.program_id, about.subject_id, about.request_id))
     RequestSubject.objects.filter(subject_id=about.subject_id, request_id=about.request_id).update(sealed=sealed)
 
 
-def changes_of(about: RequestSubject, data_key: bytes) -> Changes:
+def changes_of(about: RequestSubject, data_key: SubjectKey) -> Changes:
     found = opened(about, data_key).get("changes", {})
     return Changes(attributes=found.get("attributes", {}), identifiers=found.get("identifiers", {}))
 
 
-def purposes_of(about: RequestSubject, data_key: bytes) -> list[str]:
+def purposes_of(about: RequestSubject, data_key: SubjectKey) -> list[str]:
     """The codes of the purposes that an objection is about."""
     found: list[str] = opened(about, data_key).get("purposes", [])
     return found
 
 
-def records_of(about: RequestSubject, data_key: bytes) -> list[uuid.UUID]:
+def records_of(about: RequestSubject, data_key: SubjectKey) -> list[uuid.UUID]:
     """The records that an objection made."""
     return [uuid.UUID(record_id) for record_id in opened(about, data_key).get("records", [])]
 

@@ -42,6 +42,7 @@ from consent.rights.holders import (
 )
 from consent.rights.models import HeldSubject, MinorAccess, Package, PackagePart, RequestSubject, SubjectRequest
 from consent.vault import identities
+from consent.vault.envelope import SubjectKey
 from consent.vault.identities import Vault
 from consent.vault.models import DataKey, Subject, SubjectIdentifier, SubjectLookup
 from consent.webhooks.models import Event, WebhookMessage
@@ -343,7 +344,7 @@ def _state(state: ConsentState, grant: Grant, notice: Notice | None) -> dict[str
     }
 
 
-def _record(record: ConsentRecord, data_key: bytes) -> dict[str, Any]:
+def _record(record: ConsentRecord, data_key: SubjectKey) -> dict[str, Any]:
     evidence = None
     if record.evidence:
         evidence = identities.open_json(data_key, bytes(record.evidence), evidence_cell(record))

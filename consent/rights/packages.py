@@ -19,7 +19,7 @@ from consent.records.queries import db_now
 from consent.rights.holders import PersonalDataHolder, Row
 from consent.rights.languages import language
 from consent.rights.models import Package, PackagePart, SubjectRequest
-from consent.vault.envelope import OVERHEAD, Cell, open_cell, seal
+from consent.vault.envelope import OVERHEAD, Cell, SubjectKey, open_cell, seal
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
 
@@ -53,7 +53,7 @@ class Document:
     """The text of a complete package as it lies there. `parts`: the number of each and how many bytes of the text it has."""
 
     package: Package
-    data_key: bytes = field(repr=False)
+    data_key: SubjectKey = field(repr=False)
     parts: list[tuple[int, int]]
 
     @property
@@ -140,7 +140,7 @@ def begin(request: SubjectRequest, subject: Subject, *, kept: timedelta) -> Pack
     return package
 
 
-def put(package: Package, data_key: bytes, number: int, piece: bytes) -> None:
+def put(package: Package, data_key: SubjectKey, number: int, piece: bytes) -> None:
     PackagePart.objects.create(
         subject_id=package.subject_id,
         package_id=package.id,

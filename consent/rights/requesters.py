@@ -37,7 +37,7 @@ from consent.rights.models import (
     RunStatus,
     SubjectRequest,
 )
-from consent.vault.envelope import Cell
+from consent.vault.envelope import Cell, SubjectKey
 from consent.vault.identities import Vault, open_json, seal_json
 from consent.vault.models import Subject
 from consent.webhooks import actions as webhooks
@@ -166,7 +166,7 @@ def _keep(vault: Vault, request: SubjectRequest, subject: Subject, method: Metho
     RequestSubject.objects.filter(subject=subject, request_id=request.id).update(verified=sealed, scope="")
 
 
-def verified(request: SubjectRequest, about: RequestSubject, data_key: bytes) -> dict[str, str] | None:
+def verified(request: SubjectRequest, about: RequestSubject, data_key: SubjectKey) -> dict[str, str] | None:
     """How the requester was verified: method, reference, when; not by whom. Raises DoesNotOpen."""
     if about.verified is None:
         return None

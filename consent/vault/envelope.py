@@ -6,10 +6,10 @@ binds suite, key version, mini-program, table, column, row and subject, so that 
 
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from consent.vault.keyring import Keyring
-from consent.vault.suites import AES, KEY_BYTES, NONCE_BYTES, SUITES, TAG_BYTES, DoesNotOpen, Suite
+from consent.vault.suites import NONCE_BYTES, SUITES, TAG_BYTES, DoesNotOpen, Suite, ready
 
 _HEAD = struct.Struct(">BI")
 OVERHEAD = _HEAD.size + NONCE_BYTES + TAG_BYTES
@@ -35,41 +35,76 @@ class Cell:
         return head + b"".join(struct.pack(">I", len(part.encode())) + part.encode() for part in parts)
 
 
-def new_data_key() -> bytes:
-    return os.urandom(KEY_BYTES)
+@dataclass(frozen=True)
+class SubjectKey:
+    """A subject's data key in plaintext, and the suite it is a key of: its own cells are sealed with no other."""
+
+    suite: Suite
+    secret: bytes = field(repr=False)
 
 
-def wrap(keyring: Keyring, data_key: bytes, *, program_id: int, subject_id: int) -> tuple[bytes, int]:
+def new_data_key(suite: Suite) -> SubjectKey:
+    return SubjectKey(suite, os.urandom(suite.key_bytes))
+
+
+def wrap(keyring: Keyring, data_key: SubjectKey, *, program_id: int, subject_id: int) -> tuple[bytes, int]:
     """The wrapped data key and the version of the key-encryption key that wraps it."""
-    return seal_own(keyring, data_key, _data_key_cell(program_id, subject_id)), keyring.key_encryption.primary
+    wrapped = seal_own(keyring, data_key.secret, _data_key_cell(program_id, subject_id), data_key.suite)
+    return wrapped, keyring.key_encryption.primary
 
 
-def unwrap(keyring: Keyring, wrapped: bytes, *, program_id: int, subject_id: int) -> bytes:
+def unwrap(keyring: Keyring, wrapped: bytes, *, program_id: int, subject_id: int) -> SubjectKey:
     """Raises DoesNotOpen, KeyringError."""
-    return open_own(keyring, wrapped, _data_key_cell(program_id, subject_id))
+    suite, secret = _open_own(keyring, wrapped, _data_key_cell(program_id, subject_id))
+    return SubjectKey(suite, secret)
 
 
-def seal(data_key: bytes, plaintext: bytes, cell: Cell) -> bytes:
-    return _seal(AES, data_key, DATA_KEY_VERSION, plaintext, cell)
+def wrap_again(keyring: Keyring, wrapped: bytes, *, program_id: int, subject_id: int) -> bytes:
+    """The same data key, wrapped by the primary key-encryption key. Raises DoesNotOpen, KeyringError."""
+    return seal_own_again(keyring, wrapped, _data_key_cell(program_id, subject_id))
 
 
-def open_cell(data_key: bytes, sealed: bytes, cell: Cell) -> bytes:
+def seal(data_key: SubjectKey, plaintext: bytes, cell: Cell) -> bytes:
+    return _seal(data_key.suite, data_key.secret, DATA_KEY_VERSION, plaintext, cell)
+
+
+def open_cell(data_key: SubjectKey, sealed: bytes, cell: Cell) -> bytes:
     """Raises DoesNotOpen."""
-    return _open(data_key, sealed, cell)
+    suite, version = _said(sealed)
+    if suite is not data_key.suite or version != DATA_KEY_VERSION:
+        raise DoesNotOpen("the ciphertext was sealed with another suite or key than the subject's")
+    return _open(suite, data_key.secret, sealed, cell)
 
 
-def seal_own(keyring: Keyring, plaintext: bytes, cell: Cell) -> bytes:
-    """With the primary key-encryption key itself: for what is a mini-program's or the service's; the cell's subject is NOBODY."""
+def seal_own(keyring: Keyring, plaintext: bytes, cell: Cell, suite: Suite) -> bytes:
+    """With the primary key-encryption key itself: for what is a mini-program's or the service's; the cell's subject is NOBODY.
+
+    What is stored is sealed under `writing.hold`.
+    """
     version = keyring.key_encryption.primary
-    return _seal(AES, keyring.key_encryption.key(version), version, plaintext, cell)
+    key = suite.key_encryption(keyring.key_encryption.key(version))
+    return _seal(suite, key, version, plaintext, cell)
 
 
 def open_own(keyring: Keyring, sealed: bytes, cell: Cell) -> bytes:
     """Raises DoesNotOpen, KeyringError."""
-    if len(sealed) < _HEAD.size:
-        raise DoesNotOpen("the ciphertext is too short")
-    _, version = _HEAD.unpack_from(sealed)
-    return _open(keyring.key_encryption.key(version), sealed, cell)
+    return _open_own(keyring, sealed, cell)[1]
+
+
+def seal_own_again(keyring: Keyring, sealed: bytes, cell: Cell) -> bytes:
+    """The same with the primary key and in its suite, whatever key it was sealed with. Raises DoesNotOpen, KeyringError."""
+    suite, plaintext = _open_own(keyring, sealed, cell)
+    return seal_own(keyring, plaintext, cell, suite)
+
+
+def key_version(sealed: bytes) -> int:
+    """The version of the key that it says it was sealed with. Raises DoesNotOpen."""
+    return _said(sealed)[1]
+
+
+def _open_own(keyring: Keyring, sealed: bytes, cell: Cell) -> tuple[Suite, bytes]:
+    suite, version = _said(sealed)
+    return suite, _open(suite, suite.key_encryption(keyring.key_encryption.key(version)), sealed, cell)
 
 
 def _data_key_cell(program_id: int, subject_id: int) -> Cell:
@@ -82,11 +117,16 @@ def _seal(suite: Suite, key: bytes, version: int, plaintext: bytes, cell: Cell) 
     return head + nonce + suite.seal(key, nonce, plaintext, cell.associated(head))
 
 
-def _open(key: bytes, sealed: bytes, cell: Cell) -> bytes:
+def _said(sealed: bytes) -> tuple[Suite, int]:
+    """Suite and key version, as the head says them."""
     if len(sealed) < _HEAD.size + NONCE_BYTES:
         raise DoesNotOpen("the ciphertext is too short")
-    head, rest = sealed[: _HEAD.size], sealed[_HEAD.size :]
-    code, _ = _HEAD.unpack(head)
+    code, version = _HEAD.unpack_from(sealed)
     if code not in SUITES:
         raise DoesNotOpen("the ciphertext names an unknown suite")
-    return SUITES[code].open(key, rest[:NONCE_BYTES], rest[NONCE_BYTES:], cell.associated(head))
+    return ready(SUITES[code]), version
+
+
+def _open(suite: Suite, key: bytes, sealed: bytes, cell: Cell) -> bytes:
+    head, rest = sealed[: _HEAD.size], sealed[_HEAD.size :]
+    return suite.open(key, rest[:NONCE_BYTES], rest[NONCE_BYTES:], cell.associated(head))

@@ -3,41 +3,74 @@
 import json
 import os
 import uuid
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from django.db import connection
 
 from consent.errors import Conflict, Invalid
+from consent.programs.models import MiniProgram
 from consent.statements import Byteas, ask
-from consent.vault import envelope, keyring
-from consent.vault.envelope import Cell
+from consent.vault import envelope, keyring, writing
+from consent.vault.envelope import Cell, SubjectKey
 from consent.vault.lookup import INDEX_BYTES, KINDS, PHONE, PSEUDONYM, Identifiers, Lookup, normalise
 from consent.vault.models import DataKey, IdentifierKind, Subject, SubjectIdentifier, SubjectLookup
+from consent.vault.store import KeyStore
+from consent.vault.suites import NAMED, DoesNotOpen, Suite, ready
 
 
 @dataclass(frozen=True)
 class Vault:
-    """The keyring with what is prepared from it; made once a process and passed into the domain."""
+    """A keyring with what is prepared from it; passed into the domain, which keeps it for one call."""
 
     keyring: keyring.Keyring
+    _suites: dict[int, Suite] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, path: Path) -> "Vault":
+    def load(cls, store: KeyStore) -> "Vault":
         """Raises KeyringError."""
-        return cls(keyring.load(path))
+        return cls(keyring.load(store))
 
     @cached_property
     def lookup(self) -> Lookup:
-        return Lookup(self.keyring)
+        return Lookup(self.keyring, self.suite)
 
-    def data_key(self, program_id: int, subject_id: int) -> bytes:
-        """Raises DataKey.DoesNotExist once the subject is erased."""
-        wrapped = DataKey.objects.values_list("wrapped", flat=True).get(subject_id=subject_id)
-        return envelope.unwrap(self.keyring, bytes(wrapped), program_id=program_id, subject_id=subject_id)
+    def suite(self, program_id: int) -> Suite:
+        """The mini-program's, which it has for life. Raises Unavailable `suite_unavailable`, MiniProgram.DoesNotExist."""
+        if program_id not in self._suites:
+            name = MiniProgram.objects.values_list("suite", flat=True).get(id=program_id)
+            self._suites[program_id] = ready(NAMED[name])
+        return self._suites[program_id]
+
+    def data_key(self, program_id: int, subject_id: int) -> SubjectKey:
+        """Raises DataKey.DoesNotExist once the subject is erased; DoesNotOpen where it is no key of the mini-program's suite, or
+        under another key than its row says; KeyringError."""
+        wrapped, version = DataKey.objects.values_list("wrapped", "key_version").get(subject_id=subject_id)
+        return self.unwrapped(program_id, subject_id, bytes(wrapped), version)
+
+    def unwrapped(self, program_id: int, subject_id: int, wrapped: bytes, version: int) -> SubjectKey:
+        """The same of a row that was read already."""
+        found = envelope.unwrap(self.keyring, wrapped, program_id=program_id, subject_id=subject_id)
+        if found.suite is not self.suite(program_id) or envelope.key_version(wrapped) != version:
+            raise DoesNotOpen("the data key is of another suite or key version than it should be")
+        return found
+
+
+class Held:
+    """The vault as a process holds it: made anew when the store has another keyring."""
+
+    def __init__(self, store: KeyStore) -> None:
+        self._store = store
+        self._held: tuple[Hashable, Vault] | None = None
+
+    def vault(self) -> Vault:
+        """Raises KeyringError."""
+        state, held = self._store.state(), self._held
+        if held is None or held[0] != state:
+            held = self._held = state, Vault.load(self._store)
+        return held[1]
 
 
 class SubjectTaken(Exception):
@@ -106,13 +139,14 @@ def create(vault: Vault, program_id: int, identifiers: Identifiers) -> Subject:
     """A new subject with handle, pseudonym, lookups of every enabled key version, data key and sealed identifiers.
 
     Raises SubjectTaken where an identifier was taken meanwhile: the caller rolls back. Raises Invalid for a pseudonym,
-    which only Zhiqing gives out.
+    which only Zhiqing gives out; Unavailable as `writing.hold`.
     """
     if PSEUDONYM in identifiers:
         raise Invalid("unknown_subject", "no subject has this subject_id; name new subjects by the platform's id")
+    writing.hold(vault.keyring)
     subject = Subject.objects.create(program_id=program_id, pseudonym=uuid.uuid4(), erasure_handle=os.urandom(16))
     _add_lookups(vault, subject, {**identifiers, PSEUDONYM: str(subject.pseudonym)})
-    data_key = envelope.new_data_key()
+    data_key = envelope.new_data_key(vault.suite(program_id))
     wrapped, version = envelope.wrap(vault.keyring, data_key, program_id=program_id, subject_id=subject.id)
     DataKey.objects.create(subject=subject, program_id=program_id, wrapped=wrapped, key_version=version)
     _seal_identifiers(vault, data_key, subject, identifiers)
@@ -125,7 +159,7 @@ def attach(vault: Vault, subject: Subject, named: Identifiers, *, more: Identifi
     Raises Conflict `identity_conflict` where the subject has another value of a kind or another subject has the value,
     SubjectTaken on a race: the caller rolls back and resolves again.
     """
-    held = opened(vault, subject)
+    held = _held(vault, subject)
     _check_still_named(named, held)
     wanted = [item for item in [*named.items(), *(more or {}).items()] if item[0] != PSEUDONYM]
     known = {**named, **held}
@@ -136,6 +170,7 @@ def attach(vault: Vault, subject: Subject, named: Identifiers, *, more: Identifi
     if naming and any(AskedSubjects(vault, subject.program_id, naming).found()):
         raise Conflict("identity_conflict", "one of these identifiers belongs to another subject")
     if added:
+        writing.hold(vault.keyring)
         _add_lookups(vault, subject, added)
         _seal_identifiers(vault, vault.data_key(subject.program_id, subject.id), subject, added)
     return list(added)
@@ -146,7 +181,7 @@ def detach(vault: Vault, subject: Subject, named: Identifiers, unwanted: Collect
 
     Raises Conflict `last_identifier` where nobody could be recognised as the subject any more; SubjectTaken as `attach`.
     """
-    held = opened(vault, subject)
+    held = _held(vault, subject)
     _check_still_named(named, held)
     removed = sorted(set(unwanted) & held.keys())
     if removed and not (held.keys() - removed) & set(KINDS):
@@ -175,6 +210,7 @@ def replace(vault: Vault, subject: Subject, identifiers: Identifiers) -> int:
 
     Raises SubjectTaken where a new value belongs to another subject.
     """
+    writing.hold(vault.keyring)
     _delete(subject, list(identifiers))
     _add_lookups(vault, subject, identifiers)
     _seal_identifiers(vault, vault.data_key(subject.program_id, subject.id), subject, identifiers)
@@ -187,11 +223,26 @@ def _delete(subject: Subject, unwanted: Sequence[str]) -> None:
 
 
 def opened(vault: Vault, subject: Subject) -> dict[str, str]:
-    """The subject's identifiers in plaintext, for the subject's own package. Kind -> value."""
+    """The subject's identifiers in plaintext, kind -> value. Raises DoesNotOpen, also where one of them finds somebody else: who
+    was found by it would be shown another person."""
+    held = _held(vault, subject)
+    naming = {kind: value for kind, value in held.items() if kind in KINDS} | {PSEUDONYM: str(subject.pseudonym)}
+    found = AskedSubjects(vault, subject.program_id, [[item] for item in naming.items()]).found()
+    if any(ids - {subject.id} for ids in found):
+        raise DoesNotOpen("an identifier of the subject finds another subject")
+    return held
+
+
+def _held(vault: Vault, subject: Subject) -> dict[str, str]:
     data_key = vault.data_key(subject.program_id, subject.id)
+    return of_rows(data_key, subject, SubjectIdentifier.objects.filter(subject=subject).order_by("kind"))
+
+
+def of_rows(data_key: SubjectKey, subject: Subject, rows: Iterable[SubjectIdentifier]) -> dict[str, str]:
+    """Kind -> value of rows that were read already. Raises DoesNotOpen."""
     return {
         row.kind: envelope.open_cell(data_key, bytes(row.sealed), identifier_cell(subject, row.kind)).decode()
-        for row in SubjectIdentifier.objects.filter(subject=subject).order_by("kind")
+        for row in rows
     }
 
 
@@ -212,49 +263,55 @@ def identifier_cell(subject: Subject, kind: str) -> Cell:
     return Cell(subject.program_id, "subject_identifier", "sealed", kind, subject.id)
 
 
-def seal_json(data_key: bytes, value: Any, cell: Cell) -> bytes:
+def seal_json(data_key: SubjectKey, value: Any, cell: Cell) -> bytes:
     return envelope.seal(data_key, json.dumps(value, ensure_ascii=False).encode(), cell)
 
 
-def open_json(data_key: bytes, sealed: bytes, cell: Cell) -> Any:
+def open_json(data_key: SubjectKey, sealed: bytes, cell: Cell) -> Any:
     """Raises DoesNotOpen."""
     return json.loads(envelope.open_cell(data_key, bytes(sealed), cell))
 
 
-def _seal_identifiers(vault: Vault, data_key: bytes, subject: Subject, identifiers: Identifiers) -> None:
+def _seal_identifiers(vault: Vault, data_key: SubjectKey, subject: Subject, identifiers: Identifiers) -> None:
     SubjectIdentifier.objects.bulk_create(
         SubjectIdentifier(
             subject=subject,
             kind=kind,
             program_id=subject.program_id,
             sealed=envelope.seal(data_key, value.encode(), identifier_cell(subject, kind)),
-            lookup=_contact_index(vault, subject.program_id, value) if kind == PHONE else None,
+            lookup=contact_index(vault, subject.program_id, value) if kind == PHONE else None,
+            lookup_version=vault.lookup.primary,
         )
         for kind, value in identifiers.items()
     )
 
 
-def _contact_index(vault: Vault, program_id: int, phone: str) -> bytes:
+def contact_index(vault: Vault, program_id: int, phone: str) -> bytes:
     return vault.lookup.index(program_id, PHONE, phone, vault.lookup.primary)
 
 
 def _add_lookups(vault: Vault, subject: Subject, identifiers: Identifiers) -> None:
     """Of the kinds that name a subject, in the order of their bytes, so that two creators of one subject wait for each
     other and never deadlock."""
-    rows = sorted(
-        (vault.lookup.index(subject.program_id, kind, value, version), kind, version)
+    rows = [
+        (vault.lookup.index(subject.program_id, kind, value, version), subject.id, kind, version)
         for kind, value in identifiers.items()
         if kind in KINDS
         for version in vault.lookup.versions
-    )
+    ]
+    if insert_lookups(subject.program_id, rows) != len(rows):
+        raise SubjectTaken
+
+
+def insert_lookups(program_id: int, rows: Collection[tuple[bytes, int, str, int]]) -> int:
+    """Rows of (index, subject, kind, key version), in the order of their bytes; answers how many were not there."""
     if not rows:
-        return
+        return 0
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO subject_lookup (index, program_id, subject_id, kind, key_version)"
-            " SELECT i, %s, %s, k, v FROM unnest(%s::bytea[], %s::text[], %s::int[]) WITH ORDINALITY AS t(i, k, v, n)"
-            " ORDER BY n ON CONFLICT DO NOTHING",
-            [subject.program_id, subject.id, *map(list, zip(*rows, strict=True))],
+            " SELECT i, %s, s, k, v FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::int[]) WITH ORDINALITY"
+            " AS t(i, s, k, v, n) ORDER BY n ON CONFLICT DO NOTHING",
+            [program_id, *map(list, zip(*sorted(rows), strict=True))],
         )
-        if cursor.rowcount != len(rows):
-            raise SubjectTaken
+        return int(cursor.rowcount)

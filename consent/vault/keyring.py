@@ -1,37 +1,30 @@
-"""The keyring: versioned key-encryption keys, index keys and signing keys in a file that only the service may read.
+"""The keyring: versioned key-encryption keys, index keys and signing keys, as a KeyStore keeps them.
 
-File: `{"key_encryption": {"primary": 1, "keys": [{"version", "status", "key"}]}, "index": {…same…}, "signing": {"keys":
-[{"version", "status", "since", "public", "key"}]}}`, keys in base64; Ed25519 keys as their 32 bytes. Of a signing key that
-is destroyed only `key` goes. Status as Tink has it: enabled, disabled, destroyed. A KMS can take the file's place behind the
-same class.
+JSON: `{"key_encryption": {"primary": 1, "keys": [{"version", "status", "made", "key"}]}, "index": {…same…}, "signing":
+{"keys": [{"version", "status", "since", "public", "key"}]}}`, keys in base64; Ed25519 keys as their 32 bytes; `made` is
+missing of keys from before it was kept. Of a key that is destroyed only `key` goes. Status as Tink has it: enabled, disabled,
+destroyed.
 """
 
 import base64
-import json
-import os
 import secrets
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from consent.vault.jws import PUBLIC_BYTES
 from consent.vault.signing import BEGINNING, SigningKey, SigningKeys
+from consent.vault.store import KeyringError as KeyringError
+from consent.vault.store import KeyStore
 from consent.vault.suites import KEY_BYTES
 
-FAMILIES = ("key_encryption", "index")
+KEY_ENCRYPTION, INDEX = FAMILIES = ("key_encryption", "index")
 SIGNING = "signing"
-STATUSES = ("enabled", "disabled", "destroyed")
-
-
-class KeyringError(Exception):
-    """The keyring cannot be used; the message says why and never holds a key."""
+ENABLED, DISABLED, DESTROYED = STATUSES = ("enabled", "disabled", "destroyed")
+_STEPS = {(ENABLED, DISABLED), (DISABLED, ENABLED), (DISABLED, DESTROYED)}
 
 
 @dataclass(frozen=True)
@@ -39,7 +32,7 @@ class KeySet:
     """One family's enabled keys by version, and the version that new use takes."""
 
     primary: int
-    keys: dict[int, bytes]
+    keys: dict[int, bytes] = field(repr=False)
 
     def key(self, version: int) -> bytes:
         """Raises KeyringError where the version is unknown, disabled or destroyed."""
@@ -55,47 +48,50 @@ class Keyring:
     index: KeySet
     signing: SigningKeys
 
+    def family(self, name: str) -> KeySet:
+        """Of FAMILIES."""
+        return self.key_encryption if name == KEY_ENCRYPTION else self.index
 
-def create(path: Path) -> bool:
-    """Write a new keyring (mode 0600) unless one exists; answers whether it did. Never overwrites."""
-    content: dict[str, Any] = {
-        family: {
-            "primary": 1,
-            "keys": [{"version": 1, "status": "enabled", "key": _text(secrets.token_bytes(KEY_BYTES))}],
-        }
-        for family in FAMILIES
-    }
+
+@dataclass(frozen=True)
+class Version:
+    """What may be told of a key. `made`: None where the keyring does not say."""
+
+    family: str
+    version: int
+    status: str
+    primary: bool
+    made: datetime | None
+
+
+def create(store: KeyStore) -> bool:
+    """Keep a new keyring unless there is one; answers whether there was none. Never overwrites."""
+    content: dict[str, Any] = {family: {"primary": 1, "keys": [_new_key(1, made=None)]} for family in FAMILIES}
     content[SIGNING] = {"keys": [_new_signing_key(1, since=None)]}
-    try:
-        with _opened_new(path) as file:
-            _write(file, content)
-    except FileExistsError:
-        return False
-    _keep_names(path.parent)
-    return True
+    return store.create(content)
 
 
-def load(path: Path) -> Keyring:
-    """Raises KeyringError where the file is missing, readable by others, or not a keyring."""
-    content = _read(path)
+def load(store: KeyStore) -> Keyring:
+    """Raises KeyringError where there is none, others may read it, or it is no keyring."""
+    content = store.read()
     key_encryption, index = (_family(content, family) for family in FAMILIES)
     return Keyring(key_encryption=key_encryption, index=index, signing=_signing(content))
 
 
-def complete(path: Path) -> bool:
+def complete(store: KeyStore) -> bool:
     """Give a keyring from before there were signing keys its first one; answers whether it lacked one. Raises KeyringError."""
-    if load(path).signing.keys:
+    if load(store).signing.keys:
         return False
-    add_signing_key(path, since=None)
+    add_signing_key(store, since=None)
     return True
 
 
-def add_signing_key(path: Path, *, since: datetime | None) -> SigningKey:
+def add_signing_key(store: KeyStore, *, since: datetime | None) -> SigningKey:
     """A new key that signs what is of `since` or later (None: the first key, for all); nothing else changes.
 
     Raises KeyringError, also where `since` is no later than that of the key before: it would sign anew what that one signed.
     """
-    with _replacing(path.resolve()) as content:
+    with store.replacing() as content:
         keys = _signing(content).keys
         if keys and (since is None or since <= keys[-1].since):
             raise KeyringError("a signing key takes effect later than the one before it: give a later time")
@@ -104,66 +100,57 @@ def add_signing_key(path: Path, *, since: datetime | None) -> SigningKey:
         return _signing(content).keys[-1]
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[dict[str, Any]]:
-    """The file's content, to be changed in the block; the file is replaced whole, so that others read the old or the new.
-
-    Raises KeyringError.
-    """
-    changed = path.with_name(f"{path.name}.new")
-    try:
-        with _opened_new(changed) as file:
-            try:
-                content, owned = _read(path), path.stat()
-                yield content
-                os.fchown(file.fileno(), owned.st_uid, owned.st_gid)
-                _write(file, content)
-                changed.replace(path)
-            except BaseException:
-                # Only while it is ours: the replacement gave its name free, and the next change may stand under it already.
-                changed.unlink(missing_ok=True)
-                raise
-            _keep_names(path.parent)
-    except FileExistsError:
-        raise KeyringError(f"{changed.name} is there: another change is under way, or remove what one left") from None
-    except OSError as error:
-        raise KeyringError(f"the keyring file cannot be replaced: {error.strerror}") from None
+def versions(store: KeyStore) -> list[Version]:
+    """Every key-encryption and index key there ever was. Raises KeyringError."""
+    content = store.read()
+    return [
+        Version(
+            family,
+            int(entry["version"]),
+            entry["status"],
+            entry["version"] == content[family]["primary"],
+            datetime.fromisoformat(entry["made"]) if entry.get("made") else None,
+        )
+        for family in FAMILIES
+        if _family(content, family)
+        for entry in content[family]["keys"]
+    ]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        mode = path.stat().st_mode
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise KeyringError("there is no keyring file: make one with `manage.py create_keyring`") from None
-    except ValueError:
-        raise KeyringError("the keyring file is not JSON") from None
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise KeyringError("the keyring file may be read by others: chmod 600 it")
-    if not isinstance(content, dict):
-        raise KeyringError("the keyring file is not in the expected form")
-    return content
+def add_key(store: KeyStore, family: str, *, made: datetime) -> int:
+    """The next version of a family, enabled, which nothing uses before it is promoted. Raises KeyringError."""
+    with store.replacing() as content:
+        _family(content, family)
+        keys = content[family]["keys"]
+        version = max(int(entry["version"]) for entry in keys) + 1
+        keys.append(_new_key(version, made=made))
+    return version
 
 
-def _opened_new(path: Path) -> TextIO:
-    """For its owner only. Raises FileExistsError, OSError."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w")
+def promote(store: KeyStore, family: str, version: int) -> None:
+    """New use takes this version. Raises KeyringError where it is not enabled."""
+    with store.replacing() as content:
+        _family(content, family).key(version)
+        content[family]["primary"] = version
 
 
-def _write(file: TextIO, content: dict[str, Any]) -> None:
-    """Durable before it returns."""
-    json.dump(content, file, indent=1)
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _keep_names(folder: Path) -> None:
-    """That the folder names the file durably: until then a loss of power may bring the one before back, or none."""
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+def set_status(store: KeyStore, family: str, version: int, status: str) -> None:
+    """From enabled to disabled and back, and from disabled to destroyed, when the key goes. Raises KeyringError for another step,
+    and for the primary version."""
+    with store.replacing() as content:
+        _family(content, family)
+        entry = next((entry for entry in content[family]["keys"] if entry["version"] == version), None)
+        if entry is None:
+            raise KeyringError(f"the keyring has no {family} key of version {version}")
+        if version == content[family]["primary"]:
+            raise KeyringError(f"version {version} is the primary {family} key: promote another one first")
+        if (entry["status"], status) not in _STEPS:
+            raise KeyringError(
+                f"the {family} key of version {version} is {entry['status']}, and cannot become {status}"
+            )
+        entry["status"] = status
+        if status == DESTROYED:
+            del entry["key"]
 
 
 def _family(content: dict[str, Any], family: str) -> KeySet:
@@ -172,10 +159,13 @@ def _family(content: dict[str, Any], family: str) -> KeySet:
         keys = {
             int(entry["version"]): base64.b64decode(entry["key"], validate=True)
             for entry in content[family]["keys"]
-            if entry["status"] == "enabled"
+            if entry["status"] == ENABLED
         }
+        known = all(entry["status"] in STATUSES for entry in content[family]["keys"])
     except (KeyError, TypeError, ValueError):
         raise KeyringError(f"the keyring's {family} keys are not in the expected form") from None
+    if not known:
+        raise KeyringError(f"the keyring's {family} keys are not in the expected form")
     if primary not in keys or any(len(key) != KEY_BYTES for key in keys.values()):
         raise KeyringError(f"the keyring's primary {family} key is missing, not enabled or of the wrong length")
     return KeySet(primary=primary, keys=keys)
@@ -204,6 +194,15 @@ def _signing_key(entry: dict[str, Any]) -> SigningKey:
     if entry["status"] not in STATUSES or len(public) != PUBLIC_BYTES or since.tzinfo is None or mismatched:
         raise ValueError
     return SigningKey(int(entry["version"]), since, public, private)
+
+
+def _new_key(version: int, *, made: datetime | None) -> dict[str, Any]:
+    return {
+        "version": version,
+        "status": ENABLED,
+        "made": None if made is None else made.isoformat(),
+        "key": _text(secrets.token_bytes(KEY_BYTES)),
+    }
 
 
 def _new_signing_key(version: int, *, since: datetime | None) -> dict[str, Any]:

@@ -3,14 +3,14 @@
 import re
 import struct
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from consent.errors import Invalid, invalid
 from consent.vault.keyring import Keyring
-from consent.vault.suites import AES
+from consent.vault.suites import AES, Suite
 
 PSEUDONYM = "subject_id"
 KINDS = ("openid", "unionid", "external_id", PSEUDONYM)
@@ -70,20 +70,22 @@ def _finished(begun: HMAC, value: str) -> bytes:
 
 
 class Lookup:
-    """Computes indexes. Keys are derived once per (version, kind) and each HMAC copied from a prepared one."""
+    """Computes indexes. Keys are derived once per (suite, version, kind) and each HMAC copied from a prepared one."""
 
-    def __init__(self, keyring: Keyring) -> None:
+    def __init__(self, keyring: Keyring, suite_of: Callable[[int], Suite]) -> None:
+        """`suite_of`: a mini-program's suite, which it has for life."""
         self._keyring = keyring
-        self._prepared = lru_cache(maxsize=64)(self._prepare)
+        self._suite_of = suite_of
+        self._prepared = lru_cache(maxsize=128)(self._prepare)
         self._begun = lru_cache(maxsize=4096)(self._begin)
 
-    def _prepare(self, version: int, kind: str) -> HMAC:
-        key = AES.derive(self._keyring.index.key(version), b"zhiqing lookup " + kind.encode())
-        return AES.mac(key)
+    def _prepare(self, suite: Suite, version: int, kind: str) -> HMAC:
+        key = suite.derive(self._keyring.index.key(version), b"zhiqing lookup " + kind.encode())
+        return suite.mac(key)
 
     def _begin(self, program_id: int, kind: str, version: int) -> HMAC:
         """What all values of a mini-program and a kind begin with."""
-        mac = self._prepared(version, kind).copy()
+        mac = self._prepared(self._suite_of(program_id), version, kind).copy()
         mac.update(struct.pack(">II", program_id, len(kind)) + kind.encode())
         return mac
 
@@ -107,7 +109,15 @@ class Lookup:
         return [[_finished(mac, value) for kind, value in pairs for mac in begun[kind]] for pairs in named]
 
     def fingerprint(self, purpose: str, message: bytes) -> bytes:
-        """A keyed hash for things to be recognised again but not read: Idempotency-Keys and the bodies under them."""
-        mac = self._prepared(self.primary, f"fingerprint {purpose}").copy()
+        """A keyed hash of what is no mini-program's, to be recognised again but not read: whose attempts to sign in are counted."""
+        return self._fingerprint(AES, self.primary, purpose, message)
+
+    def fingerprints(self, program_id: int, purpose: str, message: bytes) -> tuple[bytes, ...]:
+        """The same of a mini-program's, by every enabled version, the oldest first: Idempotency-Keys and the bodies under them."""
+        suite = self._suite_of(program_id)
+        return tuple(self._fingerprint(suite, version, purpose, message) for version in self.versions)
+
+    def _fingerprint(self, suite: Suite, version: int, purpose: str, message: bytes) -> bytes:
+        mac = self._prepared(suite, version, f"fingerprint {purpose}").copy()
         mac.update(message)
         return mac.finalize()

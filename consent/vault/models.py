@@ -85,14 +85,14 @@ class DataKey(models.Model):
 
     class Meta:
         db_table = "data_key"
-        indexes = [models.Index(fields=["program", "key_version"], name="data_key_version")]
+        indexes = [models.Index(fields=["program", "key_version", "subject"], name="data_key_rewrap")]
 
 
 class SubjectIdentifier(models.Model):
     """An identifier as the platform or the caller gave it, sealed with the subject's data key.
 
-    `lookup`: by which officers find a phone, the keyed HMAC of the number; several subjects may have one number. The
-    other kinds are found in SubjectLookup.
+    `lookup`: by which officers find a phone, the keyed HMAC of the number under `lookup_version` of the index key; several subjects
+    may have one number. The other kinds are found in SubjectLookup.
     """
 
     pk = models.CompositePrimaryKey("subject_id", "kind")
@@ -101,6 +101,7 @@ class SubjectIdentifier(models.Model):
     program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
     sealed = models.BinaryField()
     lookup = models.BinaryField(max_length=32, null=True)
+    lookup_version = models.IntegerField(db_default=1)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -115,3 +116,37 @@ class SubjectIdentifier(models.Model):
         indexes = [
             models.Index(fields=["lookup"], name="subject_identifier_lookup", condition=models.Q(lookup__isnull=False)),
         ]
+
+
+class Writes(models.TextChoices):
+    """What the database asks of whoever writes with a key: an index version that is required is written by every writer."""
+
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+    REFUSED = "refused"
+
+
+class KeyVersion(models.Model):
+    """What is asked of a version of the keyring's keys, so that no process writes by a keyring that has been replaced."""
+
+    pk = models.CompositePrimaryKey("family", "version")
+    family = models.TextField()
+    version = models.IntegerField()
+    writes = models.TextField(choices=Writes.choices)
+    since = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "key_version"
+        constraints = [models.CheckConstraint(condition=models.Q(writes__in=Writes.values), name="key_version_writes")]
+
+
+class KeyringProcess(models.Model):
+    """A running process and the versions it holds: family -> {"primary": version, "enabled": versions}. Gone once `until` is over."""
+
+    id = models.UUIDField(primary_key=True)
+    kind = models.TextField()
+    holds = models.JSONField()
+    until = models.DateTimeField()
+
+    class Meta:
+        db_table = "keyring_process"

@@ -13,6 +13,7 @@ from consent.errors import Conflict, NotFound, invalid
 from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
+from consent.vault import writing
 from consent.vault.envelope import NOBODY, Cell, open_own, seal_own
 from consent.vault.identities import Vault
 from consent.webhooks import queries, signing
@@ -39,13 +40,14 @@ def add(
     secret = signing.new_secret()
     with tenant(program_id):
         endpoint_id = uuid.uuid4()
+        writing.hold(vault.keyring)
         made = WebhookEndpoint.objects.create(
             id=endpoint_id,
             program_id=program_id,
             url=checked,
             events=wanted,
             acknowledges=acknowledges,
-            sealed=seal_own(vault.keyring, secret, _cell(program_id, endpoint_id)),
+            sealed=seal_own(vault.keyring, secret, cell(program_id, endpoint_id), vault.suite(program_id)),
             created_at=db_now(),
         )
         _audited(made, "added", by=by, events=wanted, acknowledges=acknowledges)
@@ -62,8 +64,9 @@ def rotate(*, vault: Vault, program_id: int, endpoint_id: uuid.UUID, by: str) ->
             raise Conflict(
                 "secret_rotating", "the secret before this one still signs: rotate again when it does no more"
             )
+        writing.hold(vault.keyring)
         endpoint.previous, endpoint.previous_until = endpoint.sealed, now + OVERLAP
-        endpoint.sealed = seal_own(vault.keyring, secret, _cell(program_id, endpoint_id))
+        endpoint.sealed = seal_own(vault.keyring, secret, cell(program_id, endpoint_id), vault.suite(program_id))
         endpoint.save(update_fields=["sealed", "previous", "previous_until"])
         _audited(endpoint, "rotated", by=by)
     return signing.written(secret)
@@ -74,8 +77,8 @@ def secrets(vault: Vault, endpoint: WebhookEndpoint, *, now: datetime) -> tuple[
     sealed = [endpoint.sealed]
     if endpoint.previous is not None and endpoint.previous_until is not None and now < endpoint.previous_until:
         sealed.append(endpoint.previous)
-    cell = _cell(endpoint.program_id, endpoint.id)
-    return tuple(open_own(vault.keyring, bytes(each), cell) for each in sealed)
+    place = cell(endpoint.program_id, endpoint.id)
+    return tuple(open_own(vault.keyring, bytes(each), place) for each in sealed)
 
 
 def give_up_old(program_id: int, *, now: datetime) -> int:
@@ -202,7 +205,7 @@ def _unknown() -> NotFound:
     return NotFound("not_found", "this mini-program has no webhook endpoint of this id")
 
 
-def _cell(program_id: int, endpoint_id: uuid.UUID) -> Cell:
+def cell(program_id: int, endpoint_id: uuid.UUID) -> Cell:
     return Cell(program_id, "webhook_endpoint", "sealed", str(endpoint_id), NOBODY)
 
 

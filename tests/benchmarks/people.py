@@ -10,6 +10,8 @@ import psycopg
 from consent.vault import envelope, keyring
 from consent.vault.envelope import Cell
 from consent.vault.lookup import Lookup
+from consent.vault.store import FileStore
+from consent.vault.suites import AES
 
 _SUBJECTS = """
     INSERT INTO subject (program_id, pseudonym, erasure_handle, version, restricted, erasure_pending, under_14)
@@ -52,11 +54,11 @@ def consented(owner: psycopg.Connection, program: int, count: int, since: dateti
 
 def _copy_identities(owner: psycopg.Connection, program: int, ids: Sequence[int], ring: Path) -> None:
     """As consent.vault.identities.create makes them."""
-    keys = keyring.load(ring)
-    lookup = Lookup(keys)
+    keys = keyring.load(FileStore(ring))
+    lookup = Lookup(keys, lambda _: AES)
     lookups, wrapped, sealed = [], [], []
     for number, subject_id in enumerate(ids):
-        openid, key = subject_name(number), envelope.new_data_key()
+        openid, key = subject_name(number), envelope.new_data_key(AES)
         for version in lookup.versions:
             lookups.append((lookup.index(program, "openid", openid, version), program, subject_id, "openid", version))
         wrapped.append((subject_id, program, *envelope.wrap(keys, key, program_id=program, subject_id=subject_id)))

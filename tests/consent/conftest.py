@@ -7,7 +7,6 @@ import pytest
 from django.conf import settings
 from playwright.sync_api import Browser
 
-from consent import edge
 from consent.rights.review import set_review
 from tests.cast import Program
 from tests.consent.desk import DECIDES, Desk, officer
@@ -40,4 +39,3 @@ def own_ring(tmp_path: Path) -> Iterator[Ring]:
     before = settings.ZHIQING_KEYRING_FILE
     yield Ring(tmp_path / "keyring.json")
     settings.ZHIQING_KEYRING_FILE = before
-    edge.vault.cache_clear()

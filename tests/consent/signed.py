@@ -9,8 +9,8 @@ from typing import Any
 
 from django.conf import settings
 
-from consent import edge
 from consent.vault import keyring
+from consent.vault.store import FileStore
 from tests.cast import Program
 
 
@@ -46,15 +46,14 @@ class Ring:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        keyring.create(path)
+        keyring.create(FileStore(path))
         self.use()
 
     def use(self) -> None:
         settings.ZHIQING_KEYRING_FILE = self.path
-        edge.vault.cache_clear()
 
     def rotate(self, since: datetime) -> str:
-        kid = keyring.add_signing_key(self.path, since=since).kid
+        kid = keyring.add_signing_key(FileStore(self.path), since=since).kid
         self.use()
         return kid
 

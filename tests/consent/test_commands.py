@@ -27,6 +27,7 @@ NAMES = (
     "replay",
     "review",
     "rotate_signing_key",
+    "keys",
     "verify_certificate",
     "verify_receipt",
     "affected",
@@ -65,7 +66,7 @@ def test_help_names_every_flag(name: str, capsys: pytest.CaptureFixture[str]) ->
 
 def test_a_program_is_created_once(database: None) -> None:
     made = as_json("create_program", *flags(PROGRAM), "--sandbox")
-    assert made == {"id": made["id"], **PROGRAM, "zone": "Asia/Shanghai", "sandbox": True}
+    assert made == {"id": made["id"], **PROGRAM, "zone": "Asia/Shanghai", "sandbox": True, "suite": "aes"}
     with pytest.raises(CommandError, match=rf"mini-program {made['id']} already \[program_exists\]"):
         run("create_program", *flags(PROGRAM))
     out, err = run("create_program", *flags({**PROGRAM, "app_id": "wx2", "zone": "America/St_Johns"}))

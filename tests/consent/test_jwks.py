@@ -15,6 +15,7 @@ from django.test import Client
 
 from consent.vault import jws, keyring
 from consent.vault.keyring import KeyringError
+from consent.vault.store import FileStore
 from tests.cast import Program, now
 from tests.consent.signed import Ring, decoded, jwks
 from tests.consent.test_commands import as_json, run
@@ -31,7 +32,7 @@ def signing(path: Path) -> Any:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    keyring.create(tmp_path / "keyring.json")
+    keyring.create(FileStore(tmp_path / "keyring.json"))
     return tmp_path / "keyring.json"
 
 
@@ -90,7 +91,7 @@ def test_retired_disabled_and_destroyed_keys_stay_published(program: Program, ow
 
 def test_a_rotation_adds_a_key_and_changes_nothing_else(path: Path) -> None:
     before = json.loads(path.read_text())
-    added = keyring.add_signing_key(path, since=AT)
+    added = keyring.add_signing_key(FileStore(path), since=AT)
     after = json.loads(path.read_text())
     assert after["signing"]["keys"].pop()["version"] == added.version == 2
     assert after == before
@@ -106,35 +107,35 @@ def test_a_replaced_keyring_outlives_a_loss_of_power(path: Path, monkeypatch: py
         synced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), len(signing(path))))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    keyring.add_signing_key(path, since=AT)
+    keyring.add_signing_key(FileStore(path), since=AT)
     assert synced == [(False, 1), (True, 2)]
     synced.clear()
     path.unlink()
-    assert keyring.create(path)
+    assert keyring.create(FileStore(path))
     assert synced == [(False, 1), (True, 1)]
 
 
 def test_each_moment_has_its_key(path: Path) -> None:
-    keyring.add_signing_key(path, since=AT)
-    keyring.add_signing_key(path, since=AT + timedelta(days=1))
-    keys = keyring.load(path).signing
+    keyring.add_signing_key(FileStore(path), since=AT)
+    keyring.add_signing_key(FileStore(path), since=AT + timedelta(days=1))
+    keys = keyring.load(FileStore(path)).signing
     second = timedelta(seconds=1)
     moments = {AT - second: 1, AT: 2, AT + timedelta(days=1) - second: 2, AT + timedelta(days=1): 3}
     assert {moment: key.version for moment in moments if (key := keys.of(moment))} == moments
     changed(path, "signing", "keys", 0, "status", to="disabled")
     changed(path, "signing", "keys", 2, "status", to="destroyed")
-    keys = keyring.load(path).signing
+    keys = keyring.load(FileStore(path)).signing
     assert {key.version for moment in moments if (key := keys.of(moment))} == {2}
     changed(path, "signing", "keys", 1, "status", to="disabled")
-    assert keyring.load(path).signing.of(AT) is None
+    assert keyring.load(FileStore(path)).signing.of(AT) is None
 
 
 @pytest.mark.parametrize("since", [None, AT, AT - timedelta(days=1)])
 def test_a_key_takes_effect_after_the_one_before_it(path: Path, since: datetime | None) -> None:
-    keyring.add_signing_key(path, since=AT)
+    keyring.add_signing_key(FileStore(path), since=AT)
     content = path.read_text()
     with pytest.raises(KeyringError, match="later"):
-        keyring.add_signing_key(path, since=since)
+        keyring.add_signing_key(FileStore(path), since=since)
     assert path.read_text() == content
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
@@ -145,7 +146,7 @@ def test_two_rotations_at_once_lose_no_key(path: Path) -> None:
 
     def rotate(hours: int) -> None:
         try:
-            told.append(keyring.add_signing_key(path, since=AT + timedelta(hours=hours)).version)
+            told.append(keyring.add_signing_key(FileStore(path), since=AT + timedelta(hours=hours)).version)
         except KeyringError as error:
             told.append(error)
 
@@ -160,13 +161,13 @@ def test_two_rotations_at_once_lose_no_key(path: Path) -> None:
 def test_what_a_dead_rotation_left_is_told(path: Path) -> None:
     path.with_name("keyring.json.new").write_text("")
     with pytest.raises(KeyringError, match=r"keyring\.json\.new is there"):
-        keyring.add_signing_key(path, since=AT)
+        keyring.add_signing_key(FileStore(path), since=AT)
 
 
 def test_a_keyring_behind_a_link_is_replaced_where_it_is(path: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.json"
     link.symlink_to(path)
-    keyring.add_signing_key(link, since=AT)
+    keyring.add_signing_key(FileStore(link), since=AT)
     assert link.is_symlink()
     assert len(signing(path)) == 2
 
@@ -191,10 +192,10 @@ MISSHAPEN: tuple[tuple[tuple[Any, ...], Any], ...] = (
 
 @pytest.mark.parametrize(("steps", "to"), MISSHAPEN, ids=[f"{steps} = {to}" for steps, to in MISSHAPEN])
 def test_signing_keys_that_are_not_as_they_should_be_are_refused(path: Path, steps: tuple[Any, ...], to: Any) -> None:
-    keyring.add_signing_key(path, since=AT)
+    keyring.add_signing_key(FileStore(path), since=AT)
     changed(path, *steps, to=to)
     with pytest.raises(KeyringError, match="signing") as refused:
-        keyring.load(path)
+        keyring.load(FileStore(path))
     assert not any(entry["key"] in str(refused.value) for entry in json.loads(path.read_text())["index"]["keys"])
 
 
@@ -204,7 +205,7 @@ def test_signing_keys_that_are_not_as_they_should_be_are_refused(path: Path, ste
 def test_create_keyring_gives_an_older_one_its_first_signing_key(own_ring: Ring) -> None:
     own_ring.change(lambda content: content.pop("signing"))
     before = json.loads(own_ring.path.read_text())
-    assert keyring.load(own_ring.path).signing.keys == ()
+    assert keyring.load(FileStore(own_ring.path)).signing.keys == ()
     assert "signing key added" in run("create_keyring")[0]
     after = json.loads(own_ring.path.read_text())
     assert len(after.pop("signing")["keys"]) == 1
@@ -225,7 +226,7 @@ def test_rotate_signing_key(own_ring: Ring) -> None:
         run("rotate_signing_key", "--effective-at", "2026-01-01T00:00:00Z")
     answer = as_json("rotate_signing_key", "--effective-at", "2200-01-01T08:00:00+08:00")
     assert answer == {"version": 2, "kid": answer["kid"], "effective_at": "2200-01-01T08:00:00+08:00"}
-    assert keyring.load(own_ring.path).signing.keys[-1].kid == answer["kid"]
+    assert keyring.load(FileStore(own_ring.path)).signing.keys[-1].kid == answer["kid"]
     with pytest.raises(CommandError, match="give a later time"):
         run("rotate_signing_key", "--effective-at", "2199-12-31T00:00:00Z")
 
@@ -234,7 +235,7 @@ def test_a_rotation_takes_effect_in_an_hour_unless_told_otherwise(own_ring: Ring
     own_ring.change(lambda content: content.pop("signing"))
     before = now()
     out, err = run("rotate_signing_key")
-    first, second = keyring.load(own_ring.path).signing.keys
+    first, second = keyring.load(FileStore(own_ring.path)).signing.keys
     assert out.strip() == second.kid != first.kid
-    assert "restart" in err
+    assert "on every machine" in err
     assert before + timedelta(hours=1) <= second.since <= now() + timedelta(hours=1)

@@ -14,7 +14,8 @@ from consent.vault import envelope, keyring
 from consent.vault.envelope import Cell
 from consent.vault.keyring import KeyringError
 from consent.vault.lookup import Lookup
-from consent.vault.suites import DoesNotOpen
+from consent.vault.store import FileStore
+from consent.vault.suites import AES, DoesNotOpen
 
 CELL = Cell(1, "subject_identifier", "sealed", "openid", 7)
 ELSEWHERE: dict[str, Any] = {
@@ -28,13 +29,13 @@ ELSEWHERE: dict[str, Any] = {
 
 @pytest.fixture
 def ring(tmp_path: Path) -> keyring.Keyring:
-    keyring.create(tmp_path / "keyring.json")
-    return keyring.load(tmp_path / "keyring.json")
+    keyring.create(FileStore(tmp_path / "keyring.json"))
+    return keyring.load(FileStore(tmp_path / "keyring.json"))
 
 
 @given(st.binary(max_size=300))
 def test_a_cell_opens_in_its_place(plaintext: bytes) -> None:
-    key = envelope.new_data_key()
+    key = envelope.new_data_key(AES)
     sealed = envelope.seal(key, plaintext, CELL)
     assert envelope.open_cell(key, sealed, CELL) == plaintext
     assert envelope.seal(key, plaintext, CELL) != sealed
@@ -42,7 +43,7 @@ def test_a_cell_opens_in_its_place(plaintext: bytes) -> None:
 
 @pytest.mark.parametrize("field", ELSEWHERE)
 def test_a_cell_moved_elsewhere_does_not_open(field: str) -> None:
-    key = envelope.new_data_key()
+    key = envelope.new_data_key(AES)
     sealed = envelope.seal(key, b"secret", CELL)
     with pytest.raises(DoesNotOpen):
         envelope.open_cell(key, sealed, dataclasses.replace(CELL, **{field: ELSEWHERE[field]}))
@@ -50,7 +51,7 @@ def test_a_cell_moved_elsewhere_does_not_open(field: str) -> None:
 
 @given(st.data())
 def test_one_changed_byte_does_not_open(data: st.DataObject) -> None:
-    key = envelope.new_data_key()
+    key = envelope.new_data_key(AES)
     sealed = bytearray(envelope.seal(key, b"secret", CELL))
     place = data.draw(st.integers(0, len(sealed) - 1))
     sealed[place] ^= data.draw(st.integers(1, 255))
@@ -59,17 +60,17 @@ def test_one_changed_byte_does_not_open(data: st.DataObject) -> None:
 
 
 def test_parts_of_a_place_do_not_run_into_each_other() -> None:
-    key = envelope.new_data_key()
+    key = envelope.new_data_key(AES)
     sealed = envelope.seal(key, b"secret", Cell(1, "ab", "c", "r", 7))
     with pytest.raises(DoesNotOpen):
         envelope.open_cell(key, sealed, Cell(1, "a", "bc", "r", 7))
 
 
 def test_a_data_key_is_wrapped_for_its_subject(ring: keyring.Keyring) -> None:
-    key = envelope.new_data_key()
+    key = envelope.new_data_key(AES)
     wrapped, version = envelope.wrap(ring, key, program_id=1, subject_id=7)
     assert version == 1
-    assert key not in wrapped
+    assert key.secret not in wrapped
     assert envelope.unwrap(ring, wrapped, program_id=1, subject_id=7) == key
     with pytest.raises(DoesNotOpen):
         envelope.unwrap(ring, wrapped, program_id=1, subject_id=8)
@@ -80,7 +81,7 @@ def test_a_data_key_is_wrapped_for_its_subject(ring: keyring.Keyring) -> None:
 )
 def test_a_cell_of_a_mini_program_opens_in_its_place_only(ring: keyring.Keyring, moved: dict[str, Any]) -> None:
     place = Cell(1, "platform_credential", "sealed", "1", envelope.NOBODY)
-    sealed = envelope.seal_own(ring, b"secret", place)
+    sealed = envelope.seal_own(ring, b"secret", place, AES)
     assert b"secret" not in sealed
     assert envelope.open_own(ring, sealed, place) == b"secret"
     with pytest.raises(DoesNotOpen):
@@ -88,8 +89,8 @@ def test_a_cell_of_a_mini_program_opens_in_its_place_only(ring: keyring.Keyring,
 
 
 def test_an_index_is_apart_by_program_kind_value_and_key(ring: keyring.Keyring, tmp_path: Path) -> None:
-    keyring.create(tmp_path / "other.json")
-    lookup, other = Lookup(ring), Lookup(keyring.load(tmp_path / "other.json"))
+    keyring.create(FileStore(tmp_path / "other.json"))
+    lookup, other = Lookup(ring, lambda _: AES), Lookup(keyring.load(FileStore(tmp_path / "other.json")), lambda _: AES)
     indexes = {
         lookup.index(1, "openid", "a", 1),
         lookup.index(2, "openid", "a", 1),
@@ -105,25 +106,25 @@ def test_an_index_is_apart_by_program_kind_value_and_key(ring: keyring.Keyring, 
 
 def test_a_keyring_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "keyring.json"
-    assert keyring.create(path)
+    assert keyring.create(FileStore(path))
     content = path.read_text()
-    assert not keyring.create(path)
+    assert not keyring.create(FileStore(path))
     assert path.read_text() == content
     assert path.stat().st_mode & 0o777 == 0o600
     path.chmod(0o640)
     with pytest.raises(KeyringError, match="chmod 600"):
-        keyring.load(path)
+        keyring.load(FileStore(path))
 
 
 @pytest.mark.parametrize("status", ["disabled", "destroyed"])
 def test_a_key_that_is_not_enabled_is_not_used(tmp_path: Path, status: str) -> None:
     path = tmp_path / "keyring.json"
-    keyring.create(path)
+    keyring.create(FileStore(path))
     content = json.loads(path.read_text())
     content["key_encryption"]["keys"][0]["status"] = status
     path.write_text(json.dumps(content))
     with pytest.raises(KeyringError, match="not enabled"):
-        keyring.load(path)
+        keyring.load(FileStore(path))
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"key_encryption": 1}'])
@@ -132,6 +133,6 @@ def test_what_is_no_keyring_is_told_without_its_content(tmp_path: Path, content:
     path.touch(0o600)
     path.write_text(content)
     with pytest.raises(KeyringError):
-        keyring.load(path)
+        keyring.load(FileStore(path))
     with pytest.raises(KeyringError, match="create_keyring"):
-        keyring.load(tmp_path / "missing.json")
+        keyring.load(FileStore(tmp_path / "missing.json"))

@@ -15,6 +15,7 @@ from consent.programs.tenancy import tenant
 from consent.rights import packages
 from consent.rights.models import TERMINAL, Package
 from consent.vault.identities import Vault
+from consent.vault.store import FileStore
 from tests.consent.rights import sections
 from tests.faults.serving import Served, wait_for
 from tests.faults.traffic import ATTRIBUTES, FICKLE, OF_EACH, Filed, Remembered, Traffic
@@ -86,7 +87,7 @@ def _as(stack: Served, blocker: DjangoDbBlocker) -> Iterator[Vault]:
     connection.settings_dict.update(env.database(settings["DATABASE_URL"]))
     try:
         with blocker.unblock():
-            yield Vault.load(stack.var / "keyring.json")
+            yield Vault.load(FileStore(stack.var / "keyring.json"))
             connection.close()
     finally:
         connection.settings_dict.update(ours)

@@ -3,7 +3,7 @@
 import io
 import itertools
 
-from tracking.management.progress import plain, progress
+from consent.management.progress import plain, progress
 
 
 def test_lines_come_now_and_then_and_at_each_stages_end() -> None:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from consent import edge
 from consent.vault import keyring
 
 
@@ -17,14 +17,12 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        path = settings.ZHIQING_KEYRING_FILE
+        store = edge.key_store()
         try:
-            if keyring.create(path):
+            if keyring.create(store):
                 self.stdout.write("keyring created")
-            elif keyring.complete(path):
-                self.stdout.write(
-                    "signing key added to the keyring: back it up again, restart web and worker processes"
-                )
+            elif keyring.complete(store):
+                self.stdout.write("signing key added to the keyring: back it up again")
             else:
                 self.stdout.write("keyring exists: left as it is")
         except keyring.KeyringError as error:

@@ -6,7 +6,7 @@ from django.core.management.base import CommandParser
 
 from consent.management.base import OperatorCommand
 from consent.programs.actions import create_program
-from consent.programs.models import Platform
+from consent.programs.models import Platform, SuiteName
 
 
 class Command(OperatorCommand):
@@ -27,11 +27,18 @@ class Command(OperatorCommand):
             action="store_true",
             help="for synthetic data only: reports show every figure (k = 1); it never becomes a real one",
         )
+        parser.add_argument(
+            "--suite",
+            default=SuiteName.AES.value,
+            choices=SuiteName.values,
+            help="how its data are sealed and found, for as long as it is: aes (AES-256-GCM, HMAC-SHA256; the default) or sm"
+            " (SM4-GCM, HMAC-SM3)",
+        )
         super().add_arguments(parser)
 
     def run(self, options: dict[str, Any]) -> None:
         made = create_program(
-            **{name: options[name] for name in ("name", "controller", "platform", "app_id", "zone", "sandbox")}
+            **{name: options[name] for name in ("name", "controller", "platform", "app_id", "zone", "sandbox", "suite")}
         )
         result = {
             "id": made.pk,
@@ -41,13 +48,14 @@ class Command(OperatorCommand):
             "app_id": made.app_id,
             "zone": made.zone,
             "sandbox": made.sandbox,
+            "suite": made.suite,
         }
         self.answer(
             options,
             result,
             str(made.pk),
             then=(
-                f"mini-program {made.pk} created: {made.name}, {made.platform}, zone {made.zone}"
+                f"mini-program {made.pk} created: {made.name}, {made.platform}, zone {made.zone}, suite {made.suite}"
                 + (", a sandbox for synthetic data only" if made.sandbox else ""),
                 f"next: manage.py publish_notice --program {made.pk} docs/examples/notice.yaml",
             ),

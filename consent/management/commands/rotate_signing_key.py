@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
 from consent import edge
@@ -16,8 +15,8 @@ LEAD = timedelta(hours=1)
 class Command(OperatorCommand):
     help = (
         "Add a key that signs the receipts of what is recorded from a time on. Its public key is published at once, those"
-        " before it stay published, and older receipts stay as they are. Back the keyring up again, and restart web and"
-        " worker processes before that time."
+        " before it stay published, and older receipts stay as they are. Back the keyring up again, and have it on every machine"
+        " before that time: processes take it up by themselves."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -35,8 +34,8 @@ class Command(OperatorCommand):
         if since <= now:
             raise CommandError("give a time to come: receipts of what was recorded already are not signed anew")
         try:
-            keyring.complete(settings.ZHIQING_KEYRING_FILE)
-            added = keyring.add_signing_key(settings.ZHIQING_KEYRING_FILE, since=since)
+            keyring.complete(edge.key_store())
+            added = keyring.add_signing_key(edge.key_store(), since=since)
         except keyring.KeyringError as error:
             raise CommandError(str(error)) from None
         self.answer(
@@ -45,6 +44,6 @@ class Command(OperatorCommand):
             added.kid,
             then=(
                 f"signing key {added.version} signs from {added.since.isoformat(timespec='seconds')} on",
-                "next: back the keyring up again, and restart web and worker processes before that time",
+                "next: back the keyring up again, and have it on every machine before that time",
             ),
         )

@@ -13,8 +13,8 @@ from django.db import ProgrammingError
 
 from consent import edge
 from consent.management.base import OperatorCommand, first_line, program_argument, program_named
+from consent.management.progress import progress
 from reports.rollups.build import Span, build, buildable, differs, to_build
-from tracking.management.progress import progress
 
 
 def _day(text: str) -> date:

@@ -11,8 +11,8 @@ from django.core.management.base import CommandError, CommandParser
 
 from consent import edge
 from consent.management.base import OperatorCommand
+from consent.management.progress import progress
 from tracking.client import MAX_EVENTS, Client, ClientError
-from tracking.management.progress import progress
 from tracking.replay import Replay, ReplayError, Survey, Totals, days_to_yesterday, survey
 
 BATCH = 1000
