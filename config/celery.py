@@ -6,8 +6,16 @@ from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-app = Celery("zhiqing")
+app = Celery("zhiqing", task_cls="consent.journal.waiting:InService")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(
-    ["consent.rights", "consent.records", "consent.portal", "consent.webhooks", "tracking", "reports"]
+    [
+        "consent.rights",
+        "consent.records",
+        "consent.portal",
+        "consent.webhooks",
+        "consent.journal",
+        "tracking",
+        "reports",
+    ]
 )

@@ -1,5 +1,6 @@
 """The app's models, each kept in the room it belongs to."""
 
+from consent.journal.models import ServiceState
 from consent.ledger.models import AuditEntry, Disclosure, Leaf
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
 from consent.officers.models import AccountEntry, RecoveryCode, SignInFailure, StaffAccount
@@ -51,6 +52,7 @@ __all__ = [
     "PurposeErasure",
     "RecoveryCode",
     "RequestSubject",
+    "ServiceState",
     "SignInFailure",
     "StaffAccount",
     "Subject",

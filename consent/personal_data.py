@@ -1,5 +1,6 @@
 """What consent holds of a person, and what every field of its models says of one (DSL 21)."""
 
+from consent.journal.models import ServiceState
 from consent.ledger.models import AuditEntry, Disclosure, Leaf
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
 from consent.officers.models import AccountEntry, RecoveryCode, SignInFailure, StaffAccount
@@ -132,6 +133,11 @@ classify(
             "type": _OPERATIONAL,
             "hash": _PUBLIC,
             "subject_version": _OPERATIONAL,
+        },
+        ServiceState: {
+            "id": _OPERATIONAL,
+            "opened_at": _OPERATIONAL,
+            "marked_at": _OPERATIONAL,
         },
         AuditEntry: {
             "id": _OPERATIONAL,
