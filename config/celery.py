@@ -8,7 +8,7 @@ from django.utils.module_loading import import_string
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-app = Celery("zhiqing")
+app = Celery("zhiqing", task_cls="consent.journal.waiting:InService")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(
     [
@@ -17,6 +17,7 @@ app.autodiscover_tasks(
         "consent.portal",
         "consent.webhooks",
         "consent.monitoring",
+        "consent.journal",
         "tracking",
         "reports",
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import psycopg
 import redis
 from django.conf import settings
 from django.db import Error, connection
@@ -10,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_GET
 
 from consent.edge import vault
+from consent.journal import service
 from consent.vault import writing
 from consent.vault.store import KeyringError
 
@@ -52,11 +54,20 @@ def _keyring() -> bool:
         return False
 
 
+def _in_service() -> bool:
+    """No backup was restored, or what was acknowledged since it was made has been carried out again."""
+    try:
+        return not service.looked()
+    except (Error, psycopg.Error, OSError):
+        return False
+
+
 CHECKS: dict[str, Callable[[], bool]] = {
     "database": _database,
     "migrations": _migrations,
     "broker": _broker,
     "keyring": _keyring,
+    "in_service": _in_service,
 }
 # Calls are answered without it: due work is found by the sweep later, and each process keeps its share of the limits. A
 # probe that took every web process away would make of this an outage.

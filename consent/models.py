@@ -1,5 +1,6 @@
 """The app's models, each kept in the room it belongs to."""
 
+from consent.journal.models import ServiceState
 from consent.ledger.models import AuditEntry, Disclosure, Leaf
 from consent.monitoring.models import RiskRemark, RiskRun
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
@@ -56,6 +57,7 @@ __all__ = [
     "RequestSubject",
     "RiskRemark",
     "RiskRun",
+    "ServiceState",
     "SignInFailure",
     "StaffAccount",
     "Subject",

@@ -24,8 +24,15 @@ hypothesis.settings.load_profile("patient")
 # Every test client would otherwise look through all static files again.
 settings.WHITENOISE_AUTOREFRESH = True
 
-KEPT = {"django_migrations", "django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}
-"""What a migration has put in place: permissions, and the roles that are made of them."""
+KEPT = {
+    "django_migrations",
+    "django_content_type",
+    "auth_permission",
+    "auth_group",
+    "auth_group_permissions",
+    "service_state",
+}
+"""What a migration has put in place: permissions, the roles that are made of them, and that the database is in service."""
 
 MANY = 1_000
 """Rows of a table, for which it is quicker to make all tables' files anew."""

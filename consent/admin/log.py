@@ -119,6 +119,7 @@ JOBS: list[tuple[str, Any]] = [
     ("operator", _("who runs the service's commands")),
     ("system", _("the service itself")),
     ("worker", _("a worker of the service")),
+    ("replay", _("a replay of the journal after a restore")),
 ]
 
 

@@ -1,6 +1,7 @@
 """Mini-programs, who calls for them, who works for them, and who is told."""
 
 from consent.classified.classes import ACCESS, EVIDENCE, INTERNAL, OPERATIONAL, PSEUDONYM, PUBLIC, REQUEST
+from consent.journal.models import ServiceState
 from consent.officers.models import AccountEntry, RecoveryCode, SignInFailure, StaffAccount
 from consent.platforms.models import PlatformCredential
 from consent.programs.models import ApiClient, ApiKey, Controller, IdempotencyRecord, MiniProgram, OfficerAssignment
@@ -75,6 +76,11 @@ FIELDS: Fields = {
         "action": OPERATIONAL,
         "account": INTERNAL,
         "details": INTERNAL,
+    },
+    ServiceState: {
+        "id": OPERATIONAL,
+        "opened_at": OPERATIONAL,
+        "marked_at": OPERATIONAL,
     },
     IdempotencyRecord: {
         "id": OPERATIONAL,

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from consent.errors import Conflict, invalid
+from consent.journal import writing as journal
+from consent.journal.entries import Kind
 from consent.notices.models import Purpose
 from consent.programs.idempotency import IdempotencyKey, claim, used
 from consent.programs.tenancy import tenant
@@ -25,6 +27,8 @@ from consent.webhooks import actions as webhooks
 
 COLLECTED = (*AUTHORISING, State.EXPIRED, State.INVALIDATED)
 """States under which there may be something that was collected: what ended by itself took nothing along."""
+OBJECTION = "objection"
+"""The method of records by which an objection ended consents."""
 FRESH = timedelta(hours=24)
 CREATION_ATTEMPTS = 5
 
@@ -156,6 +160,15 @@ def _record(
     if subject.erasure_pending and any(item.decided == State.GIVEN for item in told):
         raise Conflict("erasure_pending", "the subject asked to be erased; take the request back first")
     before = moment.before
+    ending = [
+        item.purpose.code
+        for item in told
+        if item.decided in (State.REFUSED, State.WITHDRAWN)
+        and item.purpose.id in before
+        and before[item.purpose.id].state in AUTHORISING
+    ]
+    if ending:
+        journal.ended(subject, Kind.OBJECTION if act.method == OBJECTION else Kind.WITHDRAWAL, ending)
     _advance(subject, act, moment)
     unguarded = _age_checked(subject, told, act, moment) and act.guardian is None
     waiting = pending_records(map(of_state, before.values()))

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from consent.errors import Conflict
+from consent.journal import writing as journal
+from consent.journal.entries import Kind
 from consent.notices.models import Purpose
-from consent.records.actions import end_consents
+from consent.records.actions import OBJECTION, end_consents
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, PurposeErasure
 from consent.records.queries import db_now
 from consent.rights import gate, runs
@@ -27,7 +29,7 @@ from consent.rights.rejections import GROUNDS
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
 
-METHODS = {RequestKind.OBJECTION: "objection", RequestKind.CANCELLATION: "cancellation"}
+METHODS = {RequestKind.OBJECTION: OBJECTION, RequestKind.CANCELLATION: "cancellation"}
 """How the records of a consent that a request ended say that it was."""
 ITS_OWN = timedelta(hours=1)
 """So long after a cancellation may begin, the erasures that its withdrawals owe go ahead without it."""
@@ -82,6 +84,7 @@ def reopen(subject: Subject, request: SubjectRequest) -> None:
     """
     if request.kind in ERASING and subject.erasure_pending:
         gate.reopen_after_erasure(subject)
+        journal.opened(subject, Kind.ERASURE_TAKEN_BACK)
         for holder in holders():
             holder.stand_again(subject=subject)
     if request.kind == RequestKind.RESTRICTION:

@@ -5,6 +5,8 @@ import uuid
 from django.db import connection
 from django.db.models import Case, Value, When
 
+from consent.journal import writing as journal
+from consent.journal.entries import Kind
 from consent.programs.tenancy import tenant
 from consent.records.queries import Clock, db_now
 from consent.rights import gate, legal_holds, runs
@@ -100,6 +102,7 @@ def complete(run: Claimed) -> bool:
         if kept:
             _end_partly(run, request, subject, kept)
             return True
+        journal.ended(subject, Kind.TOMBSTONE)
         about = list(RequestSubject.objects.filter(subject=subject).values_list("request_id", flat=True))
         subject_holder = holder_of(run.holder)
         erased = subject_holder.erase(program_id=run.program_id, subject_id=run.subject_id, limit=1000)

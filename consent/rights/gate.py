@@ -10,6 +10,8 @@ from datetime import datetime
 
 from django.db.models import F, Q, QuerySet
 
+from consent.journal import writing as journal
+from consent.journal.entries import Kind
 from consent.programs.tenancy import tenant
 from consent.records.intents import announce, retract
 from consent.records.models import ConsentState, WithdrawalIntent
@@ -35,6 +37,7 @@ def lock(subject_id: int) -> datetime:
 def close_for_erasure(subject: Subject) -> None:
     """From the commit on nothing is stored of the subject."""
     lock(subject.id)
+    journal.ended(subject, Kind.ERASURE)
     _states(subject).update(erasure_pending=True, version=F("version") + 1)
     Subject.objects.filter(id=subject.id).update(erasure_pending=True)
     WithdrawalIntent.objects.filter(subject=subject).delete()
@@ -103,6 +106,10 @@ def _retracted(program_id: int, subject_id: int | None) -> Iterator[None]:
 def restrict(subject: Subject, *, restricted: bool) -> int:
     """Close the gate but keep what is held (or open it again, from now on); answers the purposes affected."""
     now = lock(subject.id)
+    if restricted and not subject.restricted:
+        journal.ended(subject, Kind.RESTRICTION)
+    elif subject.restricted and not restricted:
+        journal.opened(subject, Kind.RESTRICTION_LIFTED)
     changed = _states(subject).exclude(restricted=restricted).update(restricted=restricted, version=F("version") + 1)
     if subject.restricted and not restricted:
         _begin_anew(subject, now)

@@ -162,6 +162,7 @@ CONSENTS = {
     "method=import": _("imported"),
     "method=objection": _("objection"),
     "method=cancellation": _("account cancellation"),
+    "method=journal": _("carried out again after a backup was restored"),
     "locale": _("language"),
     "age_band": _("age band"),
     "age_band=under_14": _("under 14"),

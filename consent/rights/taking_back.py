@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 
 from django.db import transaction
@@ -22,23 +23,24 @@ from consent.rights.models import (
 from consent.vault.models import Subject
 
 
-def take_back(*, program_id: int, request_id: uuid.UUID, by: str) -> SubjectRequest:
+def take_back(*, program_id: int, request_id: uuid.UUID, by: str, asked_at: datetime | None = None) -> SubjectRequest:
     """Withdraw a request while nothing of it has been done; the gate it closed opens again from now on.
 
     A completed restriction is lifted by this. An erasure or restriction that has failed may be taken back too, whatever
     of it was done: its gate would stay closed for ever. Once taken back it stays so: a second call answers the same.
+    `asked_at`: when that was asked, where it is carried out later (after a restore); now by default.
     Raises NotFound, Conflict `not_undoable`, `point_of_no_return`, and what `barrier.reopen` raises.
     """
     with gate.reopening(program_id, request_id):
-        return _take_back(program_id, request_id, by)
+        return _take_back(program_id, request_id, by, asked_at)
 
 
-def _take_back(program_id: int, request_id: uuid.UUID, by: str) -> SubjectRequest:
+def _take_back(program_id: int, request_id: uuid.UUID, by: str, asked_at: datetime | None) -> SubjectRequest:
     with tenant(program_id):
         request, subject = runs.locked(program_id, request_id)
         if request.state == RequestState.WITHDRAWN:
             return request
-        if not (_lifts(request, subject) or _given_up(request, subject) or _undoable(request)):
+        if not (_lifts(request, subject) or _given_up(request, subject) or _undoable(request, asked_at)):
             if request.point_of_no_return_at is not None and request.state != RequestState.FAILED:
                 raise Conflict("point_of_no_return", "erasing has begun; what is gone cannot be brought back")
             raise Conflict("not_undoable", "the request is being carried out or closed; it can no longer be taken back")
@@ -64,11 +66,11 @@ def waive(*, program_id: int, request_id: uuid.UUID, by: str, on_waived: Callabl
         transaction.on_commit(partial(on_waived, request.id), robust=True)
 
 
-def _undoable(request: SubjectRequest) -> bool:
+def _undoable(request: SubjectRequest, asked_at: datetime | None) -> bool:
     """Locks the runs: none has begun, and none can begin before this transaction ends."""
     held = list(HolderRun.objects.select_for_update(no_key=True).filter(request=request).order_by("id"))
     begun = any(run.status != RunStatus.PENDING or run.attempts for run in held)
-    late = request.undo_until is not None and db_now() >= request.undo_until
+    late = request.undo_until is not None and (asked_at or db_now()) >= request.undo_until
     if request.state == RequestState.IN_REVIEW:
         late = False  # nothing is done before an officer approves
     return request.closed_at is None and not begun and not late

@@ -13,12 +13,24 @@ from tests.config.stacks import answer, outside, web
 FORWARDED = {"X-Forwarded-Proto": "https"}
 
 
-def test_the_settings_pass_djangos_deployment_checks_as_they_are(migrated: None) -> None:
-    done = subprocess.run(
+def deployed(**more: str) -> subprocess.CompletedProcess[str]:
+    """manage.py check --deploy, as an operator runs it."""
+    return subprocess.run(
         [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
-        cwd=serve.ROOT, env=outside(), capture_output=True, text=True, check=False,
+        cwd=serve.ROOT, env=outside() | more, capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+def test_the_settings_pass_djangos_deployment_checks_with_a_journal(migrated: None, tmp_path: Path) -> None:
+    done = deployed(ZHIQING_JOURNAL_DIR=str(tmp_path / "journal"))
     assert done.returncode == 0, done.stderr
+    assert deployed(ZHIQING_JOURNAL_URL="https://journal.example/entries").returncode == 0
+
+
+def test_without_a_journal_the_deployment_checks_warn(migrated: None) -> None:
+    done = deployed()
+    assert done.returncode == 1
+    assert "zhiqing.W001" in done.stderr and "ZHIQING_JOURNAL_DIR" in done.stderr
 
 
 @pytest.fixture(scope="module")

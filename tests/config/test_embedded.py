@@ -142,6 +142,7 @@ def test_the_stack_file_says_where_everything_is(stack: embedded.Services) -> No
         "REDIS_URL",
         "ZHIQING_SECRET_KEY_FILE",
         "ZHIQING_KEYRING_FILE",
+        "ZHIQING_JOURNAL_DIR",
     }
 
 

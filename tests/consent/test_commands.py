@@ -224,6 +224,7 @@ def test_a_purge_is_simulated_and_then_done(
             mine | {"table": "event", "reason": "withdrawn", "rows": 6, "overdue": 6}
             | {"purpose": "analytics", "kept_days": None},
         ],
+        "journal": [],
     }  # fmt: skip
     out, err = run("purge", "--simulate")
     assert f"{program.id}          6  event: consent ended (analytics)  OVERDUE: 6" in out

@@ -10,7 +10,7 @@ from consent import edge
 from consent.programs.actions import create_program
 from consent.programs.tenancy import tenant
 from consent.records import profile
-from consent.rights.reveal import Reason, reveal
+from consent.rights.reveal import Cause, Reason, reveal
 from consent.vault.models import Subject
 from consent.vault.suites import DoesNotOpen
 from tests.cast import Program, make_program
@@ -201,7 +201,7 @@ def test_what_is_moved_does_not_open(
         program.post("identities", {"subject": {"openid": "alice-1"}, "add": {"external_id": "e-1"}}),
         program.post("requests", {"subject": {"openid": "alice-1"}, "kind": "rectification", "locale": "en",
                                   "changes": {"attributes": {"city": "Xi'an"}}}),
-        desk.client.post(f"{address}reveal/", {"reason": "identity"}),
+        desk.client.post(f"{address}reveal/", {"reason": "authority", "reference": "letter 1"}),
     ):  # fmt: skip
         shown.append(answer.content.decode())
     assert not [name for name in NAMES for text in shown if name in text]
@@ -214,8 +214,8 @@ def revealed(people: dict[str, Any]) -> Any:
         vault=edge.vault(),
         program_id=people["program"].id,
         subject_id=people["alice"],
-        reason=Reason.IDENTITY,
-        request_id=None,
+        cause=Cause(Reason.AUTHORITY, reference="letter 1"),
+        most=9,
         by="officer:1",
     )
 

@@ -66,9 +66,9 @@ class Served:
         self._process.wait(STOP_S)
         self.start()
 
-    def manage(self, *arguments: str) -> str:
+    def manage(self, *arguments: str, role: str = "application") -> str:
         """What the operator's command prints; it finds the stack by its folder."""
-        return serve.manage(arguments, _outside() | {"VAR": str(self.var)}).strip()
+        return serve.manage(arguments, _outside() | {"VAR": str(self.var), "ZHIQING_ROLE": role}).strip()
 
     def settings(self) -> dict[str, str]:
         """What VAR/stack.env says."""

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import connection
 
+from consent.journal import tasks as tasks_of_the_journal
 from consent.management.base import OperatorCommand, program_named
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import without_tenant
@@ -50,10 +51,18 @@ class Command(OperatorCommand):
             found = retention.over(program_id=program.pk, keeping=keeping)
             rows += [{"program": program.pk, **asdict(over)} for over in found]
             lines += [_line(program.pk, over) for over in found]
+        journal = tasks_of_the_journal.over()
+        lines += [f"journal  {path.name}: older than any backup" for path in journal]
         total, overdue = sum(row["rows"] for row in rows), sum(row["overdue"] for row in rows)
         self.answer(
             options,
-            {"simulated": True, "rows": total, "overdue": overdue, "tables": rows},
+            {
+                "simulated": True,
+                "rows": total,
+                "overdue": overdue,
+                "tables": rows,
+                "journal": [path.name for path in journal],
+            },
             *lines,
             then=(f"{total} rows would be deleted, {overdue} of them are overdue; nothing was deleted",),
         )
@@ -73,11 +82,12 @@ class Command(OperatorCommand):
                 raise CommandError(f"a worker purges mini-program {program.pk} just now: run this again") from None
             deleted[str(program.pk)] = {"consents that ended": erased, **by_holder}
         tasks.housekeep()
+        dropped = tasks_of_the_journal.drop()
         left = collected.due(program_id=programs[0].pk if options["program"] else None)
         lines = [
             f"{program}  {rows:>9}  {where}" for program, counts in deleted.items() for where, rows in counts.items()
         ]
-        self.answer(options, {"simulated": False, "deleted": deleted, "left": len(left)}, *lines)
+        self.answer(options, {"simulated": False, "deleted": deleted, "left": len(left), "journal": dropped}, *lines)
         if left:
             raise CommandError(f"{len(left)} erasures could not be done now: the worker goes on trying", returncode=1)
 

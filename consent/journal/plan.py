@@ -1,0 +1,50 @@
+"""What entries come to, subject by subject: pure rules, of which replaying twice makes no more than replaying once."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from consent.journal.entries import Entry, Kind
+
+
+@dataclass
+class Ending:
+    """Of one purpose, the newest."""
+
+    at: datetime
+    objected: bool
+
+
+@dataclass
+class Wanted:
+    """How a subject left things. `restriction` and `erasure`: the newest entry of those; a tombstone is the last of all."""
+
+    endings: dict[str, Ending] = field(default_factory=dict)
+    restriction: Entry | None = None
+    erasure: Entry | None = None
+
+
+_RESTRICTION = (Kind.RESTRICTION, Kind.RESTRICTION_LIFTED)
+_ERASURE = (Kind.ERASURE, Kind.ERASURE_TAKEN_BACK, Kind.TOMBSTONE)
+
+
+def wanted(entries: Iterable[Entry]) -> dict[str, Wanted]:
+    """By the hash of the handle. Numbers rise with time, over several machines and restores."""
+    found: dict[str, Wanted] = {}
+    for entry in sorted(entries, key=lambda entry: entry.number):
+        if entry.handle is None:
+            continue
+        mine = found.setdefault(entry.handle, Wanted())
+        if entry.kind in (Kind.WITHDRAWAL, Kind.OBJECTION):
+            for purpose in entry.purposes:
+                mine.endings[purpose] = Ending(entry.at, entry.kind == Kind.OBJECTION)
+        elif entry.kind in _RESTRICTION:
+            mine.restriction = entry
+        elif entry.kind in _ERASURE and (mine.erasure is None or mine.erasure.kind != Kind.TOMBSTONE):
+            mine.erasure = entry
+    return found
+
+
+def epoch(entries: Iterable[Entry]) -> int:
+    """The highest that ids went on in; 0 where nothing was replayed yet."""
+    return max((entry.epoch for entry in entries if entry.epoch is not None), default=0)

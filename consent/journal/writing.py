@@ -1,0 +1,105 @@
+"""What the domain tells the journal, each in the act's own transaction; and which sinks it goes to, set once a process."""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from django.db import connection, transaction
+
+from consent.errors import Unavailable
+from consent.journal.entries import Entry, Kind, handle_hash
+from consent.journal.files import FileSink
+from consent.journal.webhook import NotTaken, WebhookSink
+from consent.vault.models import Subject
+
+logger = logging.getLogger("zhiqing.journal")
+_files: FileSink | None = None
+_sinks: tuple[FileSink | WebhookSink, ...] = ()
+
+
+class JournalAway(Unavailable):
+    """503: nothing is acknowledged that the journal has not got."""
+
+
+def configure(*, folder: Path | None, url: str | None, token: str | None) -> None:
+    """Where entries go from now on; neither: nowhere."""
+    global _files, _sinks
+    _files = None if folder is None else FileSink(folder)
+    hook = None if url is None else WebhookSink(url, token)
+    # The file first: what it has got is found after a crash of this machine, whatever the receiver did.
+    _sinks = tuple(sink for sink in (_files, hook) if sink is not None)
+
+
+def confirmed() -> int:
+    """The highest number that the database is known to have given out; 0 where no file tells. Raises OSError."""
+    return 0 if _files is None else _files.confirmed()
+
+
+def ended(subject: Subject, kind: Kind, purposes: Sequence[str] = ()) -> None:
+    """Make it durable that the subject ended something, before the caller's transaction commits. The states' rows are held, so
+    that of one subject the entries' order is that of the acts. Raises JournalAway, and the transaction with it."""
+    if not _sinks:
+        return
+    number, at = _numbered()
+    _write(Entry(number, at, kind, handle_hash(bytes(subject.erasure_handle)), tuple(purposes)))
+    transaction.on_commit(partial(_tell, Entry(number, at, Kind.COMMITTED), durable=False), robust=True)
+
+
+def opened(subject: Subject, kind: Kind) -> None:
+    """Tell that something was opened again, once the caller's transaction has committed: not before, since a replay would
+    open what is still closed."""
+    if not _sinks:
+        return
+    number, at = _numbered()
+    entry = Entry(number, at, kind, handle_hash(bytes(subject.erasure_handle)))
+    transaction.on_commit(partial(_tell, entry), robust=True)
+
+
+def mark() -> None:
+    """Tell how far the database is, so that a backup made after this is known to lie after it. Not within a transaction.
+    Raises JournalAway."""
+    if not _sinks:
+        return
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        # A row with the number: a commit that changes none need not reach the disk, and the number could come again.
+        cursor.execute("UPDATE service_state SET marked_at = clock_timestamp()")
+        number, at = _numbered()
+    _write(Entry(number, at, Kind.MARK))
+
+
+def restored(epoch: int) -> None:
+    """Tell that ids go on in an epoch, before any is given out in it. Raises JournalAway."""
+    if _sinks:
+        number, at = _numbered()
+        _write(Entry(number, at, Kind.RESTORED, epoch=epoch))
+
+
+def _numbered() -> tuple[int, datetime]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval('journal_number'), clock_timestamp()")
+        number, at = cursor.fetchone()
+    return number, at
+
+
+def _write(entry: Entry, *, durable: bool = True) -> None:
+    for sink in _sinks:
+        try:
+            sink.write(entry, durable=durable)
+        except (OSError, NotTaken) as error:
+            fields = {"sink": type(sink).__name__, "error": str(error) or type(error).__name__}
+            logger.error("the journal did not take an entry", extra={"fields": fields})
+            raise JournalAway(
+                "journal_unavailable",
+                "the journal cannot be written, and nothing is acknowledged without it; send the same again later",
+                retry_after=5,
+            ) from None
+
+
+def _tell(entry: Entry, *, durable: bool = True) -> None:
+    """After the commit. A failure is logged: what is not told leaves something closed, or a restore unnoticed for one entry."""
+    try:
+        _write(entry, durable=durable)
+    except JournalAway:
+        logger.warning("the journal lacks what came about", extra={"fields": {"kind": entry.kind.value}})

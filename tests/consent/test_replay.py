@@ -1,0 +1,298 @@
+"""After a restore: nothing is answered, the journal is replayed by the actions of the first time, and then it is."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+import psycopg
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from consent.journal import service, writing
+from consent.journal.entries import Entry, Kind
+from consent.journal.files import FileSink
+from consent.rights import tasks as rights_tasks
+from tests.cast import Program, event, now
+from tests.consent.acts import status
+from tests.consent.journals import Journal, entry, hash_of, journaling, withdrawal, written
+from tests.consent.journals import journal as journal
+from tests.consent.journals import looked_at_anew as looked_at_anew
+from tests.consent.receiver import receiving
+from tests.consent.rights import Working, file, problem, shown
+from tests.faults.serving import wait_for
+from tests.journeys.server import serving
+from tests.stack import manage
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(owner: psycopg.Connection, database: None) -> Iterator[None]:
+    """Other tests find the numbers that they would have found, in a database that is in service."""
+    numbers = "SELECT format('public.%I', sequencename), last_value FROM pg_sequences WHERE schemaname = 'public'"
+    before = owner.execute(numbers).fetchall()
+    yield
+    for name, last in before:
+        owner.execute("SELECT setval(%s::regclass, %s, %s)", [name, last or 1, last is not None])
+    owner.execute("INSERT INTO service_state (id, opened_at) VALUES (1, now()) ON CONFLICT DO NOTHING")
+
+
+# --- A database that went back ----------------------------------------------------------------------------------------
+
+
+def test_a_database_that_does_not_say_that_it_is_in_service_answers_nothing(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    program.decide("alice")
+    request = file(program, "restriction")
+    owner.execute("DELETE FROM service_state")
+    service._watch.forget()
+    try:
+        ready = Client().get("/readyz")
+        assert (ready.status_code, ready.json()["checks"]["in_service"]) == (503, False)
+        assert Client().get("/healthz").status_code == 200
+        asked = {"subject": {"openid": "alice"}, "purposes": ["analytics"]}
+        for answer in (
+            program.post("events", {"events": [event("alice", "e1")]}),
+            program.post("consents/status", asked),
+            program.get(f"requests/{request['request_id']}"),
+            Client().get("/admin/login/"),
+            Client().get("/portal/consents"),
+        ):
+            problem(answer, 503, "replay_required")
+            assert answer["Retry-After"] == "30"
+        with as_worker():
+            rights_tasks.fulfil(request["request_id"])
+    finally:
+        owner.execute("INSERT INTO service_state (id, opened_at) VALUES (1, now())")
+        service._watch.forget()
+    assert shown(program, request)["state"] == "approved", "workers wait"
+    assert Client().get("/readyz").json()["checks"]["in_service"] is True
+
+
+def test_a_database_behind_the_journal_is_found_whatever_it_says(
+    program: Program, journal: Journal, owner: psycopg.Connection
+) -> None:
+    writing.mark()
+    program.decide("alice")
+    program.decide("alice", "withdrawn")
+    assert not service.looked()
+    before = journal.lines()[-1]["number"] - 1
+    owner.execute("SELECT setval('journal_number', %s)", [before])
+    assert service.looked()
+    owner.execute("SELECT setval('journal_number', %s)", [before + 1])
+    assert not service.looked()
+
+
+def test_an_entry_without_a_commit_is_no_sign_of_a_restore(
+    program: Program, journal: Journal, owner: psycopg.Connection
+) -> None:
+    """The process was killed after it had written, or PostgreSQL with the number that it had not made durable yet."""
+    program.decide("alice")
+    program.decide("alice", "withdrawn")
+    last = journal.lines()[-1]["number"]
+    written(journal.folder, entry(last + 5, now()))
+    assert not service.looked() and writing.confirmed() == last
+
+
+# --- Killed between journal and commit --------------------------------------------------------------------------------
+
+
+def test_who_is_killed_between_journal_and_commit_has_withdrawn_after_a_replay(
+    program: Program, journal: Journal, owner: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The receiver holds the call: the file has the entry by then, and the transaction is open."""
+    program.decide("alice")
+    with receiving() as receiver:
+        monkeypatch.setenv("ZHIQING_JOURNAL_DIR", str(journal.folder))
+        monkeypatch.setenv("ZHIQING_JOURNAL_URL", receiver.url)
+        receiver.wait.clear()
+        with serving(tmp_path, workers=1) as server:
+            body = withdrawal()
+            call = partial(httpx.post, f"{server.base_url}/api/v1/consents", json=body, trust_env=False, timeout=20)
+            with ThreadPoolExecutor(1) as pool:
+                asked = pool.submit(call, headers={"Authorization": f"Bearer {program.key}"})
+                wait_for("the receiver to be told", lambda: bool(receiver.requests), 20)
+                server.kill()
+                with pytest.raises(httpx.TransportError):
+                    asked.result(20)
+    assert journal.told() == [("withdrawal", "analytics")] and status(program, "alice")["state"] == "given"
+    assert not service.looked(), "nothing was restored"
+    monkeypatch.setenv("ZHIQING_JOURNAL_URL", "")
+    owner.execute("DELETE FROM service_state")
+    done = json.loads(manage("replay_journal", "--json", "--incomplete", role="worker"))
+    assert done["done"]["consents withdrawn"] == 1
+    assert status(program, "alice")["state"] == "withdrawn" and not service.looked()
+
+
+# --- Replaying --------------------------------------------------------------------------------------------------------
+
+
+def test_a_replay_without_a_complete_journal_has_every_consent_asked_for_anew(
+    program: Program, owner: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program.decide("alice")
+    program.decide("bob", "refused")
+    owner.execute("DELETE FROM service_state")
+    monkeypatch.setenv("ZHIQING_JOURNAL_DIR", str(tmp_path / "none"))
+    with pytest.raises(RuntimeError, match="the journal is not complete: there is none"):
+        manage("replay_journal", role="worker")
+    with pytest.raises(RuntimeError, match="ZHIQING_ROLE=worker"):
+        manage("replay_journal", role="application")
+    assert service.looked()
+    done = json.loads(manage("replay_journal", "--json", "--incomplete", role="worker"))
+    assert (done["complete"], done["done"]) == (False, {"consents to be asked for anew": 1})
+    service._watch.forget()
+    assert status(program, "alice")["renewal_required"] and not status(program, "alice")["allowed"]
+    program.decide("alice")
+    assert status(program, "alice")["allowed"]
+
+
+def test_a_journal_that_does_not_reach_back_or_lacks_a_line_is_not_complete(
+    program: Program, journal: Journal, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZHIQING_JOURNAL_DIR", str(journal.folder))
+    program.decide("alice")
+    owner.execute("SELECT nextval('journal_number')")
+    program.decide("alice", "withdrawn")
+    first = journal.lines()[0]["number"]
+    owner.execute("DELETE FROM service_state")
+    owner.execute("SELECT setval('journal_number', %s)", [first - 1])
+    with pytest.raises(RuntimeError, match="it does not reach back to the backup"):
+        manage("replay_journal", "--dry-run", role="worker")
+    owner.execute("SELECT setval('journal_number', %s)", [first])
+    assert json.loads(manage("replay_journal", "--dry-run", "--json", role="worker"))["complete"]
+    lines = journal.newest().read_bytes().splitlines(keepends=True)
+    journal.newest().write_bytes(lines[0] + lines[1].replace(b"committed", b"mark"))
+    with pytest.raises(RuntimeError, match=r"lines are missing or were changed before journal-.*:2"):
+        manage("replay_journal", "--dry-run", role="worker")
+    journal.newest().write_bytes(b"".join(lines))
+    manage("replay_journal", role="worker")
+    assert not service.looked()
+
+
+def test_a_consent_given_anew_after_the_withdrawal_stands(
+    program: Program, journal: Journal, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a backup that has it, and whenever the journal is replayed again."""
+    monkeypatch.setenv("ZHIQING_JOURNAL_DIR", str(journal.folder))
+    writing.mark()
+    program.decide("alice")
+    program.decide("alice", "withdrawn")
+    program.decide("alice")
+    owner.execute("DELETE FROM service_state")
+    done = json.loads(manage("replay_journal", "--json", role="worker"))
+    assert (done["replay_required"], done["done"]) == (True, {})
+    service._watch.forget()
+    assert status(program, "alice")["allowed"]
+
+
+def test_a_receivers_lines_are_replayed_as_well(program: Program, owner: psycopg.Connection, tmp_path: Path) -> None:
+    program.decide("alice")
+    with receiving() as receiver, journaling(tmp_path / "journal", receiver.url):
+        writing.mark()
+        file(program, "restriction")
+    owner.execute("UPDATE subject SET restricted = false")
+    owner.execute("DELETE FROM request_subject")
+    owner.execute("DELETE FROM service_state")
+    kept = tmp_path / "kept.jsonl"
+    kept.write_bytes(b"".join(body + b"\n" for _, _, body in receiver.requests))
+    done = json.loads(manage("replay_journal", "--json", "--from", str(kept), role="worker"))
+    assert (done["complete"], done["done"]) == (True, {"restrictions": 1})
+    assert owner.execute("SELECT restricted FROM subject").fetchone() == (True,)
+
+
+def test_an_erasure_that_was_done_is_not_reviewed_again_nor_may_it_be_taken_back(
+    program: Program, journal: Journal, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was acknowledged only is, and has what is left of its time."""
+    monkeypatch.setenv("ZHIQING_JOURNAL_DIR", str(journal.folder))
+    hashes = {openid: hash_of(owner, program.decide(openid)["subject_id"]) for openid in ("alice", "bob", "carol")}
+    review_rule = "INSERT INTO review_rule (program_id, kind) VALUES (%s, 'erasure')"
+    writing.mark()
+    sink = FileSink(journal.folder)
+    number = journal.lines()[-1]["number"]
+    told = [("alice", Kind.ERASURE), ("alice", Kind.TOMBSTONE), ("bob", Kind.ERASURE)]
+    for place, (openid, kind) in enumerate([*told, ("carol", Kind.ERASURE), ("carol", Kind.ERASURE_TAKEN_BACK)], 1):
+        sink.write(Entry(number + place, now() - timedelta(hours=1), kind, hashes[openid]), durable=True)
+    owner.execute(review_rule, [program.id])
+    owner.execute("DELETE FROM service_state")
+    assert json.loads(manage("replay_journal", "--json", role="worker"))["done"] == {"erasures filed": 2}
+    found = owner.execute(
+        "SELECT r.state, r.approved_by, r.undo_until > clock_timestamp(), r.undo_until < r.received_at + interval '24 hours'"
+        " FROM subject_request r ORDER BY r.state"
+    ).fetchall()
+    assert found == [("approved", "replay", False, True), ("in_review", None, True, True)]
+    again = json.loads(manage("replay_journal", "--json", role="worker"))
+    assert (again["replay_required"], again["done"]) == (False, {})
+
+
+def test_an_erasure_taken_back_after_the_backup_does_not_run(
+    program: Program, journal: Journal, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time to be taken back is over by the restored database's clock."""
+    monkeypatch.setenv("ZHIQING_JOURNAL_DIR", str(journal.folder))
+    pseudonym = program.decide("alice")["subject_id"]
+    filed = file(program, "erasure")
+    number = journal.lines()[-1]["number"]
+    taken_back = Entry(number + 1, now(), Kind.ERASURE_TAKEN_BACK, hash_of(owner, pseudonym))
+    FileSink(journal.folder).write(taken_back, durable=True)
+    owner.execute(
+        "UPDATE subject_request SET undo_until = clock_timestamp(), received_at = received_at - interval '1 day'"
+    )
+    assert service.looked()
+    taken_at = json.loads(manage("replay_journal", "--json", role="worker"))
+    assert taken_at["done"] == {"erasures taken back": 1}
+    service._watch.forget()
+    assert shown(program, filed)["state"] == "withdrawn" and status(program, "alice")["allowed"]
+
+
+# --- Dumps ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_backup_is_of_a_new_file_and_a_restore_into_an_empty_database(
+    program: Program, owner: psycopg.Connection, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept.dump"
+    manage("backup", "--to", str(kept))
+    with pytest.raises(RuntimeError, match="there already"):
+        manage("backup", "--to", str(kept))
+    with pytest.raises(RuntimeError, match="not empty"):
+        manage("restore", str(kept))
+    nothing = tmp_path / "nothing.dump"
+    nothing.write_bytes(b"no backup")
+    with pytest.raises(RuntimeError, match="cannot be read as a backup"):
+        manage("restore", str(nothing), "--replace")
+    assert not service.looked()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.dump", "nothing.dump"]
+
+
+def test_a_restored_database_is_never_in_service_whoever_made_the_backup(
+    program: Program, owner: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two databases beside the tests': one backup by our command, restored by pg_restore itself, and the other way round."""
+    ours, plain = tmp_path / "ours.dump", tmp_path / "plain.dump"
+    manage("backup", "--to", str(ours))
+    here = os.environ["DATABASE_OWNER_URL"]
+    tools = Path(settings.POSTGRES_TOOLS or "")
+    subprocess.run([tools / "pg_dump", "--format=custom", f"--file={plain}", f"--dbname={here}"], check=True)
+    for kept, by_command in ((ours, False), (plain, True)):
+        owner.execute("CREATE DATABASE test_restored")
+        try:
+            there = urlunsplit(urlsplit(here)._replace(path="/test_restored"))
+            if by_command:
+                monkeypatch.setenv("DATABASE_OWNER_URL", there)
+                manage("restore", str(kept))
+            else:
+                subprocess.run([tools / "pg_restore", "--no-owner", f"--dbname={there}", str(kept)], check=True)
+            with psycopg.connect(there) as restored:
+                assert restored.execute("SELECT count(*) FROM service_state").fetchone() == (0,)
+                assert restored.execute("SELECT count(*) FROM program").fetchone() == (1,)
+        finally:
+            owner.execute("DROP DATABASE test_restored WITH (FORCE)")
