@@ -9,5 +9,5 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 app = Celery("zhiqing")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(
-    ["consent.rights", "consent.records", "consent.portal", "consent.webhooks", "tracking", "reports"]
+    ["consent.ledger", "consent.rights", "consent.records", "consent.portal", "consent.webhooks", "tracking", "reports"]
 )

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_GET
 
 from consent.edge import vault
+from consent.ledger.tasks import in_order
 from consent.vault.keyring import KeyringError
 
 
@@ -51,11 +52,20 @@ def _keyring() -> bool:
     return True
 
 
+def _ledger() -> bool:
+    """Whether the log is what was published of it, or more."""
+    try:
+        return in_order()
+    except Error:
+        return False
+
+
 CHECKS: dict[str, Callable[[], bool]] = {
     "database": _database,
     "migrations": _migrations,
     "broker": _broker,
     "keyring": _keyring,
+    "ledger": _ledger,
 }
 # Calls are answered without it: due work is found by the sweep later, and each process keeps its share of the limits. A
 # probe that took every web process away would make of this an outage.

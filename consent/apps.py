@@ -12,7 +12,7 @@ class ConsentConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        # Every app declares what it holds of a person in personal_data.py, and what its audit entries say in
-        # audit_actions.py, found as admin.py is.
-        autodiscover_modules("personal_data", "audit_actions")
+        # Every app declares what it holds of a person in personal_data.py, what its audit entries say in audit_actions.py,
+        # and what its settings should be in checks.py, found as admin.py is.
+        autodiscover_modules("personal_data", "audit_actions", "checks")
         post_migrate.connect(import_string("consent.officers.roles.put_in_place"), sender=self)

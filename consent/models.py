@@ -1,6 +1,18 @@
 """The app's models, each kept in the room it belongs to."""
 
-from consent.ledger.models import AuditEntry, Disclosure, Leaf
+from consent.ledger.models import (
+    AuditEntry,
+    Disclosure,
+    Leaf,
+    LogCheckpoint,
+    LogLeaf,
+    LogNode,
+    LogOrigin,
+    LogPublication,
+    LogStatement,
+    RedactedLeaf,
+    WaitingLeaf,
+)
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
 from consent.officers.models import AccountEntry, RecoveryCode, SignInFailure, StaffAccount
 from consent.platforms.models import PlatformCredential
@@ -35,6 +47,12 @@ __all__ = [
     "Incident",
     "IncidentEntry",
     "Leaf",
+    "LogCheckpoint",
+    "LogLeaf",
+    "LogNode",
+    "LogOrigin",
+    "LogPublication",
+    "LogStatement",
     "Mechanism",
     "MiniProgram",
     "Notice",
@@ -50,6 +68,7 @@ __all__ = [
     "Purpose",
     "PurposeErasure",
     "RecoveryCode",
+    "RedactedLeaf",
     "RequestSubject",
     "SignInFailure",
     "StaffAccount",
@@ -57,6 +76,7 @@ __all__ = [
     "SubjectIdentifier",
     "SubjectLookup",
     "SubjectRequest",
+    "WaitingLeaf",
     "WebhookEndpoint",
     "WebhookMessage",
     "WithdrawalIntent",

@@ -1,6 +1,18 @@
 """What consent holds of a person, and what every field of its models says of one (DSL 21)."""
 
-from consent.ledger.models import AuditEntry, Disclosure, Leaf
+from consent.ledger.models import (
+    AuditEntry,
+    Disclosure,
+    Leaf,
+    LogCheckpoint,
+    LogLeaf,
+    LogNode,
+    LogOrigin,
+    LogPublication,
+    LogStatement,
+    RedactedLeaf,
+    WaitingLeaf,
+)
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
 from consent.officers.models import AccountEntry, RecoveryCode, SignInFailure, StaffAccount
 from consent.platforms.models import PlatformCredential
@@ -133,6 +145,46 @@ classify(
             "hash": _PUBLIC,
             "subject_version": _OPERATIONAL,
         },
+        WaitingLeaf: {"leaf_id": _OPERATIONAL},
+        RedactedLeaf: {"leaf_id": _OPERATIONAL},
+        LogOrigin: {
+            "number": _OPERATIONAL,
+            "name": _PUBLIC,
+            "previous": _PUBLIC,
+        },
+        LogLeaf: {
+            "origin": _OPERATIONAL,
+            "index": _PUBLIC,
+            "leaf_id": _OPERATIONAL,
+            "hash": _PUBLIC,
+        },
+        LogNode: {
+            "origin": _OPERATIONAL,
+            "level": _OPERATIONAL,
+            "position": _OPERATIONAL,
+            "hash": _PUBLIC,
+        },
+        LogStatement: {
+            "origin": _OPERATIONAL,
+            "index": _PUBLIC,
+            "type": _PUBLIC,
+            "salt": _ACCESS,
+            "content": _INTERNAL,
+        },
+        LogCheckpoint: {
+            "origin": _OPERATIONAL,
+            "size": _PUBLIC,
+            "root": _PUBLIC,
+            "at": _PUBLIC,
+            "note": _PUBLIC,
+        },
+        LogPublication: {
+            "origin": _OPERATIONAL,
+            "sink": _OPERATIONAL,
+            "size": _PUBLIC,
+            "at": _OPERATIONAL,
+            "accepted": _OPERATIONAL,
+        },
         AuditEntry: {
             "id": _OPERATIONAL,
             "program": _OPERATIONAL,
@@ -141,6 +193,8 @@ classify(
             "target": _INTERNAL,
             "at": _INTERNAL,
             "details": _INTERNAL,
+            "leaf_id": _OPERATIONAL,
+            "salt": _ACCESS,
         },
         Disclosure: {
             "id": _OPERATIONAL,

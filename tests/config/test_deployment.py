@@ -13,11 +13,29 @@ from tests.config.stacks import answer, outside, web
 FORWARDED = {"X-Forwarded-Proto": "https"}
 
 
-def test_the_settings_pass_djangos_deployment_checks_as_they_are(migrated: None) -> None:
-    done = subprocess.run(
+LEDGER = {
+    "ZHIQING_LEDGER_ORIGIN": "consent.example.com/ledger",
+    "ZHIQING_LEDGER_WEBHOOK": "https://witness.example/checkpoints",
+}
+
+
+def checked(**more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
-        cwd=serve.ROOT, env=outside(), capture_output=True, text=True, check=False,
+        cwd=serve.ROOT, env=outside() | more, capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+def test_the_settings_pass_djangos_deployment_checks_as_they_are(migrated: None) -> None:
+    done = checked(**LEDGER)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_log_without_a_name_or_a_place_outside_is_warned_of(migrated: None, tmp_path: Path) -> None:
+    done = checked()
+    assert done.returncode != 0
+    assert "consent.W001" in done.stderr and "consent.W002" in done.stderr
+    done = checked(ZHIQING_LEDGER_ORIGIN=LEDGER["ZHIQING_LEDGER_ORIGIN"], ZHIQING_LEDGER_FOLDER=str(tmp_path))
     assert done.returncode == 0, done.stderr
 
 

@@ -1,16 +1,10 @@
 """An officer who decides, a mini-program whose erasures go to review, and a keyring to change."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from django.conf import settings
 
-from consent import edge
 from consent.rights.review import set_review
 from tests.cast import Program
 from tests.consent.desk import DECIDES, Desk, officer
-from tests.consent.signed import Ring
 
 
 @pytest.fixture
@@ -23,12 +17,3 @@ def reviewed(program: Program) -> Program:
     """The mini-program, with its erasures sent to review."""
     assert set_review(program_id=program.id, kind="erasure", on=True, by="test")
     return program
-
-
-@pytest.fixture
-def own_ring(tmp_path: Path) -> Iterator[Ring]:
-    """The service uses a keyring of the test's own."""
-    before = settings.ZHIQING_KEYRING_FILE
-    yield Ring(tmp_path / "keyring.json")
-    settings.ZHIQING_KEYRING_FILE = before
-    edge.vault.cache_clear()

@@ -122,7 +122,7 @@ def test_every_policy_of_a_tenant_reads_and_writes_by_the_setting_alone(owner: p
     others = owner.execute(
         "SELECT polcmd, polroles::regrole[]::text FROM pg_policy WHERE polname <> 'tenant'"
     ).fetchall()
-    assert set(others) == {("r", "{zq_ops}"), ("d", "{zq_erase}")}
+    assert set(others) == {("r", "{zq_ops}"), ("r", "{zq_ledger}"), ("d", "{zq_erase}")}
     opening = owner.execute("SELECT count(*) FROM pg_policy WHERE polcmd = 'd' AND polpermissive").fetchone()
     assert opening == (0,), "a policy of deletions only takes away"
 
