@@ -20,6 +20,7 @@ class Section(TextChoices):
     CONSENTS = "consents", _("Consents, last 30 days")
     REFUSED = "refused", _("Events refused, last 7 days")
     WEBHOOKS = "webhooks", _("Webhooks")
+    LEDGER = "ledger", _("Ledger")
     KEYS = "keys", _("Keys")
 
 

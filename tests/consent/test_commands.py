@@ -32,6 +32,8 @@ NAMES = (
     "affected",
     "platform",
     "webhook",
+    "ledger",
+    "verify_ledger",
 )
 
 
