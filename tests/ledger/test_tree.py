@@ -44,7 +44,7 @@ def naive_root(leaves: list[bytes]) -> bytes:
 
 
 def split(n: int) -> int:
-    return max(2**power for power in range(n) if 2**power < n)
+    return max(1 << power for power in range(n) if 1 << power < n)
 
 
 def naive_path(m: int, leaves: list[bytes]) -> list[bytes]:
