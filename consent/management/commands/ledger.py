@@ -19,20 +19,21 @@ class Command(OperatorCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        status = actions.add_parser("status", help="how the log stands")
-        super().add_arguments(status)
-        begin = actions.add_parser("new-origin", help="begin another log after a loss")
-        begin.add_argument(
-            "name", help="what it is called in checkpoints: never used before, as consent.example.com/ledger-2"
+        parser.add_argument("action", choices=("status", "new-origin"))
+        parser.add_argument(
+            "name",
+            nargs="?",
+            help="of a new origin: what it is called in checkpoints, never used before, as consent.example.com/ledger-2",
         )
-        begin.add_argument(
+        parser.add_argument(
             "--checkpoint",
             metavar="FILE",
-            help="the newest that was published of the log before (default: of ZHIQING_LEDGER_FOLDER)",
+            help="with new-origin: the newest that was published of the log before (default: of ZHIQING_LEDGER_FOLDER)",
         )
-        begin.add_argument("--dry-run", action="store_true", help="say what it would name, and begin nothing")
-        super().add_arguments(begin)
+        parser.add_argument(
+            "--dry-run", action="store_true", help="with new-origin: say what it would name, and begin nothing"
+        )
+        super().add_arguments(parser)
 
     def run(self, options: dict[str, Any]) -> None:
         if options["action"] == "status":
@@ -58,7 +59,7 @@ class Command(OperatorCommand):
             raise CommandError("the log is not what was published of it: restore more, or begin another (new-origin)")
 
     def _begin(self, options: dict[str, Any]) -> None:
-        if not ORIGIN.fullmatch(options["name"]):
+        if not ORIGIN.fullmatch(options["name"] or ""):
             raise CommandError("a name is a URL of yours without its scheme, as consent.example.com/ledger-2")
         if settings.ROLE != "worker" and not options["dry_run"]:
             raise CommandError("run this with ZHIQING_ROLE=worker: only the worker's login writes the log")
