@@ -69,8 +69,8 @@ def verified(
     log = Log(origin)
     public = [key.public_bytes_raw() for key in keys.values()]
     _heads(log, public, findings)
-    outside = {head.size: head.root for head in published if head.origin == origin.name}
-    log.published = max(outside, default=0)
+    outside = sorted({(head.size, head.root) for head in published if head.origin == origin.name})
+    log.published = outside[-1][0] if outside else 0
     _tree(log, outside, findings)
     _statements(log, keys, findings)
     return log
@@ -93,7 +93,7 @@ def _heads(log: Log, public: Sequence[bytes], findings: Findings) -> None:
             log.sizes.append(size)
 
 
-def _tree(log: Log, outside: Mapping[int, bytes], findings: Findings) -> None:
+def _tree(log: Log, outside: Sequence[tuple[int, bytes]], findings: Findings) -> None:
     """Hash the rows in their order; compare with the stored hashes as subtrees are complete, and with each checkpoint."""
     grown, whole, wrong = Growing(), True, _Wrong()
     nodes, heads = streamed(_NODES, [log.origin.number]), _Heads(log, outside)
@@ -135,10 +135,10 @@ class _Wrong:
 class _Heads:
     """The checkpoints in the order of their sizes: of each size those from outside first."""
 
-    def __init__(self, log: Log, outside: Mapping[int, bytes]) -> None:
+    def __init__(self, log: Log, outside: Sequence[tuple[int, bytes]]) -> None:
         rows = streamed("SELECT size, root FROM log_checkpoint WHERE origin = %s ORDER BY size", [log.origin.number])
         own = ((size, bytes(root), "in the database") for size, root in rows)
-        known = ((size, outside[size], "published outside it") for size in sorted(outside))
+        known = ((size, root, "published outside it") for size, root in outside)
         self._log, self._contradicted = log, False
         self._merged = heapq.merge(known, own, key=itemgetter(0))
         self._next = next(self._merged, None)

@@ -5,7 +5,6 @@ import io
 import json
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -13,59 +12,17 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from consent import edge
-from consent.ledger import sequencer, sinks
+from consent.ledger import checkpoints, sinks
+from consent.ledger.checkpoints import Head
 from consent.ledger.leaves import LeafType, leaf_hash, new_salt
 from consent.records.entries import canonical
 from consent.records.models import ConsentRecord
 from consent.vault import jws
-from tests.cast import Program, event, now
-from tests.consent.acts import guarded, minors_notice
+from tests.cast import Program, now
 from tests.consent.rights import erased, file
 from tests.consent.signed import Ring
 from tests.ledger.logged import Working, run
-
-
-def verify(folder: Path | None = None, *arguments: str, code: int = 0) -> Any:
-    """What the command answers, by the checkpoints in the folder."""
-    out, published = io.StringIO(), [f"--published={folder / sinks.FILE}"] if folder else []
-    try:
-        call_command("verify_ledger", "--json", *published, *arguments, stdout=out)
-        found = 0
-    except CommandError as error:
-        found = error.returncode
-    assert found == code, out.getvalue()
-    return json.loads(out.getvalue()) if out.getvalue() else None
-
-
-def faults(folder: Path | None = None) -> list[tuple[str, str, int | None]]:
-    """(fault, row, since) of what is wrong."""
-    return [(one["fault"], one["row"], one["since"]) for one in verify(folder, code=1)["findings"]]
-
-
-@pytest.fixture
-def log(program: Program, folder: Path, as_worker: Working) -> int:
-    """A log in order whose first checkpoint is of the size that is answered; some leaves lie behind it. All is published."""
-    for name in ("alice", "bob"):
-        program.decide(name)
-    program.decide("bob", "withdrawn")
-    run(as_worker)
-    first = verify(folder)["logs"][0]["leaves"]
-    program.send(event("alice", "e1"))
-    for name in ("carol", "dave", "erin"):
-        program.decide(name, "refused")
-    run(as_worker)
-    return int(first)
-
-
-def place_of(owner: psycopg.Connection, number: int) -> tuple[int, int]:
-    """(index, leaf id) of the nth leaf that a consent record opens."""
-    row = owner.execute(
-        'SELECT "index", leaf_id FROM log_leaf JOIN leaf ON leaf.id = leaf_id WHERE leaf.type = 1'
-        ' ORDER BY "index" OFFSET %s LIMIT 1',
-        [number],
-    ).fetchone()
-    assert row is not None
-    return int(row[0]), int(row[1])
+from tests.ledger.verifying import faults, later, place_of, verify
 
 
 def test_what_is_in_order_holds_and_is_counted(log: int, folder: Path, program: Program, as_worker: Working) -> None:
@@ -233,6 +190,16 @@ def forge(owner: psycopg.Connection) -> None:
     owner.execute("UPDATE leaf SET hash = %s WHERE id = %s", [hashed, record.leaf_id])
 
 
+def test_two_checkpoints_of_one_size(log: int, folder: Path) -> None:
+    """Others were shown another log: both are signed, and both were kept."""
+    key = edge.vault().keyring.signing.keys[-1].private
+    assert key is not None
+    other = checkpoints.signed(Head(edge.ledger_origin(), log, bytes(32)), key, at=now())
+    with (folder / sinks.FILE).open("a") as file:
+        file.write(json.dumps({"checkpoint": other}) + "\n")
+    assert "checkpoint_contradicted" in [fault for fault, _, _ in faults(folder)]
+
+
 def test_a_back_dated_insert(program: Program, folder: Path, owner: psycopg.Connection, as_worker: Working) -> None:
     """Of a record that says it was received ten minutes before a checkpoint that has it not."""
     program.decide("alice")
@@ -244,13 +211,6 @@ def test_a_back_dated_insert(program: Program, folder: Path, owner: psycopg.Conn
     ((fault, row, since),) = faults(folder)
     assert (fault, row.partition(" of ")[0]) == ("late", f"consent_record {record[0]}")
     assert since == verify(folder, code=1)["logs"][0]["leaves"] - 1
-
-
-def later(as_worker: Working, by: timedelta) -> None:
-    """A run of the sequencer under a clock that is ahead."""
-    with as_worker():
-        signing = edge.vault().keyring.signing
-        sequencer.sequence(name=edge.ledger_origin(), signing=signing, published=[], now=now() + by)
 
 
 def test_what_is_written_a_moment_before_a_checkpoint_is_not_suspected(
@@ -285,78 +245,6 @@ def test_an_audit_entry_is_opened_changed_and_missed_alike(
     assert (fault, row.partition(" ")[0]) == ("record_changed", "audit_entry")
     owner.execute("DELETE FROM audit_entry WHERE action = 'request.filed'")
     assert [fault for fault, _, _ in faults(folder)] == ["record_gone"]
-
-
-STATES = {
-    "a withdrawal taken back": "state = 'given', grant_from = now(), record_from = now() WHERE state = 'withdrawn'",
-    "a refusal taken for a grant": "state = 'given', grant_from = now(), record_from = now() WHERE state = 'refused'",
-    "another's record": "record_id = (SELECT max(id) FROM consent_record) WHERE state = 'given'",
-    "no such record": "record_id = 999999999 WHERE state = 'given'",
-    "an earlier beginning": "grant_from = grant_from - interval '1 day' WHERE state = 'given'",
-    "another beginning of its record": "record_from = record_from - interval '1 day' WHERE state = 'given'",
-    "a grant beside a refusal": "grant_from = now() WHERE state = 'refused'",
-    "a grant hidden": "state = 'refused', grant_from = NULL, record_from = NULL WHERE state = 'given'",
-    "a grant forgotten": "state = 'unknown', grant_from = NULL, record_from = NULL WHERE state = 'given'",
-    "a refusal forgotten": "state = 'unknown' WHERE state = 'refused'",
-    "a record that waits and is none": "pending = ARRAY[999999999] WHERE state = 'given'",
-}
-
-
-@pytest.mark.parametrize("change", STATES.values(), ids=STATES.keys())
-def test_a_state_that_its_records_do_not_explain(
-    log: int, folder: Path, owner: psycopg.Connection, change: str
-) -> None:
-    assert owner.execute(f"UPDATE consent_state SET {change}".encode()).rowcount
-    found = faults(folder)
-    assert {fault for fault, _, _ in found} == {"state_not_explained"}
-    assert all(row.startswith("consent_state ") for _, row, _ in found)
-
-
-def test_a_state_that_lasts_longer_than_its_record(program: Program, owner: psycopg.Connection) -> None:
-    program.decide(
-        "child", **guarded(minors_notice(program)), turns_14_on=(now() + timedelta(days=400)).date().isoformat()
-    )
-    assert verify()["holds"]
-    owner.execute("UPDATE consent_state SET grant_until = NULL")
-    ((fault, _, _),) = faults()
-    assert fault == "state_not_explained"
-
-
-def test_a_guardian_who_is_not_waited_for_any_more(program: Program, owner: psycopg.Connection) -> None:
-    program.decide("child", notice=minors_notice(program), age_band="under_14")
-    assert verify()["holds"]
-    assert owner.execute("UPDATE consent_state SET guardian_pending = false WHERE guardian_pending").rowcount
-    ((fault, _, _),) = faults()
-    assert fault == "state_not_explained"
-
-
-def test_a_state_that_is_gone(log: int, folder: Path, owner: psycopg.Connection) -> None:
-    owner.execute("DELETE FROM consent_state WHERE state = 'refused'")
-    assert [fault for fault, _, _ in faults(folder)] == ["state_not_explained"] * 3
-
-
-EVENTS = {
-    "another's record": "consent_record_id = (SELECT max(id) FROM consent_record)",
-    "a time before its consent": "corrected_at = corrected_at - interval '1 hour'",
-}
-
-
-@pytest.mark.parametrize("change", EVENTS.values(), ids=EVENTS.keys())
-def test_an_event_whose_record_does_not_cover_it(
-    log: int, folder: Path, owner: psycopg.Connection, change: str
-) -> None:
-    owner.execute(f"UPDATE event SET {change}".encode())
-    ((fault, row, _),) = faults(folder)
-    assert fault == "event_not_covered"
-    assert row.endswith("/e1")
-    assert verify(folder, "--no-events")["events"] == 0
-
-
-def test_an_event_after_a_withdrawal(log: int, folder: Path, program: Program, owner: psycopg.Connection) -> None:
-    program.decide("alice", "withdrawn")
-    assert verify(folder)["holds"], "what was collected before goes within days, and was lawful"
-    owner.execute("UPDATE event SET received_at = now()")
-    assert [fault for fault, _, _ in faults(folder)] == ["event_not_covered"]
 
 
 def test_a_record_put_beside_the_log(log: int, folder: Path, owner: psycopg.Connection) -> None:
