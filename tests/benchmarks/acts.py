@@ -21,7 +21,12 @@ TABLES = """
     CREATE TABLE bench_head (id int PRIMARY KEY, hash bytea);
     INSERT INTO bench_head VALUES (1, 'x')
 """
-_LEAF = "INSERT INTO leaf (program_id, type, hash, subject_version) VALUES (%s, 1, %s, 1) RETURNING id"
+_RECORD = "INSERT INTO bench_record (body) VALUES (%s)"
+_WITH_LEAF = """
+    WITH committed AS (INSERT INTO leaf (program_id, type, hash, subject_version) VALUES (%s, 1, %s, 1) RETURNING id)
+    INSERT INTO bench_record (body, leaf_id) SELECT %s, id FROM committed
+"""
+BODY = "x" * 200
 
 
 def writing(kind: str, program: int, seconds: float, done: list[int]) -> None:
@@ -29,13 +34,13 @@ def writing(kind: str, program: int, seconds: float, done: list[int]) -> None:
     count, ends = 0, time.monotonic() + seconds
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as connection:
         while time.monotonic() < ends:
-            leaf = None
-            if kind != "none":
+            if kind == "none":
+                connection.execute(_RECORD, [BODY])
+            else:
                 hashed = hashlib.sha256(os.urandom(32)).digest()
-                leaf = (connection.execute(_LEAF, [program, hashed]).fetchone() or (None,))[0]
+                connection.execute(_WITH_LEAF, [program, hashed, BODY])
             if kind == "head":
                 connection.execute("UPDATE bench_head SET hash = sha256(hash) WHERE id = 1")
-            connection.execute("INSERT INTO bench_record (body, leaf_id) VALUES (%s, %s)", ["x" * 200, leaf])
             time.sleep(OTHER_S)
             connection.commit()
             count += 1
