@@ -22,7 +22,8 @@ INSTALL := $(PY) -m pip install --quiet --no-input --disable-pip-version-check -
 LOCK := uv pip compile pyproject.toml --universal --fork-strategy fewest --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --quiet --extra embedded
 # Checks that read the settings need neither a stack nor its secrets.
-STATIC := VAR=var/none ZHIQING_JOURNAL_DIR=var/none/journal ZHIQING_ROLE=application ZHIQING_SECRET_KEY=for-static-checks-only-never-a-secret-of-any-server \
+STATIC := VAR=var/none ZHIQING_JOURNAL_DIR=var/none/journal ZHIQING_LEDGER_FOLDER=var/none/ledger \
+	ZHIQING_LEDGER_ORIGIN=consent.example.com/ledger ZHIQING_ROLE=application ZHIQING_SECRET_KEY=for-static-checks-only-never-a-secret-of-any-server \
 	DATABASE_URL='postgresql://none@/none?host=/nonexistent'
 
 # A PostgreSQL and a Redis for each of the processes that share the tests; ARGS=-n0 runs them in one.

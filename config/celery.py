@@ -12,6 +12,7 @@ app = Celery("zhiqing", task_cls="consent.journal.waiting:InService")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(
     [
+        "consent.ledger",
         "consent.rights",
         "consent.records",
         "consent.portal",

@@ -7,6 +7,7 @@ Errors name the variable and say what to do; they never carry a value, since a v
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -76,6 +77,24 @@ class Environment:
     def text(self, name: str, default: Default | Required = REQUIRED, *, about: str) -> str | Default:
         """The value as it stands."""
         return self._read(name, "text", default, about, _as_it_is, "some text")
+
+    def matching(
+        self,
+        name: str,
+        default: Default | Required = REQUIRED,
+        *,
+        pattern: re.Pattern[str],
+        expected: str,
+        about: str,
+    ) -> str | Default:
+        """Text that the pattern matches as a whole; `expected` says what that is."""
+
+        def parse(raw: str) -> str:
+            if not pattern.fullmatch(raw):
+                raise ValueError
+            return raw
+
+        return self._read(name, "text", default, about, parse, expected)
 
     def secret(self, name: str, default: Default | Required = REQUIRED, *, about: str) -> str | Default:
         """The value as it stands, or the content of the file that NAME_FILE names; its default is never listed."""
@@ -299,6 +318,7 @@ _process = Environment(os.environ)
 variables = _process.variables
 var = _process.var
 text = _process.text
+matching = _process.matching
 secret = _process.secret
 url = _process.url
 endpoint = _process.endpoint

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET
 
 from consent.edge import vault
 from consent.journal import service
+from consent.ledger.tasks import in_order
 from consent.vault import writing
 from consent.vault.store import KeyringError
 
@@ -62,12 +63,21 @@ def _in_service() -> bool:
         return False
 
 
+def _ledger() -> bool:
+    """Whether the log is what was published of it, or more."""
+    try:
+        return in_order()
+    except Error:
+        return False
+
+
 CHECKS: dict[str, Callable[[], bool]] = {
     "database": _database,
     "migrations": _migrations,
     "broker": _broker,
     "keyring": _keyring,
     "in_service": _in_service,
+    "ledger": _ledger,
 }
 # Calls are answered without it: due work is found by the sweep later, and each process keeps its share of the limits. A
 # probe that took every web process away would make of this an outage.

@@ -64,8 +64,8 @@ SETTINGS = {
     "log_statement": "none",
     "log_min_duration_statement": "-1",
 }
-# Commits still reach the kernel, so that tests may kill PostgreSQL and find what was acknowledged.
-UNDURABLE = {"fsync": "off", "full_page_writes": "off"}
+# Commits still reach the kernel, so that tests may kill PostgreSQL and find what was acknowledged. Tests prepare transactions.
+UNDURABLE = {"fsync": "off", "full_page_writes": "off", "max_prepared_transactions": "4"}
 
 
 @dataclass(frozen=True)

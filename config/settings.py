@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy
 from kombu import Queue
 
 from config import env, postgres
+from consent.ledger import checkpoints
 
 BASE_DIR = env.ROOT
 VAR = env.var()
@@ -228,6 +229,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 3600.0,
         "options": {"expires": 600},
     },
+    "give leaves their places in the log": {
+        "task": "consent.ledger.tasks.sequence",
+        "schedule": SWEEP_EVERY.total_seconds(),
+        "options": {"expires": 15},
+    },
     "sweep withdrawal intents": {
         "task": "consent.records.tasks.sweep_intents",
         "schedule": 15.0,
@@ -421,6 +427,21 @@ ZHIQING_WEBHOOK_PRIVATE = env.boolean(
     "ZHIQING_WEBHOOK_PRIVATE",
     False,
     about="Webhooks may go to private, link-local and loopback addresses; only where whoever sets them up is trusted with these",
+)
+
+DEFAULT_LEDGER_ORIGIN = "zhiqing.invalid/ledger"
+ZHIQING_LEDGER_ORIGIN = env.matching(
+    "ZHIQING_LEDGER_ORIGIN",
+    DEFAULT_LEDGER_ORIGIN,
+    pattern=checkpoints.ORIGIN,
+    expected="a URL of yours without its scheme, as consent.example.com/ledger",
+    about="What the log is called in its checkpoints, for good: a URL of yours without its scheme",
+)
+ZHIQING_LEDGER_FOLDER = env.path(
+    "ZHIQING_LEDGER_FOLDER", None, about="Folder of the file that checkpoints are added to; best on another host"
+)
+ZHIQING_LEDGER_WEBHOOK = env.endpoint(
+    "ZHIQING_LEDGER_WEBHOOK", None, about="Where each new checkpoint is sent to by POST, to be kept by others"
 )
 
 # --- REST -----------------------------------------------------------------------------------------------------------

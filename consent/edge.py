@@ -10,6 +10,7 @@ from django.conf import settings
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
+from consent.ledger.sinks import FileSink, Sink, WebhookSink
 from consent.programs.models import Platform
 from consent.rights.actions import Terms
 from consent.rights.deadlines import Deadlines
@@ -71,3 +72,19 @@ def attachment(pieces: Iterator[bytes], request_id: uuid.UUID, form: Form) -> St
 def platform_addresses() -> Mapping[str, str]:
     """Where login codes are exchanged, by platform."""
     return {Platform.WECHAT: settings.ZHIQING_WECHAT_URL, Platform.ALIPAY: settings.ZHIQING_ALIPAY_URL}
+
+
+def ledger_origin() -> str:
+    """What the first log is called in its checkpoints."""
+    name: str = settings.ZHIQING_LEDGER_ORIGIN
+    return name
+
+
+def ledger_sinks() -> list[Sink]:
+    """Where checkpoints are published; none where neither is configured."""
+    found: list[Sink] = []
+    if settings.ZHIQING_LEDGER_FOLDER is not None:
+        found.append(FileSink(settings.ZHIQING_LEDGER_FOLDER))
+    if settings.ZHIQING_LEDGER_WEBHOOK is not None:
+        found.append(WebhookSink(settings.ZHIQING_LEDGER_WEBHOOK))
+    return found

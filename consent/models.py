@@ -1,7 +1,19 @@
 """The app's models, each kept in the room it belongs to."""
 
 from consent.journal.models import ServiceState
-from consent.ledger.models import AuditEntry, Disclosure, Leaf
+from consent.ledger.models import (
+    AuditEntry,
+    Disclosure,
+    Leaf,
+    LogCheckpoint,
+    LogLeaf,
+    LogNode,
+    LogOrigin,
+    LogPublication,
+    LogStatement,
+    RedactedLeaf,
+    WaitingLeaf,
+)
 from consent.monitoring.models import RiskRemark, RiskRun
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
 from consent.officers.models import AccountEntry, RecoveryCode, SignInFailure, StaffAccount
@@ -39,6 +51,12 @@ __all__ = [
     "KeyVersion",
     "KeyringProcess",
     "Leaf",
+    "LogCheckpoint",
+    "LogLeaf",
+    "LogNode",
+    "LogOrigin",
+    "LogPublication",
+    "LogStatement",
     "Mechanism",
     "MiniProgram",
     "Notice",
@@ -54,6 +72,7 @@ __all__ = [
     "Purpose",
     "PurposeErasure",
     "RecoveryCode",
+    "RedactedLeaf",
     "RequestSubject",
     "RiskRemark",
     "RiskRun",
@@ -64,6 +83,7 @@ __all__ = [
     "SubjectIdentifier",
     "SubjectLookup",
     "SubjectRequest",
+    "WaitingLeaf",
     "WebhookEndpoint",
     "WebhookMessage",
     "WithdrawalIntent",

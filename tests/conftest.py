@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import hypothesis
 import psycopg
@@ -15,6 +16,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from config import env
 from tests import chromium
 from tests.cast import Program, make_program
+from tests.consent.signed import Ring
 from tests.journeys.server import Server, serving
 from tests.owner import as_owner
 
@@ -123,3 +125,11 @@ def sandbox(database: None) -> Program:
 def other(database: None) -> Program:
     """Somebody else's mini-program."""
     return make_program()
+
+
+@pytest.fixture
+def own_ring(tmp_path: Path) -> Iterator[Ring]:
+    """The service uses a keyring of the test's own."""
+    before = settings.ZHIQING_KEYRING_FILE
+    yield Ring(tmp_path / "keyring.json")
+    settings.ZHIQING_KEYRING_FILE = before

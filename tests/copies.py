@@ -48,7 +48,9 @@ def copy(original: Rows, *, program_id: int, now: datetime, instead: dict[str, s
     for (table, row), number in zip(original, ids, strict=True):
         named = {name: own[name, row[name]] for name in TABLES.values() if name in row}
         times = {name: now.isoformat() for name in WRITTEN if name in row}
-        made[table].append(row | named | times | {"id": number, "program_id": program_id})
+        # The leaf of an entry commits to the original: a copy is as one from before there were leaves.
+        leafless = {name: None for name in ("leaf_id", "salt") if name in row}
+        made[table].append(row | named | times | leafless | {"id": number, "program_id": program_id})
     texts = {table: json.dumps(of_table) for table, of_table in made.items()}
     for old, new in instead.items():
         texts = {table: text.replace(old, new) for table, text in texts.items()}

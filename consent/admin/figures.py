@@ -22,6 +22,7 @@ class Section(TextChoices):
     REFUSED = "refused", _("Events refused, last 7 days")
     TERMS = "terms", _("Processors and recipients abroad")
     WEBHOOKS = "webhooks", _("Webhooks")
+    LEDGER = "ledger", _("Ledger")
     KEYS = "keys", _("Keys")
     RISKS = "risks", _("Risk monitoring")
 

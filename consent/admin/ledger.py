@@ -1,18 +1,28 @@
 """The record of what officers and jobs did, and of what was given to whom."""
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from consent.admin.base import Owned, UncountedPaginator, at, officer, picked
+from consent.admin.figures import MOST, Figure, Section, waiting
 from consent.admin.log import JOBS, Log
-from consent.ledger.audit import audit
+from consent.ledger import log, proofs
+from consent.ledger.audit import audit, canonical
 from consent.ledger.models import AuditEntry, Disclosure
+from consent.ledger.tasks import in_order
 from consent.officers import accounts
 from consent.officers.models import AccountEntry
-from consent.programs.models import OfficerAssignment
+from consent.programs.models import MiniProgram, OfficerAssignment
 
 
 @admin.register(AuditEntry)
@@ -20,9 +30,35 @@ class AuditLog(Log, Owned):
     """Newest first."""
 
     icon, rank = "history", 70
+    readonly_fields = ["shown_action", "shown_proof"]
     fieldsets = [
         (None, {"fields": [("at", "actor"), ("shown_action", "target"), "details"]}),
+        (_("In the log"), {"fields": ["shown_proof"]}),
     ]
+
+    @admin.display(description=_("proof"))
+    def shown_proof(self, entry: AuditEntry) -> SafeString | str:
+        """What opens the leaf, RFC 9162's proof that it is in the log, and the checkpoint that it holds by."""
+        if entry.leaf_id is None:
+            return gettext("None: the entry is from before there was a log.")
+        found = proofs.of_leaf(entry.leaf_id)
+        if found is None:
+            return gettext("None yet: look again in a minute.")
+        opening = {"salt": proofs.text(bytes(entry.salt or b"")), "entry": canonical(entry)}
+        told = {"opening": opening, "inclusion": found.told(), "checkpoint": found.checkpoint}
+        return format_html('<pre class="proof">{}</pre>', json.dumps(told, ensure_ascii=False, indent=1))
+
+    def figures(self, request: HttpRequest, program: MiniProgram) -> Iterator[Figure]:
+        if not self.has_view_permission(request):
+            return
+        origin = log.current()
+        newest = log.newest(origin.number) if origin else None
+        minute = "–" if newest is None else date_format(localtime(newest.at), "Y-m-d H:i")
+        yield Figure(Section.LEDGER, gettext("Newest checkpoint of the log"), minute)
+        left = log.waiting(limit=MOST, program_id=program.pk)
+        yield waiting(Section.LEDGER, gettext("Records and entries that have no place in it yet"), left)
+        if not in_order():
+            yield Figure(Section.LEDGER, gettext("The log is not what was published of it"), "!", colour="danger")
 
     def actors(self, request: HttpRequest) -> list[tuple[str, Any]]:
         """With the officers of the mini-program."""

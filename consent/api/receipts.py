@@ -12,26 +12,28 @@ from rest_framework.views import APIView
 from consent import edge
 from consent.api.bodies import JSONRenderer
 from consent.api.notices import PublicView
+from consent.api.proofs import SINCE, Inclusion, proved, since, told
 from consent.api.shapes import responses
 from consent.programs.authentication import caller
 from consent.records import receipts
 
 
 class ReceiptAnswered(msgspec.Struct):
-    """The receipt as POST /consents answered it. The proof that its record is in the log comes later: both null."""
+    """The receipt as POST /consents answered it, and the proof that its record is in the log: both null until it is."""
 
     receipt: str | None
-    inclusion: None = None
-    checkpoint: None = None
+    inclusion: Inclusion | None = None
+    checkpoint: str | None = None
 
 
 class Receipt(APIView):
     scope = "consents"
 
-    @extend_schema(operation_id="get_receipt", responses=responses(s200=ReceiptAnswered))
+    @extend_schema(operation_id="get_receipt", parameters=[SINCE], responses=responses(s200=ReceiptAnswered))
     def get(self, request: Request, record_id: UUID) -> Response:
         """The receipt of a record, made anew from it: the same bytes, until the subject is erased."""
-        return Response(ReceiptAnswered(receipts.receipt(edge.vault(), caller(request).program_id, record_id)))
+        made = receipts.receipt(edge.vault(), caller(request).program_id, record_id, since=since(request))
+        return proved(ReceiptAnswered(made.jws, *told(made.proof)), made.proof)
 
 
 class PublicKey(msgspec.Struct):

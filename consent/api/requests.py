@@ -18,6 +18,7 @@ from consent.api import paging
 from consent.api.bodies import body
 from consent.api.idempotency import idempotency_key
 from consent.api.profile import AttributeName, AttributeText
+from consent.api.proofs import SINCE, Inclusion, proved, since, told
 from consent.api.shapes import IdentifierText, Moment, SubjectNamed, Text, request_body, responses
 from consent.errors import invalid
 from consent.programs.authentication import caller
@@ -239,19 +240,23 @@ class OneRequest(APIView):
 
 
 class CertificateAnswered(msgspec.Struct):
-    """A compact JWS: what each holder of personal data had before the erasure and has now."""
+    """A compact JWS: what each holder of personal data had before the erasure and has now; and the proof that the audit
+    entry of its end is in the log, null until it is."""
 
     certificate: str
+    inclusion: Inclusion | None = None
+    checkpoint: str | None = None
 
 
 class Certificate(APIView):
     scope = "requests"
 
-    @extend_schema(operation_id="get_certificate", responses=responses(s200=CertificateAnswered))
+    @extend_schema(operation_id="get_certificate", parameters=[SINCE], responses=responses(s200=CertificateAnswered))
     def get(self, request: Request, request_id: uuid.UUID) -> Response:
         """The signed certificate of a completed erasure or cancellation."""
-        made = certificates.certificate(edge.vault(), caller(request).program_id, request_id)
-        return Response(CertificateAnswered(made))
+        program_id = caller(request).program_id
+        made = certificates.certificate(edge.vault(), program_id, request_id, since=since(request))
+        return proved(CertificateAnswered(made.jws, *told(made.proof)), made.proof)
 
 
 class TakeBack(APIView):

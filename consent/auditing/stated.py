@@ -304,9 +304,7 @@ LEDGER = Definition(
 LEAVES = Definition(
     "ledger.leaves",
     _("Leaves of the log"),
-    _(
-        "All there are of the mini-program; they outlive their records and tell no time. No checkpoint is published yet."
-    ),
+    _("All there are of the mini-program, of consent records and audit entries; they outlive these and tell no time."),
     Lasting.NOW,
     (Column("leaves", _("leaves")),),
     rows_of("SELECT count(*) FROM leaf WHERE program_id = %(program)s"),

@@ -25,8 +25,109 @@ class Leaf(models.Model):
         db_table = "leaf"
 
 
+class WaitingLeaf(models.Model):
+    """A leaf that has no index yet: the database writes it with the leaf, and the sequencer takes it away."""
+
+    leaf_id = models.BigIntegerField(primary_key=True)
+
+    class Meta:
+        db_table = "leaf_waiting"
+
+
+class RedactedLeaf(models.Model):
+    """A leaf whose record and salt were erased; until a redaction leaf lists its index."""
+
+    leaf_id = models.BigIntegerField(primary_key=True)
+
+    class Meta:
+        db_table = "leaf_redacted"
+
+
+class LogOrigin(models.Model):
+    """A log, by its name in checkpoints. The newest grows. `previous`: the checkpoint of the one before that it goes on
+    from after a loss; null of the first."""
+
+    number = models.SmallIntegerField(primary_key=True)
+    name = models.TextField(unique=True)
+    previous = models.TextField(null=True)
+
+    class Meta:
+        db_table = "log_origin"
+
+
+class LogLeaf(models.Model):
+    """A leaf in its place. `leaf_id`: null of what the log says itself (LogStatement)."""
+
+    pk = models.CompositePrimaryKey("origin", "index")
+    origin = models.SmallIntegerField()
+    index = models.BigIntegerField()
+    leaf_id = models.BigIntegerField(null=True, unique=True)
+    hash = models.BinaryField(max_length=32)
+
+    class Meta:
+        db_table = "log_leaf"
+
+
+class LogNode(models.Model):
+    """The hash of a complete subtree of two leaves or more (consent.ledger.tree)."""
+
+    pk = models.CompositePrimaryKey("origin", "level", "position")
+    origin = models.SmallIntegerField()
+    level = models.SmallIntegerField()
+    position = models.BigIntegerField()
+    hash = models.BinaryField(max_length=32)
+
+    class Meta:
+        db_table = "log_node"
+
+
+class LogStatement(models.Model):
+    """What the log says itself, opened: which leaves are redacted, how a signing key changed, where an origin begins."""
+
+    pk = models.CompositePrimaryKey("origin", "index")
+    origin = models.SmallIntegerField()
+    index = models.BigIntegerField()
+    type = models.SmallIntegerField()
+    salt = models.BinaryField(max_length=32)
+    content = models.JSONField()
+
+    class Meta:
+        db_table = "log_statement"
+
+
+class LogCheckpoint(models.Model):
+    """The signed head of a log at a size (consent.ledger.checkpoints). `at`: the minute in which it was made."""
+
+    pk = models.CompositePrimaryKey("origin", "size")
+    origin = models.SmallIntegerField()
+    size = models.BigIntegerField()
+    root = models.BinaryField(max_length=32)
+    at = models.DateTimeField()
+    note = models.TextField()
+
+    class Meta:
+        db_table = "log_checkpoint"
+
+
+class LogPublication(models.Model):
+    """That a checkpoint came to where it is published. `accepted`: false where that place holds a larger log, or another."""
+
+    pk = models.CompositePrimaryKey("origin", "sink", "size")
+    origin = models.SmallIntegerField()
+    sink = models.TextField()
+    size = models.BigIntegerField()
+    at = models.DateTimeField()
+    accepted = models.BooleanField()
+
+    class Meta:
+        db_table = "log_publication"
+
+
 class AuditEntry(models.Model):
-    """An officer's or a job's action. Names requests and catalogue rows only, never a subject."""
+    """An officer's or a job's action. Names requests and catalogue rows only, never a subject.
+
+    `leaf_id` and `salt` are null of entries from before they had a leaf.
+    """
 
     program = models.ForeignKey(MiniProgram, models.PROTECT, verbose_name=_("mini-program"), db_index=False)
     actor = models.TextField(_("actor"))
@@ -34,6 +135,8 @@ class AuditEntry(models.Model):
     target = models.TextField(_("target"))
     at = models.DateTimeField(_("at"), db_default=Now())
     details = models.JSONField(_("details"), default=dict)
+    leaf_id = models.BigIntegerField(_("leaf"), null=True)
+    salt = models.BinaryField(_("salt"), max_length=32, null=True)
 
     class Meta:
         db_table = "audit_entry"

@@ -1,10 +1,16 @@
 """Verifying what the service signed, with the public keys alone: no database, no keyring, no network."""
 
+import base64
+import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.core.management.base import CommandError, CommandParser
 
+from consent.ledger import checkpoints, tree
+from consent.ledger.checkpoints import Head, NotACheckpoint
 from consent.management.base import OperatorCommand, read_bytes
 from consent.notices.document import LOCALES
 from consent.rights.languages import localised
@@ -21,12 +27,21 @@ class VerifyCommand(OperatorCommand):
     labels: ClassVar[Mapping[str, str]]
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", metavar="FILE", help=f"the {self.noun}, a compact JWS; - reads standard input")
+        parser.add_argument(
+            "file",
+            metavar="FILE",
+            help=f"the {self.noun}, a compact JWS, or the whole answer with its proof; - reads standard input",
+        )
         parser.add_argument(
             "--jwks",
             default="jwks.json",
             metavar="FILE",
             help="the service's public keys, as /.well-known/jwks.json answers them (default: jwks.json)",
+        )
+        parser.add_argument(
+            "--since",
+            metavar="FILE",
+            help="an older checkpoint: also verify that it is of the same log (ask for the answer with ?since= its size)",
         )
         super().add_arguments(parser)
 
@@ -35,13 +50,83 @@ class VerifyCommand(OperatorCommand):
             keys = jws.key_set(read_bytes(options["jwks"], returncode=UNREADABLE))
         except jws.NotAKeySet as error:
             raise CommandError(f"{options['jwks']}: {error}", returncode=UNREADABLE) from None
-        token = _without_line_end(read_bytes(options["file"], returncode=UNREADABLE))
+        answered = Answered.read(read_bytes(options["file"], returncode=UNREADABLE), self.noun)
         try:
-            kid, said = jws.verify(token, keys, typ=self.typ)
-        except jws.NotValid as error:
+            kid, said = jws.verify(answered.token, keys, typ=self.typ)
+            proved = answered.proved(
+                said, [key.public_bytes_raw() for key in keys.values()], self._older(options, keys)
+            )
+        except (jws.NotValid, NotProved) as error:
             raise CommandError(f"not valid: {error}") from None
-        answer = {"valid": True, "kid": kid, self.noun: said}
-        self.answer(options, answer, f"valid, signed by key {kid}", *_lines(said, self.labels))
+        answer = {"valid": True, "kid": kid, self.noun: said, **({"log": proved} if proved else {})}
+        lines = [f"valid, signed by key {kid}"]
+        if proved is not None:
+            head = f"by the checkpoint of size {proved['size']}"
+            lines.append(f"in the log {proved['origin']} at place {proved['index']}, {head}")
+        self.answer(options, answer, *lines, *_lines(said, self.labels))
+
+    def _older(self, options: dict[str, Any], keys: Mapping[str, Ed25519PublicKey]) -> Head | None:
+        """The checkpoint that the caller kept. Raises CommandError, NotProved."""
+        if options["since"] is None:
+            return None
+        note = read_bytes(options["since"], returncode=UNREADABLE).decode(errors="replace")
+        try:
+            return checkpoints.opened(note, [key.public_bytes_raw() for key in keys.values()])
+        except NotACheckpoint as error:
+            raise NotProved(f"the older checkpoint: {error}") from None
+
+
+class NotProved(Exception):
+    """What came with it does not prove that it is in the log; the message says why in words of ours."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """`proof` and `note`: as the answer has them beside the token; None of a token by itself, or of one not yet in the log."""
+
+    token: bytes
+    proof: Mapping[str, Any] | None = None
+    note: str | None = None
+
+    @classmethod
+    def read(cls, data: bytes, noun: str) -> "Answered":
+        """A compact JWS, or the JSON object that holds one as `noun`."""
+        if not data.lstrip().startswith(b"{"):
+            return cls(_without_line_end(data))
+        try:
+            told = json.loads(data)
+            return cls(told[noun].encode(), told.get("inclusion"), told.get("checkpoint"))
+        except (ValueError, KeyError, AttributeError, RecursionError):
+            return cls(b"")
+
+    def proved(self, said: Mapping[str, Any], public: list[bytes], older: Head | None) -> dict[str, Any] | None:
+        """Where in which log its leaf is; None where it came without a proof. Raises NotProved."""
+        if self.proof is None or self.note is None:
+            if older is not None:
+                raise NotProved("it came without a proof that it is in the log")
+            return None
+        try:
+            head = checkpoints.opened(self.note, public)
+            index, leaf, path = self.proof["index"], self.proof["leaf"], list(map(_hash, self.proof["path"]))
+            if leaf != (said.get("ledger") or {}).get("leaf"):
+                raise NotProved("the leaf in the log is not the one that it names")
+            if not tree.includes(head.root, head.size, index, _hash(leaf), path):
+                raise NotProved("the proof does not lead from its leaf to the checkpoint")
+            between = list(map(_hash, self.proof.get("consistency", [])))
+        except NotACheckpoint as error:
+            raise NotProved(f"the checkpoint: {error}") from None
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise NotProved("its proof is not in the expected form") from None
+        if older is not None and (
+            older.origin != head.origin or not tree.extends(older.root, older.size, head.root, head.size, between)
+        ):
+            raise NotProved("the older checkpoint is not of the beginning of this log")
+        return {"origin": head.origin, "size": head.size, "at": head.at, "index": index}
+
+
+def _hash(text: str) -> bytes:
+    """Raises TypeError, ValueError."""
+    return base64.b64decode(text, validate=True)
 
 
 def _without_line_end(data: bytes) -> bytes:

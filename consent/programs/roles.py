@@ -1,4 +1,4 @@
-"""The database's roles: four groups without a login, and the two logins that work through them (DESIGN of access).
+"""The database's roles: five groups without a login, and the two logins that work through them (DESIGN of access).
 
 Membership of the powerful groups is not inherited: a transaction takes such a role by SET LOCAL ROLE, in the one place
 that needs it.
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-GROUPS = (("zq_app", ""), ("zq_ingest", "BYPASSRLS"), ("zq_erase", ""), ("zq_ops", ""))
+GROUPS = (("zq_app", ""), ("zq_ingest", "BYPASSRLS"), ("zq_erase", ""), ("zq_ops", ""), ("zq_ledger", ""))
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def _login(login: Login, exists: bool) -> list[sql.Composed]:
     if login.password is not None:
         made.append(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(login.password)))
     made.append(sql.SQL("GRANT zq_app TO {} WITH INHERIT TRUE, SET FALSE").format(name))
-    for group in ("zq_ingest", "zq_ops", *(["zq_erase"] if login.erases else [])):
+    for group in ("zq_ingest", "zq_ops", *(["zq_erase", "zq_ledger"] if login.erases else [])):
         made.append(sql.SQL("GRANT {} TO {} WITH INHERIT FALSE, SET TRUE").format(sql.Identifier(group), name))
     # A statement or a forgotten transaction must not hold a subject's lock for ever.
     made.append(sql.SQL("ALTER ROLE {} SET idle_in_transaction_session_timeout = '60s'").format(name))

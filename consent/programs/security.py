@@ -1,12 +1,13 @@
 """What migrations say about access: roles, grants and row-level security, each closed until opened here.
 
 zq_app: the application. zq_ingest: inserts events past row-level security, because COPY refuses it. zq_erase: deletes
-where the application may only insert. zq_ops: finds due work of every mini-program, and changes nothing.
+where the application may only insert. zq_ops: finds due work of every mini-program, and changes nothing. zq_ledger: gives the
+leaves of every mini-program their place in the log, and reads no record.
 """
 
 from django.db.migrations import RunSQL
 
-GROUPS = ("zq_app", "zq_ingest", "zq_erase", "zq_ops")
+GROUPS = ("zq_app", "zq_ingest", "zq_erase", "zq_ops", "zq_ledger")
 TENANT = "(SELECT nullif(current_setting('zq.program', true), '')::int)"
 
 

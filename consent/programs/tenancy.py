@@ -22,11 +22,17 @@ def tenant(program_id: int) -> Iterator[None]:
 @contextmanager
 def snapshot(program_id: int) -> Iterator[None]:
     """The same, with every statement seeing what the first one does. Not within another transaction."""
+    with snapshot_of_all(), tenant(program_id):
+        yield
+
+
+@contextmanager
+def snapshot_of_all() -> Iterator[None]:
+    """A transaction whose every statement sees what the first one does, whichever tenants it goes through."""
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        with tenant(program_id):
-            yield
+        yield
 
 
 @contextmanager
@@ -79,6 +85,17 @@ def without_tenant() -> Iterator[None]:
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL ROLE zq_ops")
+        yield
+        with connection.cursor() as cursor:
+            cursor.execute("RESET ROLE")
+
+
+@contextmanager
+def as_ledger() -> Iterator[None]:
+    """Run a transaction as `zq_ledger`, which gives leaves their place in the log. The worker's login alone may."""
+    with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL ROLE zq_ledger")
         yield
         with connection.cursor() as cursor:
             cursor.execute("RESET ROLE")

@@ -14,7 +14,7 @@ from consent.programs.tenancy import tenant
 from consent.records import erasures, minors, projection, receipts
 from consent.records.coming_of_age import end_at_14, end_guardianship
 from consent.records.decisions import Act, Decision, Told, purposes_ended, told_of
-from consent.records.entries import Moment, insert, new_record, number
+from consent.records.entries import Moment, insert, leaves_of, new_record, number
 from consent.records.grants import CLOCK_TOLERANCE, of_state
 from consent.records.intents import announce, retract
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State, WithdrawalIntent
@@ -185,13 +185,13 @@ def _record(
         record.client_id, record.idempotency = client_id, idempotency.key_hash if idempotency else None
         after.append(projection.project(subject, before.get(record.purpose_id), record, allows, unguarded, known))
         record.answered = after[-1].state
-    insert(subject, records)
+    leaves = insert(subject, records)
     webhooks.tell_consents(subject, records)
     erasures.owe([record for record in records if record.purpose_id in collected])
     projection.write(after)
     if before:
         WithdrawalIntent.objects.filter(subject=subject, purpose_id__in=[item.purpose.id for item in told]).delete()
-    signed = receipts.issued(vault, records)
+    signed = receipts.issued(vault, records, leaves)
     return [
         Recorded(record.record_id, item.purpose.code, state.state, signed[record.record_id])
         for item, record, state in zip(told, records, after, strict=True)
@@ -279,7 +279,7 @@ def _recorded_before(
         raise Conflict("subject_erased", "what this Idempotency-Key recorded has been erased since")
     # A key used again after its 24 hours is on older records too.
     rows = [row for row in rows if row.version == rows[0].version]
-    signed = receipts.issued(vault, rows)
+    signed = receipts.issued(vault, rows, leaves_of(rows))
     return rows[0].subject.pseudonym, [
         Recorded(row.record_id, row.purpose.code, row.answered or row.state, signed[row.record_id]) for row in rows
     ]

@@ -1,6 +1,7 @@
 """Consent records as they are written: with sealed evidence and a leaf that commits to them. None is ever changed."""
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -95,8 +96,8 @@ def number(records: list[ConsentRecord]) -> None:
         record.id = record_id
 
 
-def insert(subject: Subject, records: list[ConsentRecord]) -> None:
-    """The leaves, then the records that point to them; neither table is ever updated."""
+def insert(subject: Subject, records: list[ConsentRecord]) -> dict[int, bytes]:
+    """The leaves, then the records that point to them; neither table is ever updated. Answers the leaves' hashes by id."""
     leaves = Leaf.objects.bulk_create(
         Leaf(
             program_id=subject.program_id,
@@ -109,3 +110,10 @@ def insert(subject: Subject, records: list[ConsentRecord]) -> None:
     for record, leaf in zip(records, leaves, strict=True):
         record.leaf_id = leaf.pk
     ConsentRecord.objects.bulk_create(records)
+    return {leaf.pk: bytes(leaf.hash) for leaf in leaves}
+
+
+def leaves_of(records: Iterable[ConsentRecord]) -> dict[int, bytes]:
+    """The hashes of records' leaves by their ids."""
+    found = Leaf.objects.filter(id__in=[record.leaf_id for record in records])
+    return {leaf.pk: bytes(leaf.hash) for leaf in found.only("hash")}

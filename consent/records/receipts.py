@@ -1,32 +1,45 @@
-"""The receipt of a consent record: what was decided and told, signed. It is made anew whenever it is asked for.
+"""The receipt of a consent record: what was decided and told, and its leaf in the log, signed. It is made anew whenever it is asked for.
 
 Its fields are those of ISO/IEC TS 27560:2023 (docs/receipts.md). All of it comes from what is never changed: the record,
 the notice's body and the subject's pseudonym. No identifier is in it, no evidence, no age.
 """
 
 import uuid
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.models import OuterRef, Subquery
 
 from consent.errors import NotFound
+from consent.ledger import proofs
+from consent.ledger.proofs import Proof
 from consent.notices.models import Notice
 from consent.programs.tenancy import tenant
+from consent.records.entries import leaves_of
 from consent.records.grants import expiry
 from consent.records.models import ConsentRecord, State
 from consent.vault import identities
 from consent.vault.identities import Vault
 
 SCHEMA_VERSION = "zhiqing-receipt-1"
+PROMISED = timedelta(seconds=proofs.PROMISED_S)
 TYPE = "consent-receipt+jws"
 
 
-def receipt(vault: Vault, program_id: int, record_id: uuid.UUID) -> str | None:
-    """The JWS; None where the keyring holds no signing key.
+@dataclass(frozen=True)
+class Receipt:
+    """`jws`: None where the keyring holds no signing key; `proof`: None until the log's newest checkpoint covers the record."""
 
-    Raises NotFound; Conflict `erasure_pending` or `restricted` where the subject's data are stored and read no more.
+    jws: str | None
+    proof: Proof | None
+
+
+def receipt(vault: Vault, program_id: int, record_id: uuid.UUID, *, since: int | None = None) -> Receipt:
+    """`since`: the size of an older checkpoint, which the proof then shows to be of this log's beginning.
+
+    Raises Invalid `not_a_size`; NotFound; Conflict `erasure_pending` or `restricted` where the subject's data are stored and read no more.
     """
     with tenant(program_id):
         found = ConsentRecord.objects.filter(record_id=record_id, program_id=program_id)
@@ -34,16 +47,19 @@ def receipt(vault: Vault, program_id: int, record_id: uuid.UUID) -> str | None:
         if record is None:
             raise NotFound("not_found", "no consent record has this id")
         identities.refuse_closed(record.subject)
-        return issued(vault, [record])[record.record_id]
+        signed = issued(vault, [record], leaves_of([record]))[record.record_id]
+        return Receipt(signed, proofs.of_leaf(record.leaf_id, since=since))
 
 
-def issued(vault: Vault, records: Iterable[ConsentRecord]) -> dict[uuid.UUID, str | None]:
-    """The receipts of one subject's records, by record id: two queries at most."""
+def issued(vault: Vault, records: Iterable[ConsentRecord], leaves: Mapping[int, bytes]) -> dict[uuid.UUID, str | None]:
+    """The receipts of one subject's records, by record id: two queries at most. `leaves`: their hashes by id."""
     signing = vault.keyring.signing
     records = list(records)
     told = _notices(records) if signing.keys else {}
     return {
-        record.record_id: signing.sign(content(record, told.get(record.id)), typ=TYPE, of=record.received_at)
+        record.record_id: signing.sign(
+            content(record, told.get(record.id), leaves[record.leaf_id]), typ=TYPE, of=record.received_at
+        )
         for record in records
     }
 
@@ -65,7 +81,7 @@ def _notices(records: list[ConsentRecord]) -> dict[int, Notice]:
     return {record_id: notices[notice_id] for record_id, notice_id in named.items() if notice_id is not None}
 
 
-def content(record: ConsentRecord, notice: Notice | None) -> dict[str, Any]:
+def content(record: ConsentRecord, notice: Notice | None, leaf: bytes) -> dict[str, Any]:
     """What is signed. What only a notice tells is left out where there was none.
 
     Nobody expresses that a consent is over by itself: how and by whom is null then.
@@ -88,6 +104,7 @@ def content(record: ConsentRecord, notice: Notice | None) -> dict[str, Any]:
         "method": record.method,
         "authorises_from": _time(record.authorises_from),
         "authorises_until": _time(_until(record, notice)),
+        "ledger": {"leaf": proofs.text(leaf), "included_by": _time(record.received_at + PROMISED)},
     }
 
 

@@ -7,10 +7,14 @@ that it was theirs.
 
 import uuid
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from consent.errors import Conflict, NotFound, Problem
+from consent.ledger import proofs
+from consent.ledger.models import AuditEntry, Leaf
+from consent.ledger.proofs import Proof
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant
 from consent.rights import queries
@@ -22,10 +26,18 @@ TYPE = "erasure-certificate+jws"
 CERTIFIED = (RequestState.COMPLETED, RequestState.PARTIALLY_COMPLETED)
 
 
-def certificate(vault: Vault, program_id: int, request_id: uuid.UUID) -> str:
-    """The JWS; the same bytes as long as the mini-program and its controller keep their names, and no hold ends.
+@dataclass(frozen=True)
+class Certificate:
+    """`proof`: that the audit entry of the erasure's end is in the log; None until the newest checkpoint covers it."""
 
-    Raises NotFound `not_found`, `no_certificate`; Conflict `not_completed`, `not_erased`, `no_data_held`, `not_counted`,
+    jws: str
+    proof: Proof | None
+
+
+def certificate(vault: Vault, program_id: int, request_id: uuid.UUID, *, since: int | None = None) -> Certificate:
+    """The JWS is of the same bytes as long as the mini-program and its controller keep their names, and no hold ends.
+
+    `since` as receipts have it. Raises Invalid `not_a_size`; NotFound `not_found`, `no_certificate`; Conflict `not_completed`, `not_erased`, `no_data_held`, `not_counted`,
     `no_signing_key`.
     """
     with tenant(program_id):
@@ -34,11 +46,23 @@ def certificate(vault: Vault, program_id: int, request_id: uuid.UUID) -> str:
         if refusal is not None:
             raise refusal
         program = MiniProgram.objects.select_related("controller").get(id=program_id)
+        leaf_id = _ended(request)
+        leaf = None if leaf_id is None else Leaf.objects.filter(id=leaf_id).first()
+        proof = None if leaf is None else proofs.of_leaf(leaf.pk, since=since)
     assert request.closed_at is not None
-    signed = vault.keyring.signing.sign(content(request, runs, program), typ=TYPE, of=request.closed_at)
+    said = content(request, runs, program, None if leaf is None else bytes(leaf.hash))
+    signed = vault.keyring.signing.sign(said, typ=TYPE, of=request.closed_at)
     if signed is None:
         raise Conflict("no_signing_key", "no signing key is enabled: run manage.py create_keyring, then ask again")
-    return signed
+    return Certificate(signed, proof)
+
+
+def _ended(request: SubjectRequest) -> int | None:
+    """The leaf of the audit entry that says so; None of an erasure from before entries had one."""
+    entries = AuditEntry.objects.filter(
+        program_id=request.program_id, action=f"request.{request.state}", target=f"request:{request.id}"
+    )
+    return entries.order_by("-id").values_list("leaf_id", flat=True).first()
 
 
 def _refusal(request: SubjectRequest) -> Problem | None:
@@ -55,7 +79,9 @@ def _refusal(request: SubjectRequest) -> Problem | None:
     return None
 
 
-def content(request: SubjectRequest, runs: Iterable[HolderRun], program: MiniProgram) -> dict[str, Any]:
+def content(
+    request: SubjectRequest, runs: Iterable[HolderRun], program: MiniProgram, leaf: bytes | None
+) -> dict[str, Any]:
     """What is signed. Days are UTC's: no time of day stays of a request whose subject is gone."""
     return {
         "schema_version": SCHEMA_VERSION,
@@ -68,6 +94,7 @@ def content(request: SubjectRequest, runs: Iterable[HolderRun], program: MiniPro
         "point_of_no_return_on": _day(request.point_of_no_return_at),
         "completed_on": _day(request.closed_at),
         "holders": [_holder(run) for run in runs],
+        "ledger": None if leaf is None else {"leaf": proofs.text(leaf)},
     }
 
 

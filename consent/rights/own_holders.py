@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
+from consent.ledger.leaves import redacted
 from consent.notices.models import Notice
 from consent.portal.models import PortalSession
 from consent.programs.tenancy import role
@@ -171,7 +172,10 @@ class ConsentHolder(PersonalDataHolder):
     def erase(self, *, program_id: int, subject_id: int, limit: int) -> Erased:
         """That an Idempotency-Key was used stays known for its 24 hours: a call sent again must not make the person anew."""
         rows = ConsentRecord.objects.filter(subject_id=subject_id).order_by("id")
-        found, deleted = list(rows.values_list("id", flat=True)[:limit]), 0
+        leaves, deleted = dict(rows.values_list("id", "leaf_id")[:limit]), 0
+        found = list(leaves)
+        # What opens these leaves goes with the records: the log will list them, so that nothing else may be missing.
+        redacted(leaves.values())
         if len(found) < limit:
             # In the order in which batches lock them; a DELETE takes them in any order, and would deadlock.
             gate.lock(subject_id)

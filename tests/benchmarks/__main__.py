@@ -18,6 +18,7 @@ from tests.benchmarks.clients import ROOT
 from tests.benchmarks.desk import desk
 from tests.benchmarks.erasures import erasures
 from tests.benchmarks.ingest import YEAR, ingest, year
+from tests.benchmarks.ledger import ledger
 from tests.benchmarks.machine import description, speed
 from tests.benchmarks.memory import memory
 from tests.benchmarks.packages import packages
@@ -41,9 +42,10 @@ PARTS = {
     "affected": "Whom a breach touches",
     "reports": "Reports beside SQL and DuckDB",
     "desk": "The officers' pages",
+    "ledger": "The ledger",
 }
-# Whose events are of no other part: whoever has some is counted, and closed days are counted whole.
-ALONE = ("affected", "reports", "desk")
+# In a world of their own: whoever has events is counted, closed days are counted whole, and so are records.
+ALONE = ("affected", "reports", "desk", "ledger")
 OLDER = 20
 """Days before those with events, which a window looks into too."""
 
@@ -75,6 +77,7 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--report-events", type=int, default=1_000_000, help="(default: 1000000; 10000000 is the long run)"
     )
     parser.add_argument("--desk-events", type=int, default=200_000, help="(default: 200000; 10000000 is the long run)")
+    parser.add_argument("--ledger-leaves", type=int, default=1_000_000, help="that are verified (default: 1000000)")
     asked = parser.parse_args(arguments)
     left_out = {"soak": asked.soak <= 0, "memory": asked.memory_events <= 0, "year": asked.days >= YEAR}
     asked.parts = [part for part in PARTS if part in asked.parts and not left_out.get(part)]
@@ -110,6 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "desk" in asked.parts:
         with world(asked.var, subjects=asked.subjects, days=DAYS + OLDEST + 5) as made:
             _told(made, {"desk": lambda: desk(made, log, asked.desk_events)}, ["desk"])
+    if "ledger" in asked.parts:
+        with world(asked.var, subjects=asked.ledger_leaves, days=1) as made:
+            _told(made, {"ledger": lambda: ledger(made)}, ["ledger"])
     return 0
 
 

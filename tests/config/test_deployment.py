@@ -13,7 +13,14 @@ from tests.config.stacks import answer, outside, web
 FORWARDED = {"X-Forwarded-Proto": "https"}
 
 
-def deployed(**more: str) -> subprocess.CompletedProcess[str]:
+LEDGER = {
+    "ZHIQING_LEDGER_ORIGIN": "consent.example.com/ledger",
+    "ZHIQING_LEDGER_WEBHOOK": "https://witness.example/checkpoints",
+}
+JOURNAL = {"ZHIQING_JOURNAL_URL": "https://journal.example/entries"}
+
+
+def checked(**more: str) -> subprocess.CompletedProcess[str]:
     """manage.py check --deploy, as an operator runs it."""
     return subprocess.run(
         [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
@@ -21,16 +28,27 @@ def deployed(**more: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_the_settings_pass_djangos_deployment_checks_with_a_journal(migrated: None, tmp_path: Path) -> None:
-    done = deployed(ZHIQING_JOURNAL_DIR=str(tmp_path / "journal"))
+def test_the_settings_pass_djangos_deployment_checks_with_a_journal_and_a_place_for_checkpoints(
+    migrated: None, tmp_path: Path
+) -> None:
+    done = checked(**LEDGER, **JOURNAL)
     assert done.returncode == 0, done.stderr
-    assert deployed(ZHIQING_JOURNAL_URL="https://journal.example/entries").returncode == 0
+    assert checked(**LEDGER, ZHIQING_JOURNAL_DIR=str(tmp_path / "journal")).returncode == 0
+
+
+def test_a_log_without_a_name_or_a_place_outside_is_warned_of(migrated: None, tmp_path: Path) -> None:
+    done = checked(**JOURNAL)
+    assert done.returncode != 0
+    assert "consent.W001" in done.stderr and "consent.W002" in done.stderr
+    named = {"ZHIQING_LEDGER_ORIGIN": LEDGER["ZHIQING_LEDGER_ORIGIN"], "ZHIQING_LEDGER_FOLDER": str(tmp_path)}
+    done = checked(**JOURNAL, **named)
+    assert done.returncode == 0, done.stderr
 
 
 def test_without_a_journal_the_deployment_checks_warn(migrated: None) -> None:
-    done = deployed()
+    done = checked(**LEDGER)
     assert done.returncode == 1
-    assert "zhiqing.W001" in done.stderr and "ZHIQING_JOURNAL_DIR" in done.stderr
+    assert "consent.W003" in done.stderr and "ZHIQING_JOURNAL_DIR" in done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,11 @@
 """An officer who decides, a mini-program whose erasures go to review, a keyring to change, and an officer's window."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from django.conf import settings
 from playwright.sync_api import Browser
 
 from consent.rights.review import set_review
 from tests.cast import Program
 from tests.consent.desk import DECIDES, Desk, officer
-from tests.consent.signed import Ring
 from tests.consent.window import LOCALES, Window
 from tests.journeys.server import Server
 
@@ -31,11 +26,3 @@ def reviewed(program: Program) -> Program:
     """The mini-program, with its erasures sent to review."""
     assert set_review(program_id=program.id, kind="erasure", on=True, by="test")
     return program
-
-
-@pytest.fixture
-def own_ring(tmp_path: Path) -> Iterator[Ring]:
-    """The service uses a keyring of the test's own."""
-    before = settings.ZHIQING_KEYRING_FILE
-    yield Ring(tmp_path / "keyring.json")
-    settings.ZHIQING_KEYRING_FILE = before

@@ -35,6 +35,8 @@ NAMES = (
     "webhook",
     "processor",
     "mechanism",
+    "ledger",
+    "verify_ledger",
 )
 
 

@@ -25,7 +25,7 @@ FIELDS = {
     "service", "purpose", "pii_information", "profile_attributes", "pii_controllers", "processing_methods",
     "storage_locations", "retention_period", "after_retention", "recipient_third_parties", "withdrawal_method",
     "privacy_rights", "validity_duration", "event_time", "received_at", "entity_id", "event_type", "event_state", "act",
-    "method", "authorises_from", "authorises_until",
+    "method", "authorises_from", "authorises_until", "ledger",
 }  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def test_a_receipt_says_what_was_decided_and_told(program: Program) -> None:
     told = said(made["receipt"])
     assert told.keys() == FIELDS
     text = example_notice()
-    assert told | {"event_time": 0, "received_at": 0, "authorises_from": 0} == {
+    assert told | {"event_time": 0, "received_at": 0, "authorises_from": 0, "ledger": 0} == {
         "schema_version": "zhiqing-receipt-1",
         "record_id": made["record_id"],
         "pii_principal_id": answer["subject_id"],
@@ -78,7 +78,10 @@ def test_a_receipt_says_what_was_decided_and_told(program: Program) -> None:
         "method": "dialog",
         "authorises_from": 0,
         "authorises_until": None,
+        "ledger": 0,
     }  # fmt: skip
+    promised = datetime.fromisoformat(told["received_at"]) + timedelta(seconds=60)
+    assert datetime.fromisoformat(told["ledger"]["included_by"]) == promised
     assert program.get(told["privacy_notice"]["path"]).json()["sha256"] == program.notice
 
 

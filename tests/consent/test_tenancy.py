@@ -125,7 +125,12 @@ def test_every_policy_of_a_tenant_reads_and_writes_by_the_setting_alone(owner: p
     others = owner.execute(
         "SELECT polcmd, polroles::regrole[]::text, polpermissive FROM pg_policy WHERE polname <> 'tenant'"
     ).fetchall()
-    assert set(others) == {("r", "{zq_ops}", True), ("d", "{zq_erase}", False), ("a", "{zq_app}", False)}
+    assert set(others) == {
+        ("r", "{zq_ops}", True),
+        ("r", "{zq_ledger}", True),
+        ("d", "{zq_erase}", False),
+        ("a", "{zq_app}", False),
+    }
     opening = owner.execute("SELECT count(*) FROM pg_policy WHERE polcmd = 'd' AND polpermissive").fetchone()
     assert opening == (0,), "a policy of deletions only takes away"
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 import psycopg
 import rfc8785
 
+from consent.ledger import tree
 from consent.ledger.leaves import LeafType, leaf_hash
 from consent.ledger.models import Leaf
 from consent.programs.tenancy import tenant
@@ -13,6 +14,8 @@ from consent.records.entries import canonical
 from consent.records.models import ConsentRecord
 from tests.cast import Program, event, now
 from tests.consent.acts import guarded, minors_notice
+from tests.consent.signed import said
+from tests.ledger.logged import Working, decoded, included, receipt, run
 
 EVENTS = """
     SELECT e.subject_id, e.consent_record_id, e.corrected_at, p.code
@@ -29,7 +32,6 @@ def proof(program: Program, subject_id: int, record_id: int) -> tuple[ConsentRec
 def test_every_stored_event_leads_to_its_consent_and_to_what_its_person_was_told(
     program: Program, owner: psycopg.Connection
 ) -> None:
-    """The inclusion proof of the leaf comes with the log's own part."""
     program.decide("alice", occurred_at=(now() - timedelta(hours=3)).isoformat())
     program.decide("child", **guarded(minors_notice(program)))
     program.send(event("alice", "e1", now() - timedelta(hours=2)), event("child", "e2"))
@@ -52,6 +54,28 @@ def test_every_stored_event_leads_to_its_consent_and_to_what_its_person_was_told
         assert purpose in {known["code"] for known in told["purposes"]}
         body = {name: value for name, value in told.items() if name not in ("sha256", "published_at")}
         assert hashlib.sha256(rfc8785.dumps(body)).hexdigest() == record.notice.sha256
+
+
+def test_its_leaf_leads_by_a_proof_to_a_checkpoint_that_others_keep(
+    program: Program, as_worker: Working, owner: psycopg.Connection
+) -> None:
+    """Of each event, whenever its consent was recorded, to the newest checkpoint; and from an older one that was kept."""
+    records = [program.decide(name)["records"][0]["record_id"] for name in ("alice", "bob")]
+    run(as_worker)
+    kept = included(receipt(program, records[0]))
+    records.append(program.decide("carol")["records"][0]["record_id"])
+    program.send(*(event(name, f"e-{name}") for name in ("alice", "bob", "carol")))
+    run(as_worker)
+    named = owner.execute(
+        "SELECT DISTINCT r.record_id::text FROM event e JOIN consent_record r ON r.id = e.consent_record_id"
+    )
+    assert {row[0] for row in named.fetchall()} == set(records)
+    for record_id in records:
+        answer = receipt(program, record_id, since=kept.size)
+        newest = included(answer)
+        assert answer["inclusion"]["leaf"] == said(answer["receipt"])["ledger"]["leaf"]
+        between = [decoded(step) for step in answer["inclusion"]["consistency"]]
+        assert tree.extends(kept.root, kept.size, newest.root, newest.size, between)
 
 
 def test_a_record_that_was_changed_no_longer_opens_its_leaf(program: Program, owner: psycopg.Connection) -> None:

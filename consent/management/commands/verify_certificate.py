@@ -13,6 +13,7 @@ LABELS = {
     "point_of_no_return_on": "erasing since",
     "completed_on": "completed on",
     "holders": "rows held before and after",
+    "ledger": "leaf in the log",
     "schema_version": "form of the certificate",
 }
 

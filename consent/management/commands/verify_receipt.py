@@ -32,6 +32,7 @@ LABELS = {
     "method": "asked in",
     "authorises_from": "authorises from",
     "authorises_until": "authorises until",
+    "ledger": "leaf in the log",
     "schema_version": "form of the receipt",
 }
 

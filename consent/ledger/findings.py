@@ -1,0 +1,65 @@
+"""What a verification finds, and streams of rows to find it in."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from django.db import connection
+
+PAGE = 10_000
+MOST = 1_000
+"""Findings that are kept in words; the others are counted."""
+
+
+class Fault(StrEnum):
+    """What is wrong."""
+
+    ROWS_GONE = "rows_gone"
+    ROW_CHANGED = "row_changed"
+    TREE_CHANGED = "tree_changed"
+    CHECKPOINT_CONTRADICTED = "checkpoint_contradicted"
+    CHECKPOINT_NOT_SIGNED = "checkpoint_not_signed"
+    LEAF_GONE = "leaf_gone"
+    LEAF_CHANGED = "leaf_changed"
+    LEAF_WITHOUT_PLACE = "leaf_without_place"
+    RECORD_GONE = "record_gone"
+    RECORD_CHANGED = "record_changed"
+    RECORD_WITHOUT_LEAF = "record_without_leaf"
+    RECORD_NOT_ERASED = "record_not_erased"
+    LATE = "late"
+    STATEMENT_CHANGED = "statement_changed"
+    KEY_NOT_TOLD = "key_not_told"
+    STATE_NOT_EXPLAINED = "state_not_explained"
+    EVENT_NOT_COVERED = "event_not_covered"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`row` names it, as `log_leaf 1/17`; `told` says what is wrong; `since`: the size of the last checkpoint that held."""
+
+    fault: Fault
+    row: str
+    told: str
+    since: int | None = None
+
+
+@dataclass
+class Findings:
+    """In the order they were found."""
+
+    kept: list[Finding] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, fault: Fault, row: str, told: str, *, since: int | None = None) -> None:
+        self.count += 1
+        if len(self.kept) < MOST:
+            self.kept.append(Finding(fault, row, told, since))
+
+
+def streamed(statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[tuple[Any, ...]]:
+    """The rows one after another, a page of them in memory. A transaction must be open."""
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(statement, parameters)
+        while page := cursor.fetchmany(PAGE):
+            yield from page

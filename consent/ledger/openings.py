@@ -1,0 +1,202 @@
+"""Whether the leaves of a mini-program are opened by what they stand for: consent records and audit entries."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pyroaring import BitMap64
+
+from consent.ledger import audit
+from consent.ledger.findings import Fault, Findings, streamed
+from consent.ledger.leaves import LeafType, leaf_hash
+from consent.ledger.models import AuditEntry
+from consent.ledger.proofs import PROMISED_S
+from consent.ledger.verify import Log
+from consent.records import entries
+from consent.records.models import ConsentRecord
+
+RECORD_LATE = timedelta(seconds=PROMISED_S)
+ENTRY_LATE = timedelta(hours=2)
+"""The longest transaction of a worker, at whose beginning its entries are dated, is well over by then."""
+DAY = timedelta(days=1)
+
+_LEAVES = """
+    SELECT leaf.id, leaf.hash, placed.origin, placed."index", placed.hash, {columns}
+    FROM leaf LEFT JOIN log_leaf placed ON placed.leaf_id = leaf.id LEFT JOIN {table} opens ON opens.leaf_id = leaf.id
+    WHERE leaf.program_id = %s AND leaf.type = %s ORDER BY leaf.id
+"""
+_LEAFLESS = """
+    SELECT opens.id FROM {table} opens WHERE opens.program_id = %s AND opens.leaf_id IS NOT NULL
+    AND NOT EXISTS (SELECT FROM leaf WHERE leaf.id = opens.leaf_id AND leaf.program_id = opens.program_id AND leaf.type = %s)
+"""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What opens leaves of a type. `dated`: when it says it was received, and how long after that it may be without a place."""
+
+    leaf: LeafType
+    model: type[ConsentRecord] | type[AuditEntry]
+    columns: tuple[str, ...]
+    read: Callable[[Sequence[Any]], Any]
+    canonical: Callable[[Any], dict[str, Any]]
+    dated: Callable[[Any], datetime]
+
+    @property
+    def table(self) -> str:
+        return self.model._meta.db_table
+
+
+def _entry_dated(entry: AuditEntry) -> datetime:
+    """An entry of midnight tells its day only."""
+    at = entry.at.astimezone(UTC)
+    return at + (DAY if at.time() == datetime.min.time() else timedelta(0)) + ENTRY_LATE
+
+
+def _columns(model: type[ConsentRecord] | type[AuditEntry], *unread: str) -> tuple[str, ...]:
+    """All but some, in the model's own order, which its instances are made in."""
+    return tuple(field.attname for field in model._meta.concrete_fields if field.attname not in unread)
+
+
+_RECORD_COLUMNS = _columns(ConsentRecord, "client_id", "idempotency", "answered", "leaf_id")
+_ENTRY_COLUMNS = _columns(AuditEntry, "leaf_id")
+
+
+def _read_record(values: Sequence[Any]) -> ConsentRecord:
+    return ConsentRecord.from_db("default", _RECORD_COLUMNS, values)
+
+
+def _read_entry(values: Sequence[Any]) -> AuditEntry:
+    entry = AuditEntry.from_db("default", _ENTRY_COLUMNS, values)
+    entry.details = json.loads(entry.details)
+    return entry
+
+
+KINDS = (
+    Kind(
+        LeafType.CONSENT_RECORD,
+        ConsentRecord,
+        _RECORD_COLUMNS,
+        _read_record,
+        entries.canonical,
+        lambda record: record.received_at + RECORD_LATE,
+    ),
+    Kind(
+        LeafType.AUDIT_ENTRY,
+        AuditEntry,
+        _ENTRY_COLUMNS,
+        _read_entry,
+        audit.canonical,
+        _entry_dated,
+    ),
+)
+
+
+@dataclass
+class Opened:
+    """What was gone through. `placed`: the indexes whose leaf was seen, by origin; `unlisted`: erased, and not listed yet."""
+
+    opened: int = 0
+    redacted: int = 0
+    unlisted: int = 0
+    waiting: int = 0
+    placed: dict[int, BitMap64] = field(default_factory=dict)
+
+
+def opened(program_id: int, logs: Mapping[int, Log], opened: Opened, findings: Findings) -> None:
+    """Goes through one mini-program's leaves. `logs`: by their numbers. Under the tenant, within a snapshot."""
+    pending = BitMap64(row[0] for row in streamed("SELECT leaf_id FROM leaf_redacted"))
+    waiting = BitMap64(row[0] for row in streamed("SELECT leaf_id FROM leaf_waiting"))
+    redacted = _redacted(logs)
+    for kind in KINDS:
+        columns = ", ".join(f"opens.{name}" for name in kind.columns)
+        rows = streamed(_LEAVES.format(columns=columns, table=kind.table), [program_id, kind.leaf])
+        for leaf_id, hashed, origin, index, placed, *values in rows:
+            place = Place(leaf_id, bytes(hashed), logs.get(origin), index, None if placed is None else bytes(placed))
+            _placed(place, waiting, opened, findings)
+            if values[0] is not None:
+                _open(kind, place, values, redacted, opened, findings)
+            elif place.known_in(redacted):
+                opened.redacted += 1
+            elif leaf_id in pending:
+                opened.unlisted += 1
+            else:
+                told = "what opened this leaf is gone, and no redaction lists it"
+                findings.add(Fault.RECORD_GONE, place.row(), told)
+        for (row_id,) in streamed(_LEAFLESS.format(table=kind.table), [program_id, kind.leaf]):
+            findings.add(Fault.RECORD_WITHOUT_LEAF, f"{kind.table} {row_id}", "its leaf is gone, or is another's")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A leaf and where it is in a log; `log` None: it has no place."""
+
+    leaf_id: int
+    hash: bytes
+    log: Log | None
+    index: int | None
+    placed: bytes | None
+
+    def row(self) -> str:
+        if self.log is None or self.index is None:
+            return f"leaf {self.leaf_id}"
+        return f"{self.log.row(self.index)} (leaf {self.leaf_id})"
+
+    def known_in(self, places: Mapping[str, BitMap64]) -> bool:
+        return self.log is not None and self.index in places.get(self.log.origin.name, ())
+
+
+def _placed(place: Place, waiting: BitMap64, opened: Opened, findings: Findings) -> None:
+    if place.log is None or place.index is None:
+        opened.waiting += 1
+        if place.leaf_id not in waiting:
+            findings.add(Fault.LEAF_WITHOUT_PLACE, place.row(), "it has no place in the log, and does not wait for one")
+        return
+    opened.placed.setdefault(place.log.origin.number, BitMap64()).add(place.index)
+    if place.hash != place.placed:
+        told = "the leaf is not the one that was given this place"
+        findings.add(Fault.LEAF_CHANGED, place.row(), told, since=place.log.last_good)
+
+
+def _open(
+    kind: Kind,
+    place: Place,
+    values: Sequence[Any],
+    redacted: Mapping[str, BitMap64],
+    opened: Opened,
+    findings: Findings,
+) -> None:
+    row = kind.read(values)
+    named = f"{kind.table} {row.pk} of {place.row()}"
+    opened.opened += 1
+    if leaf_hash(kind.leaf, bytes(row.salt or b""), kind.canonical(row)) != place.hash:
+        findings.add(Fault.RECORD_CHANGED, named, "it is not what its leaf commits to")
+    elif place.known_in(redacted):
+        findings.add(Fault.RECORD_NOT_ERASED, named, "a redaction lists it, and it is there")
+    elif place.log is not None and place.index is not None:
+        missed = place.log.missed(place.index, kind.dated(row))
+        if missed is not None:
+            told = f"by its date it would be in the checkpoint of size {missed}: dated back, or written very slowly"
+            findings.add(Fault.LATE, named, told, since=missed)
+
+
+def _redacted(logs: Mapping[int, Log]) -> dict[str, BitMap64]:
+    """The listed places of each origin, whichever log lists them."""
+    found: dict[str, BitMap64] = {}
+    for log in logs.values():
+        for origin, places in log.redacted.items():
+            found[origin] = found.get(origin, BitMap64()) | places
+    return found
+
+
+def without_leaf(logs: Mapping[int, Log], opened: Opened, findings: Findings) -> None:
+    """After all mini-programs: places whose leaf nobody has."""
+    for number, log in logs.items():
+        for index in log.present - opened.placed.get(number, BitMap64()) - log.said - log.unsaid:
+            findings.add(Fault.LEAF_GONE, log.row(index), "the leaf that was given this place is gone")
+
+
+def programs() -> Iterator[int]:
+    yield from (row[0] for row in streamed("SELECT id FROM program ORDER BY id"))

@@ -1,0 +1,180 @@
+"""Where checkpoints are published, outside the database and best outside the host: a file that only grows, and a webhook."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+from django.db import connection
+
+from consent.ledger import checkpoints, log
+from consent.ledger.checkpoints import Head, NotACheckpoint
+from consent.ledger.models import LogCheckpoint, LogOrigin, LogPublication
+from consent.programs.tenancy import as_ledger
+
+FILE = "checkpoints.jsonl"
+AT_ONCE = 200
+WEBHOOK_TIMEOUT_S = 5.0
+TAIL_BYTES = 4 * checkpoints.MAX_NOTE_BYTES
+_LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended('ledger publication', 0))"
+
+
+class Refused(Exception):
+    """The place holds a larger log, or another: publishing to it is over until somebody has looked."""
+
+
+class Unreachable(Exception):
+    """Nothing came of it this time; the next run tries again."""
+
+
+class Sink(Protocol):
+    """A place to publish. `every`: it is to hold every checkpoint, and not the newest alone."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def every(self) -> bool: ...
+
+    def publish(self, notes: Sequence[str]) -> None:
+        """Durable when it returns. Raises Refused, Unreachable."""
+
+    def newest(self) -> str | None:
+        """The note that was published last; None where there is none, or where it cannot be read there. Raises Unreachable."""
+
+
+@dataclass(frozen=True)
+class FileSink:
+    """A line of JSON a checkpoint, in a file that is only added to; it may be append-only for the file system, too."""
+
+    folder: Path
+    name: str = "file"
+    every: bool = True
+
+    @property
+    def path(self) -> Path:
+        return self.folder / FILE
+
+    def publish(self, notes: Sequence[str]) -> None:
+        """A line that a loss of power tore is ended first, and left."""
+        lines = [json.dumps({"checkpoint": note}, ensure_ascii=False) + "\n" for note in notes]
+        try:
+            self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+            with self.path.open("ab") as file:
+                whole = not file.tell() or self._tail(1) == b"\n"
+                file.write(("" if whole else "\n").encode() + "".join(lines).encode())
+                file.flush()
+                os.fsync(file.fileno())
+            _keep_names(self.folder)
+        except OSError as error:
+            raise Unreachable(error.strerror or "the file cannot be written") from None
+
+    def newest(self) -> str | None:
+        try:
+            lines = self._tail(TAIL_BYTES).split(b"\n")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Unreachable(error.strerror or "the file cannot be read") from None
+        return next(iter(notes_in(reversed(lines))), None)
+
+    def _tail(self, size: int) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(max(0, self.path.stat().st_size - size))
+            return file.read()
+
+
+@dataclass(frozen=True)
+class WebhookSink:
+    """POSTs the newest checkpoint as text. 2xx: held; 409: it holds a larger log, or another."""
+
+    url: str
+    name: str = "webhook"
+    every: bool = False
+
+    def publish(self, notes: Sequence[str]) -> None:
+        try:
+            for note in notes:
+                headers = {"Content-Type": "text/plain; charset=utf-8"}
+                answer = httpx.post(self.url, content=note.encode(), headers=headers, timeout=WEBHOOK_TIMEOUT_S)
+                if answer.status_code == httpx.codes.CONFLICT:
+                    raise Refused("it answered 409")
+                if not answer.is_success:
+                    raise Unreachable(f"it answered {answer.status_code}")
+        except httpx.HTTPError as error:
+            raise Unreachable(type(error).__name__) from None
+
+    def newest(self) -> str | None:
+        return None
+
+
+def notes_in(lines: Iterator[bytes] | Sequence[bytes]) -> Iterator[str]:
+    """The checkpoints of a file's lines; torn lines are passed over."""
+    for line in lines:
+        try:
+            note = json.loads(line)["checkpoint"]
+            checkpoints.read(note)
+        except (ValueError, KeyError, TypeError, AttributeError, NotACheckpoint):
+            continue
+        yield note
+
+
+def heads(sinks: Sequence[Sink]) -> list[Head]:
+    """The newest checkpoint of each place that can be read. Raises Unreachable."""
+    return [checkpoints.read(note) for sink in sinks if (note := sink.newest()) is not None]
+
+
+def publish(sinks: Sequence[Sink], *, now: datetime) -> dict[str, str]:
+    """Bring each place what it does not have yet; what went wrong, by the place's name. One run at a time."""
+    wrong: dict[str, str] = {}
+    origin = log.current()
+    if origin is None:
+        return wrong
+    for sink in sinks:
+        with as_ledger():
+            with connection.cursor() as cursor:
+                cursor.execute(_LOCK)
+                if not cursor.fetchone()[0]:
+                    return wrong
+            try:
+                _publish(sink, origin, now)
+            except Refused as error:
+                _note(sink, origin, [log.size_of(origin.number)], now, accepted=False)
+                wrong[sink.name] = f"refused: {error}"
+            except Unreachable as error:
+                wrong[sink.name] = str(error)
+    return wrong
+
+
+def _publish(sink: Sink, origin: LogOrigin, now: datetime) -> None:
+    """Raises Refused, Unreachable."""
+    done = LogPublication.objects.filter(origin=origin.number, sink=sink.name).order_by("-size").first()
+    rows = LogCheckpoint.objects.filter(origin=origin.number, size__gt=done.size if done else 0)
+    due = list(rows.order_by("size")[:AT_ONCE]) if sink.every else list(rows.order_by("-size")[:1])
+    if due:
+        sink.publish([row.note for row in due])
+        _note(sink, origin, [row.size for row in due], now, accepted=True)
+
+
+def _note(sink: Sink, origin: LogOrigin, sizes: Sequence[int], now: datetime, *, accepted: bool) -> None:
+    LogPublication.objects.bulk_create(
+        [LogPublication(origin=origin.number, sink=sink.name, size=size, at=now, accepted=accepted) for size in sizes],
+        ignore_conflicts=True,
+    )
+
+
+def refused(origin: int) -> bool:
+    """Whether a place said that it holds a larger log, or another."""
+    return LogPublication.objects.filter(origin=origin, accepted=False).exists()
+
+
+def _keep_names(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -1,0 +1,197 @@
+"""Whether a log is what its checkpoints say: its rows, its tree, what it says itself. Streams; memory does not grow with it.
+
+Nothing here trusts the database but for where to look: what counts are checkpoints published outside it, and public keys.
+Only those of the database itself are left where none is given, and then a log that was rebuilt as a whole, and signed with
+the service's own key, passes.
+"""
+
+import heapq
+import json
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from operator import itemgetter
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pyroaring import BitMap64
+
+from consent.ledger import checkpoints
+from consent.ledger.checkpoints import Head, NotACheckpoint
+from consent.ledger.findings import Fault, Findings, streamed
+from consent.ledger.leaves import LeafType, leaf_hash
+from consent.ledger.models import LogOrigin
+from consent.ledger.statements import KEY_CHANGE
+from consent.ledger.tree import Growing
+from consent.vault import jws
+
+_ROWS = 'SELECT "index", leaf_id, hash FROM log_leaf WHERE origin = %s ORDER BY "index"'
+_NODES = "SELECT level, position, hash FROM log_node WHERE origin = %s ORDER BY (position + 1) << level, level"
+_CHECKPOINTS = "SELECT size, root, at, note FROM log_checkpoint WHERE origin = %s ORDER BY size"
+_STATEMENTS = """
+    SELECT said."index", said.type, said.salt, said.content::text, log_leaf.hash, log_leaf.leaf_id
+    FROM log_statement said LEFT JOIN log_leaf USING (origin, "index") WHERE said.origin = %s ORDER BY said."index"
+"""
+_UNKNOWN = b""
+
+
+@dataclass
+class Log:
+    """What a log came to. `times` and `sizes`: of its checkpoints, in their order; `said`: the places of its statements;
+    `redacted`: the places it lists, by origin; `published`: the size of the largest checkpoint from outside."""
+
+    origin: LogOrigin
+    size: int = 0
+    checkpoints: int = 0
+    published: int = 0
+    last_good: int = 0
+    times: list[datetime] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    present: BitMap64 = field(default_factory=BitMap64)
+    said: BitMap64 = field(default_factory=BitMap64)
+    unsaid: BitMap64 = field(default_factory=BitMap64)
+    redacted: dict[str, BitMap64] = field(default_factory=dict)
+
+    def row(self, index: int) -> str:
+        return f"log_leaf {self.origin.number}/{index}"
+
+    def missed(self, index: int, promised: datetime) -> int | None:
+        """The size of a checkpoint that was signed after that time and has not the leaf; None where there is none."""
+        place = bisect_left(self.times, promised)
+        return self.sizes[place] if place < len(self.times) and self.sizes[place] <= index else None
+
+
+def verified(
+    origin: LogOrigin, *, keys: Mapping[str, Ed25519PublicKey], published: Sequence[Head], findings: Findings
+) -> Log:
+    """Goes through one log. `published`: the heads that are known from outside, of this origin or others. Within a snapshot."""
+    log = Log(origin)
+    public = [key.public_bytes_raw() for key in keys.values()]
+    _heads(log, public, findings)
+    outside = sorted({(head.size, head.root) for head in published if head.origin == origin.name})
+    log.published = outside[-1][0] if outside else 0
+    _tree(log, outside, findings)
+    _statements(log, keys, findings)
+    return log
+
+
+def _heads(log: Log, public: Sequence[bytes], findings: Findings) -> None:
+    """The database's own checkpoints: each signed, and each row what its note says."""
+    for size, root, at, note in streamed(_CHECKPOINTS, [log.origin.number]):
+        log.checkpoints += 1
+        row = f"log_checkpoint {log.origin.number}/{size}"
+        try:
+            head = checkpoints.opened(note, public)
+        except NotACheckpoint as error:
+            findings.add(Fault.CHECKPOINT_NOT_SIGNED, row, str(error))
+            continue
+        if head != Head(log.origin.name, size, bytes(root), at):
+            findings.add(Fault.CHECKPOINT_NOT_SIGNED, row, "the row says something else than the note that was signed")
+        if head.at is not None and (not log.times or log.times[-1] <= head.at):
+            log.times.append(head.at)
+            log.sizes.append(size)
+
+
+def _tree(log: Log, outside: Sequence[tuple[int, bytes]], findings: Findings) -> None:
+    """Hash the rows in their order; compare with the stored hashes as subtrees are complete, and with each checkpoint."""
+    grown, whole, wrong = Growing(), True, _Wrong()
+    nodes, heads = streamed(_NODES, [log.origin.number]), _Heads(log, outside)
+    for index, leaf_id, kept in streamed(_ROWS, [log.origin.number]):
+        if index != grown.size and whole:
+            gone = f"{log.row(grown.size)} to {index - 1}"
+            findings.add(Fault.ROWS_GONE, gone, "these rows are gone", since=log.last_good)
+            whole = False
+        log.size = index + 1
+        log.present.add(index)
+        if leaf_id is None:
+            log.unsaid.add(index)
+        if not whole:
+            continue
+        for (level, position), found in grown.append(bytes(kept)):
+            stored = next(nodes, (level, position, _UNKNOWN))
+            if (level, position, found) != (stored[0], stored[1], bytes(stored[2])) and wrong.first(level, position):
+                told = "the rows that it covers, or the hash itself, are not what they were"
+                covered = f"{log.row(position << level)} to {((position + 1) << level) - 1}"
+                row = f"log_node {log.origin.number}/{level}/{position} over {covered}"
+                findings.add(Fault.TREE_CHANGED, row, told, since=log.last_good)
+        heads.reached(grown, findings)
+    heads.beyond(log.size, findings)
+
+
+class _Wrong:
+    """Of one change all subtrees above it are wrong: only the smallest says where it is."""
+
+    def __init__(self) -> None:
+        self._ends = BitMap64()
+
+    def first(self, level: int, position: int) -> bool:
+        begin, end = position << level, (position + 1) << level
+        known = self._ends.range_cardinality(begin, end) > 0
+        self._ends.add(end - 1)
+        return not known
+
+
+class _Heads:
+    """The checkpoints in the order of their sizes: of each size those from outside first."""
+
+    def __init__(self, log: Log, outside: Sequence[tuple[int, bytes]]) -> None:
+        rows = streamed("SELECT size, root FROM log_checkpoint WHERE origin = %s ORDER BY size", [log.origin.number])
+        own = ((size, bytes(root), "in the database") for size, root in rows)
+        known = ((size, root, "published outside it") for size, root in outside)
+        self._log, self._contradicted = log, False
+        self._merged = heapq.merge(known, own, key=itemgetter(0))
+        self._next = next(self._merged, None)
+
+    def reached(self, grown: Growing, findings: Findings) -> None:
+        """The log has grown to a size: what do checkpoints of this size say?"""
+        while self._next is not None and self._next[0] <= grown.size:
+            size, root, where = self._next
+            self._next = next(self._merged, None)
+            if self._contradicted:
+                continue
+            if root == grown.root():
+                self._log.last_good = size
+            else:
+                self._contradicted = True
+                rows = f"{self._log.row(self._log.last_good)} to {size - 1}"
+                told = f"these rows are not those of the checkpoint {where}, of size {size}"
+                findings.add(Fault.CHECKPOINT_CONTRADICTED, rows, told, since=self._log.last_good)
+
+    def beyond(self, size: int, findings: Findings) -> None:
+        """Checkpoints of more rows than there are."""
+        largest = None
+        while self._next is not None:
+            largest = self._next if self._next[0] > size else largest
+            self._next = next(self._merged, None)
+        if largest is not None:
+            gone = f"{self._log.row(size)} to {largest[0] - 1}"
+            told = f"the checkpoint {largest[2]} is of {largest[0]} rows, and there are {size}: the tail is gone"
+            findings.add(Fault.ROWS_GONE, gone, told, since=self._log.last_good)
+
+
+def _statements(log: Log, keys: Mapping[str, Ed25519PublicKey], findings: Findings) -> None:
+    """Each statement opens its row, each row without a leaf has a statement, and keys change by the word of a known one."""
+    for index, kind, salt, text, kept, leaf_id in streamed(_STATEMENTS, [log.origin.number]):
+        content, row = json.loads(text), f"log_statement {log.origin.number}/{index}"
+        log.said.add(index)
+        if kept is None or leaf_id is not None or leaf_hash(LeafType(kind), bytes(salt), content) != bytes(kept):
+            findings.add(Fault.STATEMENT_CHANGED, row, "it does not open its row of the log")
+        elif kind == LeafType.REDACTION:
+            for item in content["redacted"]:
+                log.redacted.setdefault(item["origin"], BitMap64()).update(item["indexes"])
+        elif kind == LeafType.KEY_CHANGE:
+            _key_told(row, content, keys, findings)
+    for index in log.unsaid - log.said:
+        findings.add(Fault.STATEMENT_CHANGED, log.row(index), "what the log said here is gone")
+
+
+def _key_told(row: str, content: Mapping[str, Any], keys: Mapping[str, Ed25519PublicKey], findings: Findings) -> None:
+    """`keys`: the public ones by their kid, known from outside."""
+    try:
+        _, said = jws.verify(content["signed"].encode(), keys, typ=KEY_CHANGE)
+    except jws.NotValid as error:
+        findings.add(Fault.KEY_NOT_TOLD, row, f"the change of the signing key is not by a known key's word: {error}")
+        return
+    if said["key"]["kid"] != content["kid"] or content["kid"] not in keys:
+        findings.add(Fault.KEY_NOT_TOLD, row, "it tells of a signing key that is none of the public ones")

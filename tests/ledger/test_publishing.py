@@ -1,0 +1,232 @@
+"""Checkpoints leave the database, nothing of them is lost on the way, and a log that is less than they say never goes on."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from consent.ledger import checkpoints, sinks, tasks
+from consent.ledger.models import LogCheckpoint, LogOrigin
+from consent.ledger.sequencer import Behind
+from tests.cast import Program
+from tests.consent.receiver import receiving
+from tests.ledger.logged import Working, head, leaves, placed, run
+
+
+def published(folder: Path) -> list[str]:
+    return [json.loads(line)["checkpoint"] for line in (folder / sinks.FILE).read_text().splitlines()]
+
+
+def ready() -> bool:
+    told: bool = Client().get("/readyz").json()["checks"]["ledger"]
+    return told
+
+
+def begin(as_worker: Working, name: str, *more: str) -> Any:
+    out = io.StringIO()
+    settings.ROLE = "worker"
+    try:
+        with as_worker():
+            call_command("ledger", "new-origin", name, "--json", *more, stdout=out, stderr=io.StringIO())
+    finally:
+        settings.ROLE = "application"
+    return json.loads(out.getvalue())
+
+
+def test_the_file_has_every_checkpoint_in_its_order(program: Program, folder: Path, as_worker: Working) -> None:
+    for name in ("alice", "bob", "carol"):
+        program.decide(name)
+        run(as_worker)
+    run(as_worker)
+    assert published(folder) == list(LogCheckpoint.objects.order_by("size").values_list("note", flat=True))
+    assert [head(note).size for note in published(folder)] == sorted({head(note).size for note in published(folder)})
+    assert (folder / sinks.FILE).stat().st_mode & 0o007 == 0 or (folder.stat().st_mode & 0o007) == 0
+
+
+def test_what_could_not_be_published_is_by_the_next_run(program: Program, folder: Path, as_worker: Working) -> None:
+    program.decide("alice")
+    folder.write_text("in its place there is a file")
+    with pytest.raises(sinks.Unreachable):
+        run(as_worker)
+    folder.unlink()
+    program.decide("bob")
+    run(as_worker)
+    assert published(folder) == [LogCheckpoint.objects.get().note]
+
+
+def test_a_line_that_a_loss_of_power_tore_is_left_and_the_next_is_whole(
+    program: Program, folder: Path, as_worker: Working
+) -> None:
+    program.decide("alice")
+    run(as_worker)
+    with (folder / sinks.FILE).open("a") as file:
+        file.write('{"checkpoint": "zhiq')
+    program.decide("bob")
+    run(as_worker)
+    lines = (folder / sinks.FILE).read_text().splitlines()
+    assert len(lines) == 3
+    assert list(sinks.notes_in([line.encode() for line in lines])) == [
+        one.note for one in LogCheckpoint.objects.order_by("size")
+    ]
+    assert sinks.FileSink(folder).newest() == LogCheckpoint.objects.order_by("-size")[0].note
+
+
+def test_a_webhook_gets_the_newest_and_again_until_it_takes_it(
+    program: Program, as_worker: Working, webhook: Any
+) -> None:
+    webhook.status = 500
+    program.decide("alice")
+    run(as_worker)
+    program.decide("bob")
+    webhook.status = 204
+    run(as_worker)
+    run(as_worker)
+    first, second = LogCheckpoint.objects.order_by("size")
+    assert [body.decode() for _, _, body in webhook.requests] == [first.note, second.note]
+    assert ready()
+
+
+@pytest.fixture
+def webhook():  # type: ignore[no-untyped-def]
+    with receiving() as receiver:
+        settings.ZHIQING_LEDGER_WEBHOOK = f"{receiver.url}/checkpoints"
+        yield receiver
+    settings.ZHIQING_LEDGER_WEBHOOK = None
+
+
+def test_a_place_that_holds_more_stops_the_log_by_409(
+    program: Program, owner: psycopg.Connection, as_worker: Working, webhook: Any
+) -> None:
+    webhook.status = 409
+    program.decide("alice")
+    run(as_worker)
+    assert not ready()
+    program.decide("bob")
+    with pytest.raises(Behind):
+        run(as_worker)
+    assert placed(owner) != leaves(owner)
+
+
+# --- After a restore to less -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lost(program: Program, folder: Path, owner: psycopg.Connection, as_worker: Working) -> int:
+    """The database is what it was at an earlier checkpoint, whose size is answered; the file knows of a later one."""
+    program.decide("alice")
+    run(as_worker)
+    size = LogCheckpoint.objects.get().size
+    program.decide("bob")
+    run(as_worker)
+    behind = 'SELECT leaf_id FROM log_leaf WHERE "index" >= %s'
+    owner.execute(
+        f"DELETE FROM consent_state WHERE record_id IN (SELECT id FROM consent_record WHERE leaf_id IN ({behind}))".encode(),
+        [size],
+    )
+    for table in ("consent_record", "audit_entry"):
+        owner.execute(f"DELETE FROM {table} WHERE leaf_id IN ({behind})".encode(), [size])
+    owner.execute(f"DELETE FROM leaf WHERE id IN ({behind})".encode(), [size])
+    owner.execute('DELETE FROM log_leaf WHERE "index" >= %s', [size])
+    owner.execute("DELETE FROM log_node WHERE (position + 1) << level > %s", [size])
+    owner.execute("DELETE FROM log_checkpoint WHERE size > %s", [size])
+    owner.execute("DELETE FROM log_publication WHERE size > %s", [size])
+    return size
+
+
+def test_a_log_smaller_than_what_was_published_never_goes_on(
+    lost: int, program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    assert not ready()
+    assert Client().get("/readyz").status_code == 503
+    program.decide("carol")
+    program.decide("dave")
+    for _ in range(2):
+        with pytest.raises(Behind, match="does not begin with what was published"):
+            run(as_worker)
+    assert owner.execute("SELECT count(*) FROM log_leaf").fetchone() == (lost,)
+
+
+def test_an_emptied_database_does_not_begin_the_log_again(
+    lost: int, program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    for table in ("log_leaf", "log_node", "log_statement", "log_checkpoint", "log_publication", "log_origin"):
+        owner.execute(f"DELETE FROM {table}".encode())
+    assert not ready()
+    with pytest.raises(Behind, match="the database has no log"):
+        run(as_worker)
+
+
+def test_a_new_origin_names_the_old_checkpoint_and_the_gap_and_goes_on(
+    lost: int, program: Program, folder: Path, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    program.decide("carol")
+    old = published(folder)[-1]
+    looked = begin(as_worker, "example.com/ledger-2", "--dry-run")
+    assert (looked["begun"], LogOrigin.objects.count()) == (False, 1)
+    made = begin(as_worker, "example.com/ledger-2")
+    assert made == {
+        "origin": "example.com/ledger-2", "previous": old, "published": checkpoints.read(old).size, "held": lost, "begun": True,
+    }  # fmt: skip
+    run(as_worker)
+    assert ready()
+    assert placed(owner) == leaves(owner)
+    said = owner.execute('SELECT content FROM log_statement WHERE origin = 2 AND "index" = 0').fetchone()
+    assert said == (
+        {
+            "origin": "example.com/ledger-2",
+            "previous": old,
+            "gap": {"published": checkpoints.read(old).size, "held": lost},
+        },
+    )
+    assert head(published(folder)[-1]).origin == "example.com/ledger-2"
+    out = io.StringIO()
+    with pytest.raises(CommandError):
+        call_command("verify_ledger", "--json", f"--published={folder / sinks.FILE}", stdout=out)
+    told = json.loads(out.getvalue())
+    assert {one["fault"] for one in told["findings"]} == {"rows_gone"}, "what is lost stays lost, and is told"
+    assert [one["origin"] for one in told["logs"]] == ["zhiqing.invalid/ledger", "example.com/ledger-2"]
+
+
+def test_no_new_origin_without_need_or_under_an_old_name(program: Program, folder: Path, as_worker: Working) -> None:
+    program.decide("alice")
+    run(as_worker)
+    for name, wrong in (
+        ("example.com/ledger-2", "there is no need"),
+        ("zhiqing.invalid/ledger", "used before"),
+        ("two words", "a URL of yours"),
+    ):
+        with pytest.raises(CommandError, match=wrong):
+            begin(as_worker, name)
+
+
+def test_only_the_worker_begins_one(lost: int) -> None:
+    with pytest.raises(CommandError, match="ZHIQING_ROLE=worker"):
+        call_command("ledger", "new-origin", "example.com/ledger-2")
+
+
+def test_the_status_tells_how_it_stands(program: Program, folder: Path, as_worker: Working) -> None:
+    program.decide("alice")
+    run(as_worker)
+    program.decide("bob")
+    out = io.StringIO()
+    call_command("ledger", "status", "--json", stdout=out)
+    told = json.loads(out.getvalue())
+    note = LogCheckpoint.objects.get().note
+    assert (told["checkpoint"], told["leaves"], told["in_order"]) == (note, head(note).size, True)
+    assert told["waiting"] > 0
+    assert told["published_to"] == ["file"]
+    assert [key.split("+")[0] for key in told["keys"]] == ["zhiqing.invalid/ledger"]
+
+
+def test_a_run_that_stops_says_why_and_raises_nothing(
+    lost: int, program: Program, as_worker: Working, caplog: pytest.LogCaptureFixture
+) -> None:
+    with as_worker():
+        tasks.sequence()
+    assert "the log does not go on" in caplog.text

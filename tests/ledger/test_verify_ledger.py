@@ -1,0 +1,370 @@
+"""verify_ledger against everybody who holds the database: each way to tamper, by raw SQL as its owner, is found and told
+where, and what is in order is not suspected."""
+
+import io
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+
+from consent import edge
+from consent.ledger import checkpoints, sinks
+from consent.ledger.checkpoints import Head
+from consent.ledger.leaves import LeafType, leaf_hash, new_salt
+from consent.records.entries import canonical
+from consent.records.models import ConsentRecord
+from consent.vault import jws
+from tests.cast import Program, now
+from tests.consent.rights import erased, file
+from tests.consent.signed import Ring
+from tests.ledger.logged import Working, run
+from tests.ledger.verifying import faults, later, place_of, verify
+
+
+def test_what_is_in_order_holds_and_is_counted(log: int, folder: Path, program: Program, as_worker: Working) -> None:
+    answer = verify(folder)
+    assert answer["holds"] and not answer["findings"]
+    (told,) = answer["logs"]
+    assert told["checkpoints"] == 2
+    assert told["published"] == told["leaves"] > log
+    assert (told["not_published"], told["not_in_a_checkpoint"], answer["without_a_place"]) == (0, 0, 0)
+    assert (answer["states"], answer["events"]) == (5, 1)
+    program.decide("frank")
+    assert verify(folder)["without_a_place"] > 0, "the window that no checkpoint covers is told"
+
+
+def test_what_nobody_outside_vouches_for_is_told(log: int, folder: Path, program: Program, as_worker: Working) -> None:
+    settings.ZHIQING_LEDGER_FOLDER = None
+    program.decide("frank")
+    run(as_worker)
+    (told,) = verify(folder)["logs"]
+    assert told["not_published"] == told["leaves"] - told["published"] > 0
+    assert told["not_in_a_checkpoint"] == 0
+
+
+# --- Each way to tamper ------------------------------------------------------------------------------------------------
+
+
+def test_a_flipped_byte_in_a_record(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    index, leaf_id = place_of(owner, 3)
+    owner.execute("UPDATE consent_record SET locale = 'zh-Hanz' WHERE leaf_id = %s", [leaf_id])
+    ((fault, row, _),) = faults(folder)
+    assert fault == "record_changed"
+    assert f"log_leaf 1/{index} (leaf {leaf_id})" in row
+
+
+@pytest.mark.parametrize("column", ["salt", "evidence", "turns_14_on", "authorises_until", "received_at"])
+def test_a_flipped_byte_in_any_column_that_counts(
+    log: int, folder: Path, owner: psycopg.Connection, column: str
+) -> None:
+    _, leaf_id = place_of(owner, 0)
+    value = {
+        "salt": "set_byte(salt, 31, get_byte(salt, 31) # 1)",
+        "evidence": "'x'",
+        "turns_14_on": "'2010-01-01'",
+        "authorises_until": "received_at + interval '1 year'",
+        "received_at": "received_at + interval '1 microsecond'",
+    }[column]
+    owner.execute(f"UPDATE consent_record SET {column} = {value} WHERE leaf_id = %s".encode(), [leaf_id])
+    assert "record_changed" in [fault for fault, _, _ in faults(folder)]
+
+
+FLIPPED = "set_byte(hash, 0, get_byte(hash, 0) # 1)"
+
+
+def test_a_flipped_byte_in_a_leaf(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    index, leaf_id = place_of(owner, 3)
+    owner.execute(f"UPDATE leaf SET hash = {FLIPPED} WHERE id = %s".encode(), [leaf_id])
+    found = faults(folder)
+    assert {fault for fault, _, _ in found} == {"leaf_changed", "record_changed"}
+    assert all(f"log_leaf 1/{index}" in row for _, row, _ in found)
+
+
+def test_a_flipped_byte_in_a_row_of_the_log(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    index, _ = place_of(owner, 4)
+    assert index >= log
+    owner.execute(f'UPDATE log_leaf SET hash = {FLIPPED} WHERE "index" = %s'.encode(), [index])
+    found = faults(folder)
+    kinds = {fault for fault, _, _ in found}
+    assert {"checkpoint_contradicted", "leaf_changed"} <= kinds
+    assert {since for fault, _, since in found if fault == "checkpoint_contradicted"} == {log}
+    assert any(row.startswith(f"log_leaf 1/{index} ") for fault, row, _ in found if fault == "leaf_changed")
+
+
+def test_a_flipped_byte_in_a_stored_hash(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    owner.execute(f"UPDATE log_node SET hash = {FLIPPED} WHERE level = 1 AND position = 0".encode())
+    ((fault, row, _),) = faults(folder)
+    assert (fault, row) == ("tree_changed", "log_node 1/1/0 over log_leaf 1/0 to 1")
+
+
+@pytest.mark.parametrize("column", ["note", "root", "at"])
+def test_a_flipped_byte_in_a_checkpoint(log: int, folder: Path, owner: psycopg.Connection, column: str) -> None:
+    value = {
+        "note": "replace(note, E'\\nCheck', 'x') || 'x'",
+        "root": "set_byte(root, 0, get_byte(root, 0) # 1)",
+        "at": "at + interval '1 minute'",
+    }[column]
+    owner.execute(f"UPDATE log_checkpoint SET {column} = {value} WHERE size = %s".encode(), [log])
+    assert ("checkpoint_not_signed", f"log_checkpoint 1/{log}", None) in faults(folder)
+
+
+def test_a_deleted_row_of_the_log(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    index, _ = place_of(owner, 4)
+    owner.execute('DELETE FROM log_leaf WHERE "index" = %s', [index])
+    found = faults(folder)
+    assert ("rows_gone", f"log_leaf 1/{index} to {index}", log) in found
+    assert "leaf_without_place" in [fault for fault, _, _ in found]
+
+
+def test_a_deleted_leaf_with_its_record(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    index, leaf_id = place_of(owner, 4)
+    owner.execute("DELETE FROM consent_record WHERE leaf_id = %s", [leaf_id])
+    owner.execute("DELETE FROM leaf WHERE id = %s", [leaf_id])
+    found = faults(folder)
+    assert ("leaf_gone", f"log_leaf 1/{index}", None) in found
+    assert "state_not_explained" in [fault for fault, _, _ in found]
+
+
+def test_swapped_rows(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    first, second = place_of(owner, 3)[0], place_of(owner, 4)[0]
+    swap = 'UPDATE log_leaf SET "index" = CASE "index" WHEN %(a)s THEN %(b)s ELSE %(a)s END + 1000 WHERE "index" IN (%(a)s, %(b)s)'
+    owner.execute(swap, {"a": first, "b": second})
+    owner.execute('UPDATE log_leaf SET "index" = "index" - 1000 WHERE "index" >= 1000')
+    found = faults(folder)
+    assert ("checkpoint_contradicted", log) in [(fault, since) for fault, _, since in found]
+
+
+def test_a_truncated_tail(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    """With everything of it: rows, hashes, leaves, records, and the database's own checkpoints."""
+    size = verify(folder)["logs"][0]["leaves"]
+    cut(owner, log)
+    owner.execute("DELETE FROM log_checkpoint WHERE size > %s", [log])
+    owner.execute("DELETE FROM event")
+    owner.execute(
+        "DELETE FROM consent_state s WHERE NOT EXISTS (SELECT FROM consent_record r WHERE r.id = s.record_id)"
+    )
+    assert verify()["holds"], "without the checkpoints that are kept outside nobody could tell"
+    assert faults(folder) == [("rows_gone", f"log_leaf 1/{log} to {size - 1}", log)]
+
+
+def cut(owner: psycopg.Connection, size: int) -> None:
+    """Take away all that came after a checkpoint."""
+    taken = 'SELECT leaf_id FROM log_leaf WHERE "index" >= %s'
+    for table in ("consent_record", "audit_entry"):
+        owner.execute(f"DELETE FROM {table} WHERE leaf_id IN ({taken})".encode(), [size])
+    owner.execute(f"DELETE FROM leaf WHERE id IN ({taken})".encode(), [size])
+    owner.execute('DELETE FROM log_leaf WHERE "index" >= %s', [size])
+    owner.execute('DELETE FROM log_statement WHERE "index" >= %s', [size])
+    owner.execute("DELETE FROM log_node WHERE (position + 1) << level > %s", [size])
+
+
+def test_a_rebuilt_log(log: int, folder: Path, program: Program, owner: psycopg.Connection, as_worker: Working) -> None:
+    """Made anew from changed records by the service itself, with its own key: whole, signed, and another."""
+    forge(owner)
+    for table in ("log_leaf", "log_node", "log_statement", "log_checkpoint", "log_publication"):
+        owner.execute(f"DELETE FROM {table}".encode())
+    owner.execute("INSERT INTO leaf_waiting SELECT id FROM leaf")
+    settings.ZHIQING_LEDGER_FOLDER = None
+    run(as_worker)
+    assert verify()["holds"], "without the checkpoints that are kept outside nobody could tell"
+    found = faults(folder)
+    assert [(fault, since) for fault, _, since in found] == [("checkpoint_contradicted", 0)]
+
+
+def forge(owner: psycopg.Connection) -> None:
+    """Change a record with its leaf, as whoever holds the database can: bob never withdrew, in another language."""
+    names = [str(field.column) for field in ConsentRecord._meta.concrete_fields]
+    attributes = [field.attname for field in ConsentRecord._meta.concrete_fields]
+    row = owner.execute(
+        f"SELECT {', '.join(names)} FROM consent_record WHERE state = 'refused' ORDER BY id LIMIT 1".encode()
+    ).fetchone()
+    assert row is not None
+    record, salt = ConsentRecord.from_db("default", attributes, list(row)), new_salt()
+    record.locale = "en"
+    owner.execute("UPDATE consent_record SET locale = 'en', salt = %s WHERE id = %s", [salt, record.pk])
+    hashed = leaf_hash(LeafType.CONSENT_RECORD, salt, canonical(record))
+    owner.execute("UPDATE leaf SET hash = %s WHERE id = %s", [hashed, record.leaf_id])
+
+
+def test_two_checkpoints_of_one_size(log: int, folder: Path) -> None:
+    """Others were shown another log: both are signed, and both were kept."""
+    key = edge.vault().keyring.signing.keys[-1].private
+    assert key is not None
+    other = checkpoints.signed(Head(edge.ledger_origin(), log, bytes(32)), key, at=now())
+    with (folder / sinks.FILE).open("a") as file:
+        file.write(json.dumps({"checkpoint": other}) + "\n")
+    assert "checkpoint_contradicted" in [fault for fault, _, _ in faults(folder)]
+
+
+def test_a_back_dated_insert(program: Program, folder: Path, owner: psycopg.Connection, as_worker: Working) -> None:
+    """Of a record that says it was received ten minutes before a checkpoint that has it not."""
+    program.decide("alice")
+    later(as_worker, timedelta(minutes=10))
+    program.decide("mallory")
+    run(as_worker)
+    record = owner.execute("SELECT id FROM consent_record ORDER BY id DESC LIMIT 1").fetchone()
+    assert record is not None
+    ((fault, row, since),) = faults(folder)
+    assert (fault, row.partition(" of ")[0]) == ("late", f"consent_record {record[0]}")
+    assert since == verify(folder, code=1)["logs"][0]["leaves"] - 1
+
+
+def test_what_is_written_a_moment_before_a_checkpoint_is_not_suspected(
+    program: Program, folder: Path, as_worker: Working
+) -> None:
+    """Its transaction may commit just after."""
+    program.decide("alice")
+    later(as_worker, timedelta(seconds=50))
+    program.decide("bob")
+    run(as_worker)
+    assert verify(folder)["holds"]
+
+
+def test_a_record_without_its_redaction(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    index, leaf_id = place_of(owner, 0)
+    owner.execute("DELETE FROM consent_record WHERE leaf_id = %s", [leaf_id])
+    owner.execute(
+        "DELETE FROM consent_state s WHERE NOT EXISTS (SELECT FROM consent_record r WHERE r.id = s.record_id)"
+    )
+    owner.execute("DELETE FROM event")
+    assert faults(folder) == [("record_gone", f"log_leaf 1/{index} (leaf {leaf_id})", None)]
+
+
+def test_an_audit_entry_is_opened_changed_and_missed_alike(
+    log: int, program: Program, folder: Path, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    file(program, "access")
+    run(as_worker)
+    assert verify(folder)["holds"]
+    owner.execute("UPDATE audit_entry SET actor = 'officer:9' WHERE action = 'request.filed'")
+    ((fault, row, _),) = faults(folder)
+    assert (fault, row.partition(" ")[0]) == ("record_changed", "audit_entry")
+    owner.execute("DELETE FROM audit_entry WHERE action = 'request.filed'")
+    assert [fault for fault, _, _ in faults(folder)] == ["record_gone"]
+
+
+def test_a_record_put_beside_the_log(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    """A record that names a leaf that is another's, or none."""
+    owner.execute("UPDATE consent_record SET leaf_id = 999999999 WHERE id = (SELECT max(id) FROM consent_record)")
+    assert {fault for fault, _, _ in faults(folder)} == {"record_gone", "record_without_leaf"}
+
+
+def test_a_leaf_that_the_sequencer_is_kept_from(
+    log: int, folder: Path, program: Program, owner: psycopg.Connection
+) -> None:
+    program.decide("frank")
+    owner.execute("DELETE FROM leaf_waiting")
+    assert {fault for fault, _, _ in faults(folder)} == {"leaf_without_place"}
+
+
+# --- Redactions and keys -----------------------------------------------------------------------------------------------
+
+
+def test_an_erasure_is_told_until_a_redaction_lists_it(
+    log: int, folder: Path, program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    places = [place_of(owner, number)[0] for number in (0,)]
+    assert erased(program, owner, as_worker)["state"] == "completed"
+    run(as_worker)
+    first = verify(folder)
+    assert (first["redacted"], first["redacted_not_listed"]) == (1, 0)
+    said = owner.execute("SELECT content FROM log_statement WHERE type = 3").fetchall()
+    assert [row[0]["redacted"] for row in said] == [[{"origin": "zhiqing.invalid/ledger", "indexes": places}]]
+
+
+def test_redactions_are_listed_once_a_day(
+    log: int, folder: Path, program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    assert erased(program, owner, as_worker)["state"] == "completed"
+    run(as_worker)
+    assert erased(program, owner, as_worker, "carol")["state"] == "completed"
+    run(as_worker)
+    told = verify(folder)
+    assert (told["redacted"], told["redacted_not_listed"]) == (1, 1)
+    later(as_worker, timedelta(days=1))
+    told = verify(folder)
+    assert (told["redacted"], told["redacted_not_listed"]) == (2, 0)
+    assert owner.execute("SELECT count(*) FROM log_statement WHERE type = 3").fetchone() == (2,)
+
+
+def test_a_redaction_that_is_gone_or_changed(
+    log: int, folder: Path, program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    assert erased(program, owner, as_worker)["state"] == "completed"
+    run(as_worker)
+    owner.execute(
+        "UPDATE log_statement SET content = jsonb_set(content, '{redacted,0,indexes}', '[0,1,2]') WHERE type = 3"
+    )
+    assert "statement_changed" in [fault for fault, _, _ in faults(folder)]
+    owner.execute("DELETE FROM log_statement WHERE type = 3")
+    found = [fault for fault, _, _ in faults(folder)]
+    assert "statement_changed" in found
+    assert "record_gone" in found
+
+
+def test_a_new_key_is_told_by_the_word_of_the_one_before(
+    own_ring: Ring, program: Program, folder: Path, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    program.decide("alice")
+    run(as_worker)
+    kid = own_ring.rotate(now())
+    program.decide("bob")
+    run(as_worker)
+    assert verify(folder)["holds"]
+    said = [row[0] for row in owner.execute("SELECT content FROM log_statement WHERE type = 4 ORDER BY 1").fetchall()]
+    assert len(said) == 2
+    (change,) = [one for one in said if one["kid"] == kid]
+    keys = jws.key_set(json.dumps(program.get("/.well-known/jwks.json").json()).encode())
+    signer, told = jws.verify(change["signed"].encode(), keys, typ="ledger-key-change+jws")
+    assert signer != kid == told["key"]["kid"]
+    run(as_worker)
+    assert owner.execute("SELECT count(*) FROM log_statement WHERE type = 4").fetchone() == (2,)
+
+
+def test_a_key_that_nobody_outside_knows(
+    own_ring: Ring, program: Program, folder: Path, as_worker: Working, tmp_path: Path
+) -> None:
+    """Who holds the server can make a key and sign with it; the public keys that were kept outside have it not."""
+    (tmp_path / "jwks.json").write_text(json.dumps(program.get("/.well-known/jwks.json").json()))
+    own_ring.rotate(now())
+    program.decide("alice")
+    run(as_worker)
+    found = verify(None, f"--jwks={tmp_path / 'jwks.json'}", code=1)
+    assert {one["fault"] for one in found["findings"]} == {"key_not_told", "checkpoint_not_signed"}
+
+
+# --- The command itself ------------------------------------------------------------------------------------------------
+
+
+def test_what_it_cannot_read_is_neither_a_success_nor_a_finding(log: int, folder: Path, tmp_path: Path) -> None:
+    verify(tmp_path, code=2)
+    (tmp_path / sinks.FILE).write_text("no checkpoint")
+    verify(tmp_path, code=2)
+    verify(None, f"--jwks={tmp_path / sinks.FILE}", code=2)
+
+
+def test_a_checkpoint_of_another_log_is_not_passed_over(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    owner.execute("UPDATE log_origin SET name = 'example.com/other'")
+    verify(folder, code=1)
+
+
+def test_a_checkpoint_by_itself_is_taken_too(log: int, folder: Path, tmp_path: Path) -> None:
+    lines = (folder / sinks.FILE).read_text().splitlines()
+    note = json.loads(lines[-1])["checkpoint"]
+    (tmp_path / sinks.FILE).write_text(note)
+    assert verify(tmp_path)["logs"][0]["published"] == int(note.split("\n")[1])
+
+
+def test_people_read_what_was_found(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    out = io.StringIO()
+    owner.execute('DELETE FROM log_leaf WHERE "index" = %s', [log])
+    with pytest.raises(CommandError, match="findings: the log does not hold"):
+        call_command("verify_ledger", f"--published={folder / sinks.FILE}", stdout=out)
+    assert (
+        f"rows_gone\tlog_leaf 1/{log} to {log}\tthese rows are gone (since the checkpoint of size {log})"
+        in out.getvalue()
+    )

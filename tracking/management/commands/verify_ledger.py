@@ -1,0 +1,145 @@
+"""Verifies the log, and what rests on it, from its rows and from checkpoints that were published outside."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from django.core.management.base import CommandError, CommandParser
+
+from consent import edge
+from consent.ledger import openings, sinks
+from consent.ledger.checkpoints import Head, NotACheckpoint, opened, read
+from consent.ledger.findings import Findings
+from consent.ledger.models import LogOrigin
+from consent.ledger.openings import Opened
+from consent.ledger.verify import Log, verified
+from consent.management.base import OperatorCommand, read_bytes
+from consent.programs.tenancy import snapshot_of_all, tenant
+from consent.records.explained import unexplained
+from consent.vault import jws
+from tracking.evidence import uncovered
+
+UNREADABLE = 2
+
+
+class Command(OperatorCommand):
+    help = (
+        "Verify the log: its rows and tree against its checkpoints, each leaf against the consent record or audit entry that it"
+        " commits to, the consent states against their records, and each event against the record it names. Name the checkpoints"
+        " that you keep outside the database: without them a log that was rebuilt as a whole passes. It changes nothing. Exit"
+        " code 0: all of it holds; 1: something does not; 2: a file cannot be read."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--published",
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="checkpoints kept outside: a checkpoint, or a file of them as ZHIQING_LEDGER_FOLDER has it; may be repeated",
+        )
+        parser.add_argument(
+            "--jwks",
+            metavar="FILE",
+            help="the public keys, kept outside (default: those of the keyring, which is this server's own)",
+        )
+        parser.add_argument("--no-events", action="store_true", help="leave the events out, which may be many")
+        super().add_arguments(parser)
+
+    def run(self, options: dict[str, Any]) -> None:
+        keys = _keys(options["jwks"])
+        heads = [head for name in options["published"] for head in _heads(name, keys)]
+        findings, counted = Findings(), Opened()
+        with snapshot_of_all():
+            origins = LogOrigin.objects.order_by("number")
+            logs = {one.number: verified(one, keys=keys, published=heads, findings=findings) for one in list(origins)}
+            states, events = _rows(logs, counted, findings, with_events=not options["no_events"])
+            openings.without_leaf(logs, counted, findings)
+        for head in heads:
+            if head.origin not in {log.origin.name for log in logs.values()}:
+                raise CommandError(f"a checkpoint is of {head.origin}, and the database has no such log")
+        result = _result(logs, counted, findings, states, events)
+        self.answer(options, result, *_lines(result))
+        if findings.count:
+            raise CommandError(f"{findings.count} findings: the log does not hold")
+
+
+def _rows(logs: dict[int, Log], counted: Opened, findings: Findings, *, with_events: bool) -> tuple[int, int]:
+    """All mini-programs, one after another; answers how many states and events there are."""
+    states = events = 0
+    for program_id in list(openings.programs()):
+        with tenant(program_id):
+            openings.opened(program_id, logs, counted, findings)
+            states += unexplained(program_id, findings)
+            events += uncovered(program_id, findings) if with_events else 0
+    return states, events
+
+
+def _keys(name: str | None) -> dict[str, Ed25519PublicKey]:
+    """Raises CommandError."""
+    if name is None:
+        public = [key.public for key in edge.vault().keyring.signing.keys]
+        return {jws.thumbprint(key): Ed25519PublicKey.from_public_bytes(key) for key in public}
+    try:
+        return jws.key_set(read_bytes(name, returncode=UNREADABLE))
+    except jws.NotAKeySet as error:
+        raise CommandError(f"{name}: {error}", returncode=UNREADABLE) from None
+
+
+def _heads(name: str, keys: dict[str, Ed25519PublicKey]) -> Iterator[Head]:
+    """One checkpoint, or one a line. Raises CommandError: also where none of the keys signed it."""
+    data = read_bytes(name, returncode=UNREADABLE)
+    notes = list(sinks.notes_in(data.split(b"\n"))) or [data.decode(errors="replace")]
+    public = [key.public_bytes_raw() for key in keys.values()]
+    try:
+        for note in notes:
+            yield opened(note, public) if len(notes) == 1 else read(note)
+    except NotACheckpoint as error:
+        raise CommandError(f"{name}: {error}", returncode=UNREADABLE) from None
+
+
+def _result(logs: dict[int, Log], counted: Opened, findings: Findings, states: int, events: int) -> dict[str, Any]:
+    """What was gone through, what nobody outside can vouch for yet, and what is wrong."""
+    return {
+        "holds": not findings.count,
+        "logs": [
+            {
+                "origin": log.origin.name,
+                "leaves": log.size,
+                "checkpoints": log.checkpoints,
+                "published": log.published,
+                "not_published": log.size - min(log.published, log.size),
+                "not_in_a_checkpoint": log.size - max([0, *log.sizes]),
+            }
+            for log in logs.values()
+        ],
+        "without_a_place": counted.waiting,
+        "opened": counted.opened,
+        "redacted": counted.redacted,
+        "redacted_not_listed": counted.unlisted,
+        "states": states,
+        "events": events,
+        "findings": [asdict(finding) for finding in findings.kept],
+        "findings_count": findings.count,
+    }
+
+
+def _lines(result: dict[str, Any]) -> Iterator[str]:
+    for log in result["logs"]:
+        yield (
+            f"{log['origin']}: {log['leaves']} leaves, {log['checkpoints']} checkpoints; the last {log['not_published']} leaves"
+            f" are in no checkpoint that was given, {log['not_in_a_checkpoint']} in none at all"
+        )
+    yield f"{result['without_a_place']} leaves have no place yet"
+    yield (
+        f"{result['opened']} leaves opened, {result['redacted']} redacted, {result['redacted_not_listed']} redacted and not"
+        f" listed yet; {result['states']} states, {result['events']} events"
+    )
+    yield from _told(result["findings"])
+
+
+def _told(findings: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for one in findings:
+        since = "" if one["since"] is None else f" (since the checkpoint of size {one['since']})"
+        yield f"{one['fault']}\t{one['row']}\t{one['told']}{since}"
