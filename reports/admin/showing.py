@@ -24,6 +24,7 @@ from reports.api.asking import answered
 from reports.api.questions import CLOSED_AFTER
 from reports.api.rendering import CSVRenderer
 from reports.api.shapes import ReportAsked
+from reports.deadline import ANSWER_S, deadline
 from reports.metrics.registry import STANDS
 
 LINES_SHOWN = 500
@@ -105,15 +106,16 @@ def shown(
     if not form.is_valid():
         return Shown(metric, form)
     try:
-        told = answered(
-            metric,
-            asked() if asked is not None else options.asked(metric, form.cleaned_data),
-            program_id=program.pk,
-            zone=program.zone,
-            sandbox=program.sandbox,
-            now=edge.now(),
-            csv=csv,
-        )
+        with deadline(ANSWER_S):
+            told = answered(
+                metric,
+                asked() if asked is not None else options.asked(metric, form.cleaned_data),
+                program_id=program.pk,
+                zone=program.zone,
+                sandbox=program.sandbox,
+                now=edge.now(),
+                csv=csv,
+            )
     except Invalid as error:
         options.tell(form, error)
         return Shown(metric, form)

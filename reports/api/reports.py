@@ -15,6 +15,7 @@ from reports.api.answers import ANSWERED
 from reports.api.asking import answered
 from reports.api.rendering import CSVRenderer, about
 from reports.api.shapes import ASKED, ReportAsked
+from reports.deadline import ANSWER_S, deadline
 from reports.metrics.registry import known, names
 
 _METRIC = OpenApiParameter("metric", str, OpenApiParameter.PATH, enum=names(), description="The metric's name")
@@ -55,13 +56,14 @@ def told(request: Request, metric: str, asked: ReportAsked) -> Response:
     """The answer in the form that the caller accepts. Raises Invalid, NotFound."""
     csv = request.accepted_renderer.format == CSVRenderer.format
     backend = caller(request)
-    found = answered(
-        metric,
-        asked,
-        program_id=backend.program_id,
-        zone=backend.zone,
-        sandbox=backend.sandbox,
-        now=edge.now(),
-        csv=csv,
-    )
+    with deadline(ANSWER_S):
+        found = answered(
+            metric,
+            asked,
+            program_id=backend.program_id,
+            zone=backend.zone,
+            sandbox=backend.sandbox,
+            now=edge.now(),
+            csv=csv,
+        )
     return Response(found, headers={"Zhiqing-Report": about(found)} if csv else None)
