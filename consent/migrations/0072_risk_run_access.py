@@ -8,7 +8,7 @@ TABLES = ("risk_run", "risk_remark")
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0073_risk_run")]
+    dependencies = [("consent", "0071_risk_run")]
 
     operations = [
         *(operation for table in TABLES for operation in tenant_policy(table)),

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0074_risk_run_access")]
+    dependencies = [("consent", "0072_risk_run_access")]
 
     operations = [
         migrations.CreateModel(

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0077_leaves_wait")]
+    dependencies = [("consent", "0075_leaves_wait")]
 
     operations = [
         migrations.AddField("auditentry", "leaf_id", models.BigIntegerField(null=True, verbose_name="leaf")),

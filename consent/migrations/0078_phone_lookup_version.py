@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0082_key_versions")]
+    dependencies = [("consent", "0077_key_versions")]
 
     operations = [
         migrations.AddField("subjectidentifier", "lookup_version", models.IntegerField(db_default=1)),

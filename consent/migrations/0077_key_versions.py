@@ -10,7 +10,7 @@ FIRST = "INSERT INTO key_version (family, version, writes) VALUES ('key_encrypti
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0078_audit_leaf")]
+    dependencies = [("consent", "0076_audit_leaf")]
 
     operations = [
         migrations.CreateModel(

@@ -32,7 +32,7 @@ $$
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0086_service_state")]
+    dependencies = [("consent", "0081_service_state")]
 
     operations = [
         migrations.RunSQL(BEGIN_EPOCH, "DROP FUNCTION begin_epoch(bigint)"),

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0072_webhook_released")]
+    dependencies = [("consent", "0070_webhook_released")]
 
     operations = [
         migrations.CreateModel(

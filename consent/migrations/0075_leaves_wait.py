@@ -6,6 +6,6 @@ WAIT = "INSERT INTO leaf_waiting SELECT id FROM leaf ON CONFLICT DO NOTHING"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0076_log_access")]
+    dependencies = [("consent", "0074_log_access")]
 
     operations = [migrations.RunSQL(WAIT, migrations.RunSQL.noop)]

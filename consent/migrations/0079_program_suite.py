@@ -17,7 +17,7 @@ DROP FUNCTION program_suite_stays();
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0083_phone_lookup_version")]
+    dependencies = [("consent", "0078_phone_lookup_version")]
 
     operations = [
         migrations.AddField(

@@ -22,7 +22,7 @@ WAITS_NO_MORE = "DROP TRIGGER leaf_waits ON leaf; DROP FUNCTION leaf_waits();"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0075_log")]
+    dependencies = [("consent", "0073_log")]
 
     operations = [
         migrations.RunSQL(

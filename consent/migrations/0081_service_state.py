@@ -6,7 +6,7 @@ from consent.programs.security import grant
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0085_data_key_rewrap")]
+    dependencies = [("consent", "0080_data_key_rewrap")]
 
     operations = [
         migrations.CreateModel(

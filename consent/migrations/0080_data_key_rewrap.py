@@ -7,7 +7,7 @@ from consent.indexes import built_beside_writes
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("consent", "0084_program_suite")]
+    dependencies = [("consent", "0079_program_suite")]
 
     operations = [
         built_beside_writes(
