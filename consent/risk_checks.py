@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from consent.ledger.audit import OFFICER
 from consent.ledger.models import AuditEntry
-from consent.monitoring.checks import Check, Looked, declare
+from consent.monitoring.checks import Check, Kind, Looked, declare
 from consent.officers.models import AccountEntry
 from consent.processing.models import Mechanism, Processor
 from consent.processing.terms import SOON
@@ -80,14 +80,36 @@ def _revealed(looked: Looked) -> int:
 
 declare(
     Check(
-        "sign_in.paused", _("sign-ins paused after wrong passwords, of all accounts, in a day"), 5, _paused_passwords
+        "sign_in.paused",
+        _("sign-ins paused after wrong passwords, of all accounts, in a day"),
+        5,
+        _paused_passwords,
+        Kind.HAPPENS,
     ),
-    Check("second_factor.paused", _("sign-ins paused after wrong codes, of all accounts, in a day"), 0, _paused_codes),
-    Check("person.revealed", _("times that one officer had identifiers and profiles shown, in a day"), 20, _revealed),
-    Check("requests.overdue", _("requests whose deadline is over"), 0, _overdue),
-    Check("webhooks.given_up", _("webhook messages given up in a day"), 0, _given_up),
-    Check("terms.ending", _("processors and mechanisms whose term ends within 30 days, or has"), 0, _ending),
-    Check("keys.api", _("API keys older than a year, or valid for more than two"), 0, _api_keys),
-    Check("keys.signing", _("age of the signing key in days"), OLD.days, _signing_key),
-    Check("keys.data", _("data keys under an earlier key-encryption key"), 0, _data_keys),
+    Check(
+        "second_factor.paused",
+        _("sign-ins paused after wrong codes, of all accounts, in a day"),
+        0,
+        _paused_codes,
+        Kind.HAPPENS,
+    ),
+    Check(
+        "person.revealed",
+        _("times that one officer had identifiers and profiles shown, in a day"),
+        20,
+        _revealed,
+        Kind.HAPPENS,
+    ),
+    Check("requests.overdue", _("requests whose deadline is over"), 0, _overdue, Kind.STANDS),
+    Check("webhooks.given_up", _("webhook messages given up in a day"), 0, _given_up, Kind.HAPPENS),
+    Check(
+        "terms.ending",
+        _("processors and mechanisms whose term ends within 30 days, or has"),
+        0,
+        _ending,
+        Kind.STANDS,
+    ),
+    Check("keys.api", _("API keys older than a year, or valid for more than two"), 0, _api_keys, Kind.STANDS),
+    Check("keys.signing", _("age of the signing key in days"), OLD.days, _signing_key, Kind.STANDS),
+    Check("keys.data", _("data keys under an earlier key-encryption key"), 0, _data_keys, Kind.STANDS),
 )

@@ -1,11 +1,12 @@
 """What risk monitoring looks at: each app declares its checks in risk_checks.py, found as admin.py is.
 
-declare(Check("requests.overdue", _("…"), threshold=0, count=lambda looked: …))
+declare(Check("requests.overdue", _("…"), threshold=0, count=lambda looked: …, kind=Kind.STANDS))
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from consent.vault.keyring import Keyring
@@ -30,6 +31,13 @@ class Looked:
         return self.now - WINDOW
 
 
+class Kind(Enum):
+    """What stands is one finding until it grows; what happens is another one in each look."""
+
+    STANDS = "stands"
+    HAPPENS = "happens"
+
+
 @dataclass(frozen=True)
 class Check:
     """`count`, within the mini-program's tenant: a whole number and nothing else; beyond `threshold` somebody has to look."""
@@ -38,6 +46,7 @@ class Check:
     title: "_StrPromise"
     threshold: int
     count: Callable[[Looked], int]
+    kind: Kind
 
 
 _declared: dict[str, Check] = {}

@@ -12,7 +12,7 @@ class RiskRun(models.Model):
     """One look at a mini-program: added, never changed. Counts only, of nobody.
 
     `found`: by check `{"found": number, "threshold": number, "above": bool, "since": time or null}`, where `since` is the run
-    from which on it has been above without growing. `above`: how many checks are. `by`: `system`, or who asked for it.
+    from which on it is one finding. `above`: how many checks are. `by`: `system`, or who asked for it.
     """
 
     program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False, verbose_name=_("mini-program"))

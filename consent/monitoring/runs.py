@@ -12,7 +12,7 @@ from django.db.models import Max
 
 from consent.errors import NotFound, invalid
 from consent.ledger.audit import audit
-from consent.monitoring.checks import Check, Looked, checks
+from consent.monitoring.checks import Check, Kind, Looked, checks
 from consent.monitoring.models import RiskRemark, RiskRun
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
@@ -25,7 +25,7 @@ DAILY = timedelta(hours=23)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check found. `since`: the run from which on it has been above without growing, as RFC 3339; None: it is not."""
+    """What a check found. `since`: the run from which on it is one finding, as RFC 3339; None: it is not above."""
 
     found: int
     threshold: int
@@ -118,12 +118,12 @@ def _look(program_id: int, keyring: Keyring, by: str) -> RiskRun:
 
 
 def _outcome(check: Check, looked: Looked, before: RiskRun | None) -> Outcome:
-    """What is above and has not grown is one finding, however many runs see it."""
+    """What stands above and has not grown is one finding, however many runs see it; what happens is one of each run."""
     found = check.count(looked)
     if found <= check.threshold:
         return Outcome(found, check.threshold, above=False, since=None)
     last = Outcome(**before.found[check.code]) if before is not None and check.code in before.found else None
-    same = last is not None and last.above and found <= last.found
+    same = check.kind == Kind.STANDS and last is not None and last.above and found <= last.found
     since = last.since if last is not None and same else looked.now.isoformat()
     return Outcome(found, check.threshold, above=True, since=since)
 

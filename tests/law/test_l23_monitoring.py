@@ -123,6 +123,28 @@ def test_a_finding_is_one_until_it_grows(program: Program) -> None:
     assert open_findings(program, first) == [], "what was remarked on stays so"
 
 
+def paused(times: int, *, by: str = "code", account: str = accounts.NOBODY) -> None:
+    for _ in range(times):
+        accounts.record(actor=accounts.SERVICE, action="sign_in.paused", account=account, details={"by": by})
+
+
+def remarked(program: Program, run: RiskRun, check: str) -> None:
+    runs.remark(program_id=program.id, run_id=run.pk, check_code=check, said="known", done="", by="officer:7")
+
+
+def test_what_happens_is_a_finding_of_each_look(program: Program, owner: psycopg.Connection) -> None:
+    paused(2)
+    monday = look(program)
+    remarked(program, monday, "second_factor.paused")
+    assert open_findings(program, monday) == []
+    owner.execute("UPDATE account_entry SET at = at - interval '8 days'")
+    owner.execute("UPDATE risk_run SET checked_at = checked_at - interval '1 day'")
+    paused(1)
+    tuesday = look(program)
+    assert found(tuesday) == {"second_factor.paused": 1}
+    assert open_findings(program, tuesday) == ["second_factor.paused"], "it is another one"
+
+
 def test_an_officer_remarks_on_a_finding(program: Program, desk: Desk, owner: psycopg.Connection) -> None:
     run = risk_run(program)
     home = desk.get("").content.decode()
