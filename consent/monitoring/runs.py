@@ -4,11 +4,12 @@ run(program_id=…, keyring=…, by=…)        # looks now, and keeps what was 
 daily(program_id=…, keyring=…)            # unless a look was taken less than a day ago
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.db import connection
-from django.db.models import Max
+from django.db.models import Q
 
 from consent.errors import NotFound, invalid
 from consent.ledger.audit import audit
@@ -35,7 +36,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Finding:
-    """A check of a run. `remarked`: somebody has said something of it since it has been so."""
+    """A check of a run. `remarked`: somebody has said something of it, on this run or another that saw the same finding."""
 
     code: str
     outcome: Outcome
@@ -67,13 +68,9 @@ def newest(program_id: int) -> RiskRun | None:
 def findings(of: RiskRun) -> list[Finding]:
     """Every check of the run, as declared and then those that are no more. Under the tenant."""
     outcomes = {code: Outcome(**told) for code, told in of.found.items()}
-    rows = RiskRemark.objects.filter(program_id=of.program_id, check_code__in=list(outcomes))
-    said = dict(rows.values_list("check_code").annotate(Max("at")))
+    remarked = _remarked(of.program_id, outcomes)
     order = [*checks(), *sorted(outcomes)]
-    return [
-        Finding(code, outcomes[code], _remarked(outcomes[code], said.get(code)))
-        for code in sorted(outcomes, key=order.index)
-    ]
+    return [Finding(code, outcomes[code], code in remarked) for code in sorted(outcomes, key=order.index)]
 
 
 def unremarked(of: RiskRun) -> list[Finding]:
@@ -128,8 +125,16 @@ def _outcome(check: Check, looked: Looked, before: RiskRun | None) -> Outcome:
     return Outcome(found, check.threshold, above=True, since=since)
 
 
-def _remarked(outcome: Outcome, said_at: datetime | None) -> bool:
-    return outcome.since is not None and said_at is not None and said_at >= datetime.fromisoformat(outcome.since)
+def _remarked(program_id: int, outcomes: Mapping[str, Outcome]) -> set[str]:
+    """The codes of findings that a remark is about: one on a run that saw the same finding, which `since` tells."""
+    same = Q()
+    for code, outcome in outcomes.items():
+        if outcome.since is not None:
+            same |= Q(("check_code", code), (f"run__found__{code}__since", outcome.since))
+    if not same:
+        return set()
+    rows = RiskRemark.objects.filter(same, program_id=program_id)
+    return set(rows.values_list("check_code", flat=True).distinct())
 
 
 def _alone(program_id: int) -> None:

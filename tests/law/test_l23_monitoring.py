@@ -145,6 +145,23 @@ def test_what_happens_is_a_finding_of_each_look(program: Program, owner: psycopg
     assert open_findings(program, tuesday) == ["second_factor.paused"], "it is another one"
 
 
+def test_a_remark_is_of_the_finding_that_its_run_saw(program: Program, owner: psycopg.Connection) -> None:
+    """Neither does one on an old run clear what was found since, nor one on a later finding an earlier one."""
+    first = risk_run(program)
+    mechanism(program, valid_until=SOON)
+    second = look(program)
+    remarked(program, first, "terms.ending")
+    assert open_findings(program, second) == ["terms.ending"], "it has grown since"
+    mechanism(program, valid_until=SOON)
+    third = look(program)
+    remarked(program, third, "terms.ending")
+    left = {run.pk: open_findings(program, run) for run in (first, second, third)}
+    assert left == {first.pk: [], second.pk: ["terms.ending"], third.pk: []}
+    assert look(program).found == third.found
+    remarked(program, look(program), "terms.ending")
+    assert open_findings(program, second) == ["terms.ending"]
+
+
 def test_an_officer_remarks_on_a_finding(program: Program, desk: Desk, owner: psycopg.Connection) -> None:
     run = risk_run(program)
     home = desk.get("").content.decode()
