@@ -11,6 +11,7 @@ from datetime import timedelta
 from django.db import connection
 from django.db.models import Q
 
+from consent import identifiers
 from consent.errors import NotFound, invalid
 from consent.ledger.audit import audit
 from consent.monitoring.checks import Check, Kind, Looked, checks
@@ -79,9 +80,10 @@ def unremarked(of: RiskRun) -> list[Finding]:
 
 
 def remark(*, program_id: int, run_id: int, check_code: str, said: str, done: str, by: str) -> RiskRemark:
-    """Raises NotFound; Invalid `nothing_said`, `not_above` where the check found nothing that needs a remark."""
+    """Raises NotFound; Invalid `nothing_said`, `identifier_in_text`, `not_above` where the check found nothing that needs a remark."""
     if not said.strip():
         raise invalid("nothing_said", "say something of it", "/remark")
+    identifiers.refuse_in(remark=said, done=done)
     with tenant(program_id):
         of = RiskRun.objects.filter(program_id=program_id, id=run_id).first()
         if of is None:

@@ -185,6 +185,23 @@ def test_an_officer_remarks_on_a_finding(program: Program, desk: Desk, owner: ps
     assert open_findings(program, run) == []
 
 
+def test_a_remark_that_names_somebody_is_neither_kept_nor_repeated(
+    program: Program, desk: Desk, owner: psycopg.Connection
+) -> None:
+    page = f"consent/riskrun/{risk_run(program).pk}/remark/"
+    number, address = "13812345678", "alice@example.com"
+    refusal = desk.post(page, check_code="terms.ending", remark=f"she is {number}", done="contract renewed")
+    shown = refusal.content.decode()
+    assert refusal.status_code == 200 and "looks like a person" in shown
+    assert number not in shown and "contract renewed" in shown
+    shown = desk.post(page, check_code="terms.ending", remark="known", done=f"asked {address}").content.decode()
+    assert "looks like a person" in shown and address not in shown
+    desk.client.cookies["django_language"] = "zh-hans"
+    assert "像是某人的号码或地址" in desk.post(page, check_code="terms.ending", remark=number).content.decode()
+    assert owner.execute("SELECT count(*) FROM risk_remark").fetchone() == (0,)
+    assert owner.execute("SELECT count(*) FROM audit_entry WHERE action = 'risk.remarked'").fetchone() == (0,)
+
+
 def test_what_is_no_finding_is_not_remarked_on(program: Program) -> None:
     run = risk_run(program)
     said: dict[str, Any] = {"program_id": program.id, "run_id": run.pk, "check_code": "terms.ending", "by": "officer:7"}
