@@ -25,6 +25,6 @@ declare(
         _("of a thousand events in a day, those refused for an identifier"),
         10,
         _with_identifier,
-        Kind.HAPPENS,
+        Kind.HAPPENING,
     )
 )

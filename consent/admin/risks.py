@@ -115,7 +115,7 @@ def _told(found: list[Finding]) -> list[dict[str, Any]]:
     return [
         {
             "title": title(finding.code),
-            "found": finding.outcome.found,
+            "found": "–" if finding.outcome.found is None else finding.outcome.found,
             "threshold": finding.outcome.threshold,
             "since": parse_datetime(finding.outcome.since) if finding.outcome.since else None,
             "standing": _standing(finding),
@@ -127,4 +127,8 @@ def _told(found: list[Finding]) -> list[dict[str, Any]]:
 def _standing(finding: Finding) -> SafeString:
     if not finding.outcome.above:
         return badge(gettext("in order"), "success")
-    return badge(gettext("remarked"), "info") if finding.remarked else badge(gettext("above"), "warning")
+    if finding.remarked:
+        return badge(gettext("remarked"), "info")
+    if finding.outcome.found is None:
+        return badge(gettext("could not be looked at"), "danger")
+    return badge(gettext("above"), "warning")

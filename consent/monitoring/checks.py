@@ -1,6 +1,6 @@
 """What risk monitoring looks at: each app declares its checks in risk_checks.py, found as admin.py is.
 
-declare(Check("requests.overdue", _("…"), threshold=0, count=lambda looked: …, kind=Kind.STANDS))
+declare(Check("requests.overdue", _("…"), threshold=0, count=lambda looked: …, kind=Kind.STANDING))
 """
 
 from collections.abc import Callable, Mapping
@@ -14,28 +14,31 @@ from consent.vault.keyring import Keyring
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
-WINDOW = timedelta(days=1)
-"""What happens is looked at for so long; what stands, as it stands."""
+WINDOW, LONGEST_WINDOW = timedelta(days=1), timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Looked:
-    """At which mini-program, and when."""
+    """At which mini-program, and when. `before`: when it was looked at last; None: never."""
 
     program_id: int
     now: datetime
+    before: datetime | None
     keyring: Keyring
 
     @property
     def since(self) -> datetime:
-        return self.now - WINDOW
+        """From when on what happened counts: a day, so that many looks hide nothing from a threshold, or all since the look
+        before where that is longer ago, LONGEST_WINDOW at most."""
+        day = self.now - WINDOW
+        return day if self.before is None else max(min(self.before, day), self.now - LONGEST_WINDOW)
 
 
 class Kind(Enum):
-    """What stands is one finding until it grows; what happens is another one in each look."""
+    """STANDING is one finding until it grows; HAPPENING another one in each look."""
 
-    STANDS = "stands"
-    HAPPENS = "happens"
+    STANDING = "standing"
+    HAPPENING = "happening"
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@ run(program_id=…, keyring=…, by=…)        # looks now, and keeps what was 
 daily(program_id=…, keyring=…)            # unless a look was taken less than a day ago
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Q
 
 from consent import identifiers
@@ -20,6 +21,7 @@ from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
 from consent.vault.keyring import Keyring
 
+logger = logging.getLogger("zhiqing.monitoring")
 SYSTEM = "system"
 DAILY = timedelta(hours=23)
 """A look every day, at an hour that moves but little."""
@@ -27,9 +29,10 @@ DAILY = timedelta(hours=23)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check found. `since`: the run from which on it is one finding, as RFC 3339; None: it is not above."""
+    """What a check found; `found`: None where it failed, which is above. `since`: the run from which on it is one finding, as
+    RFC 3339; None: it is not above."""
 
-    found: int
+    found: int | None
     threshold: int
     above: bool
     since: str | None
@@ -105,7 +108,7 @@ def remark(*, program_id: int, run_id: int, check_code: str, said: str, done: st
 
 def _look(program_id: int, keyring: Keyring, by: str) -> RiskRun:
     before, now = newest(program_id), db_now()
-    looked = Looked(program_id, now, keyring)
+    looked = Looked(program_id, now, None if before is None else before.checked_at, keyring)
     outcomes = {code: _outcome(check, looked, before) for code, check in checks().items()}
     return RiskRun.objects.create(
         program_id=program_id,
@@ -118,13 +121,29 @@ def _look(program_id: int, keyring: Keyring, by: str) -> RiskRun:
 
 def _outcome(check: Check, looked: Looked, before: RiskRun | None) -> Outcome:
     """What stands above and has not grown is one finding, however many runs see it; what happens is one of each run."""
-    found = check.count(looked)
-    if found <= check.threshold:
+    found = _counted(check, looked)
+    if found is not None and found <= check.threshold:
         return Outcome(found, check.threshold, above=False, since=None)
     last = Outcome(**before.found[check.code]) if before is not None and check.code in before.found else None
-    same = check.kind == Kind.STANDS and last is not None and last.above and found <= last.found
+    same = check.kind == Kind.STANDING and last is not None and last.above and not _grown(last.found, found)
     since = last.since if last is not None and same else looked.now.isoformat()
     return Outcome(found, check.threshold, above=True, since=since)
+
+
+def _counted(check: Check, looked: Looked) -> int | None:
+    """None where the check failed: the others are looked at all the same."""
+    try:
+        with transaction.atomic():
+            return check.count(looked)
+    except Exception:
+        fields = {"program": looked.program_id, "check": check.code}
+        logger.exception("a check of risk monitoring failed", extra={"fields": fields})
+        return None
+
+
+def _grown(last: int | None, found: int | None) -> bool:
+    """To fail, or to fail no more, is to have grown."""
+    return last is not found if last is None or found is None else found > last
 
 
 def _remarked(program_id: int, outcomes: Mapping[str, Outcome]) -> set[str]:

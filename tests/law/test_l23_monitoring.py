@@ -162,6 +162,40 @@ def test_a_remark_is_of_the_finding_that_its_run_saw(program: Program, owner: ps
     assert open_findings(program, second) == ["terms.ending"]
 
 
+def test_days_without_a_look_are_looked_at_by_the_next(program: Program, owner: psycopg.Connection) -> None:
+    def happened(days_ago: float, looked_days_ago: float) -> int:
+        """How many of two pauses a look finds."""
+        owner.execute("DELETE FROM risk_run")
+        owner.execute("DELETE FROM account_entry")
+        paused(2)
+        owner.execute("UPDATE account_entry SET at = at - %s", [timedelta(days=days_ago)])
+        look(program)
+        owner.execute("UPDATE risk_run SET checked_at = checked_at - %s", [timedelta(days=looked_days_ago)])
+        return found(look(program)).get("second_factor.paused", 0)
+
+    asked = {(2.5, 3): 2, (2.5, 2): 0, (6, 20): 2, (8, 20): 0, (0.9, 0.1): 2, (1.1, 0.1): 0}
+    assert {days: happened(*days) for days in asked} == asked
+
+
+def test_a_check_that_fails_is_a_finding_and_the_others_are_looked_at(
+    program: Program, desk: Desk, owner: psycopg.Connection
+) -> None:
+    risk_run(program)
+    owner.execute("ALTER TABLE webhook_message RENAME TO webhook_message_away")
+    try:
+        run = look(program)
+        again = look(program)
+    finally:
+        owner.execute("ALTER TABLE webhook_message_away RENAME TO webhook_message")
+    assert run.found["webhooks.given_up"] | {"since": ""} == {"found": None, "threshold": 0, "above": True, "since": ""}
+    assert (run.above, run.found["terms.ending"]["found"]) == (2, 1)
+    assert open_findings(program, again) == ["webhooks.given_up", "terms.ending"]
+    shown = desk.get(f"consent/riskrun/{again.pk}/change/").content.decode()
+    assert shown.lower().count("could not be looked at") == 1
+    remarked(program, again, "webhooks.given_up")
+    assert look(program).found["webhooks.given_up"]["found"] == 0
+
+
 def test_an_officer_remarks_on_a_finding(program: Program, desk: Desk, owner: psycopg.Connection) -> None:
     run = risk_run(program)
     home = desk.get("").content.decode()

@@ -53,4 +53,5 @@ def _row(made: RiskRun) -> dict[str, Any]:
 def _line(finding: runs.Finding) -> str:
     outcome = finding.outcome
     mark = "ok" if not outcome.above else "remarked" if finding.remarked else "ABOVE"
-    return f"{mark:<9} {outcome.found} (threshold {outcome.threshold})  {finding.code}: {title(finding.code)}"
+    found = "failed" if outcome.found is None else outcome.found
+    return f"{mark:<9} {found} (threshold {outcome.threshold})  {finding.code}: {title(finding.code)}"
