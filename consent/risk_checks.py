@@ -66,6 +66,12 @@ def _signing_key(looked: Looked) -> int:
     return 0 if key is None or key.since == BEGINNING else max((looked.now - key.since).days, 0)
 
 
+def _old_keys(looked: Looked) -> int:
+    """Of those in use; none where the keyring does not say when they were made."""
+    made = (keys.made for keys in (looked.keyring.key_encryption, looked.keyring.index))
+    return sum(at is not None and at < looked.now - OLD for at in made)
+
+
 def _data_keys(looked: Looked) -> int:
     primary = looked.keyring.key_encryption.primary
     return DataKey.objects.filter(program_id=looked.program_id, key_version__lt=primary)[:COUNTED].count()
@@ -111,5 +117,8 @@ declare(
     ),
     Check("keys.api", _("API keys older than a year, or valid for more than two"), 0, _api_keys, Kind.STANDING),
     Check("keys.signing", _("age of the signing key in days"), OLD.days, _signing_key, Kind.STANDING),
+    Check(
+        "keys.made", _("key-encryption and index keys in use that are older than a year"), 0, _old_keys, Kind.STANDING
+    ),
     Check("keys.data", _("data keys under an earlier key-encryption key"), 0, _data_keys, Kind.STANDING),
 )

@@ -2,7 +2,7 @@
 
 import io
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -21,6 +21,7 @@ from tests.consent.desk import Desk, holder, request_row
 from tests.consent.processing import mechanism, processor, risk_run
 from tests.consent.receiver import endpoint
 from tests.consent.rights import Working
+from tests.consent.signed import Ring
 
 SOON = now().date() + timedelta(days=5)
 
@@ -47,7 +48,7 @@ def desk(program: Program) -> Desk:
 def test_a_look_keeps_what_each_check_found(program: Program, owner: psycopg.Connection) -> None:
     run = look(program)
     assert (found(run), run.above, run.by) == ({}, 0, "test")
-    assert len(run.found) == 10
+    assert len(run.found) == 11
     assert run.found["sign_in.paused"] == {"found": 0, "threshold": 5, "above": False, "since": None}
     processor(program, valid_until=SOON)
     run = look(program)
@@ -91,6 +92,22 @@ def test_what_it_looks_at_is_counted(program: Program, other: Program, owner: ps
         "keys.api": old,
         "keys.data": keys,
     }
+
+
+def test_keys_in_use_for_more_than_a_year_are_a_finding(program: Program, own_ring: Ring) -> None:
+    def made(family: str, at: datetime) -> None:
+        def change(content: Any) -> None:
+            content[family]["keys"][0]["made"] = at.isoformat()
+
+        own_ring.change(change)
+
+    assert "keys.made" not in found(look(program)), "the keyring does not say"
+    made("key_encryption", now() - timedelta(days=364))
+    made("index", now() - timedelta(days=366))
+    assert found(look(program))["keys.made"] == 1
+    made("key_encryption", now() - timedelta(days=366))
+    run = look(program)
+    assert found(run)["keys.made"] == 2 and open_findings(program, run) == ["keys.made"]
 
 
 def test_events_with_identifiers_are_a_share_of_all(program: Program, owner: psycopg.Connection) -> None:
