@@ -5,6 +5,7 @@ from datetime import timedelta
 from django.db.models import Count, Q
 from django.utils.translation import gettext_lazy as _
 
+from consent.ledger import log, sinks
 from consent.ledger.audit import OFFICER
 from consent.ledger.models import AuditEntry
 from consent.monitoring.checks import Check, Kind, Looked, declare
@@ -20,6 +21,8 @@ from consent.webhooks.models import WebhookMessage
 
 OLD = timedelta(days=365)
 LONGEST = timedelta(days=2 * 365)
+LATE, PUBLISHED = timedelta(minutes=5), timedelta(days=1)
+"""A record has its place in the log within a minute, and a checkpoint is published at once."""
 COUNTED = 10_000
 """Beyond that nobody needs to know how many."""
 
@@ -77,6 +80,18 @@ def _data_keys(looked: Looked) -> int:
     return DataKey.objects.filter(program_id=looked.program_id, key_version__lt=primary)[:COUNTED].count()
 
 
+def _late(looked: Looked) -> int:
+    return log.waiting(limit=COUNTED, program_id=looked.program_id, before=looked.now - LATE)
+
+
+def _not_in_order(looked: Looked) -> int:
+    return int(not sinks.in_order(looked.sinks))
+
+
+def _unpublished(looked: Looked) -> int:
+    return sinks.unpublished(looked.sinks, before=looked.now - PUBLISHED, limit=COUNTED)
+
+
 def _revealed(looked: Looked) -> int:
     """By the officer who did it most."""
     rows = AuditEntry.objects.filter(program_id=looked.program_id, action="person.revealed", at__gt=looked.since)
@@ -121,4 +136,25 @@ declare(
         "keys.made", _("key-encryption and index keys in use that are older than a year"), 0, _old_keys, Kind.STANDING
     ),
     Check("keys.data", _("data keys under an earlier key-encryption key"), 0, _data_keys, Kind.STANDING),
+    Check(
+        "ledger.waiting",
+        _("records and entries that have waited for their place in the log for more than five minutes"),
+        0,
+        _late,
+        Kind.STANDING,
+    ),
+    Check(
+        "ledger.order",
+        _("logs that do not go on, since they are not what was published of them"),
+        0,
+        _not_in_order,
+        Kind.STANDING,
+    ),
+    Check(
+        "ledger.published",
+        _("checkpoints of the log that no place has accepted for a day"),
+        0,
+        _unpublished,
+        Kind.STANDING,
+    ),
 )

@@ -3,12 +3,13 @@
 declare(Check("requests.overdue", _("…"), threshold=0, count=lambda looked: …, kind=Kind.STANDING))
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from consent.ledger.sinks import Sink
 from consent.vault.keyring import Keyring
 
 if TYPE_CHECKING:
@@ -19,12 +20,13 @@ WINDOW, LONGEST_WINDOW = timedelta(days=1), timedelta(days=7)
 
 @dataclass(frozen=True)
 class Looked:
-    """At which mini-program, and when. `before`: when it was looked at last; None: never."""
+    """At which mini-program, and when. `before`: when it was looked at last; None: never. `sinks`: where checkpoints go."""
 
     program_id: int
     now: datetime
     before: datetime | None
     keyring: Keyring
+    sinks: Sequence[Sink]
 
     @property
     def since(self) -> datetime:

@@ -1,11 +1,11 @@
 """The log of risk monitoring (PIPL 51, DSL 29): a look at what the service knows already, and remarks on what it found.
 
-run(program_id=…, keyring=…, by=…)        # looks now, and keeps what was found
-daily(program_id=…, keyring=…)            # unless a look was taken less than a day ago
+run(program_id=…, keyring=…, sinks=…, by=…)   # looks now, and keeps what was found
+daily(program_id=…, keyring=…, sinks=…)       # unless a look was taken less than a day ago
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 
@@ -15,6 +15,7 @@ from django.db.models import Q
 from consent import identifiers
 from consent.errors import NotFound, invalid
 from consent.ledger.audit import audit
+from consent.ledger.sinks import Sink
 from consent.monitoring.checks import Check, Kind, Looked, checks
 from consent.monitoring.models import RiskRemark, RiskRun
 from consent.programs.tenancy import tenant
@@ -47,21 +48,21 @@ class Finding:
     remarked: bool
 
 
-def run(*, program_id: int, keyring: Keyring, by: str) -> RiskRun:
+def run(*, program_id: int, keyring: Keyring, sinks: Sequence[Sink], by: str) -> RiskRun:
     """One look, kept."""
     with tenant(program_id):
         _alone(program_id)
-        return _look(program_id, keyring, by)
+        return _look(program_id, keyring, sinks, by)
 
 
-def daily(*, program_id: int, keyring: Keyring) -> RiskRun | None:
+def daily(*, program_id: int, keyring: Keyring, sinks: Sequence[Sink]) -> RiskRun | None:
     """None where one was taken less than a day ago."""
     with tenant(program_id):
         _alone(program_id)
         before = newest(program_id)
         if before is not None and before.checked_at > db_now() - DAILY:
             return None
-        return _look(program_id, keyring, SYSTEM)
+        return _look(program_id, keyring, sinks, SYSTEM)
 
 
 def newest(program_id: int) -> RiskRun | None:
@@ -106,9 +107,9 @@ def remark(*, program_id: int, run_id: int, check_code: str, said: str, done: st
     return made
 
 
-def _look(program_id: int, keyring: Keyring, by: str) -> RiskRun:
+def _look(program_id: int, keyring: Keyring, sinks: Sequence[Sink], by: str) -> RiskRun:
     before, now = newest(program_id), db_now()
-    looked = Looked(program_id, now, None if before is None else before.checked_at, keyring)
+    looked = Looked(program_id, now, None if before is None else before.checked_at, keyring, sinks)
     outcomes = {code: _outcome(check, looked, before) for code, check in checks().items()}
     return RiskRun.objects.create(
         program_id=program_id,

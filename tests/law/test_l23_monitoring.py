@@ -27,7 +27,7 @@ SOON = now().date() + timedelta(days=5)
 
 
 def look(program: Program) -> RiskRun:
-    return runs.run(program_id=program.id, keyring=edge.vault().keyring, by="test")
+    return runs.run(program_id=program.id, keyring=edge.vault().keyring, sinks=edge.ledger_sinks(), by="test")
 
 
 def found(run: RiskRun) -> dict[str, int]:
@@ -48,7 +48,7 @@ def desk(program: Program) -> Desk:
 def test_a_look_keeps_what_each_check_found(program: Program, owner: psycopg.Connection) -> None:
     run = look(program)
     assert (found(run), run.above, run.by) == ({}, 0, "test")
-    assert len(run.found) == 11
+    assert len(run.found) == 14
     assert run.found["sign_in.paused"] == {"found": 0, "threshold": 5, "above": False, "since": None}
     processor(program, valid_until=SOON)
     run = look(program)

@@ -30,7 +30,7 @@ class Command(OperatorCommand):
         getattr(self, f"_{options['action']}")(program_named(options), options)
 
     def _run(self, program: MiniProgram, options: dict[str, Any]) -> None:
-        made = runs.run(program_id=program.pk, keyring=edge.vault().keyring, by=BY)
+        made = runs.run(program_id=program.pk, keyring=edge.vault().keyring, sinks=edge.ledger_sinks(), by=BY)
         with tenant(program.pk):
             left = runs.unremarked(made)
             lines = [_line(finding) for finding in runs.findings(made)]
