@@ -9,10 +9,11 @@ from consent.ledger import log, sinks
 from consent.ledger.audit import OFFICER
 from consent.ledger.models import AuditEntry
 from consent.monitoring.checks import Check, Kind, Looked, declare
+from consent.officers.accounts import named
 from consent.officers.models import AccountEntry
 from consent.processing.models import Mechanism, Processor
 from consent.processing.terms import SOON
-from consent.programs.models import ApiKey
+from consent.programs.models import ApiKey, OfficerAssignment
 from consent.records.queries import today
 from consent.rights import queries
 from consent.vault.models import DataKey
@@ -28,8 +29,13 @@ COUNTED = 10_000
 
 
 def _pauses(looked: Looked, **by: str) -> int:
-    """Of any account: an officer is of no mini-program before they have signed in."""
-    return AccountEntry.objects.filter(action="sign_in.paused", at__gt=looked.since, **by).count()
+    """Of accounts that may enter the mini-program, and of those that are of none, so that an attack on names which nobody has
+    is somebody's finding; not of officers of other mini-programs alone."""
+    here = OfficerAssignment.objects.filter(program_id=looked.program_id).values("user_id")
+    elsewhere = OfficerAssignment.objects.exclude(user_id__in=here).exclude(user__is_superuser=True)
+    names = [named(user_id) for user_id in elsewhere.values_list("user_id", flat=True).distinct()]
+    rows = AccountEntry.objects.filter(action="sign_in.paused", at__gt=looked.since, **by)
+    return rows.exclude(account__in=names).count()
 
 
 def _paused_passwords(looked: Looked) -> int:
@@ -102,14 +108,14 @@ def _revealed(looked: Looked) -> int:
 declare(
     Check(
         "sign_in.paused",
-        _("sign-ins paused after wrong passwords, of all accounts, in a day"),
+        _("sign-ins paused after wrong passwords, of its officers and of accounts of no mini-program, in a day"),
         5,
         _paused_passwords,
         Kind.HAPPENING,
     ),
     Check(
         "second_factor.paused",
-        _("sign-ins paused after wrong codes, of all accounts, in a day"),
+        _("sign-ins paused after wrong codes, of its officers and of accounts of no mini-program, in a day"),
         0,
         _paused_codes,
         Kind.HAPPENING,

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
 from consent import edge
@@ -17,7 +18,7 @@ from consent.monitoring.models import RiskRun
 from consent.officers import accounts
 from consent.programs.tenancy import tenant
 from tests.cast import Program, event, now
-from tests.consent.desk import Desk, holder, request_row
+from tests.consent.desk import Desk, holder, officer, request_row
 from tests.consent.processing import mechanism, processor, risk_run
 from tests.consent.receiver import endpoint
 from tests.consent.rights import Working
@@ -92,6 +93,17 @@ def test_what_it_looks_at_is_counted(program: Program, other: Program, owner: ps
         "keys.api": old,
         "keys.data": keys,
     }
+
+
+def test_pauses_are_told_where_their_officers_are(program: Program, other: Program) -> None:
+    here, there, both = officer("here", program), officer("there", other), officer("both", program, other)
+    nobody, root = officer("nobody"), officer("root", other)
+    User.objects.filter(pk=root.user.pk).update(is_superuser=True)
+    for desk in (here, there, there, both, nobody, root):
+        paused(1, account=accounts.named(desk.user.pk))
+    paused(1)
+    assert found(look(program)) == {"second_factor.paused": 5}
+    assert found(look(other)) == {"second_factor.paused": 6}
 
 
 def test_keys_in_use_for_more_than_a_year_are_a_finding(program: Program, own_ring: Ring) -> None:
