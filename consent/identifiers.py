@@ -17,6 +17,8 @@ from itertools import accumulate
 from typing import Literal
 from urllib.parse import unquote
 
+from consent.errors import Fault, Invalid
+
 Kind = Literal["mobile", "resident_id", "bank_card", "email", "openid"]
 
 # NFKC makes ASCII of full-width forms, and leaves dashes and the minus sign as they are.
@@ -99,6 +101,16 @@ def kind_of(text: str) -> Kind | None:
         if any(is_one(found[1]) for found in pattern.finditer(text)):
             return kind
     return None
+
+
+def refuse_in(**texts: str) -> None:
+    """Of free texts that are kept for good, by the names of their fields. Raises Invalid `identifier_in_text`, without any."""
+    detail = "this looks like a person's number or address; write it without"
+    faults = [
+        Fault("identifier_in_text", detail, f"/{name}") for name, text in texts.items() if kind_of(text) is not None
+    ]
+    if faults:
+        raise Invalid("identifier_in_text", detail, faults)
 
 
 def _read(text: str) -> str:

@@ -5,13 +5,15 @@ from datetime import timedelta
 from django.db.models import Count, Q
 from django.utils.translation import gettext_lazy as _
 
+from consent.ledger import log, sinks
 from consent.ledger.audit import OFFICER
 from consent.ledger.models import AuditEntry
-from consent.monitoring.checks import Check, Looked, declare
+from consent.monitoring.checks import Check, Kind, Looked, declare
+from consent.officers.accounts import named
 from consent.officers.models import AccountEntry
 from consent.processing.models import Mechanism, Processor
 from consent.processing.terms import SOON
-from consent.programs.models import ApiKey
+from consent.programs.models import ApiKey, OfficerAssignment
 from consent.records.queries import today
 from consent.rights import queries
 from consent.vault.models import DataKey
@@ -20,13 +22,20 @@ from consent.webhooks.models import WebhookMessage
 
 OLD = timedelta(days=365)
 LONGEST = timedelta(days=2 * 365)
+LATE, PUBLISHED = timedelta(minutes=5), timedelta(days=1)
+"""A record has its place in the log within a minute, and a checkpoint is published at once."""
 COUNTED = 10_000
 """Beyond that nobody needs to know how many."""
 
 
 def _pauses(looked: Looked, **by: str) -> int:
-    """Of any account: an officer is of no mini-program before they have signed in."""
-    return AccountEntry.objects.filter(action="sign_in.paused", at__gt=looked.since, **by).count()
+    """Of accounts that may enter the mini-program, and of those that are of none, so that an attack on names which nobody has
+    is somebody's finding; not of officers of other mini-programs alone."""
+    here = OfficerAssignment.objects.filter(program_id=looked.program_id).values("user_id")
+    elsewhere = OfficerAssignment.objects.exclude(user_id__in=here).exclude(user__is_superuser=True)
+    names = [named(user_id) for user_id in elsewhere.values_list("user_id", flat=True).distinct()]
+    rows = AccountEntry.objects.filter(action="sign_in.paused", at__gt=looked.since, **by)
+    return rows.exclude(account__in=names).count()
 
 
 def _paused_passwords(looked: Looked) -> int:
@@ -66,9 +75,27 @@ def _signing_key(looked: Looked) -> int:
     return 0 if key is None or key.since == BEGINNING else max((looked.now - key.since).days, 0)
 
 
+def _old_keys(looked: Looked) -> int:
+    """Of those in use; none where the keyring does not say when they were made."""
+    made = (keys.made for keys in (looked.keyring.key_encryption, looked.keyring.index))
+    return sum(at is not None and at < looked.now - OLD for at in made)
+
+
 def _data_keys(looked: Looked) -> int:
     primary = looked.keyring.key_encryption.primary
     return DataKey.objects.filter(program_id=looked.program_id, key_version__lt=primary)[:COUNTED].count()
+
+
+def _late(looked: Looked) -> int:
+    return log.waiting(limit=COUNTED, program_id=looked.program_id, before=looked.now - LATE)
+
+
+def _not_in_order(looked: Looked) -> int:
+    return int(not sinks.in_order(looked.sinks))
+
+
+def _unpublished(looked: Looked) -> int:
+    return sinks.unpublished(looked.sinks, before=looked.now - PUBLISHED, limit=COUNTED)
 
 
 def _revealed(looked: Looked) -> int:
@@ -80,14 +107,60 @@ def _revealed(looked: Looked) -> int:
 
 declare(
     Check(
-        "sign_in.paused", _("sign-ins paused after wrong passwords, of all accounts, in a day"), 5, _paused_passwords
+        "sign_in.paused",
+        _("sign-ins paused after wrong passwords, of its officers and of accounts of no mini-program, in a day"),
+        5,
+        _paused_passwords,
+        Kind.HAPPENING,
     ),
-    Check("second_factor.paused", _("sign-ins paused after wrong codes, of all accounts, in a day"), 0, _paused_codes),
-    Check("person.revealed", _("times that one officer had identifiers and profiles shown, in a day"), 20, _revealed),
-    Check("requests.overdue", _("requests whose deadline is over"), 0, _overdue),
-    Check("webhooks.given_up", _("webhook messages given up in a day"), 0, _given_up),
-    Check("terms.ending", _("processors and mechanisms whose term ends within 30 days, or has"), 0, _ending),
-    Check("keys.api", _("API keys older than a year, or valid for more than two"), 0, _api_keys),
-    Check("keys.signing", _("age of the signing key in days"), OLD.days, _signing_key),
-    Check("keys.data", _("data keys under an earlier key-encryption key"), 0, _data_keys),
+    Check(
+        "second_factor.paused",
+        _("sign-ins paused after wrong codes, of its officers and of accounts of no mini-program, in a day"),
+        0,
+        _paused_codes,
+        Kind.HAPPENING,
+    ),
+    Check(
+        "person.revealed",
+        _("times that one officer had identifiers and profiles shown, in a day"),
+        20,
+        _revealed,
+        Kind.HAPPENING,
+    ),
+    Check("requests.overdue", _("requests whose deadline is over"), 0, _overdue, Kind.STANDING),
+    Check("webhooks.given_up", _("webhook messages given up in a day"), 0, _given_up, Kind.HAPPENING),
+    Check(
+        "terms.ending",
+        _("processors and mechanisms whose term ends within 30 days, or has"),
+        0,
+        _ending,
+        Kind.STANDING,
+    ),
+    Check("keys.api", _("API keys older than a year, or valid for more than two"), 0, _api_keys, Kind.STANDING),
+    Check("keys.signing", _("age of the signing key in days"), OLD.days, _signing_key, Kind.STANDING),
+    Check(
+        "keys.made", _("key-encryption and index keys in use that are older than a year"), 0, _old_keys, Kind.STANDING
+    ),
+    Check("keys.data", _("data keys under an earlier key-encryption key"), 0, _data_keys, Kind.STANDING),
+    Check(
+        "ledger.waiting",
+        _("records and entries that have waited for their place in the log for more than five minutes"),
+        0,
+        _late,
+        Kind.STANDING,
+    ),
+    Check(
+        "ledger.order",
+        _("logs that do not go on, since they are not what was published of them"),
+        0,
+        _not_in_order,
+        Kind.STANDING,
+    ),
+    Check(
+        "ledger.published",
+        _("checkpoints of the log that no place has accepted for a day"),
+        0,
+        _unpublished,
+        Kind.STANDING,
+    ),
 )

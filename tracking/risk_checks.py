@@ -3,7 +3,7 @@
 from django.db.models import Q, Sum
 from django.utils.translation import gettext_lazy as _
 
-from consent.monitoring.checks import Check, Looked, declare
+from consent.monitoring.checks import Check, Kind, Looked, declare
 from tracking.models import Answer, IngestCount
 
 ENOUGH = 100
@@ -21,6 +21,10 @@ def _with_identifier(looked: Looked) -> int:
 
 declare(
     Check(
-        "events.identifiers", _("of a thousand events in a day, those refused for an identifier"), 10, _with_identifier
+        "events.identifiers",
+        _("of a thousand events in a day, those refused for an identifier"),
+        10,
+        _with_identifier,
+        Kind.HAPPENING,
     )
 )

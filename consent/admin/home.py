@@ -1,6 +1,7 @@
 """The officers' first page: what needs somebody now, as each table that they may see tells of it. Keys have no table."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from django.apps import apps
@@ -45,18 +46,23 @@ def _figures(request: HttpRequest, program: MiniProgram) -> Iterator[Figure]:
 
 
 def _keys(program: MiniProgram) -> Iterator[Figure]:
-    """Which versions are in use. How old a key is the keyring knows of signing keys only."""
+    """Which versions are in use, and since when where the keyring says so."""
     ring, now = edge.vault().keyring, edge.now()
     unknown = gettext("The keyring does not say since when.")
     for words, keys in ((gettext("Key-encryption key"), ring.key_encryption), (gettext("Index key"), ring.index)):
-        yield Figure(Section.KEYS, words, _version(keys.primary), note=unknown)
+        note = unknown if keys.made is None else gettext("Made on %(day)s.") % {"day": _day(keys.made)}
+        yield Figure(Section.KEYS, words, _version(keys.primary), note=note)
     signing = ring.signing.of(now)
     if signing is not None:
-        since = date_format(localtime(signing.since), "Y-m-d") if signing.since != BEGINNING else ""
-        note = gettext("Signs since %(day)s.") % {"day": since} if since else unknown
+        known = signing.since != BEGINNING
+        note = gettext("Signs since %(day)s.") % {"day": _day(signing.since)} if known else unknown
         yield Figure(Section.KEYS, gettext("Signing key"), _version(signing.version), note=note)
     earlier = DataKey.objects.filter(program_id=program.pk, key_version__lt=ring.key_encryption.primary)
     yield waiting(Section.KEYS, gettext("Data keys under an earlier key-encryption key"), counted(earlier))
+
+
+def _day(moment: datetime) -> str:
+    return date_format(localtime(moment), "Y-m-d")
 
 
 def _version(number: int) -> str:

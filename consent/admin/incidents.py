@@ -22,7 +22,6 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     DATETIME_CLASSES,
     UnfoldAdminSelectWidget,
-    UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanWidget,
 )
@@ -31,6 +30,7 @@ from consent import edge
 from consent.admin.badges import badge
 from consent.admin.base import Owned, at, officer, own_page, picked
 from consent.admin.figures import Figure, Section, counted, waiting
+from consent.admin.texts import FAULT, TextForm, free_text
 from consent.api.problems import passing_of
 from consent.errors import Invalid, Problem
 from consent.processing import incidents
@@ -47,7 +47,6 @@ UNTOLD = {
 }
 ADD_PERMISSION, DOWNLOAD_PERMISSION = "consent.add_incident", "consent.download_affected"
 FIELDS = tuple(Said.__dataclass_fields__)
-_FAULT = _("It could not be done; nothing was changed.")
 _FAULTS = {
     "found_in_the_future": _("It was found now or earlier."),
     "notified_out_of_time": _("Nobody is notified before it was found, nor in the future."),
@@ -72,17 +71,10 @@ class _Moment(forms.DateTimeField):
         super().__init__(label=capfirst(label), required=required, widget=widget)
 
 
-def _words(label: Any, *, required: bool = False, help_text: Any = "") -> forms.CharField:
-    widget = UnfoldAdminTextareaWidget(attrs={"rows": 3})
-    return forms.CharField(
-        label=capfirst(label), max_length=4000, required=required, widget=widget, help_text=help_text
-    )
-
-
-class EntryForm(forms.Form):
+class EntryForm(TextForm):
     """All that is known of the incident now."""
 
-    happened = _words(_("what happened"), required=True, help_text=_("Name no person: this log is kept for good."))
+    happened = free_text(_("what happened"), required=True, help_text=_("Name no person: this log is kept for good."))
     found_at = _Moment(_("found at"), required=True)
     key = forms.CharField(
         label=capfirst(_("key of the keyring")),
@@ -106,11 +98,11 @@ class EntryForm(forms.Form):
     until = _Moment(_("until"))
     authority_at = _Moment(_("authority notified at"))
     people_at = _Moment(_("people notified at"))
-    people_not_told = _words(
+    people_not_told = free_text(
         _("why people need not be notified"),
         help_text=_("Only where what was done keeps harm from them, and the authority does not ask for it (PIPL 57)."),
     )
-    measures = _words(_("measures"), help_text=_("What was done, and what people can do themselves."))
+    measures = free_text(_("measures"), help_text=_("What was done, and what people can do themselves."))
     closed = forms.BooleanField(label=capfirst(_("closed")), required=False, widget=UnfoldBooleanWidget)
 
 
@@ -291,7 +283,7 @@ class Incidents(Owned):
             try:
                 number = keep(Said(**form.cleaned_data))
             except Problem as problem:
-                form.add_error(None, str(_FAULTS.get(problem.code, _FAULT)))
+                form.refused(problem, _FAULTS)
             else:
                 messages.success(request, gettext("The entry is kept."))
                 return redirect(reverse("admin:consent_incident_change", args=[number]))
@@ -307,7 +299,7 @@ class Incidents(Owned):
         return response
 
     def _refused(self, request: HttpRequest, incident: Incident, problem: Problem) -> HttpResponseBase:
-        messages.warning(request, str(_FAULTS.get(problem.code, _FAULT)))
+        messages.warning(request, str(_FAULTS.get(problem.code, FAULT)))
         return redirect(reverse("admin:consent_incident_change", args=[incident.pk]))
 
     def _too_long(self, request: HttpRequest, incident: Incident, error: DatabaseError) -> HttpResponseBase:

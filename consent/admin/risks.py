@@ -15,11 +15,12 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from consent.admin.badges import badge
 from consent.admin.base import Owned, at, officer, own_page
 from consent.admin.figures import Figure, Section, waiting
+from consent.admin.texts import TextForm, free_text
 from consent.errors import Invalid
 from consent.monitoring import runs
 from consent.monitoring.checks import title
@@ -31,19 +32,12 @@ REMARK_PERMISSION = "consent.add_riskremark"
 REMARKS_SHOWN = 100
 
 
-def _words(label: Any, *, required: bool = False, help_text: Any = "") -> forms.CharField:
-    widget = UnfoldAdminTextareaWidget(attrs={"rows": 3})
-    return forms.CharField(
-        label=capfirst(label), max_length=4000, required=required, widget=widget, help_text=help_text
-    )
-
-
-class RemarkForm(forms.Form):
+class RemarkForm(TextForm):
     """What an officer says of one finding."""
 
     check_code = forms.ChoiceField(label=capfirst(_("check")), widget=UnfoldAdminSelectWidget)
-    remark = _words(_("remark"), required=True, help_text=_("Name no person: this log is kept for good."))
-    done = _words(_("what was done"))
+    remark = free_text(_("remark"), required=True, help_text=_("Name no person: this log is kept for good."))
+    done = free_text(_("what was done"))
 
     def __init__(self, findings: list[Finding], data: Any = None) -> None:
         super().__init__(data)
@@ -99,8 +93,8 @@ class RiskRuns(Owned):
         if form.is_valid():
             try:
                 self._keep(request, run, **form.cleaned_data)
-            except Invalid:
-                form.add_error(None, gettext("It could not be done; nothing was changed."))
+            except Invalid as problem:
+                form.refused(problem, {})
             else:
                 messages.success(request, gettext("The remark is kept."))
                 return redirect(reverse("admin:consent_riskrun_change", args=[run.pk]))
@@ -121,7 +115,7 @@ def _told(found: list[Finding]) -> list[dict[str, Any]]:
     return [
         {
             "title": title(finding.code),
-            "found": finding.outcome.found,
+            "found": "–" if finding.outcome.found is None else finding.outcome.found,
             "threshold": finding.outcome.threshold,
             "since": parse_datetime(finding.outcome.since) if finding.outcome.since else None,
             "standing": _standing(finding),
@@ -133,4 +127,8 @@ def _told(found: list[Finding]) -> list[dict[str, Any]]:
 def _standing(finding: Finding) -> SafeString:
     if not finding.outcome.above:
         return badge(gettext("in order"), "success")
-    return badge(gettext("remarked"), "info") if finding.remarked else badge(gettext("above"), "warning")
+    if finding.remarked:
+        return badge(gettext("remarked"), "info")
+    if finding.outcome.found is None:
+        return badge(gettext("could not be looked at"), "danger")
+    return badge(gettext("above"), "warning")

@@ -24,7 +24,7 @@ FIELDS: Fields = {
         "hash": PUBLIC,
         "subject_version": OPERATIONAL,
     },
-    WaitingLeaf: {"leaf_id": OPERATIONAL},
+    WaitingLeaf: {"leaf_id": OPERATIONAL, "since": OPERATIONAL},
     RedactedLeaf: {"leaf_id": OPERATIONAL},
     LogOrigin: {
         "number": OPERATIONAL,

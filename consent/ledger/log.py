@@ -1,6 +1,7 @@
 """Reads of the log: its origin, its newest checkpoint, the stored hashes of its tree."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
@@ -62,10 +63,12 @@ def root_at(origin: int, size: int) -> bytes | None:
         return None
 
 
-def waiting(*, limit: int, program_id: int | None = None) -> int:
-    """How many leaves have no place yet, of all or of one mini-program, under its tenant; one more than `limit` at most."""
+def waiting(*, limit: int, program_id: int | None = None, before: datetime | None = None) -> int:
+    """How many leaves have no place yet, of all or of one mini-program, under its tenant; one more than `limit` at most.
+    `before`: of those that have waited since then."""
     own = "JOIN leaf ON leaf.id = leaf_id AND leaf.program_id = %(program)s" if program_id is not None else ""
+    long = "WHERE since < %(before)s" if before is not None else ""
     with connection.cursor() as cursor:
-        asked = {"limit": limit + 1, "program": program_id}
-        cursor.execute(f"SELECT count(*) FROM (SELECT FROM leaf_waiting {own} LIMIT %(limit)s) AS few", asked)
+        asked = {"limit": limit + 1, "program": program_id, "before": before}
+        cursor.execute(f"SELECT count(*) FROM (SELECT FROM leaf_waiting {own} {long} LIMIT %(limit)s) AS few", asked)
         return int(cursor.fetchone()[0])

@@ -26,9 +26,10 @@ class Leaf(models.Model):
 
 
 class WaitingLeaf(models.Model):
-    """A leaf that has no index yet: the database writes it with the leaf, and the sequencer takes it away."""
+    """A leaf that has no index yet: the database writes it with the leaf, and the sequencer takes it away, with its time."""
 
     leaf_id = models.BigIntegerField(primary_key=True)
+    since = models.DateTimeField(db_default=Now())
 
     class Meta:
         db_table = "leaf_waiting"

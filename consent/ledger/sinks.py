@@ -11,7 +11,7 @@ from typing import Protocol
 import httpx
 from django.db import connection
 
-from consent.ledger import checkpoints, log
+from consent.ledger import checkpoints, log, sequencer
 from consent.ledger.checkpoints import Head, NotACheckpoint
 from consent.ledger.models import LogCheckpoint, LogOrigin, LogPublication
 from consent.programs.tenancy import as_ledger
@@ -170,6 +170,29 @@ def _note(sink: Sink, origin: LogOrigin, sizes: Sequence[int], now: datetime, *,
 def refused(origin: int) -> bool:
     """Whether a place said that it holds a larger log, or another."""
     return LogPublication.objects.filter(origin=origin, accepted=False).exists()
+
+
+def in_order(sinks: Sequence[Sink]) -> bool:
+    """Whether the log may go on. True where what was published cannot be read, which the run says."""
+    origin = log.current()
+    try:
+        sequencer.refuse_behind(origin, heads(sinks))
+    except sequencer.Behind:
+        return False
+    except Unreachable:
+        return True
+    return origin is None or not refused(origin.number)
+
+
+def unpublished(sinks: Sequence[Sink], *, before: datetime, limit: int) -> int:
+    """How many checkpoints from before then no place has accepted, `limit` at most; none where there is no place."""
+    origin = log.current()
+    if origin is None or not sinks:
+        return 0
+    accepted = LogPublication.objects.filter(origin=origin.number, accepted=True).order_by("-size")
+    newest = [accepted.filter(sink=sink.name).values_list("size", flat=True).first() for sink in sinks]
+    size = max(size or 0 for size in newest)
+    return LogCheckpoint.objects.filter(origin=origin.number, size__gt=size, at__lt=before)[:limit].count()
 
 
 def _keep_names(folder: Path) -> None:

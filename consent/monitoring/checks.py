@@ -1,33 +1,46 @@
 """What risk monitoring looks at: each app declares its checks in risk_checks.py, found as admin.py is.
 
-declare(Check("requests.overdue", _("…"), threshold=0, count=lambda looked: …))
+declare(Check("requests.overdue", _("…"), threshold=0, count=lambda looked: …, kind=Kind.STANDING))
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import TYPE_CHECKING
 
+from consent.ledger.sinks import Sink
 from consent.vault.keyring import Keyring
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
-WINDOW = timedelta(days=1)
-"""What happens is looked at for so long; what stands, as it stands."""
+WINDOW, LONGEST_WINDOW = timedelta(days=1), timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Looked:
-    """At which mini-program, and when."""
+    """At which mini-program, and when. `before`: when it was looked at last; None: never. `sinks`: where checkpoints go."""
 
     program_id: int
     now: datetime
+    before: datetime | None
     keyring: Keyring
+    sinks: Sequence[Sink]
 
     @property
     def since(self) -> datetime:
-        return self.now - WINDOW
+        """From when on what happened counts: a day, so that many looks hide nothing from a threshold, or all since the look
+        before where that is longer ago, LONGEST_WINDOW at most."""
+        day = self.now - WINDOW
+        return day if self.before is None else max(min(self.before, day), self.now - LONGEST_WINDOW)
+
+
+class Kind(Enum):
+    """STANDING is one finding until it grows; HAPPENING another one in each look."""
+
+    STANDING = "standing"
+    HAPPENING = "happening"
 
 
 @dataclass(frozen=True)
@@ -38,6 +51,7 @@ class Check:
     title: "_StrPromise"
     threshold: int
     count: Callable[[Looked], int]
+    kind: Kind
 
 
 _declared: dict[str, Check] = {}

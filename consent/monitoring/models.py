@@ -11,8 +11,8 @@ from consent.programs.models import MiniProgram
 class RiskRun(models.Model):
     """One look at a mini-program: added, never changed. Counts only, of nobody.
 
-    `found`: by check `{"found": number, "threshold": number, "above": bool, "since": time or null}`, where `since` is the run
-    from which on it has been above without growing. `above`: how many checks are. `by`: `system`, or who asked for it.
+    `found`: by check `{"found": number or null, "threshold": number, "above": bool, "since": time or null}`, where `since` is the run
+    from which on it is one finding, and `found` null where the check failed. `above`: how many checks are. `by`: `system`, or who asked for it.
     """
 
     program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False, verbose_name=_("mini-program"))

@@ -23,7 +23,7 @@ def look() -> None:
         return
     for program_id in programs:
         try:
-            made = runs.daily(program_id=program_id, keyring=edge.vault().keyring)
+            made = runs.daily(program_id=program_id, keyring=edge.vault().keyring, sinks=edge.ledger_sinks())
         except Exception:
             # An error ends here: Celery would log its message, which may quote a row.
             logger.exception("risk monitoring stopped", extra={"fields": {"program": program_id}})

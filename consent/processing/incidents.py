@@ -7,6 +7,7 @@ from itertools import islice
 
 from django.db import connection
 
+from consent import identifiers
 from consent.errors import Conflict, Invalid, NotFound, invalid
 from consent.ledger.audit import audit
 from consent.ledger.disclosures import disclosed
@@ -62,7 +63,7 @@ def add(*, program_id: int, incident_id: int, said: Said, after: int, by: str) -
     """One more entry, which from now on stands for those before it. `after`: the entry that was the newest when it was written.
 
     Raises NotFound; Conflict `entered_meanwhile`; Invalid `found_in_the_future`, `notified_out_of_time`, `several_scopes`,
-    `invalid_window`, `unknown_key`, `unknown_table`, `not_ready_to_close`.
+    `invalid_window`, `unknown_key`, `unknown_table`, `not_ready_to_close`, `identifier_in_text`.
     """
     _check(said)
     with tenant(program_id):
@@ -177,6 +178,7 @@ def _enter(incident: Incident, said: Said, *, by: str, action: str) -> None:
 
 
 def _check(said: Said) -> None:
+    identifiers.refuse_in(happened=said.happened, people_not_told=said.people_not_told, measures=said.measures)
     named = [said.key is not None, said.table is not None, (said.since, said.until) != (None, None)]
     if sum(named) > 1:
         raise invalid("several_scopes", "name a key, a table or a window of time; open an incident for each", "/key")

@@ -29,10 +29,12 @@ _STEPS = {(ENABLED, DISABLED), (DISABLED, ENABLED), (DISABLED, DESTROYED)}
 
 @dataclass(frozen=True)
 class KeySet:
-    """One family's enabled keys by version, and the version that new use takes."""
+    """One family's enabled keys by version, and the version that new use takes. `made`: when that one was; None where the
+    keyring does not say."""
 
     primary: int
     keys: dict[int, bytes] = field(repr=False)
+    made: datetime | None = None
 
     def key(self, version: int) -> bytes:
         """Raises KeyringError where the version is unknown, disabled or destroyed."""
@@ -64,9 +66,9 @@ class Version:
     made: datetime | None
 
 
-def create(store: KeyStore) -> bool:
+def create(store: KeyStore, *, made: datetime | None = None) -> bool:
     """Keep a new keyring unless there is one; answers whether there was none. Never overwrites."""
-    content: dict[str, Any] = {family: {"primary": 1, "keys": [_new_key(1, made=None)]} for family in FAMILIES}
+    content: dict[str, Any] = {family: {"primary": 1, "keys": [_new_key(1, made=made)]} for family in FAMILIES}
     content[SIGNING] = {"keys": [_new_signing_key(1, since=None)]}
     return store.create(content)
 
@@ -109,7 +111,7 @@ def versions(store: KeyStore) -> list[Version]:
             int(entry["version"]),
             entry["status"],
             entry["version"] == content[family]["primary"],
-            datetime.fromisoformat(entry["made"]) if entry.get("made") else None,
+            _made(entry),
         )
         for family in FAMILIES
         if _family(content, family)
@@ -162,13 +164,19 @@ def _family(content: dict[str, Any], family: str) -> KeySet:
             if entry["status"] == ENABLED
         }
         known = all(entry["status"] in STATUSES for entry in content[family]["keys"])
+        made = {int(entry["version"]): _made(entry) for entry in content[family]["keys"]}
     except (KeyError, TypeError, ValueError):
         raise KeyringError(f"the keyring's {family} keys are not in the expected form") from None
     if not known:
         raise KeyringError(f"the keyring's {family} keys are not in the expected form")
     if primary not in keys or any(len(key) != KEY_BYTES for key in keys.values()):
         raise KeyringError(f"the keyring's primary {family} key is missing, not enabled or of the wrong length")
-    return KeySet(primary=primary, keys=keys)
+    return KeySet(primary, keys, made[primary])
+
+
+def _made(entry: dict[str, Any]) -> datetime | None:
+    """Raises ValueError."""
+    return datetime.fromisoformat(entry["made"]) if entry.get("made") else None
 
 
 def _signing(content: dict[str, Any]) -> SigningKeys:

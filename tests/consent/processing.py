@@ -51,4 +51,4 @@ def incident(program: Program, **more: Any) -> Incident:
 def risk_run(program: Program) -> RiskRun:
     """A look that found a term which ends."""
     processor(program, valid_until=now().date() + timedelta(days=5))
-    return runs.run(program_id=program.id, keyring=edge.vault().keyring, by="test")
+    return runs.run(program_id=program.id, keyring=edge.vault().keyring, sinks=edge.ledger_sinks(), by="test")

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from html import unescape
 from itertools import count
 from typing import Any
@@ -18,6 +18,8 @@ from consent import edge
 from consent.admin import figures, statistics
 from consent.programs.tenancy import tenant
 from consent.rights.models import SubjectRequest
+from consent.vault import keyring
+from consent.vault.store import FileStore
 from tests.cast import Program, event, make_program, now
 from tests.consent.desk import Desk, holder, officer, package_for, request_row, subject_of
 from tests.consent.notice_texts import ABROAD, REFERENCE, publish, text_with
@@ -341,7 +343,12 @@ def test_keys_are_told_by_version_and_age_and_nothing_else(
     lines = home(desk)
     assert lines["Key-encryption key"].told == "version 1"
     assert lines["Key-encryption key"].note == "The keyring does not say since when."
+    assert lines["Index key"].note == "The keyring does not say since when."
     assert lines["Data keys under an earlier key-encryption key"].told == "0"
+    keyring.add_key(FileStore(own_ring.path), "index", made=datetime(2026, 1, 31, 20, tzinfo=UTC))
+    keyring.promote(FileStore(own_ring.path), "index", 2)
+    line = home(desk)["Index key"]
+    assert (line.told, line.note) == ("version 2", "Made on 2026-02-01.")
     owner.execute("UPDATE data_key SET key_version = 0")
     assert told(desk)["Data keys under an earlier key-encryption key"] == "1"
     page = desk.get().content.decode()

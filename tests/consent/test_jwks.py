@@ -215,6 +215,13 @@ def test_create_keyring_gives_an_older_one_its_first_signing_key(own_ring: Ring)
     assert own_ring.path.read_text() == content
 
 
+def test_create_keyring_keeps_when_it_made_the_keys(own_ring: Ring) -> None:
+    own_ring.path.unlink()
+    assert "keyring created" in run("create_keyring")[0]
+    made = [version.made for version in keyring.versions(FileStore(own_ring.path))]
+    assert all(at is not None and now() - timedelta(minutes=1) < at <= now() for at in made) and len(made) == 2
+
+
 def test_create_keyring_says_what_is_wrong_with_one(own_ring: Ring) -> None:
     own_ring.path.chmod(0o644)
     with pytest.raises(CommandError, match="chmod 600"):

@@ -103,6 +103,17 @@ def test_an_entry_takes_back_none_that_its_officer_has_not_read(
     assert [row[6] for row in entries(owner)] == ["", "keys rotated"]
 
 
+@pytest.mark.parametrize("field", ["happened", "measures", "people_not_told"])
+def test_a_text_that_names_somebody_is_neither_kept_nor_repeated(
+    program: Program, senior: Desk, owner: psycopg.Connection, field: str
+) -> None:
+    refusal = senior.post("consent/incident/add/", **form(**{"measures": "keys rotated", field: "of 13812345678"}))
+    shown = refusal.content.decode()
+    assert refusal.status_code == 200 and "looks like a person" in shown
+    assert "13812345678" not in shown and entries(owner) == []
+    assert ("keys rotated" in shown) == (field != "measures"), "the other texts are not lost"
+
+
 def test_the_log_is_only_added_to(owner: psycopg.Connection) -> None:
     for table in ("incident", "incident_entry"):
         for login in ("zq_app", "zq_ingest", "zq_erase", "zq_ops"):

@@ -2,11 +2,12 @@
 
 import io
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
 from consent import edge
@@ -17,16 +18,17 @@ from consent.monitoring.models import RiskRun
 from consent.officers import accounts
 from consent.programs.tenancy import tenant
 from tests.cast import Program, event, now
-from tests.consent.desk import Desk, holder, request_row
+from tests.consent.desk import Desk, holder, officer, request_row
 from tests.consent.processing import mechanism, processor, risk_run
 from tests.consent.receiver import endpoint
 from tests.consent.rights import Working
+from tests.consent.signed import Ring
 
 SOON = now().date() + timedelta(days=5)
 
 
 def look(program: Program) -> RiskRun:
-    return runs.run(program_id=program.id, keyring=edge.vault().keyring, by="test")
+    return runs.run(program_id=program.id, keyring=edge.vault().keyring, sinks=edge.ledger_sinks(), by="test")
 
 
 def found(run: RiskRun) -> dict[str, int]:
@@ -47,7 +49,7 @@ def desk(program: Program) -> Desk:
 def test_a_look_keeps_what_each_check_found(program: Program, owner: psycopg.Connection) -> None:
     run = look(program)
     assert (found(run), run.above, run.by) == ({}, 0, "test")
-    assert len(run.found) == 10
+    assert len(run.found) == 14
     assert run.found["sign_in.paused"] == {"found": 0, "threshold": 5, "above": False, "since": None}
     processor(program, valid_until=SOON)
     run = look(program)
@@ -93,6 +95,33 @@ def test_what_it_looks_at_is_counted(program: Program, other: Program, owner: ps
     }
 
 
+def test_pauses_are_told_where_their_officers_are(program: Program, other: Program) -> None:
+    here, there, both = officer("here", program), officer("there", other), officer("both", program, other)
+    nobody, root = officer("nobody"), officer("root", other)
+    User.objects.filter(pk=root.user.pk).update(is_superuser=True)
+    for desk in (here, there, there, both, nobody, root):
+        paused(1, account=accounts.named(desk.user.pk))
+    paused(1)
+    assert found(look(program)) == {"second_factor.paused": 5}
+    assert found(look(other)) == {"second_factor.paused": 6}
+
+
+def test_keys_in_use_for_more_than_a_year_are_a_finding(program: Program, own_ring: Ring) -> None:
+    def made(family: str, at: datetime) -> None:
+        def change(content: Any) -> None:
+            content[family]["keys"][0]["made"] = at.isoformat()
+
+        own_ring.change(change)
+
+    assert "keys.made" not in found(look(program)), "the keyring does not say"
+    made("key_encryption", now() - timedelta(days=364))
+    made("index", now() - timedelta(days=366))
+    assert found(look(program))["keys.made"] == 1
+    made("key_encryption", now() - timedelta(days=366))
+    run = look(program)
+    assert found(run)["keys.made"] == 2 and open_findings(program, run) == ["keys.made"]
+
+
 def test_events_with_identifiers_are_a_share_of_all(program: Program, owner: psycopg.Connection) -> None:
     program.decide("alice")
     events = [event("alice", f"e{n}", now()) for n in range(98)]
@@ -123,6 +152,79 @@ def test_a_finding_is_one_until_it_grows(program: Program) -> None:
     assert open_findings(program, first) == [], "what was remarked on stays so"
 
 
+def paused(times: int, *, by: str = "code", account: str = accounts.NOBODY) -> None:
+    for _ in range(times):
+        accounts.record(actor=accounts.SERVICE, action="sign_in.paused", account=account, details={"by": by})
+
+
+def remarked(program: Program, run: RiskRun, check: str) -> None:
+    runs.remark(program_id=program.id, run_id=run.pk, check_code=check, said="known", done="", by="officer:7")
+
+
+def test_what_happens_is_a_finding_of_each_look(program: Program, owner: psycopg.Connection) -> None:
+    paused(2)
+    monday = look(program)
+    remarked(program, monday, "second_factor.paused")
+    assert open_findings(program, monday) == []
+    owner.execute("UPDATE account_entry SET at = at - interval '8 days'")
+    owner.execute("UPDATE risk_run SET checked_at = checked_at - interval '1 day'")
+    paused(1)
+    tuesday = look(program)
+    assert found(tuesday) == {"second_factor.paused": 1}
+    assert open_findings(program, tuesday) == ["second_factor.paused"], "it is another one"
+
+
+def test_a_remark_is_of_the_finding_that_its_run_saw(program: Program, owner: psycopg.Connection) -> None:
+    """Neither does one on an old run clear what was found since, nor one on a later finding an earlier one."""
+    first = risk_run(program)
+    mechanism(program, valid_until=SOON)
+    second = look(program)
+    remarked(program, first, "terms.ending")
+    assert open_findings(program, second) == ["terms.ending"], "it has grown since"
+    mechanism(program, valid_until=SOON)
+    third = look(program)
+    remarked(program, third, "terms.ending")
+    left = {run.pk: open_findings(program, run) for run in (first, second, third)}
+    assert left == {first.pk: [], second.pk: ["terms.ending"], third.pk: []}
+    assert look(program).found == third.found
+    remarked(program, look(program), "terms.ending")
+    assert open_findings(program, second) == ["terms.ending"]
+
+
+def test_days_without_a_look_are_looked_at_by_the_next(program: Program, owner: psycopg.Connection) -> None:
+    def happened(days_ago: float, looked_days_ago: float) -> int:
+        """How many of two pauses a look finds."""
+        owner.execute("DELETE FROM risk_run")
+        owner.execute("DELETE FROM account_entry")
+        paused(2)
+        owner.execute("UPDATE account_entry SET at = at - %s", [timedelta(days=days_ago)])
+        look(program)
+        owner.execute("UPDATE risk_run SET checked_at = checked_at - %s", [timedelta(days=looked_days_ago)])
+        return found(look(program)).get("second_factor.paused", 0)
+
+    asked = {(2.5, 3): 2, (2.5, 2): 0, (6, 20): 2, (8, 20): 0, (0.9, 0.1): 2, (1.1, 0.1): 0}
+    assert {days: happened(*days) for days in asked} == asked
+
+
+def test_a_check_that_fails_is_a_finding_and_the_others_are_looked_at(
+    program: Program, desk: Desk, owner: psycopg.Connection
+) -> None:
+    risk_run(program)
+    owner.execute("ALTER TABLE webhook_message RENAME TO webhook_message_away")
+    try:
+        run = look(program)
+        again = look(program)
+    finally:
+        owner.execute("ALTER TABLE webhook_message_away RENAME TO webhook_message")
+    assert run.found["webhooks.given_up"] | {"since": ""} == {"found": None, "threshold": 0, "above": True, "since": ""}
+    assert (run.above, run.found["terms.ending"]["found"]) == (2, 1)
+    assert open_findings(program, again) == ["webhooks.given_up", "terms.ending"]
+    shown = desk.get(f"consent/riskrun/{again.pk}/change/").content.decode()
+    assert shown.lower().count("could not be looked at") == 1
+    remarked(program, again, "webhooks.given_up")
+    assert look(program).found["webhooks.given_up"]["found"] == 0
+
+
 def test_an_officer_remarks_on_a_finding(program: Program, desk: Desk, owner: psycopg.Connection) -> None:
     run = risk_run(program)
     home = desk.get("").content.decode()
@@ -144,6 +246,23 @@ def test_an_officer_remarks_on_a_finding(program: Program, desk: Desk, owner: ps
     log = owner.execute("SELECT actor, target, details FROM audit_entry WHERE action = 'risk.remarked'").fetchall()
     assert log == [(by, f"risk_run:{run.pk}", {"check": "terms.ending"})]
     assert open_findings(program, run) == []
+
+
+def test_a_remark_that_names_somebody_is_neither_kept_nor_repeated(
+    program: Program, desk: Desk, owner: psycopg.Connection
+) -> None:
+    page = f"consent/riskrun/{risk_run(program).pk}/remark/"
+    number, address = "13812345678", "alice@example.com"
+    refusal = desk.post(page, check_code="terms.ending", remark=f"she is {number}", done="contract renewed")
+    shown = refusal.content.decode()
+    assert refusal.status_code == 200 and "looks like a person" in shown
+    assert number not in shown and "contract renewed" in shown
+    shown = desk.post(page, check_code="terms.ending", remark="known", done=f"asked {address}").content.decode()
+    assert "looks like a person" in shown and address not in shown
+    desk.client.cookies["django_language"] = "zh-hans"
+    assert "像是某人的号码或地址" in desk.post(page, check_code="terms.ending", remark=number).content.decode()
+    assert owner.execute("SELECT count(*) FROM risk_remark").fetchone() == (0,)
+    assert owner.execute("SELECT count(*) FROM audit_entry WHERE action = 'risk.remarked'").fetchone() == (0,)
 
 
 def test_what_is_no_finding_is_not_remarked_on(program: Program) -> None:

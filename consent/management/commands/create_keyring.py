@@ -19,7 +19,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         store = edge.key_store()
         try:
-            if keyring.create(store):
+            if keyring.create(store, made=edge.now()):
                 self.stdout.write("keyring created")
             elif keyring.complete(store):
                 self.stdout.write("signing key added to the keyring: back it up again")

@@ -30,7 +30,7 @@ class Command(OperatorCommand):
         getattr(self, f"_{options['action']}")(program_named(options), options)
 
     def _run(self, program: MiniProgram, options: dict[str, Any]) -> None:
-        made = runs.run(program_id=program.pk, keyring=edge.vault().keyring, by=BY)
+        made = runs.run(program_id=program.pk, keyring=edge.vault().keyring, sinks=edge.ledger_sinks(), by=BY)
         with tenant(program.pk):
             left = runs.unremarked(made)
             lines = [_line(finding) for finding in runs.findings(made)]
@@ -53,4 +53,5 @@ def _row(made: RiskRun) -> dict[str, Any]:
 def _line(finding: runs.Finding) -> str:
     outcome = finding.outcome
     mark = "ok" if not outcome.above else "remarked" if finding.remarked else "ABOVE"
-    return f"{mark:<9} {outcome.found} (threshold {outcome.threshold})  {finding.code}: {title(finding.code)}"
+    found = "failed" if outcome.found is None else outcome.found
+    return f"{mark:<9} {found} (threshold {outcome.threshold})  {finding.code}: {title(finding.code)}"
