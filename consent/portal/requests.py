@@ -18,7 +18,17 @@ from consent.portal.ranges import Part, Wanted
 from consent.portal.sessions import Visit
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
-from consent.rights import actions, barrier, fulfilment, packages, queries, rejections, review, taking_back
+from consent.rights import (
+    actions,
+    barrier,
+    fulfilment,
+    packages,
+    queries,
+    rejections,
+    review,
+    taking_back,
+    transfers,
+)
 from consent.rights.actions import Asked, Terms
 from consent.rights.holders import Changes, holders
 from consent.rights.models import (
@@ -64,12 +74,14 @@ FILED_HERE: Mapping[str, "_StrPromise"] = {
 
 @dataclass(frozen=True)
 class RequestShown:
-    """`runs`: how far each holder has come; `ready_until`: how long its package can be fetched, None where there is none."""
+    """`runs`: how far each holder has come; `ready_until`: how long its package can be fetched, None where there is none;
+    `passing`: how a transfer to a handler stands, None of anything else."""
 
     request: SubjectRequest
     runs: list[tuple[str, HolderRun]]
     rejection: Rejected | None
     ready_until: datetime | None
+    passing: transfers.Passing | None
     undoable: bool
     waivable: bool
 
@@ -132,9 +144,10 @@ def request_shown(vault: Vault, visit: Visit, request_id: uuid.UUID) -> RequestS
         _own(visit, request_id)
         request, runs = queries.request_of(visit.program_id, request_id)
         rejection = rejections.told(vault, request)
-        package = Package.objects.filter(subject_id=visit.subject_id, request_id=request_id, complete=True)
+        packages_of = Package.objects.filter(subject_id=visit.subject_id, request_id=request_id, complete=True)
         now = db_now()
-        ready = package.filter(expires_at__gt=now).values_list("expires_at", flat=True).first()
+        passing = transfers.passing(request, now=now)
+        ready = packages_of.filter(expires_at__gt=now).first()
     own = request.requester == Requester.SELF
     if own and rejection is not None and rejection.text is not None and rejection.delivered_at is None:
         review.delivered(program_id=visit.program_id, request_id=request_id, by=SUBJECT)
@@ -144,7 +157,8 @@ def request_shown(vault: Vault, visit: Visit, request_id: uuid.UUID) -> RequestS
         request=request,
         runs=[(titles.get(run.holder, run.holder), run) for run in runs],
         rejection=rejection if own else None,
-        ready_until=ready,
+        ready_until=ready.expires_at if ready is not None else None,
+        passing=passing,
         waivable=request.state == RequestState.APPROVED and request.undo_until is not None and request.undo_until > now,
         undoable=standing or (request.closed_at is None and request.point_of_no_return_at is None),
     )
