@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from consent.errors import Forbidden, NotFound
 from consent.ledger.audit import audit
 from consent.ledger.disclosures import disclosed
-from consent.ledger.models import AuditEntry, Disclosure, Recipient
+from consent.ledger.models import Recipient
 from consent.portal import ranges, sessions
 from consent.portal.consents import of
 from consent.portal.ranges import Part, Wanted
@@ -199,15 +199,13 @@ def package(
     require_step_up(visit)
     with tenant(visit.program_id):
         _own(visit, request_id)
-        # Held, so that of ranges asked for at once one is logged.
-        found = Package.objects.select_for_update(no_key=True)
-        held = found.filter(subject_id=visit.subject_id, request_id=request_id).first()
+        held = Package.objects.filter(subject_id=visit.subject_id, request_id=request_id).first()
         if held is None:
             raise NotFound("not_found", "this request has no package")
         barrier.refuse_opening(of(visit))
         handed = _handed(vault, held, form, wanted)
         if read:
-            _log(SubjectRequest.objects.get(id=request_id), form)
+            _log(visit, SubjectRequest.objects.get(id=request_id), form, handed.part)
     return handed
 
 
@@ -219,21 +217,26 @@ def _handed(vault: Vault, held: Package, form: Form, wanted: Wanted | None) -> H
     return Handed(document.pieces(part.span or range(document.length)), part)
 
 
-def _log(request: SubjectRequest, form: Form) -> None:
-    """That the package was fetched: in the audit log once for as long as a session is, since a download comes in ranges; in the
-    log of disclosures once, since what somebody was given they have. Under the tenant, with the package held."""
-    target, about = f"request:{request.id}", {"reason": "portal", "form": form.value}
-    entries = AuditEntry.objects.filter(program_id=request.program_id, target=target, action="package.downloaded")
-    if not entries.filter(actor=SUBJECT, details=about, at__gt=db_now() - sessions.SESSION).exists():
-        audit(program_id=request.program_id, actor=SUBJECT, action="package.downloaded", target=target, details=about)
-    ground, fields = f"{request.kind}.portal", given(request, form)
-    before = Disclosure.objects.filter(program_id=request.program_id, target=target, recipient=Recipient.SUBJECT)
-    if not before.filter(ground=ground, fields__contains=fields).exists():
+def _log(visit: Visit, request: SubjectRequest, form: Form, part: Part | None) -> None:
+    """That the package was fetched: in the log of disclosures once a session, in the audit log each time but where a download of
+    the session goes on. Under the tenant."""
+    before = sessions.fetched(visit, f"{request.id}.{form.value}")
+    goes_on = part is not None and part.span is not None and part.span.start > 0
+    target = f"request:{request.id}"
+    if not (before and goes_on):
+        audit(
+            program_id=request.program_id,
+            actor=SUBJECT,
+            action="package.downloaded",
+            target=target,
+            details={"reason": "portal", "form": form.value},
+        )
+    if not before:
         disclosed(
             program_id=request.program_id,
             recipient=Recipient.SUBJECT,
-            ground=ground,
-            fields=fields,
+            ground=f"{request.kind}.portal",
+            fields=given(request, form),
             subjects=1,
             target=target,
             by=SUBJECT,
