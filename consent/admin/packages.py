@@ -24,7 +24,7 @@ from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
 from consent.rights import barrier, minor_access, requesters
 from consent.rights.models import Guarded, Package, Requester, RequestSubject, SubjectRequest
-from consent.rights.renditions import RENDITIONS, Form, given
+from consent.rights.renditions import Form, given, rendered
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
 
@@ -108,7 +108,7 @@ def release(
     and another officer has to approve first, which is asked for.
 
     Raises NotFound where there is none (any more), Conflict while it is being made or its subject's data are closed to
-    reading, or a guardian asked for who is 14 by now.
+    reading, or a guardian asked for who is 14 by now; PackageTooLarge.
     """
     with tenant(program_id):
         package = package_of(program_id, request_id)
@@ -121,7 +121,7 @@ def release(
             requesters.check_guardian(request.requester, subject, db_now())
         if not minor_access.admitted(subject, what=Guarded.PACKAGE, reason=reason, request_id=request_id, by=by):
             return None
-        pieces = RENDITIONS[form].stream(vault, package)
+        pieces = rendered(vault, package, form)
         audit(
             program_id=program_id,
             actor=by,

@@ -41,7 +41,7 @@ from consent.rights.models import (
     RunStatus,
     SubjectRequest,
 )
-from consent.rights.renditions import Form
+from consent.rights.renditions import TOO_LARGE, Form, PackageTooLarge
 from consent.rights.transfers import decline, passing
 
 RETRY_PERMISSION = "consent.change_holderrun"
@@ -356,6 +356,9 @@ class SubjectRequests(Counted):
                 reason=reason,
                 vault=edge.vault(),
             )
+        except PackageTooLarge:
+            messages.warning(request, str(TOO_LARGE))
+            return redirect(reverse("admin:consent_subjectrequest_package", args=[asked.pk]))
         except (NotFound, Conflict):
             messages.warning(request, gettext("There is no package to download: it is not ready, or has expired."))
             return redirect(reverse("admin:consent_subjectrequest_change", args=[asked.pk]))

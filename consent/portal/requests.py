@@ -41,7 +41,7 @@ from consent.rights.models import (
     SubjectRequest,
 )
 from consent.rights.rejections import Rejected
-from consent.rights.renditions import RENDITIONS, Form, given
+from consent.rights.renditions import Form, forms, given, rendered
 from consent.vault.identities import Vault
 
 if TYPE_CHECKING:
@@ -74,13 +74,14 @@ FILED_HERE: Mapping[str, "_StrPromise"] = {
 
 @dataclass(frozen=True)
 class RequestShown:
-    """`runs`: how far each holder has come; `ready_until`: how long its package can be fetched, None where there is none;
-    `passing`: how a transfer to a handler stands, None of anything else."""
+    """`runs`: how far each holder has come; `ready_until`: how long its package can be fetched, None where there is none, and
+    `forms` in which; `passing`: how a transfer to a handler stands, None of anything else."""
 
     request: SubjectRequest
     runs: list[tuple[str, HolderRun]]
     rejection: Rejected | None
     ready_until: datetime | None
+    forms: list[Form]
     passing: transfers.Passing | None
     undoable: bool
     waivable: bool
@@ -148,6 +149,7 @@ def request_shown(vault: Vault, visit: Visit, request_id: uuid.UUID) -> RequestS
         now = db_now()
         passing = transfers.passing(request, now=now)
         ready = packages_of.filter(expires_at__gt=now).first()
+        offered = forms(vault, ready) if ready is not None else []
     own = request.requester == Requester.SELF
     if own and rejection is not None and rejection.text is not None and rejection.delivered_at is None:
         review.delivered(program_id=visit.program_id, request_id=request_id, by=SUBJECT)
@@ -158,6 +160,7 @@ def request_shown(vault: Vault, visit: Visit, request_id: uuid.UUID) -> RequestS
         runs=[(titles.get(run.holder, run.holder), run) for run in runs],
         rejection=rejection if own else None,
         ready_until=ready.expires_at if ready is not None else None,
+        forms=offered,
         passing=passing,
         waivable=request.state == RequestState.APPROVED and request.undo_until is not None and request.undo_until > now,
         undoable=standing or (request.closed_at is None and request.point_of_no_return_at is None),
@@ -211,7 +214,7 @@ def package(
 
 def _handed(vault: Vault, held: Package, form: Form, wanted: Wanted | None) -> Handed:
     if form is not Form.DOCUMENT:
-        return Handed(RENDITIONS[form].stream(vault, held), None)
+        return Handed(rendered(vault, held, form), None)
     document = packages.document(vault, held)
     part = ranges.part(wanted, length=document.length, name=document.tag)
     return Handed(document.pieces(part.span or range(document.length)), part)
