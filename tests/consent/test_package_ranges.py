@@ -235,9 +235,9 @@ def test_what_is_too_large_for_a_page_or_a_table_is_had_as_the_document(
     assert "package.json" in text and "package.csv" not in text and "package.page" not in text
     desk = officer("grace", program).enter(program)
     asked = {"request_id": page.rpartition("/")[2]}
-    for form in ("page", "csv"):
-        assert "The JSON has everything" in ready.browser.get(f"{page}/package.{form}")
+    for name in ("page", "csv"):
+        assert "The JSON has everything" in ready.browser.get(f"{page}/package.{name}")
         assert ready.browser.status == 409
-        assert download(desk, asked, form).status_code == 302
+        assert download(desk, asked, name).status_code == 302
     assert body(ready.get()) == ready.text
     assert b"".join(download(desk, asked, "json").streaming_content) == ready.text
