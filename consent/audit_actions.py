@@ -20,6 +20,8 @@ actions.declare(
         "minor_access.approved": _("seeing a minor's data approved"),
         "minor_access.used": _("a minor's data seen"),
         "package.downloaded": _("package downloaded"),
+        "transfer.opened": _("handler of a transfer opened"),
+        "transfer.declined": _("transfer not passed on, and the person told why"),
         "rectification.opened": _("corrected values opened"),
         "request.filed": _("request filed"),
         "request.verified": _("requester verified"),

@@ -38,6 +38,7 @@ def of_requests(program: MiniProgram, *, now: datetime) -> Iterator[Figure]:
         ),
         (gettext("refusals not delivered"), rows(program.pk, "undelivered", now=now), {"standing": "undelivered"}, "danger"),
         (gettext("failed, and not asked again"), rows(program.pk, "failed", now=now), {"standing": "failed"}, "danger"),
+        (gettext("transfers to be passed on"), rows(program.pk, "owed", now=now), {"standing": "owed"}, "warning"),
     ]  # fmt: skip
     for words, found, asked, colour in lines:
         yield waiting(Section.REQUESTS, words, counted(found), href=_list(asked), colour=colour)

@@ -22,9 +22,9 @@ from consent.ledger.disclosures import disclosed
 from consent.ledger.models import Recipient
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
-from consent.rights import barrier, content, minor_access, requesters
-from consent.rights.models import Guarded, Package, Requester, RequestKind, RequestSubject, SubjectRequest
-from consent.rights.renditions import RENDITIONS, Form, given
+from consent.rights import barrier, minor_access, requesters
+from consent.rights.models import Guarded, Package, Requester, RequestSubject, SubjectRequest
+from consent.rights.renditions import Form, given, rendered
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
 
@@ -36,25 +36,30 @@ class Reason(models.TextChoices):
     """Why an officer takes a package: a code, because free words in the audit log would come to name people."""
 
     DELIVERY = "delivery", _("to hand it to the data subject")
+    HANDLER = "handler", _("to pass it on to the handler whom the person named")
     REVIEW = "review", _("to check it before it is handed over")
     AUTHORITY = "authority", _("an authority asks for it by law")
 
 
 _RECIPIENTS = {
     Reason.DELIVERY: Recipient.SUBJECT,
+    Reason.HANDLER: Recipient.HANDLER,
     Reason.REVIEW: Recipient.OFFICER,
     Reason.AUTHORITY: Recipient.AUTHORITY,
 }
 
 
 class ReleaseForm(forms.Form):
-    """The package's form, and the officer's reason."""
+    """The package's form, and the officer's reason; `handler_named`: it may be passed on to one."""
 
     form = forms.ChoiceField(label=_("Form"), choices=Form.choices, initial=Form.PAGE, widget=UnfoldAdminSelectWidget)
 
-    reason = forms.ChoiceField(
-        label=_("Reason"), choices=[("", _("Select value")), *Reason.choices], widget=UnfoldAdminSelectWidget
-    )
+    reason = forms.ChoiceField(label=_("Reason"), widget=UnfoldAdminSelectWidget)
+
+    def __init__(self, data: Any, *, handler_named: bool) -> None:
+        super().__init__(data)
+        may = [(reason.value, reason.label) for reason in Reason if handler_named or reason != Reason.HANDLER]
+        self.fields["reason"].choices = [("", _("Select value")), *may]  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ def release(
     and another officer has to approve first, which is asked for.
 
     Raises NotFound where there is none (any more), Conflict while it is being made or its subject's data are closed to
-    reading, or a guardian asked for who is 14 by now.
+    reading, or a guardian asked for who is 14 by now; PackageTooLarge.
     """
     with tenant(program_id):
         package = package_of(program_id, request_id)
@@ -112,11 +117,11 @@ def release(
         subject = Subject.objects.select_for_update(no_key=True).get(program_id=program_id, id=package.subject_id)
         barrier.refuse_opening(subject)
         request = SubjectRequest.objects.get(id=request_id)
-        if reason == Reason.DELIVERY:
+        if reason in (Reason.DELIVERY, Reason.HANDLER):
             requesters.check_guardian(request.requester, subject, db_now())
         if not minor_access.admitted(subject, what=Guarded.PACKAGE, reason=reason, request_id=request_id, by=by):
             return None
-        pieces = RENDITIONS[form].stream(vault, package)
+        pieces = rendered(vault, package, form)
         audit(
             program_id=program_id,
             actor=by,
@@ -124,27 +129,23 @@ def release(
             target=f"request:{request_id}",
             details={"reason": reason.value, "form": form.value},
         )
-        _disclose(package, request, form=form, by=by, reason=reason, vault=vault)
+        _disclose(request, form=form, by=by, reason=reason)
     return pieces
 
 
-def _disclose(package: Package, request: SubjectRequest, *, form: Form, by: str, reason: Reason, vault: Vault) -> None:
+def _disclose(request: SubjectRequest, *, form: Form, by: str, reason: Reason) -> None:
     """To the log of disclosures: to whom the package goes. A handler whom a portability names is not told by name: what a
     person wrote stays sealed, and the log outlives it."""
     recipient = _RECIPIENTS[reason]
     if reason == Reason.DELIVERY and request.requester != Requester.SELF:
         recipient = Recipient.REPRESENTATIVE
-    if reason == Reason.DELIVERY and request.kind == RequestKind.PORTABILITY:
-        about = RequestSubject.objects.get(subject_id=package.subject_id, request_id=package.request_id)
-        if content.opened(about, vault.data_key(package.program_id, package.subject_id)).get("recipient"):
-            recipient = Recipient.HANDLER
     disclosed(
-        program_id=package.program_id,
+        program_id=request.program_id,
         recipient=recipient,
         ground=f"{request.kind}.{reason.value}",
         fields=given(request, form),
         subjects=1,
-        target=f"request:{package.request_id}",
+        target=f"request:{request.id}",
         by=by,
     )
 

@@ -18,7 +18,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from consent import edge
-from consent.admin import needs, rectified, timeline
+from consent.admin import needs, rectified, timeline, transfers
 from consent.admin.badges import REQUEST_STATES, RUN_STATUSES, STANDINGS, badge, word
 from consent.admin.base import OwnedInline, at, officer, own_page, picked
 from consent.admin.counting import Counted, may_see
@@ -41,7 +41,8 @@ from consent.rights.models import (
     RunStatus,
     SubjectRequest,
 )
-from consent.rights.renditions import Form
+from consent.rights.renditions import TOO_LARGE, Form, PackageTooLarge
+from consent.rights.transfers import decline, passing
 
 RETRY_PERMISSION = "consent.change_holderrun"
 _NOT_RETRIED = {
@@ -169,7 +170,12 @@ class SubjectRequests(Counted):
 
     @admin.display(description=_("conditions that are not met"))
     def shown_unmet(self, request: SubjectRequest) -> str:
-        return "; ".join(str(Condition(code).label) for code in request.unmet or ()) or gettext("none")
+        why = {
+            Condition.FEASIBLE: gettext("the handler takes no form that has all of it: a table (CSV) has no profile")
+        }
+        codes = [Condition(code) for code in request.unmet or ()]
+        told = (f"{code.label} ({why[code]})" if code in why else str(code.label) for code in codes)
+        return "; ".join(told) or gettext("none")
 
     @admin.display(description=_("holders done"))
     def progress(self, request: Any) -> SafeString | str:
@@ -198,6 +204,7 @@ class SubjectRequests(Counted):
             "may_open": asked is not None
             and asked.kind == RequestKind.RECTIFICATION
             and request.user.has_perm(PACKAGE_PERMISSION),
+            "passing": passing(asked, now=edge.now()) if asked else None,
             "log_target": object_id,
             "may_download": request.user.has_perm(PACKAGE_PERMISSION),
             "decisions": _linked(request, asked) if asked else [],
@@ -210,7 +217,11 @@ class SubjectRequests(Counted):
     def get_urls(self) -> list[URLPattern]:
         own = [
             path(f"<uuid:object_id>/{name}/", own_page(self, view), name=f"consent_subjectrequest_{name}")
-            for name, view in (("package", self.package_view), ("rectified", self.rectified_view))
+            for name, view in (
+                ("package", self.package_view),
+                ("rectified", self.rectified_view),
+                ("transfer", self.transfer_view),
+            )
         ]
         retry = path(
             "runs/<int:object_id>/retry/", own_page(self, self.retry_view), name="consent_subjectrequest_retry"
@@ -282,6 +293,38 @@ class SubjectRequests(Counted):
         response["Cache-Control"] = "no-store"
         return response
 
+    def transfer_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """A page that says what will be shown; a POST shows to whom it goes, or, with `declined`, that the person was told why it
+        is not passed on."""
+        asked = self.get_object(request, str(object_id))
+        if not self.has_view_permission(request, asked) or not request.user.has_perm(PACKAGE_PERMISSION):
+            raise PermissionDenied
+        if asked is None or not asked.handler_named:
+            raise Http404
+        back, at = reverse("admin:consent_subjectrequest_change", args=[asked.pk]), edge.now()
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("To whom it goes"),
+            "opts": self.opts,
+            "original": asked,
+            "passing": passing(asked, now=at),
+        }
+        if request.method == "POST":
+            who = {"program_id": asked.program_id, "request_id": asked.pk, "by": officer(request)}
+            try:
+                if "declined" in request.POST:
+                    decline(**who, now=at)
+                    return redirect(back)
+                context["handler"] = transfers.opened(**who, vault=edge.vault())
+            except (NotFound, Conflict) as problem:
+                messages.warning(request, problem.detail)
+                return redirect(back)
+            if context["handler"] is None:
+                return _waits(request, asked)
+        response = TemplateResponse(request, "consent/admin/transfer.html", context)
+        response["Cache-Control"] = "no-store"
+        return response
+
     def package_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """A page that asks for the reason; a POST with one answers the package itself."""
         asked = self.get_object(request, str(object_id))
@@ -289,7 +332,7 @@ class SubjectRequests(Counted):
             raise PermissionDenied
         if asked is None or asked.kind not in PACKAGED:
             raise Http404
-        form = ReleaseForm(request.POST or None)
+        form = ReleaseForm(request.POST or None, handler_named=asked.handler_named)
         if request.method == "POST" and form.is_valid():
             given = form.cleaned_data
             return self._download(request, asked, Form(given["form"]), Reason(given["reason"]))
@@ -313,6 +356,9 @@ class SubjectRequests(Counted):
                 reason=reason,
                 vault=edge.vault(),
             )
+        except PackageTooLarge:
+            messages.warning(request, str(TOO_LARGE))
+            return redirect(reverse("admin:consent_subjectrequest_package", args=[asked.pk]))
         except (NotFound, Conflict):
             messages.warning(request, gettext("There is no package to download: it is not ready, or has expired."))
             return redirect(reverse("admin:consent_subjectrequest_change", args=[asked.pk]))

@@ -18,7 +18,7 @@ from consent.admin.base import picked
 from consent.admin.figures import counted
 from consent.programs.models import MiniProgram
 from consent.records import coming_of_age
-from consent.rights import collected, deadlines, queries, tasks
+from consent.rights import collected, deadlines, queries, tasks, transfers
 from consent.rights.models import SubjectRequest
 
 
@@ -76,6 +76,7 @@ class StandingFilter(admin.SimpleListFilter):
             ("later", _("due later")),
             ("undelivered", _("refusal not delivered")),
             ("failed", _("failed, and not asked again")),
+            ("owed", _("transfers to be passed on")),
             ("open", _("open")),
             ("closed", _("closed")),
         ]
@@ -97,6 +98,8 @@ def rows(program_id: int, key: str, *, now: datetime) -> QuerySet[SubjectRequest
         return queries.undelivered(program_id, before=_refused_before(now))
     if key == "failed":
         return queries.given_up(program_id)
+    if key == "owed":
+        return transfers.owed(program_id, now=now)
     return SubjectRequest.objects.filter(_dated(key, now) or Q(), program_id=program_id)
 
 

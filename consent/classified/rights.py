@@ -37,6 +37,7 @@ FIELDS: Fields = {
         "closed_at": REQUEST,
         "point_of_no_return_at": REQUEST,
         "unmet": REQUEST,
+        "handler_named": REQUEST,
         "reopened": REQUEST,
         "idempotency": PSEUDONYM,
     },

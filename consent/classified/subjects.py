@@ -1,6 +1,6 @@
 """Subjects, what is sealed of them, and what they decided."""
 
-from consent.classified.classes import ACCESS, EVIDENCE, INTERNAL, OPERATIONAL, PSEUDONYM, STATE
+from consent.classified.classes import ACCESS, EVIDENCE, INTERNAL, OPERATIONAL, PSEUDONYM, REQUEST, STATE
 from consent.portal.models import PortalSession
 from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, PurposeErasure, WithdrawalIntent
 from consent.rights.classification import Classified, Fields, Kind
@@ -57,6 +57,7 @@ FIELDS: Fields = {
         "link_until": STATE,
         "secret_hash": ACCESS,
         "opened_until": STATE,
+        "fetched": REQUEST,
     },
     SubjectIdentifier: {
         "subject": PSEUDONYM,

@@ -1,5 +1,6 @@
 """Links to the data subject's own pages, and the sessions that they open."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from consent.programs.models import MiniProgram
@@ -19,6 +20,7 @@ class PortalSession(models.Model):
 
     `link_hash`, `secret_hash`: SHA-256 of 256 random bits, of which the link and the cookie have one each. `opened_until`: the
     end of the session, None while the link was not used. `stepped_up`: a fresh login code proved who opened the mini-program.
+    `fetched`: the packages that it took, as `<request>.<form>`.
     """
 
     pk = models.CompositePrimaryKey("subject_id", "link_hash")
@@ -32,6 +34,7 @@ class PortalSession(models.Model):
     link_until = models.DateTimeField()
     secret_hash = models.BinaryField(max_length=32, null=True)
     opened_until = models.DateTimeField(null=True)
+    fetched = ArrayField(models.TextField(), default=list, db_default=[])
 
     class Meta:
         db_table = "portal_session"

@@ -11,14 +11,24 @@ from django.utils.translation import gettext_lazy as _
 from consent.errors import Forbidden, NotFound
 from consent.ledger.audit import audit
 from consent.ledger.disclosures import disclosed
-from consent.ledger.models import AuditEntry, Disclosure, Recipient
+from consent.ledger.models import Recipient
 from consent.portal import ranges, sessions
 from consent.portal.consents import of
 from consent.portal.ranges import Part, Wanted
 from consent.portal.sessions import Visit
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
-from consent.rights import actions, barrier, fulfilment, packages, queries, rejections, review, taking_back
+from consent.rights import (
+    actions,
+    barrier,
+    fulfilment,
+    packages,
+    queries,
+    rejections,
+    review,
+    taking_back,
+    transfers,
+)
 from consent.rights.actions import Asked, Terms
 from consent.rights.holders import Changes, holders
 from consent.rights.models import (
@@ -31,7 +41,7 @@ from consent.rights.models import (
     SubjectRequest,
 )
 from consent.rights.rejections import Rejected
-from consent.rights.renditions import RENDITIONS, Form, given
+from consent.rights.renditions import Form, forms, given, rendered
 from consent.vault.identities import Vault
 
 if TYPE_CHECKING:
@@ -64,12 +74,15 @@ FILED_HERE: Mapping[str, "_StrPromise"] = {
 
 @dataclass(frozen=True)
 class RequestShown:
-    """`runs`: how far each holder has come; `ready_until`: how long its package can be fetched, None where there is none."""
+    """`runs`: how far each holder has come; `ready_until`: how long its package can be fetched, None where there is none, and
+    `forms` in which; `passing`: how a transfer to a handler stands, None of anything else."""
 
     request: SubjectRequest
     runs: list[tuple[str, HolderRun]]
     rejection: Rejected | None
     ready_until: datetime | None
+    forms: list[Form]
+    passing: transfers.Passing | None
     undoable: bool
     waivable: bool
 
@@ -132,9 +145,11 @@ def request_shown(vault: Vault, visit: Visit, request_id: uuid.UUID) -> RequestS
         _own(visit, request_id)
         request, runs = queries.request_of(visit.program_id, request_id)
         rejection = rejections.told(vault, request)
-        package = Package.objects.filter(subject_id=visit.subject_id, request_id=request_id, complete=True)
+        packages_of = Package.objects.filter(subject_id=visit.subject_id, request_id=request_id, complete=True)
         now = db_now()
-        ready = package.filter(expires_at__gt=now).values_list("expires_at", flat=True).first()
+        passing = transfers.passing(request, now=now)
+        ready = packages_of.filter(expires_at__gt=now).first()
+        offered = forms(vault, ready) if ready is not None else []
     own = request.requester == Requester.SELF
     if own and rejection is not None and rejection.text is not None and rejection.delivered_at is None:
         review.delivered(program_id=visit.program_id, request_id=request_id, by=SUBJECT)
@@ -144,7 +159,9 @@ def request_shown(vault: Vault, visit: Visit, request_id: uuid.UUID) -> RequestS
         request=request,
         runs=[(titles.get(run.holder, run.holder), run) for run in runs],
         rejection=rejection if own else None,
-        ready_until=ready,
+        ready_until=ready.expires_at if ready is not None else None,
+        forms=offered,
+        passing=passing,
         waivable=request.state == RequestState.APPROVED and request.undo_until is not None and request.undo_until > now,
         undoable=standing or (request.closed_at is None and request.point_of_no_return_at is None),
     )
@@ -185,41 +202,44 @@ def package(
     require_step_up(visit)
     with tenant(visit.program_id):
         _own(visit, request_id)
-        # Held, so that of ranges asked for at once one is logged.
-        found = Package.objects.select_for_update(no_key=True)
-        held = found.filter(subject_id=visit.subject_id, request_id=request_id).first()
+        held = Package.objects.filter(subject_id=visit.subject_id, request_id=request_id).first()
         if held is None:
             raise NotFound("not_found", "this request has no package")
         barrier.refuse_opening(of(visit))
         handed = _handed(vault, held, form, wanted)
         if read:
-            _log(SubjectRequest.objects.get(id=request_id), form)
+            _log(visit, SubjectRequest.objects.get(id=request_id), form, handed.part)
     return handed
 
 
 def _handed(vault: Vault, held: Package, form: Form, wanted: Wanted | None) -> Handed:
     if form is not Form.DOCUMENT:
-        return Handed(RENDITIONS[form].stream(vault, held), None)
+        return Handed(rendered(vault, held, form), None)
     document = packages.document(vault, held)
     part = ranges.part(wanted, length=document.length, name=document.tag)
     return Handed(document.pieces(part.span or range(document.length)), part)
 
 
-def _log(request: SubjectRequest, form: Form) -> None:
-    """That the package was fetched: in the audit log once for as long as a session is, since a download comes in ranges; in the
-    log of disclosures once, since what somebody was given they have. Under the tenant, with the package held."""
-    target, about = f"request:{request.id}", {"reason": "portal", "form": form.value}
-    entries = AuditEntry.objects.filter(program_id=request.program_id, target=target, action="package.downloaded")
-    if not entries.filter(actor=SUBJECT, details=about, at__gt=db_now() - sessions.SESSION).exists():
-        audit(program_id=request.program_id, actor=SUBJECT, action="package.downloaded", target=target, details=about)
-    ground, fields = f"{request.kind}.portal", given(request, form)
-    before = Disclosure.objects.filter(program_id=request.program_id, target=target, recipient=Recipient.SUBJECT)
-    if not before.filter(ground=ground, fields__contains=fields).exists():
+def _log(visit: Visit, request: SubjectRequest, form: Form, part: Part | None) -> None:
+    """That the package was fetched: in the log of disclosures once a session, in the audit log each time but where a download of
+    the session goes on. Under the tenant."""
+    before = sessions.fetched(visit, f"{request.id}.{form.value}")
+    goes_on = part is not None and part.span is not None and part.span.start > 0
+    target = f"request:{request.id}"
+    if not (before and goes_on):
+        audit(
+            program_id=request.program_id,
+            actor=SUBJECT,
+            action="package.downloaded",
+            target=target,
+            details={"reason": "portal", "form": form.value},
+        )
+    if not before:
         disclosed(
             program_id=request.program_id,
             recipient=Recipient.SUBJECT,
-            ground=ground,
-            fields=fields,
+            ground=f"{request.kind}.portal",
+            fields=given(request, form),
             subjects=1,
             target=target,
             by=SUBJECT,

@@ -148,6 +148,15 @@ def speak(visit: Visit, locale: str) -> None:
         _own(visit).update(locale=locale)
 
 
+def fetched(visit: Visit, what: str) -> bool:
+    """Note that the session took this; answers whether it had before. Under the tenant."""
+    rows = _own(visit).select_for_update(no_key=True)
+    before = rows.values_list("fetched", flat=True).get()
+    if what not in before:
+        _own(visit).update(fetched=[*before, what])
+    return what in before
+
+
 def end(visit: Visit) -> None:
     """From now on the cookie opens nothing."""
     with tenant(visit.program_id):

@@ -28,7 +28,7 @@ from consent.rights.holders import Changes
 from consent.rights.languages import language
 from consent.rights.models import RequestKind
 from consent.rights.page import excerpt
-from consent.rights.renditions import Form
+from consent.rights.renditions import TOO_LARGE, Form
 from consent.vault import identities
 from consent.vault.identities import Vault
 
@@ -208,7 +208,9 @@ def new_request(request: HttpRequest, visit: Visit, kind: str) -> HttpResponseBa
 @require_safe
 def one_request(request: HttpRequest, visit: Visit, request_id: uuid.UUID) -> HttpResponseBase:
     found = requests.request_shown(edge.vault(), visit, request_id)
-    return shown(request, visit, "request", "requests", shown=found, forms=Form)
+    return shown(
+        request, visit, "request", "requests", shown=found, all_forms=len(found.forms) == len(Form), too_large=TOO_LARGE
+    )
 
 
 @subjects_page

@@ -268,6 +268,7 @@ def _stub(
         due_at=due_at(now, terms.deadlines, zone=program.zone),
         undo_until=undo_until,
         unmet=unmet,
+        handler_named=asked.recipient is not None,
         idempotency=idempotency.key_hash if idempotency else None,
     )
     HolderRun.objects.bulk_create(

@@ -79,8 +79,8 @@ def _note(run: Claimed, column: str) -> int:
 
 
 def complete(run: Claimed) -> bool:
-    """Everything that no law keeps, or nothing; False where a holder has rows again, and goes to work again. Raises
-    LeaseLost, StillHeld.
+    """Everything that no law keeps, or nothing; False where a holder has rows again, or is to be told again, and goes to work
+    again. Raises LeaseLost, StillHeld.
 
     Where a law keeps something the subject stays, restricted, with its key; the last run is held with it.
     """
@@ -95,7 +95,7 @@ def complete(run: Claimed) -> bool:
         left = _left(run, [holder for holder in holders() if holder.stage < LAST_STAGE])
         holds = legal_holds.standing(run.program_id, run.subject_id)
         free = [holder for holder in left if holder.identifier not in holds]
-        if free:
+        if free or _undone(run):
             _put_back(run, request, free)
             return False
         kept = {name: holds[name] for name in [holder.identifier for holder in left] + [run.holder] if name in holds}
@@ -140,6 +140,12 @@ def _end_held(request_ids: list[uuid.UUID]) -> None:
     SubjectRequest.objects.filter(id__in=request_ids, kind__in=ERASING, state=RequestState.PARTIALLY_COMPLETED).update(
         state=RequestState.COMPLETED, closed_at=Clock()
     )
+
+
+def _undone(run: Claimed) -> bool:
+    """Whether an earlier run was put back since this one was claimed, as a processor's that is told again."""
+    earlier = HolderRun.objects.filter(request_id=run.request_id, stage__lt=run.stage)
+    return earlier.filter(status__in=[RunStatus.PENDING, RunStatus.RUNNING]).exists()
 
 
 def _left(run: Claimed, among: list[PersonalDataHolder]) -> list[PersonalDataHolder]:

@@ -104,7 +104,8 @@ class SubjectRequest(models.Model):
     may be taken back before it and runs after it; `reviewed`: it was filed into review, or goes there once it is verified.
     `filed_by` and `approved_by` are actors as audit entries name them; `rejection_delivered_at`: the text reached the
     person. `point_of_no_return_at`: since when an erasure has been erasing. `unmet`: which conditions a portability was
-    found not to meet; of that kind alone. `reopened`: how many times it was opened again after it was closed.
+    found not to meet; of that kind alone. `handler_named`: it is to be passed on to a handler, who is sealed with what it asks.
+    `reopened`: how many times it was opened again after it was closed.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
@@ -128,6 +129,7 @@ class SubjectRequest(models.Model):
     unmet = ArrayField(
         models.TextField(choices=Condition.choices), verbose_name=_("conditions that are not met"), null=True
     )
+    handler_named = models.BooleanField(_("names a handler"), default=False, db_default=False)
     reopened = models.SmallIntegerField(_("opened again"), default=0, db_default=0)
     idempotency = models.BinaryField(null=True)
 
@@ -195,6 +197,11 @@ class SubjectRequest(models.Model):
                 fields=["program", "due_at"],
                 name="subject_request_failed",
                 condition=models.Q(state=RequestState.FAILED),
+            ),
+            models.Index(
+                fields=["program", "closed_at"],
+                name="subject_request_to_handler",
+                condition=models.Q(handler_named=True, state=RequestState.COMPLETED),
             ),
         ]
 

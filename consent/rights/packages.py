@@ -16,6 +16,7 @@ from django.utils import translation
 from consent.errors import Conflict, NotFound
 from consent.programs.tenancy import role, tenant
 from consent.records.queries import db_now
+from consent.rights import barrier
 from consent.rights.holders import PersonalDataHolder, Row
 from consent.rights.languages import language
 from consent.rights.models import Package, PackagePart, SubjectRequest
@@ -68,7 +69,7 @@ class Document:
 
     def pieces(self, span: range) -> Iterator[bytes]:
         """These bytes of the text, counted from 0, in pieces of about 256 KiB: only parts that have some of them are read,
-        each in a transaction of its own under the package's tenant. Raises PackageExpired, DoesNotOpen."""
+        each in a transaction of its own under the package's tenant. Raises what `part` raises."""
         begin = 0
         for number, length in self.parts:
             within = slice(max(span.start - begin, 0), min(span.stop - begin, length))
@@ -77,8 +78,12 @@ class Document:
             begin += length
 
     def part(self, number: int) -> bytes:
-        """Raises PackageExpired, DoesNotOpen."""
+        """Raises PackageExpired, DoesNotOpen; Conflict where the subject's data were closed to reading meanwhile."""
         with tenant(self.package.program_id):
+            subject = Subject.objects.filter(id=self.package.subject_id).first()
+            if subject is None:
+                raise PackageExpired
+            barrier.refuse_opening(subject)
             part = PackagePart.objects.filter(
                 subject_id=self.package.subject_id, package_id=self.package.id, number=number
             ).first()
@@ -99,7 +104,7 @@ def stream(vault: Vault, package: Package, *, last_first: bool = False) -> Itera
 
     `last_first`: the holders' texts in the opposite order, each whole, between the head and the tail: for a reader who
     goes by lines, because the commas are no longer where JSON wants them.
-    Raises PackageExpired, PackageIncomplete, DoesNotOpen: before the first piece where it can be known by then.
+    Raises PackageExpired, PackageIncomplete, DoesNotOpen, Conflict: before the first piece where it can be known by then.
     """
     held = document(vault, package)
     numbers = [number for number, _ in held.parts]

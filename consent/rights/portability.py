@@ -5,19 +5,19 @@ request. Where one is not met an officer decides.
 |---|---|
 | identity_verified | the caller said how it verified who asks (`verification`), or an officer does before it goes on |
 | consent_basis | the subject agreed to something, so that there is something collected on consent |
-| technically_feasible | no recipient is named, or one that says no formats, or one of ours |
+| technically_feasible | no recipient is named, or one that says no formats, or takes json; or csv, where there is no profile |
 | no_harm_to_others | the data subject asks: what is handed over is theirs, and identifiers of others were refused at ingest |
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from consent.records.models import ConsentRecord
+from consent.records.models import ConsentRecord, ProfileAttribute
 from consent.rights.models import Condition, Requester
 from consent.vault.models import Subject
 
-FORMATS = ("json", "csv")
-"""What a package can be handed over as."""
+WHOLE, EVENTS = "json", "csv"
+"""What a package can be handed over as: all of it, and its events alone."""
 
 
 def unmet(
@@ -28,14 +28,18 @@ def unmet(
     recipient: Mapping[str, Any] | None,
 ) -> list[Condition]:
     """The conditions that are not met; about nobody we know as about somebody who agreed to nothing."""
-    formats: Sequence[str] = (recipient or {}).get("formats") or FORMATS
+    formats: Sequence[str] = (recipient or {}).get("formats") or (WHOLE,)
     met = {
         Condition.IDENTITY: verification is not None or requester != Requester.SELF,
         Condition.BASIS: subject is not None and _agreed(subject),
-        Condition.FEASIBLE: not set(FORMATS).isdisjoint(formats),
+        Condition.FEASIBLE: WHOLE in formats or (EVENTS in formats and not _has_profile(subject)),
         Condition.HARMLESS: requester == Requester.SELF,
     }
     return [condition for condition, is_met in met.items() if not is_met]
+
+
+def _has_profile(subject: Subject | None) -> bool:
+    return subject is not None and ProfileAttribute.objects.filter(subject=subject).exists()
 
 
 def _agreed(subject: Subject) -> bool:

@@ -13,9 +13,11 @@ from consent.errors import Conflict, NotFound, invalid
 from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
+from consent.rights.models import ERASING, HolderRun, RequestSubject, RunStatus, SubjectRequest
 from consent.vault import writing
 from consent.vault.envelope import NOBODY, Cell, open_own, seal_own
 from consent.vault.identities import Vault
+from consent.vault.models import Subject
 from consent.webhooks import queries, signing
 from consent.webhooks.models import Event, WebhookEndpoint, WebhookMessage
 
@@ -24,6 +26,8 @@ OVERLAP = timedelta(hours=24)
 """For so long the secret before the newest signs as well."""
 GIVEN_UP_AFTER = timedelta(days=4)
 """Longer than all attempts of a message take (consent.webhooks.delivery.PAUSES)."""
+HOLDER = "consent.processors"
+"""Whose part of an erasure waits for endpoints (consent.webhooks.holder)."""
 SWITCHED_OFF, NEVER_TRIED = "switched_off", "never_tried"
 
 
@@ -116,6 +120,7 @@ def switch(*, program_id: int, endpoint_id: uuid.UUID, on: bool, by: str) -> boo
             _waiting(endpoint_id).update(next_attempt_at=db_now())
             if endpoint.acknowledges:
                 _again(queries.of_erasures(endpoint_id).filter(dead_at__isnull=False))
+                _wait_again(program_id)
         else:
             mine.update(active=False, released=True)
             _give_up(_waiting(endpoint_id))
@@ -178,6 +183,20 @@ def send_again(*, program_id: int, message_id: uuid.UUID, by: str) -> uuid.UUID:
             raise Conflict("not_given_up", "the message is delivered, or is being tried")
         _audited(endpoint, "replayed", by=by, messages=1)
         return endpoint.id
+
+
+def _wait_again(program_id: int) -> None:
+    """Have the processors' part of every erasure under way done again where it was done: it writes what was never told, and waits.
+
+    With the subjects held: a run that ends after this sees that the endpoint is on, and one that ended before is found.
+    """
+    about = RequestSubject.objects.filter(program_id=program_id, open=True, scope="", kind__in=ERASING)
+    begun = SubjectRequest.objects.filter(program_id=program_id, kind__in=ERASING, closed_at__isnull=True)
+    begun = begun.filter(point_of_no_return_at__isnull=False)
+    subjects = about.filter(request_id__in=begun.values("id")).values("subject_id")
+    list(Subject.objects.select_for_update(no_key=True).filter(id__in=subjects).order_by("id"))
+    done = HolderRun.objects.filter(request_id__in=begun.values("id"), holder=HOLDER, status=RunStatus.DONE)
+    done.update(status=RunStatus.PENDING, not_before=db_now(), finished_at=None, attempts=0)
 
 
 def _again(rows: QuerySet[WebhookMessage]) -> int:

@@ -27,7 +27,7 @@ PAGE = 500
 class ProcessorHolder(PersonalDataHolder):
     """Messages to backends and processors, and what processors hold: theirs to erase, and to say so."""
 
-    identifier = "consent.processors"
+    identifier = endpoints.HOLDER
     title = _("Told to others")
     description = _("Which systems of ours and of our processors we told of a change, without what changed.")
     stage = 35

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -11,11 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consent import edge
+from consent.errors import Conflict
 from consent.programs.tenancy import tenant
-from consent.rights import packages
+from consent.rights import packages, renditions
 from consent.rights.models import Package
+from consent.rights.renditions import Form
 from tests.cast import Program
 from tests.consent.browsing import Browser, opened
+from tests.consent.deciding import download
+from tests.consent.desk import officer
 from tests.consent.rights import Working, carry_out, file, lively
 
 SMALL = 700
@@ -155,19 +159,38 @@ def test_what_is_made_while_it_is_read_has_no_ranges(ready: Download, form: str)
     assert len(body(response)) > 10
 
 
-def test_it_is_logged_once_and_not_once_a_range(ready: Download, owner: psycopg.Connection) -> None:
+LOGGED = (
+    "SELECT (SELECT count(*) FROM disclosure), (SELECT count(*) FROM audit_entry WHERE action = 'package.downloaded')"
+)
+
+
+def test_only_a_range_that_goes_on_in_the_same_session_is_not_logged(
+    program: Program, ready: Download, owner: psycopg.Connection
+) -> None:
+    def logged() -> Any:
+        return owner.execute(LOGGED).fetchone()
+
     assert ready.get(Range=f"bytes={len(ready.text)}-").status_code == 416
     ready.browser.client.head(ready.path)
-    logged = "SELECT (SELECT count(*) FROM disclosure), (SELECT count(*) FROM audit_entry WHERE action = 'package.downloaded')"
-    assert owner.execute(logged).fetchone() == (0, 0), "nothing was given"
-    for asked in ("bytes=5-", "bytes=0-4", "bytes=-1", ""):
+    assert logged() == (0, 0), "nothing was given"
+    for asked, expected in (
+        ("bytes=5-", (1, 1)),  # the first of the session, wherever it begins
+        ("bytes=9-20", (1, 1)),
+        ("bytes=-1", (1, 1)),
+        ("bytes=0-4", (1, 2)),
+        ("", (1, 3)),
+        ("bytes=5-", (1, 3)),
+    ):
         body(ready.get(Range=asked))
+        assert logged() == expected, asked
+    ready.browser = opened(program)
+    step_up(owner)
+    body(ready.get(Range="bytes=5-"))
+    assert logged() == (2, 4), "another session"
     ready.path = ready.path.replace(".json", ".csv")
-    body(ready.get())
-    assert owner.execute(logged).fetchone() == (1, 2), "the table has nothing that the document had not"
-    owner.execute("UPDATE audit_entry SET at = at - interval '16 minutes'")
-    body(ready.get())
-    assert owner.execute(logged).fetchone() == (1, 3), "in another session"
+    for downloads in (5, 6):
+        body(ready.get())
+        assert logged() == (3, downloads), "another form"
 
 
 def test_nobody_elses_session_and_none_without_a_login_gets_a_byte(
@@ -188,3 +211,33 @@ def test_nobody_elses_session_and_none_without_a_login_gets_a_byte(
 def test_nothing_of_what_has_expired_is_given(ready: Download, owner: psycopg.Connection) -> None:
     owner.execute("UPDATE package SET expires_at = now()")
     assert ready.get(Range="bytes=0-9").status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["erasure", "restriction"])
+def test_what_is_filed_between_two_parts_stops_the_stream(program: Program, ready: Download, kind: str) -> None:
+    pieces = iter(ready.get().streaming_content)
+    assert ready.text.startswith(next(pieces))
+    file(program, kind)
+    with pytest.raises(Conflict):
+        next(pieces)
+
+
+def test_what_is_too_large_for_a_page_or_a_table_is_had_as_the_document(
+    program: Program, ready: Download, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = ready.path.removesuffix("/package.json")
+    assert "too large" not in ready.browser.get(page)
+    for form in (Form.PAGE, Form.TABLE):
+        made = replace(renditions.RENDITIONS[form], most=len(ready.text) - 1)
+        monkeypatch.setitem(renditions.RENDITIONS, form, made)
+    text = ready.browser.get(page)
+    assert "too large to be had as a page or a table. The JSON has everything" in text
+    assert "package.json" in text and "package.csv" not in text and "package.page" not in text
+    desk = officer("grace", program).enter(program)
+    asked = {"request_id": page.rpartition("/")[2]}
+    for name in ("page", "csv"):
+        assert "The JSON has everything" in ready.browser.get(f"{page}/package.{name}")
+        assert ready.browser.status == 409
+        assert download(desk, asked, name).status_code == 302
+    assert body(ready.get()) == ready.text
+    assert b"".join(download(desk, asked, "json").streaming_content) == ready.text

@@ -37,7 +37,7 @@ def test_a_transfer_takes_what_was_provided_and_observed_and_nothing_else(
     program: Program, owner: psycopg.Connection, as_worker: Working
 ) -> None:
     lively(program)
-    recipient = {"name": "Canary Ltd", "contact": "dpo@canary.example", "formats": ["csv", "xlsx"]}
+    recipient = {"name": "Canary Ltd", "contact": "dpo@canary.example", "formats": ["json", "xlsx"]}
     filed = file(program, "portability", recipient=recipient, **VERIFIED)
     assert filed["state"] == "approved"
     answer = carry_out(program, as_worker, filed)
@@ -106,6 +106,24 @@ def test_where_a_condition_is_not_met_an_officer_decides(
         "rejected", "conditions_not_met", "45",
     )  # fmt: skip
     assert owner.execute("SELECT bool_or(restricted) FROM subject").fetchone() == (False,)
+
+
+def test_a_table_is_a_transfer_of_the_events_and_of_no_profile(
+    program: Program, desk: Desk, as_worker: Working
+) -> None:
+    table = VERIFIED | {"recipient": {"name": "Canary Ltd", "formats": ["csv"]}}
+    program.decide("alice")
+    filed = file(program, "portability", **table)
+    assert (filed["state"], shown(program, filed)["conditions"]) == ("approved", MET)
+    lively(program, "bob")
+    filed = file(program, "portability", "bob", **table)
+    assert filed["state"] == "in_review"
+    assert shown(program, filed)["conditions"] == MET | {"technically_feasible": False}
+    page = desk.get(f"consent/subjectrequest/{filed['request_id']}/change/").content.decode()
+    assert "a table (CSV) has no profile" in page
+    both = table | {"recipient": {"name": "Canary Ltd", "formats": ["csv", "json"]}}
+    lively(program, "carol")
+    assert file(program, "portability", "carol", **both)["state"] == "approved"
 
 
 def test_an_officer_may_approve_all_the_same(program: Program, desk: Desk, as_worker: Working) -> None:

@@ -167,6 +167,9 @@ def rows(program: Program) -> Callable[[str], Any]:
         "reports/report": "activity",
         "consent/subjectrequest/<uuid:object_id>/package/": request_row(program, "bob", kind="access").pk,
         "consent/subjectrequest/<uuid:object_id>/rectified/": request_row(program, "carol", kind="rectification").pk,
+        "consent/subjectrequest/<uuid:object_id>/transfer/": request_row(
+            program, "erin", kind="portability", unmet=[], handler_named=True
+        ).pk,
         "reports/savedreport/save": "activity",
         "reports/reportrun/start": "activity",
     }

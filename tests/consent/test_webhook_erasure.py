@@ -1,5 +1,6 @@
 """What an erasure tells, for whom it waits, and that nothing of the person stays in the messages either."""
 
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from consent import edge
 from consent.programs.tenancy import tenant
+from consent.rights import erasure, runs
 from consent.webhooks import delivery, endpoints
 from tests.cast import Program
 from tests.consent.receiver import EVERY, Receiver, Told, deliver, endpoint, later, messages, receiving, verified
@@ -194,6 +196,64 @@ def test_one_that_is_switched_on_again_is_waited_for_as_before(
     deliver(told, as_worker)
     assert again(program, owner, as_worker, second) == ("completed", "done")
     assert receiver.told() == ["subject.erased"] * 2
+
+
+def later_stages_wait(owner: psycopg.Connection) -> None:
+    owner.execute("UPDATE holder_run SET not_before = now() + interval '1 hour' WHERE holder = 'consent.subject'")
+
+
+def test_one_that_is_switched_on_again_is_told_of_an_erasure_that_went_on_without_it(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    """It was never told, and what waited for it is done."""
+    lively(program)
+    told = endpoint(program, receiver.url, events=["subject.erased"], acknowledges=True)
+    assert endpoints.switch(program_id=program.id, endpoint_id=told.id, on=False, by="test")
+    filed = file(program, "erasure")
+    overdue(owner)
+    later_stages_wait(owner)
+    carry_out(program, as_worker, filed)
+    status = "SELECT status FROM holder_run WHERE holder = 'consent.processors'"
+    assert owner.execute(status).fetchone() == ("done",)
+    assert messages(owner, "id") == []
+    assert endpoints.switch(program_id=program.id, endpoint_id=told.id, on=True, by="test")
+    assert again(program, owner, as_worker, filed) == ("in_progress", "pending"), "it waits"
+    assert deliver(told, as_worker) == 1
+    assert again(program, owner, as_worker, filed) == ("completed", "done")
+    assert receiver.told() == ["subject.erased"]
+
+
+def test_it_is_waited_for_also_where_the_last_part_was_begun(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    lively(program)
+    told = endpoint(program, receiver.url, events=["subject.erased"], acknowledges=True)
+    assert endpoints.switch(program_id=program.id, endpoint_id=told.id, on=False, by="test")
+    filed = file(program, "erasure")
+    overdue(owner)
+    later_stages_wait(owner)
+    carry_out(program, as_worker, filed)
+    overdue(owner)
+    with as_worker():
+        last = runs.claim(program.id, uuid.UUID(filed["request_id"]), lease=runs.LEASE)
+    assert last is not None and last.holder == "consent.subject"
+    assert endpoints.switch(program_id=program.id, endpoint_id=told.id, on=True, by="test")
+    with as_worker():
+        assert not erasure.complete(last)
+    assert again(program, owner, as_worker, filed) == ("in_progress", "pending")
+    deliver(told, as_worker)
+    assert again(program, owner, as_worker, filed) == ("completed", "done")
+
+
+def test_an_erasure_that_may_be_taken_back_is_not_told_by_switching_on(
+    program: Program, owner: psycopg.Connection, receiver: Receiver
+) -> None:
+    lively(program)
+    told = endpoint(program, receiver.url, events=["subject.erased"], acknowledges=True)
+    file(program, "erasure")
+    for on in (False, True):
+        assert endpoints.switch(program_id=program.id, endpoint_id=told.id, on=on, by="test")
+    assert messages(owner, "id") == []
 
 
 def test_removing_an_endpoint_lets_an_erasure_go_on(

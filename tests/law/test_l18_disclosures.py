@@ -61,9 +61,9 @@ def test_a_transfer_is_logged_with_the_handler_it_goes_to(
 ) -> None:
     lively(program)
     target, by = taken(
-        program, as_worker, "delivery", "csv", kind="portability", recipient={"name": "Other Shop Ltd"}, **VERIFIED
+        program, as_worker, "handler", "csv", kind="portability", recipient={"name": "Other Shop Ltd"}, **VERIFIED
     )
-    given = ("handler", "", "portability.delivery", ["tracking.events"], 1, target, by)
+    given = ("handler", "", "portability.handler", ["tracking.events"], 1, target, by)
     assert logged(owner) == [given], "what the person wrote stays sealed: the log outlives them"
 
 
