@@ -6,18 +6,11 @@ from typing import Any
 from django.apps import apps
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils.formats import date_format
-from django.utils.timezone import localtime
-from django.utils.translation import gettext
 
-from consent import edge
+from consent.admin import keys
 from consent.admin.base import Officers, picked
-from consent.admin.figures import Figure, Section, counted, waiting
+from consent.admin.figures import Figure, Section
 from consent.programs.models import MiniProgram
-from consent.vault.models import DataKey
-from consent.vault.signing import BEGINNING
-
-KEYS_PERMISSION = "consent.view_datakey"
 
 
 def sections(request: HttpRequest) -> list[dict[str, Any]]:
@@ -40,24 +33,5 @@ def _figures(request: HttpRequest, program: MiniProgram) -> Iterator[Figure]:
             table = admin.site.get_model_admin(model)
             if isinstance(table, Officers):
                 yield from table.figures(request, program)
-    if request.user.has_perm(KEYS_PERMISSION):
-        yield from _keys(program)
-
-
-def _keys(program: MiniProgram) -> Iterator[Figure]:
-    """Which versions are in use. How old a key is the keyring knows of signing keys only."""
-    ring, now = edge.vault().keyring, edge.now()
-    unknown = gettext("The keyring does not say since when.")
-    for words, keys in ((gettext("Key-encryption key"), ring.key_encryption), (gettext("Index key"), ring.index)):
-        yield Figure(Section.KEYS, words, _version(keys.primary), note=unknown)
-    signing = ring.signing.of(now)
-    if signing is not None:
-        since = date_format(localtime(signing.since), "Y-m-d") if signing.since != BEGINNING else ""
-        note = gettext("Signs since %(day)s.") % {"day": since} if since else unknown
-        yield Figure(Section.KEYS, gettext("Signing key"), _version(signing.version), note=note)
-    earlier = DataKey.objects.filter(program_id=program.pk, key_version__lt=ring.key_encryption.primary)
-    yield waiting(Section.KEYS, gettext("Data keys under an earlier key-encryption key"), counted(earlier))
-
-
-def _version(number: int) -> str:
-    return gettext("version %(number)d") % {"number": number}
+    if keys.may_see(request):
+        yield from keys.figures(program)

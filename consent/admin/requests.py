@@ -23,13 +23,13 @@ from consent.admin.badges import REQUEST_STATES, RUN_STATUSES, STANDINGS, badge,
 from consent.admin.base import OwnedInline, at, officer, own_page, picked
 from consent.admin.counting import Counted, may_see
 from consent.admin.decisions import ERASE_PERMISSION, offered
-from consent.admin.figures import Figure
+from consent.admin.figures import Figure, as_text, counted
 from consent.admin.minor_access import TOLD_WAITING
 from consent.admin.packages import PACKAGE_PERMISSION, PackageFilter, Reason, ReleaseForm, release, status_of
 from consent.admin.standing import StandingFilter, overdue_unasked, standing, standings
 from consent.errors import Conflict, NotFound
 from consent.programs.models import MiniProgram
-from consent.rights import rejections, retrying, tasks
+from consent.rights import collected, rejections, retrying, tasks
 from consent.rights.deadlines import is_estimate
 from consent.rights.models import (
     ERASING,
@@ -184,7 +184,11 @@ class SubjectRequests(Counted):
         shown: dict[str, Any] = {}
         if program is not None and self.has_view_permission(request):
             now = edge.now()
-            shown = {"standings": standings(program, now=now), "overdue_unasked": overdue_unasked(program.pk, now=now)}
+            shown = {
+                "standings": standings(program, now=now),
+                "overdue_unasked": overdue_unasked(program.pk, now=now),
+                "owed": as_text(counted(collected.owed_in(program.pk))),
+            }
         return super().changelist_view(request, (extra_context or {}) | shown)
 
     def change_view(
