@@ -142,7 +142,9 @@ ROLES = (
     Role(
         "officer",
         _("Officer"),
-        _("Works on requests, finds people, and reads consents, holds, disclosures, why events were refused and the audit log."),
+        _(
+            "Works on requests, finds people, and reads consents, holds, disclosures, why events were refused and the audit log."
+        ),
         SETTINGS | PEOPLE | REFUSALS | REQUESTS,
     ),
     Role(
