@@ -22,7 +22,10 @@ class Report(models.Model):
     class Meta:
         managed = False
         default_permissions = ("view",)
-        permissions = [("keep_report", "Can save reports and have them made in the background")]
+        permissions = [
+            ("keep_report", "Can save reports and have them made in the background"),
+            ("view_quality", "Can view how many events were refused, and why"),
+        ]
         verbose_name = _("report")
         verbose_name_plural = _("reports")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -54,11 +55,12 @@ class AuditLog(Log, Owned):
         origin = log.current()
         newest = log.newest(origin.number) if origin else None
         minute = "–" if newest is None else date_format(localtime(newest.at), "Y-m-d H:i")
-        yield Figure(Section.LEDGER, gettext("Newest checkpoint of the log"), minute)
+        href = reverse("admin_ledger")
+        yield Figure(Section.LEDGER, gettext("Newest checkpoint of the log"), minute, href)
         left = log.waiting(limit=MOST, program_id=program.pk)
-        yield waiting(Section.LEDGER, gettext("Records and entries that have no place in it yet"), left)
+        yield waiting(Section.LEDGER, gettext("Records and entries that have no place in it yet"), left, href=href)
         if not in_order():
-            yield Figure(Section.LEDGER, gettext("The log is not what was published of it"), "!", colour="danger")
+            yield Figure(Section.LEDGER, gettext("The log is not what was published of it"), "!", href, colour="danger")
 
     def actors(self, request: HttpRequest) -> list[tuple[str, Any]]:
         """With the officers of the mini-program."""

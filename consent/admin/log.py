@@ -69,8 +69,9 @@ class SearchForm(forms.Form):
     first = forms.DateField(label=_("From"), required=False, widget=Day, input_formats=["%Y-%m-%d"])
     last = forms.DateField(label=_("To"), required=False, widget=Day, input_formats=["%Y-%m-%d"])
 
-    def __init__(self, data: QueryDict, titles: Iterable[tuple[str, Any]]) -> None:
+    def __init__(self, data: QueryDict, titles: Iterable[tuple[str, Any]], entries: QuerySet[Any]) -> None:
         super().__init__(data)
+        self._entries = entries
         choices = sorted(((code, str(title)) for code, title in titles), key=lambda choice: choice[1])
         self.fields["action"].choices = [("", "–"), *choices]  # type: ignore[attr-defined]  # a ChoiceField's
 
@@ -82,6 +83,16 @@ class SearchForm(forms.Form):
         if not SubjectRequest.objects.filter(id=UUID(target)).exists():
             raise forms.ValidationError(_("There is no request with this id."))
         return f"request:{UUID(target)}"
+
+    def clean_before(self) -> Any:
+        """The entry itself; None where none is named."""
+        number = self.cleaned_data["before"]
+        if not number:
+            return None
+        entry = self._entries.filter(id=number).only("id", "at").first()
+        if entry is None:
+            raise forms.ValidationError(_("There is no such entry, or none any more: look from its day on instead."))
+        return entry
 
     def clean(self) -> dict[str, Any]:
         asked = super().clean() or {}
@@ -104,7 +115,9 @@ class SearchForm(forms.Form):
 
     def told(self) -> dict[str, str]:
         """What is looked for, as an audit entry keeps it."""
-        return {name: str(value) for name, value in self.cleaned_data.items() if value}
+        return {
+            name: str(value.id if name == "before" else value) for name, value in self.cleaned_data.items() if value
+        }
 
 
 def _asked(request: HttpRequest) -> dict[str, str]:
@@ -211,16 +224,15 @@ class Log(ViewOnly):
         return False
 
     def search(self, request: HttpRequest) -> SearchForm:
-        return SearchForm(request.GET, actions.titles(of_accounts=self.of_accounts).items())
+        titles = actions.titles(of_accounts=self.of_accounts).items()
+        return SearchForm(request.GET, titles, self.get_queryset(request))
 
     def found(self, rows: QuerySet[Any], search: SearchForm) -> QuerySet[Any]:
         if not search.is_valid():
             return rows.none()
         narrow = narrowed(rows, search.sought(), target=self.about)
-        if not search.cleaned_data["before"]:
-            return narrow
-        entry = rows.filter(id=search.cleaned_data["before"]).only("id", "at").first()
-        return rows.none() if entry is None else behind(narrow, entry)
+        entry = search.cleaned_data["before"]
+        return narrow if entry is None else behind(narrow, entry)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         search = self.search(request)
@@ -267,7 +279,8 @@ class Log(ViewOnly):
         rows = self.found(self.get_queryset(request), search).filter(id__lt=last)
         content = written(pages(rows, most=MOST), self.columns, cut_at(rows, most=MOST))
         response = StreamingHttpResponse(content, content_type=media_type)
-        before = f"-before-{search.cleaned_data['before']}" if search.cleaned_data["before"] else ""
+        entry = search.cleaned_data["before"]
+        before = "" if entry is None else f"-before-{entry.id}"
         response["Content-Disposition"] = f'attachment; filename="{self.opts.db_table}{before}.{form}"'
         response["Cache-Control"] = "no-store"
         response["X-Content-Type-Options"] = "nosniff"

@@ -63,15 +63,15 @@ def _unasked(program: MiniProgram, now: datetime) -> Iterator[Figure]:
     """What is late stands above the list of requests."""
     late = counted(collected.late_in(program.pk, now=now, within=settings.ZHIQING_WITHDRAWAL_ERASURE))
     turned = coming_of_age.overdue(program.pk, now=now)
-    href = f"{_list({})}#overdue"
+    href, left = f"{_list({})}#overdue", f"{_list({})}#owed"
     words = gettext("erasures after the end of a consent, overdue")
-    yield waiting(Section.ERASURES, words, late, href=href if late else "", colour="danger")
+    yield waiting(Section.ERASURES, words, late, href=href if late else left, colour="danger")
     if turned:
         words = gettext("people who turned 14, and the guardian's consents are not ended")
         yield waiting(Section.ERASURES, words, turned, href=href, colour="danger")
     note = gettext("The workers do this by themselves.")
     owed = as_text(counted(collected.owed_in(program.pk)))
-    yield Figure(Section.ERASURES, gettext("erasures after the end of a consent, still to do"), owed, note=note)
+    yield Figure(Section.ERASURES, gettext("erasures after the end of a consent, still to do"), owed, left, note=note)
 
 
 def _list(asked: dict[str, str]) -> str:

@@ -16,13 +16,14 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from consent import edge
 from consent.admin.base import picked
+from consent.admin.causes import Referring
 from consent.errors import NotFound
 from consent.ledger.audit import audit
 from consent.ledger.disclosures import disclosed
 from consent.ledger.models import Recipient
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
-from consent.rights import barrier, minor_access, requesters
+from consent.rights import barrier, minor_access, requesters, reveal
 from consent.rights.models import Guarded, Package, Requester, RequestSubject, SubjectRequest
 from consent.rights.renditions import Form, given, rendered
 from consent.vault.identities import Vault
@@ -49,8 +50,9 @@ _RECIPIENTS = {
 }
 
 
-class ReleaseForm(forms.Form):
-    """The package's form, and the officer's reason; `handler_named`: it may be passed on to one."""
+class ReleaseForm(Referring):
+    """The package's form, and the officer's reason, with the reference of an authority's letter where it is that;
+    `handler_named`: it may be passed on to one."""
 
     form = forms.ChoiceField(label=_("Form"), choices=Form.choices, initial=Form.PAGE, widget=UnfoldAdminSelectWidget)
 
@@ -102,15 +104,31 @@ class PackageFilter(admin.SimpleListFilter):
 
 
 def release(
-    *, program_id: int, request_id: uuid.UUID, form: Form, by: str, reason: Reason, vault: Vault
+    *,
+    program_id: int,
+    request_id: uuid.UUID,
+    form: Form,
+    by: str,
+    reason: Reason,
+    reference: str,
+    most: int,
+    vault: Vault,
 ) -> Iterator[bytes] | None:
     """The package's pieces, and its audit entry, committed before the first piece is read. None where its subject is a minor
     and another officer has to approve first, which is asked for.
 
+    Who takes it for anybody but its subject sees a person: they name what for, and are counted, as where the values are shown
+    (`reference`, `most`: consent.rights.reveal).
+
     Raises NotFound where there is none (any more), Conflict while it is being made or its subject's data are closed to
-    reading, or a guardian asked for who is 14 by now; PackageTooLarge.
+    reading, or a guardian asked for who is 14 by now; PackageTooLarge; Invalid and RateLimited as consent.rights.reveal.reveal.
     """
+    cause = _cause(reason, request_id, reference)
+    if cause is not None:
+        reveal.check_named(cause)
     with tenant(program_id):
+        if cause is not None:
+            reveal.refuse_more(by=by, most=most, now=db_now())
         package = package_of(program_id, request_id)
         if package is None:
             raise NotFound("not_found", "this request has no package")
@@ -119,18 +137,30 @@ def release(
         request = SubjectRequest.objects.get(id=request_id)
         if reason in (Reason.DELIVERY, Reason.HANDLER):
             requesters.check_guardian(request.requester, subject, db_now())
-        if not minor_access.admitted(subject, what=Guarded.PACKAGE, reason=reason, request_id=request_id, by=by):
+        named = "" if cause is None else cause.reference
+        if not minor_access.admitted(
+            subject, what=Guarded.PACKAGE, reason=reason, request_id=request_id, by=by, reference=named
+        ):
             return None
         pieces = rendered(vault, package, form)
+        if cause is not None:
+            reveal.note(cause, program_id=program_id, by=by)
         audit(
             program_id=program_id,
             actor=by,
             action="package.downloaded",
             target=f"request:{request_id}",
-            details={"reason": reason.value, "form": form.value},
+            details={"reason": reason.value, "form": form.value, **({"reference": named} if named else {})},
         )
         _disclose(request, form=form, by=by, reason=reason)
     return pieces
+
+
+def _cause(reason: Reason, request_id: uuid.UUID, reference: str) -> reveal.Cause | None:
+    """Why an officer sees the person; None where the package is handed to the person, who asked for it."""
+    if reason == Reason.AUTHORITY:
+        return reveal.Cause(reveal.Reason.AUTHORITY, reference=reference)
+    return reveal.Cause(reveal.Reason.REQUEST, request_id=request_id) if reason == Reason.REVIEW else None
 
 
 def _disclose(request: SubjectRequest, *, form: Form, by: str, reason: Reason) -> None:

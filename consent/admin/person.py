@@ -19,11 +19,12 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from consent import edge
 from consent.admin.badges import CONSENT_STATES, REQUEST_STATES, badge, word
 from consent.admin.base import localised, officer, picked
+from consent.admin.causes import Referring
 from consent.admin.find import may_find
 from consent.admin.minor_access import TOLD_WAITING
 from consent.admin.standing import standing as deadline
@@ -31,7 +32,7 @@ from consent.errors import Conflict, Invalid, NotFound, RateLimited
 from consent.ledger.audit import audit
 from consent.notices.reading import LANGUAGES
 from consent.officers import references
-from consent.processing.models import Incident
+from consent.processing import incidents
 from consent.records.minors import is_minor
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State
 from consent.records.queries import coverage, db_now, standing
@@ -39,17 +40,17 @@ from consent.rights import barrier, languages, legal_holds
 from consent.rights.holders import UnknownHolder, holder_of, holders
 from consent.rights.models import SubjectRequest
 from consent.rights.queries import requests_of, to_answer
-from consent.rights.reveal import LONGEST_REFERENCE, REFERS, Cause, Reason, Revealed, reveal
+from consent.rights.reveal import REFERS, Cause, Reason, Revealed, reveal
 from consent.vault.models import IdentifierKind, Subject, SubjectIdentifier
 
 REVEAL_PERMISSION = "consent.reveal_subject"
-RECORDS, DAYS = 50, 30
-"""How many consent records the page shows, and of how many days the events are counted."""
+REQUESTS, RECORDS, DAYS = 50, 50, 30
+"""How many requests and consent records the page shows, the newest, and of how many days the events are counted."""
 OFFERED = 100
 """How many requests and incidents a reason may refer to, the newest."""
 
 
-class RevealForm(forms.Form):
+class RevealForm(Referring):
     """Why the values are to be seen, and what that refers to."""
 
     reason = forms.ChoiceField(
@@ -67,19 +68,13 @@ class RevealForm(forms.Form):
     )
     incident_id = forms.TypedChoiceField(
         label=gettext_lazy("Incident"),
-        help_text=gettext_lazy("Where they are told of one."),
+        help_text=gettext_lazy("Where they are told of one that is open."),
         required=False,
         coerce=int,
         empty_value=None,
         widget=UnfoldAdminSelectWidget,
     )
-    reference = forms.CharField(
-        label=gettext_lazy("Reference of the authority's letter"),
-        help_text=gettext_lazy("It stays in the audit log: the number of the letter, and nobody's name."),
-        required=False,
-        max_length=LONGEST_REFERENCE,
-        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
-    )
+    field_order = ("reason", "request_id", "incident_id", "reference")
 
     def __init__(self, *args: Any, subject: Subject, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -87,33 +82,15 @@ class RevealForm(forms.Form):
         requests = [
             (str(one.pk), f"{str(one.pk)[:8]} · {one.get_kind_display()} · {_minute(one.received_at)}") for one in asked
         ]
-        opened = Incident.objects.filter(program_id=subject.program_id).order_by("-id")[:OFFERED]
-        incidents = [(str(one.pk), f"#{one.pk} · {_minute(one.opened_at)}") for one in opened]
-        for name, offered in (("request_id", requests), ("incident_id", incidents)):
+        opened = incidents.still_open(subject.program_id)[:OFFERED]
+        numbered = [(str(one.pk), f"#{one.pk} · {_minute(one.opened_at)}") for one in opened]
+        for name, offered in (("request_id", requests), ("incident_id", numbered)):
             self.fields[name].choices = [("", _("none")), *offered]  # type: ignore[attr-defined]  # a ChoiceField's
 
     def cause(self) -> Cause:
         """Of a valid form: the reason with what it refers to, whatever else was filled in."""
         reason = Reason(self.cleaned_data["reason"])
         return Cause(reason, **{REFERS[reason]: self.cleaned_data[REFERS[reason]]})
-
-    def refused(self, problem: Invalid) -> None:
-        """Say what is wrong. A reference that names somebody is not repeated."""
-        name = REFERS[Reason(self.cleaned_data["reason"])]
-        self.add_error(name, str(_FAULTS.get(problem.code, _MISSING[name])))
-        self.data = {**{key: self.data[key] for key in self.data}, "reference": ""}
-
-
-_MISSING = {
-    "request_id": gettext_lazy("Say which request it is."),
-    "incident_id": gettext_lazy("Say which incident it is."),
-    "reference": gettext_lazy("Give the reference of the letter, in one line."),
-}
-_FAULTS = {
-    "identifier_in_reference": gettext_lazy(
-        "This looks like a person's number or address: give the number of the letter."
-    ),
-}
 
 
 @require_http_methods(["GET", "HEAD"])
@@ -129,11 +106,12 @@ def person_page(request: HttpRequest, reference: str) -> HttpResponseBase:
             action="person.viewed",
             target=f"program:{subject.program_id}",
         )
-    asked = requests_of(subject.program_id, [subject.id])
+    asked = requests_of(subject.program_id, [subject.id], limit=REQUESTS + 1)
     context = {
         "reference": reference,
         "may_reveal": request.user.has_perm(REVEAL_PERMISSION),
-        "requests": [_request(one) for one in asked],
+        "requests": [_request(one) for one in asked[:REQUESTS]],
+        "more_requests": len(asked) > REQUESTS,
         **_standing(subject),
     }
     if not context["closed"]:
@@ -176,11 +154,9 @@ def _revealed(request: HttpRequest, subject: Subject, form: RevealForm) -> Revea
             by=officer(request),
         )
     except RateLimited as problem:
-        again = localtime(edge.now() + timedelta(seconds=problem.retry_after or 0))
-        told = _("You saw %(most)d people within an hour, which is as many as you may: try again after %(again)s.")
-        form.add_error(None, told % {"most": most, "again": date_format(again, "H:i")})
+        form.too_many(problem, most=most)
     except Invalid as problem:
-        form.refused(problem)
+        form.refused(problem, REFERS[form.cause().reason])
     except (Conflict, NotFound):
         messages.warning(request, _("The person's data are closed to reading, or what it is for is over."))
     else:

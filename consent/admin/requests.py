@@ -23,13 +23,13 @@ from consent.admin.badges import REQUEST_STATES, RUN_STATUSES, STANDINGS, badge,
 from consent.admin.base import OwnedInline, at, officer, own_page, picked
 from consent.admin.counting import Counted, may_see
 from consent.admin.decisions import ERASE_PERMISSION, offered
-from consent.admin.figures import Figure
+from consent.admin.figures import Figure, as_text, counted
 from consent.admin.minor_access import TOLD_WAITING
 from consent.admin.packages import PACKAGE_PERMISSION, PackageFilter, Reason, ReleaseForm, release, status_of
 from consent.admin.standing import StandingFilter, overdue_unasked, standing, standings
-from consent.errors import Conflict, NotFound
+from consent.errors import Conflict, Invalid, NotFound, RateLimited
 from consent.programs.models import MiniProgram
-from consent.rights import rejections, retrying, tasks
+from consent.rights import collected, rejections, retrying, tasks
 from consent.rights.deadlines import is_estimate
 from consent.rights.models import (
     ERASING,
@@ -190,7 +190,11 @@ class SubjectRequests(Counted):
         shown: dict[str, Any] = {}
         if program is not None and self.has_view_permission(request):
             now = edge.now()
-            shown = {"standings": standings(program, now=now), "overdue_unasked": overdue_unasked(program.pk, now=now)}
+            shown = {
+                "standings": standings(program, now=now),
+                "overdue_unasked": overdue_unasked(program.pk, now=now),
+                "owed": as_text(counted(collected.owed_in(program.pk))),
+            }
         return super().changelist_view(request, (extra_context or {}) | shown)
 
     def change_view(
@@ -333,9 +337,9 @@ class SubjectRequests(Counted):
         if asked is None or asked.kind not in PACKAGED:
             raise Http404
         form = ReleaseForm(request.POST or None, handler_named=asked.handler_named)
-        if request.method == "POST" and form.is_valid():
-            given = form.cleaned_data
-            return self._download(request, asked, Form(given["form"]), Reason(given["reason"]))
+        answered = self._download(request, asked, form) if request.method == "POST" and form.is_valid() else None
+        if answered is not None:
+            return answered
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("Download the package"),
@@ -346,23 +350,33 @@ class SubjectRequests(Counted):
         }
         return TemplateResponse(request, "consent/admin/package.html", context)
 
-    def _download(self, request: HttpRequest, asked: SubjectRequest, form: Form, reason: Reason) -> HttpResponseBase:
+    def _download(self, request: HttpRequest, asked: SubjectRequest, form: ReleaseForm) -> HttpResponseBase | None:
+        """None where the form says why not."""
+        rendition, most = Form(form.cleaned_data["form"]), settings.ZHIQING_PERSON_REVEALS
         try:
             pieces = release(
                 program_id=asked.program_id,
                 request_id=asked.pk,
-                form=form,
+                form=rendition,
                 by=officer(request),
-                reason=reason,
+                reason=Reason(form.cleaned_data["reason"]),
+                reference=form.cleaned_data["reference"],
+                most=most,
                 vault=edge.vault(),
             )
         except PackageTooLarge:
             messages.warning(request, str(TOO_LARGE))
             return redirect(reverse("admin:consent_subjectrequest_package", args=[asked.pk]))
+        except RateLimited as problem:
+            form.too_many(problem, most=most)
+            return None
+        except Invalid as problem:
+            form.refused(problem)
+            return None
         except (NotFound, Conflict):
             messages.warning(request, gettext("There is no package to download: it is not ready, or has expired."))
             return redirect(reverse("admin:consent_subjectrequest_change", args=[asked.pk]))
-        return _waits(request, asked) if pieces is None else edge.attachment(pieces, asked.pk, form)
+        return _waits(request, asked) if pieces is None else edge.attachment(pieces, asked.pk, rendition)
 
 
 def _waits(request: HttpRequest, asked: SubjectRequest) -> HttpResponseBase:

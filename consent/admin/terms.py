@@ -290,7 +290,7 @@ class Mechanisms(Terms):
         """First what goes abroad without one, which its list tells above."""
         if self.has_view_permission(request):
             lacking = len(assessments.unlet_now(program.pk))
-            href = f"{reverse('admin:consent_mechanism_changelist')}#abroad-unlet" if lacking else ""
+            href = f"{reverse('admin:consent_mechanism_changelist')}#abroad-unlet"
             words = gettext("active purposes with a recipient abroad and no valid mechanism")
             yield waiting(Section.TERMS, words, lacking, href=href, colour="danger")
         yield from super().figures(request, program)

@@ -7,7 +7,9 @@ from django.views.i18n import set_language
 
 from consent.admin import second_factor
 from consent.admin.auditing import audit_report
+from consent.admin.checkpoints import ledger_page
 from consent.admin.find import find_person
+from consent.admin.keys import keys_page
 from consent.admin.pages import pick_program
 from consent.admin.passwords import OwnPassword
 from consent.admin.person import person_page, reveal_page
@@ -27,6 +29,8 @@ urlpatterns = [
     path("record/", admin.site.admin_view(record_page), name="admin_record"),
     path("record.json", admin.site.admin_view(record_json), name="admin_record_json"),
     path("audit-report/", admin.site.admin_view(audit_report), name="admin_audit_report"),
+    path("ledger/", admin.site.admin_view(ledger_page), name="admin_ledger"),
+    path("keys/", admin.site.admin_view(keys_page), name="admin_keys"),
     path("second-factor/", second_factor.ask, name="admin_second_factor"),
     path("second-factor/enrol/", second_factor.enrol, name="admin_enrol"),
     path("second-factor/recovery/", admin.site.admin_view(second_factor.renew), name="admin_recovery"),

@@ -39,6 +39,11 @@ def newest(origin: int) -> LogCheckpoint | None:
     return LogCheckpoint.objects.filter(origin=origin).order_by("-size").first()
 
 
+def latest(origin: int, *, limit: int) -> list[LogCheckpoint]:
+    """Its newest checkpoints, the newest first."""
+    return list(LogCheckpoint.objects.filter(origin=origin).order_by("-size")[:limit])
+
+
 def stored(origin: int, wanted: Iterable[Subtree]) -> dict[Subtree, bytes]:
     """The hashes of complete subtrees, leaves among them: one query. What is not there is left out."""
     wanted = list(wanted)

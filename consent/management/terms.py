@@ -47,7 +47,7 @@ class TermCommand(OperatorCommand):
             dest="valid_until",
             type=last_day,
             metavar="DATE",
-            help=f"the last day, or {OPEN} where there is none yet (default: with add {OPEN}, with end today)",
+            help=f"the last day, or {OPEN} where there is none yet (default: with add {OPEN}, with end today unless it ended before)",
         )
         parser.add_argument("--dry-run", action="store_true", help="say what would come of it; change nothing")
         super().add_arguments(parser)
@@ -87,8 +87,8 @@ class TermCommand(OperatorCommand):
             if options["action"] == "add":
                 term, changed = self._added(program.pk, given), True
             else:
-                ended = {"valid_until": now} if options["action"] == "end" else {}
-                term, changed = self._changed(program.pk, options["number"], ended | given)
+                ending = now if options["action"] == "end" else None
+                term, changed = self._changed(program.pk, options["number"], given, ending=ending)
             row, unknown = self._row(term, now), self.unknown(program.pk, term)
             active = sorted(assessments.active(program.pk) & set(term.purposes))
             more = self.more(program.pk)
@@ -116,12 +116,15 @@ class TermCommand(OperatorCommand):
         blank = {name: [] if name in self.several else "" for name in self.fields}
         return terms.add(self.model, program_id=program_id, given=_days({**blank, "valid_until": OPEN, **given}), by=BY)
 
-    def _changed(self, program_id: int, number: int, given: dict[str, Any]) -> tuple[Any, bool]:
+    def _changed(self, program_id: int, number: int, given: dict[str, Any], *, ending: date | None) -> tuple[Any, bool]:
+        """`ending`: the last day unless one is given; what ended before stays as it ended, for it covered nothing since."""
         own = self.model.objects.filter(program_id=program_id)
         held = own.select_for_update(no_key=True).filter(id=number).first() if 0 < number < 2**63 else None
         if held is None:
             raise CommandError("this mini-program has none of this number: list prints them")
         whole = {name: getattr(held, name) for name in (*self.fields, *SHARED)}
+        if ending is not None:
+            whole["valid_until"] = min(held.valid_until or ending, ending)
         changed = terms.change(self.model, program_id=program_id, term_id=number, given=_days(whole | given), by=BY)
         return own.get(id=number), changed
 

@@ -32,6 +32,8 @@ SETTINGS = frozenset(
     )
 ) | {"tracking.view_eventtype", "consent.view_consent_statistics", "consent.view_request_statistics"}
 REPORTS = frozenset({"reports.view_report"})
+REFUSALS = frozenset({"reports.view_quality"})
+"""Whoever answers for the processing sees which events it refused and why, as the one report of it tells, and no other report."""
 PEOPLE = frozenset(
     f"consent.view_{model}"
     for model in (
@@ -140,8 +142,10 @@ ROLES = (
     Role(
         "officer",
         _("Officer"),
-        _("Works on requests, finds people, and reads consents, holds, disclosures and the audit log."),
-        SETTINGS | PEOPLE | REQUESTS,
+        _(
+            "Works on requests, finds people, and reads consents, holds, disclosures, why events were refused and the audit log."
+        ),
+        SETTINGS | PEOPLE | REFUSALS | REQUESTS,
     ),
     Role(
         "senior_officer",
@@ -151,7 +155,7 @@ ROLES = (
             " and profiles; a minor's with another's approval), makes legal holds, keeps incidents, processors and cross-border"
             " mechanisms, and changes notices, purposes, the catalogue and what goes to review."
         ),
-        SETTINGS | PEOPLE | REQUESTS | DECISIONS,
+        SETTINGS | PEOPLE | REFUSALS | REQUESTS | DECISIONS,
     ),
     Role(
         "administrator",
@@ -169,7 +173,7 @@ ROLES = (
             "Reads what viewers, analysts and officers read, with both audit logs. Changes nothing, and the account ends on a"
             " day."
         ),
-        SETTINGS | REPORTS | PEOPLE | {"consent.view_accountentry"},
+        SETTINGS | REPORTS | PEOPLE | REFUSALS | {"consent.view_accountentry"},
         alone=True,
         ends=True,
     ),

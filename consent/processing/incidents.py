@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import islice
 
 from django.db import connection
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from consent import identifiers
 from consent.errors import Conflict, Invalid, NotFound, invalid
@@ -82,6 +83,13 @@ def standing(program_id: int, incident_id: int) -> IncidentEntry:
     if newest is None:
         raise NotFound("not_found", "this mini-program has no incident of this number")
     return newest
+
+
+def still_open(program_id: int) -> QuerySet[Incident]:
+    """Those whose newest entry does not close them: of these people are still to be told, or are told more. Newest first."""
+    newest = IncidentEntry.objects.filter(incident=OuterRef("pk")).order_by("-id").values("closed")[:1]
+    opened = Incident.objects.filter(program_id=program_id).annotate(closed=Subquery(newest))
+    return opened.filter(closed=False).order_by("-id")
 
 
 def breach(entry: IncidentEntry | Said) -> Breach | None:

@@ -84,11 +84,11 @@ def records_of(vault: Vault, request: SubjectRequest) -> list[uuid.UUID]:
 
 
 def to_answer(program_id: int, subject_id: int, *, now: datetime) -> QuerySet[SubjectRequest]:
-    """What somebody asked and still has to be given an answer to: what is open or failed, a refusal that nobody handed over, a
-    package that is still there. Newest first."""
+    """What somebody asked and still has to be given an answer to: what is open, or failed and was not asked again, a refusal
+    that nobody handed over, a package that is still there. Newest first."""
     about = RequestSubject.objects.filter(subject_id=subject_id).values("request_id")
     there = Package.objects.filter(subject_id=subject_id, request_id=OuterRef("id"), expires_at__gt=now)
-    left = Q(closed_at__isnull=True) | Q(state=RequestState.FAILED) | Exists(there)
+    left = Q(closed_at__isnull=True) | _failed() | Exists(there)
     refused = Q(state=RequestState.REJECTED, rejection_delivered_at__isnull=True)
     return SubjectRequest.objects.filter(left | refused, program_id=program_id, id__in=about).order_by(
         "-received_at", "id"

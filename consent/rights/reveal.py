@@ -4,6 +4,7 @@ import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -13,7 +14,7 @@ from consent.errors import NotFound, RateLimited, invalid
 from consent.ledger.audit import again_at, audit
 from consent.ledger.disclosures import disclosed
 from consent.ledger.models import Recipient
-from consent.processing.models import Incident
+from consent.processing import incidents
 from consent.programs.tenancy import tenant
 from consent.records import profile
 from consent.records.queries import db_now
@@ -47,7 +48,7 @@ LONGEST_REFERENCE = 64
 @dataclass(frozen=True)
 class Cause:
     """A reason with what it refers to, so that somebody else can look it up: a request of the person that is still to be
-    answered, an incident of the mini-program, or the reference of an authority's letter, which names no person."""
+    answered, an incident of the mini-program that is open, or the reference of an authority's letter, which names no person."""
 
     reason: Reason
     request_id: uuid.UUID | None = None
@@ -81,13 +82,9 @@ def reveal(*, vault: Vault, program_id: int, subject_id: int, cause: Cause, most
     `too_many_people`; Invalid `cause_missing`, `reference_too_long`, `identifier_in_reference`; NotFound where there is no such
     person, request of theirs or incident; Conflict while their data are closed to reading.
     """
-    _check_named(cause)
+    check_named(cause)
     with tenant(program_id):
-        now = db_now()
-        again = again_at(actor=by, action=ACTION, most=most, now=now)
-        if again is not None:
-            detail = "an officer sees so many people an hour; wait as long as Retry-After says"
-            raise RateLimited("too_many_people", detail, retry_after=math.ceil((again - now).total_seconds()))
+        refuse_more(by=by, most=most, now=db_now())
         subject = Subject.objects.select_for_update(no_key=True).filter(program_id=program_id, id=subject_id).first()
         if subject is None:
             raise NotFound("not_found", "there is no such person any more")
@@ -103,22 +100,34 @@ def reveal(*, vault: Vault, program_id: int, subject_id: int, cause: Cause, most
             by=by,
         ):
             return None
-        target = cause.target(program_id)
-        audit(program_id=program_id, actor=by, action=ACTION, target=target, details=cause.details())
+        note(cause, program_id=program_id, by=by)
         disclosed(
             program_id=program_id,
             recipient=Recipient.AUTHORITY if cause.reason == Reason.AUTHORITY else Recipient.OFFICER,
             ground=f"reveal.{cause.reason.value}",
             fields=("identifiers", "attributes"),
             subjects=1,
-            target=target,
+            target=cause.target(program_id),
             by=by,
         )
         return Revealed(identities.opened(vault, subject), profile.opened(vault, subject))
 
 
-def _check_named(cause: Cause) -> None:
-    """That it names what its reason refers to, and nothing else."""
+def refuse_more(*, by: str, most: int, now: datetime) -> None:
+    """Raises RateLimited `too_many_people` where an officer saw so many people within an hour. In the transaction of the next."""
+    again = again_at(actor=by, action=ACTION, most=most, now=now)
+    if again is not None:
+        detail = "an officer sees so many people an hour; wait as long as Retry-After says"
+        raise RateLimited("too_many_people", detail, retry_after=math.ceil((again - now).total_seconds()))
+
+
+def note(cause: Cause, *, program_id: int, by: str) -> None:
+    """The audit entry that an officer sees a person, by which they are counted."""
+    audit(program_id=program_id, actor=by, action=ACTION, target=cause.target(program_id), details=cause.details())
+
+
+def check_named(cause: Cause) -> None:
+    """That it names what its reason refers to, and nothing else. Raises Invalid as `reveal`."""
     named = [name for name in ("request_id", "incident_id", "reference") if getattr(cause, name) not in (None, "")]
     if named != [REFERS[cause.reason]]:
         raise invalid("cause_missing", "name what the reason refers to, and nothing else", f"/{REFERS[cause.reason]}")
@@ -135,5 +144,5 @@ def _check_there(cause: Cause, subject: Subject) -> None:
         raise NotFound("not_found", "this is no request of theirs that is still to be answered")
     if cause.incident_id is None:
         return
-    if not Incident.objects.filter(program_id=subject.program_id, id=cause.incident_id).exists():
-        raise NotFound("not_found", "this mini-program has no incident of this number")
+    if not incidents.still_open(subject.program_id).filter(id=cause.incident_id).exists():
+        raise NotFound("not_found", "this mini-program has no open incident of this number")

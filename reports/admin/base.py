@@ -11,7 +11,7 @@ from django.urls import reverse
 from consent.admin.base import Owned, Rows, picked
 from consent.programs.models import MiniProgram
 
-PERMISSION, KEEP_PERMISSION = "reports.view_report", "reports.keep_report"
+PERMISSION, KEEP_PERMISSION, QUALITY_PERMISSION = "reports.view_report", "reports.keep_report", "reports.view_quality"
 
 
 class OfReports(Owned):
@@ -53,6 +53,7 @@ class OfReports(Owned):
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "program": program,
+            "may_list": self.has_view_permission(request),
             "may_keep": self.may_keep(request),
         }
 

@@ -26,6 +26,7 @@ from tests.consent.notice_texts import ABROAD, REFERENCE, publish, text_with
 from tests.consent.processing import incident, mechanism, processor
 from tests.consent.receiver import endpoint
 from tests.consent.signed import Ring
+from tests.ledger.logged import Working, run
 from tracking.partitions import ensure_days
 
 LINE = re.compile(r"<li .*?</li>", re.DOTALL)
@@ -156,7 +157,9 @@ def test_each_figure_is_what_its_list_shows(sandbox: Program, owner: psycopg.Con
     assert late.told == "2" and late.href.endswith("#overdue")
     above = desk.get(late.href).content.decode()
     assert 'id="overdue"' in above and "2 erasures after the end of a consent are overdue" in above
-    assert lines["Erasures after the end of a consent, still to do"].told == "3"
+    left = lines["Erasures after the end of a consent, still to do"]
+    assert left.told == "3" and left.href.endswith("#owed")
+    assert re.search(r'id="owed"[^>]*>Erasures after the end of a consent, still to do: 3\.', above)
 
 
 def test_what_goes_abroad_without_a_mechanism_is_told(program: Program, owner: psycopg.Connection) -> None:
@@ -164,7 +167,7 @@ def test_what_goes_abroad_without_a_mechanism_is_told(program: Program, owner: p
     mechanism(program, "abroad")
     publish(program, text_with("abroad", separate_consent="39", recipients=[ABROAD], assessment=REFERENCE))
     desk = holder("viewer", program).enter(program)
-    assert (home(desk)[words].told, home(desk)[words].href) == ("0", "")
+    assert home(desk)[words].told == "0"
     owner.execute("UPDATE mechanism SET valid_until = current_date - 2")
     line = home(desk)[words]
     assert line.told == "1" and line.href.endswith("#abroad-unlet")
@@ -267,8 +270,8 @@ def test_nothing_of_another_mini_program_is_told(sandbox: Program, owner: psycop
 WHO = {
     "viewer": {"overdue", "given"},
     "analyst": {"unknown"},
-    "officer": {"overdue", "later", "given", "dead", "keys"},
-    "senior_officer": {"overdue", "later", "given", "dead", "keys"},
+    "officer": {"overdue", "later", "given", "dead", "keys", "unknown"},
+    "senior_officer": {"overdue", "later", "given", "dead", "keys", "unknown"},
     "administrator": {"dead", "keys"},
     "inspector": {"overdue", "later", "given", "dead", "keys", "unknown"},
 }
@@ -282,6 +285,17 @@ OF = {
 }
 
 
+def test_an_officer_is_led_to_the_report_of_refused_events_and_to_no_other(
+    sandbox: Program, owner: psycopg.Connection
+) -> None:
+    busy(sandbox, owner)
+    desk = holder("officer", sandbox).enter(sandbox)
+    line = home(desk)["Not in the catalogue"]
+    page = desk.get(line.href).content.decode()
+    assert line.told == "2" and 'id="totals"' in page and "All reports" not in page
+    assert desk.get("reports/report/overview/").status_code == desk.get("reports/report/").status_code == 403
+
+
 @pytest.mark.parametrize("role", WHO)
 def test_each_role_is_told_what_it_may_see(sandbox: Program, owner: psycopg.Connection, role: str) -> None:
     busy(sandbox, owner)
@@ -289,9 +303,8 @@ def test_each_role_is_told_what_it_may_see(sandbox: Program, owner: psycopg.Conn
     assert home(desk) == {} and "Choose a mini-program" in desk.get().content.decode()
     lines = home(desk.enter(sandbox))
     assert {what for what, words in OF.items() if words in lines} == WHO[role]
-    for line in lines.values():
-        if line.href:
-            assert desk.get(line.href).status_code == 200, line.href
+    for words, line in lines.items():
+        assert line.href and desk.get(line.href).status_code == 200, words
 
 
 def test_who_sees_only_numbers_is_led_to_them(sandbox: Program, owner: psycopg.Connection) -> None:
@@ -332,7 +345,8 @@ def test_a_count_ends_where_nobody_would_read_on(
         found = told(desk)
     assert found["Overdue"] == "more than 1" and found["To be verified"] == "1"
     counts = [query["sql"] for query in captured if "count(*)" in query["sql"].lower()]
-    assert counts and all("LIMIT" in sql for sql in counts if "turns_14_on" not in sql)
+    unbounded = [sql for sql in counts if "LIMIT" not in sql and "turns_14_on" not in sql]
+    assert counts and not unbounded
 
 
 def test_keys_are_told_by_version_and_age_and_nothing_else(
@@ -351,9 +365,31 @@ def test_keys_are_told_by_version_and_age_and_nothing_else(
     assert (line.told, line.note) == ("version 2", "Made on 2026-02-01.")
     owner.execute("UPDATE data_key SET key_version = 0")
     assert told(desk)["Data keys under an earlier key-encryption key"] == "1"
-    page = desk.get().content.decode()
+    page = desk.get().content.decode() + desk.get("keys/").content.decode()
     for key in (*edge.vault().keyring.key_encryption.keys.values(), *edge.vault().keyring.index.keys.values()):
         assert key.hex() not in page
+
+
+def cells(desk: Desk, path: str) -> list[list[str]]:
+    """The rows of a page's table."""
+    rows = desk.get(path).content.decode().partition("<tbody>")[2].partition("</tbody>")[0].split("</tr>")[:-1]
+    return [[TAG.sub("", cell).strip() for cell in row.split("</td>")[:-1]] for row in rows]
+
+
+def test_figures_of_keys_and_of_the_ledger_lead_to_what_they_are_of(program: Program, as_worker: Working) -> None:
+    for openid in ("alice", "bob"):
+        program.decide(openid)
+    desk = holder("officer", program).enter(program)
+    lines = home(desk)
+    assert cells(desk, lines["Key-encryption key"].href)[0] == [
+        "Key-encryption key",
+        "version 1",
+        "for what is new",
+        "2",
+    ]
+    run(as_worker)
+    newest = home(desk)["Newest checkpoint of the log"]
+    assert cells(desk, newest.href)[0][0] == newest.told != "–"
 
 
 def test_it_is_all_found_by_an_index(program: Program, owner: psycopg.Connection) -> None:

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from consent.admin import person as shown_person
 from consent.programs.tenancy import tenant
 from consent.rights import legal_holds
 from consent.rights.models import HoldGround
@@ -29,10 +30,14 @@ def person(desk: Desk, openid: str = "alice") -> str:
     return str(address)
 
 
+def section_html(text: str, name: str) -> str:
+    (inner,) = re.findall(rf'<section id="{name}".*?</section>', text, flags=re.DOTALL)
+    return str(inner)
+
+
 def section(text: str, name: str) -> str:
     """What a section of the page says, without its tags."""
-    (inner,) = re.findall(rf'<section id="{name}".*?</section>', text, flags=re.DOTALL)
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", inner)).strip()
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", section_html(text, name))).strip()
 
 
 def page(desk: Desk, openid: str = "alice") -> str:
@@ -114,6 +119,19 @@ def test_while_reading_is_closed_it_shows_requests_and_holds_only(program: Progr
     for name in ("consents", "records", "identifiers", "events"):
         assert f'<section id="{name}"' not in text
     assert "/reveal/" not in text
+
+
+def test_of_many_requests_the_newest_are_shown_and_the_list_is_a_link(
+    program: Program, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lively(program)
+    filed = [file(program, kind)["request_id"] for kind in ("access", "copy")]
+    text = section_html(page(desk), "requests")
+    assert all(one in text for one in filed) and "All requests" not in text
+    monkeypatch.setattr(shown_person, "REQUESTS", 1)
+    text = section_html(page(desk), "requests")
+    assert [one in text for one in filed] == [False, True]
+    assert 'href="/admin/consent/subjectrequest/">All requests' in text
 
 
 def test_it_asks_as_often_whatever_there_is(program: Program, desk: Desk) -> None:

@@ -15,12 +15,15 @@ from tests.consent.notice_texts import ABROAD, REFERENCE, publish, text_with
 from tests.consent.processing import incident, mechanism, processor, risk_run
 from tests.consent.rights import lively
 from tests.journeys.server import Server
+from tests.ledger.logged import Working, run
 
 pytestmark = [chromium.needed, pytest.mark.long]
 WIDTHS = {"zh-hans": 1280, "en": 400}
 
 
-def test_every_page_fits(program: Program, server: Server, browser: Browser, owner: psycopg.Connection) -> None:
+def test_every_page_fits(
+    program: Program, server: Server, browser: Browser, owner: psycopg.Connection, as_worker: Working
+) -> None:
     lively(program)
     made = mechanism(program, "abroad", valid_until=now().date() + timedelta(days=9))
     publish(program, text_with("abroad", separate_consent="39", recipients=[ABROAD], assessment=REFERENCE))
@@ -33,9 +36,12 @@ def test_every_page_fits(program: Program, server: Server, browser: Browser, own
     runs.remark(program_id=program.id, run_id=risks.pk, check_code="terms.ending", **said)
     purpose = owner.execute("SELECT id FROM purpose WHERE code = 'abroad'").fetchone()
     assert purpose is not None
+    run(as_worker)
     desk = holder("senior_officer", program).enter(program)
     pages = {
         "record": "record/",
+        "ledger": "ledger/",
+        "keys": "keys/",
         "mechanisms": "consent/mechanism/",
         "mechanism": f"consent/mechanism/{made.pk}/change/",
         "mechanism-add": "consent/mechanism/add/",

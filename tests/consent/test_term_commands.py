@@ -68,6 +68,19 @@ def test_a_processor_is_added_changed_ended_and_listed(program: Program, owner: 
     ]
 
 
+@pytest.mark.parametrize("name", ["processor", "mechanism"])
+def test_what_ended_before_is_not_ended_anew(program: Program, owner: psycopg.Connection, name: str) -> None:
+    until = TODAY - 9 * DAY
+    row = (processor if name == "processor" else mechanism)(program, valid_until=until)
+    one, before = ("--program", program.id, "--number", row.pk), logged(owner)
+    told = as_json(name, "end", *one)
+    assert (told["changed"], told[name]["until"]) == (False, until.isoformat())
+    assert "nothing was changed" in run(name, "end", *one)[1]
+    assert logged(owner) == before
+    corrected = as_json(name, "end", *one, f"--until={TODAY - 2 * DAY}")
+    assert (corrected["changed"], corrected[name]["until"]) == (True, (TODAY - 2 * DAY).isoformat())
+
+
 def test_a_mechanism_is_added_and_ended_and_what_lacks_one_is_told(program: Program) -> None:
     own, lacking = ("--program", program.id), {"abroad": ["Partner Ltd"]}
     added = as_json("mechanism", "add", *own, *flags(PARTNER))

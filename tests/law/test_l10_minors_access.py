@@ -24,7 +24,7 @@ from consent.rights.reveal import Cause, Reason, reveal
 from consent.vault.models import Subject
 from tests.cast import Program, event, now
 from tests.consent.acts import guarded, minors_notice
-from tests.consent.desk import Desk, holder, officer
+from tests.consent.desk import Desk, holder, officer, request_row
 from tests.consent.retaining import over, purge
 from tests.consent.rights import Working, carry_out, erased, file
 from tests.consent.test_find_person import PERSON
@@ -323,6 +323,28 @@ def test_another_mini_programs_incident_and_what_is_answered_are_no_reason(
     assert shown(ask(grace, reason="request", request_id=request_id)), "a refusal that is still to be handed over"
     owner.execute("UPDATE subject_request SET state = 'failed', rejection = NULL")
     assert shown(ask(grace, reason="request", request_id=request_id))
+    again = str(request_row(program, "kid").pk)
+    assert shown(ask(grace, reason="request", request_id=again))
+    assert not shown(ask(grace, reason="request", request_id=request_id)), "it was asked again since"
+
+
+def test_a_closed_incident_is_no_reason(program: Program, owner: psycopg.Connection, grace: Desk) -> None:
+    child(program, age_band="adult")
+    number = opened(program).pk
+    given = {"reason": "incident", "incident_id": str(number)}
+    assert shown(ask(grace, **given))
+    with tenant(program.id):
+        first = incidents.standing(program.id, number)
+    said = Said(
+        happened=first.happened, found_at=first.found_at, authority_at=now(), people_at=now(), measures="m", closed=True
+    )
+    incidents.add(program_id=program.id, incident_id=number, said=said, after=first.pk, by="test")
+    assert not shown(ask(grace, **given))
+    assert f"#{number} " not in grace.get(f"{person(grace)}reveal/").content.decode()
+    (subject_id,) = owner.execute("SELECT subject_id FROM subject").fetchone() or (0,)
+    cause = Cause(Reason.INCIDENT, incident_id=number)
+    with pytest.raises(NotFound):
+        reveal(vault=edge.vault(), program_id=program.id, subject_id=subject_id, cause=cause, most=9, by="test")
 
 
 def test_a_reference_that_names_somebody_is_not_repeated(program: Program, grace: Desk) -> None:
@@ -389,6 +411,43 @@ def test_packages_and_what_was_put_right_are_guarded_alike(
     assert [action for action, _actor in entries(owner)][:3] == [
         f"minor_access.{deed}" for deed in ("asked", "approved", "used")
     ]
+
+
+def test_who_takes_a_package_for_others_names_why_and_is_counted(
+    program: Program, owner: psycopg.Connection, as_worker: Working, grace: Desk, settings: Any
+) -> None:
+    settings.ZHIQING_PERSON_REVEALS = 2
+    child(program, age_band="adult")
+    filed = file(program, "access", "kid")
+    assert carry_out(program, as_worker, filed)["state"] == "completed"
+    address = f"/admin/consent/subjectrequest/{filed['request_id']}/package/"
+
+    def take(reason: str, reference: str = "") -> str:
+        given = {"form": "json", "reason": reason, "reference": reference}
+        response = grace.client.post(address, given, follow=True)
+        return str((response.getvalue() if response.streaming else response.content).decode())
+
+    for wrong, told in (("", "Give the reference"), ("about 13812345678", "give the number of the letter")):
+        page = take("authority", wrong)
+        assert "小艾" not in page and told in page and "13812345678" not in page
+    assert entries(owner) == []
+    assert "小艾" in take("authority", ASKED["reference"])
+    assert "小艾" in take("review")
+    refused = take("review")
+    assert "小艾" not in refused and "You saw 2 people within an hour" in refused
+    assert not shown(ask(grace)), "counted together with those whose values were shown"
+    assert "小艾" in take("delivery"), "what is handed to the person is not counted"
+    counted = owner.execute(
+        "SELECT target, details FROM audit_entry WHERE action = 'person.revealed' ORDER BY id"
+    ).fetchall()
+    assert counted == [
+        (f"program:{program.id}", {"reason": "authority", "reference": ASKED["reference"]}),
+        (f"request:{filed['request_id']}", {"reason": "request"}),
+    ]
+    taken = owner.execute(
+        "SELECT details ->> 'reference' FROM audit_entry WHERE action = 'package.downloaded' ORDER BY id"
+    )
+    assert taken.fetchall() == [(ASKED["reference"],), (None,), (None,)]
 
 
 def test_another_mini_programs_officer_approves_nothing(

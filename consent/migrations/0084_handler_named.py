@@ -14,7 +14,7 @@ _NO_COLUMN = "ALTER TABLE subject_request DROP COLUMN IF EXISTS handler_named"
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("consent", "0082_begin_epoch")]
+    dependencies = [("consent", "0083_leaf_waiting_since")]
 
     operations = [
         migrations.SeparateDatabaseAndState(

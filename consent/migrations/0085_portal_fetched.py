@@ -10,7 +10,7 @@ _IN_A_MOMENT = "SET LOCAL lock_timeout = '5s'"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0085_handler_named")]
+    dependencies = [("consent", "0084_handler_named")]
 
     operations = [
         migrations.RunSQL(_IN_A_MOMENT, migrations.RunSQL.noop),
