@@ -359,6 +359,15 @@ def test_a_checkpoint_by_itself_is_taken_too(log: int, folder: Path, tmp_path: P
     assert verify(tmp_path)["logs"][0]["published"] == int(note.split("\n")[1])
 
 
+def test_a_file_of_checkpoints_may_be_of_any_size(log: int, folder: Path) -> None:
+    """A busy log adds some 40 MiB of them a week."""
+    first, last = (folder / sinks.FILE).read_bytes().splitlines(keepends=True)
+    with (folder / sinks.FILE).open("wb") as file:
+        file.writelines([first, *[b" " * sinks.TAIL_BYTES + b"\n"] * 80, last])
+    assert (folder / sinks.FILE).stat().st_size > 4 * 1024 * 1024
+    assert verify(folder)["logs"][0]["not_published"] == 0, "its last line was read"
+
+
 def test_people_read_what_was_found(log: int, folder: Path, owner: psycopg.Connection) -> None:
     out = io.StringIO()
     owner.execute('DELETE FROM log_leaf WHERE "index" = %s', [log])

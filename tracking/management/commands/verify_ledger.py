@@ -9,12 +9,12 @@ from django.core.management.base import CommandError, CommandParser
 
 from consent import edge
 from consent.ledger import openings, sinks
-from consent.ledger.checkpoints import Head, NotACheckpoint, opened, read
+from consent.ledger.checkpoints import MAX_NOTE_BYTES, Head, NotACheckpoint, opened, read
 from consent.ledger.findings import Findings
 from consent.ledger.models import LogOrigin
 from consent.ledger.openings import Opened
 from consent.ledger.verify import Log, verified
-from consent.management.base import OperatorCommand, read_bytes
+from consent.management.base import OperatorCommand, read_bytes, read_lines
 from consent.programs.tenancy import snapshot_of_all, tenant
 from consent.records.explained import unexplained
 from consent.vault import jws
@@ -88,15 +88,26 @@ def _keys(name: str | None) -> dict[str, Ed25519PublicKey]:
 
 
 def _heads(name: str, keys: dict[str, Ed25519PublicKey]) -> Iterator[Head]:
-    """One checkpoint, or one a line. Raises CommandError: also where none of the keys signed it."""
-    data = read_bytes(name, returncode=UNREADABLE)
-    notes = list(sinks.notes_in(data.split(b"\n"))) or [data.decode(errors="replace")]
+    """Raises CommandError: also where none of the keys signed the only one."""
     public = [key.public_bytes_raw() for key in keys.values()]
+    notes = list(_notes(name))
     try:
         for note in notes:
             yield opened(note, public) if len(notes) == 1 else read(note)
     except NotACheckpoint as error:
         raise CommandError(f"{name}: {error}", returncode=UNREADABLE) from None
+
+
+def _notes(name: str) -> Iterator[str]:
+    """The checkpoints of a file of any size: one a line, or one by itself, which is told as it is. Raises CommandError."""
+    beginning, found = b"", False
+    for line in read_lines(name, most=sinks.TAIL_BYTES, returncode=UNREADABLE):
+        beginning += line if len(beginning) <= MAX_NOTE_BYTES else b""
+        for note in sinks.notes_in([line]):
+            found = True
+            yield note
+    if not found:
+        yield beginning.decode(errors="replace")
 
 
 def _result(logs: dict[int, Log], counted: Opened, findings: Findings, states: int, events: int) -> dict[str, Any]:
