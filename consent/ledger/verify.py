@@ -68,18 +68,24 @@ def verified(
     """Goes through one log. `published`: the heads that are known from outside, of this origin or others. Within a snapshot."""
     log = Log(origin)
     public = [key.public_bytes_raw() for key in keys.values()]
-    _heads(log, public, findings)
+    rows = _heads(log, public, findings)
     outside = sorted({(head.size, head.root) for head in published if head.origin == origin.name})
     log.published = outside[-1][0] if outside else 0
     _tree(log, outside, findings)
+    for size in BitMap64(size for size, _ in outside if size <= log.size) - rows:
+        findings.add(
+            Fault.CHECKPOINT_GONE, f"log_checkpoint {origin.number}/{size}", "it was published, and its row is gone"
+        )
     _statements(log, keys, findings)
     return log
 
 
-def _heads(log: Log, public: Sequence[bytes], findings: Findings) -> None:
-    """The database's own checkpoints: each signed, and each row what its note says."""
+def _heads(log: Log, public: Sequence[bytes], findings: Findings) -> BitMap64:
+    """The database's own checkpoints: each signed, and each row what its note says. Answers their sizes."""
+    rows = BitMap64()
     for size, root, at, note in streamed(_CHECKPOINTS, [log.origin.number]):
         log.checkpoints += 1
+        rows.add(size)
         row = f"log_checkpoint {log.origin.number}/{size}"
         try:
             head = checkpoints.opened(note, public)
@@ -91,6 +97,7 @@ def _heads(log: Log, public: Sequence[bytes], findings: Findings) -> None:
         if head.at is not None and (not log.times or log.times[-1] <= head.at):
             log.times.append(head.at)
             log.sizes.append(size)
+    return rows
 
 
 def _tree(log: Log, outside: Sequence[tuple[int, bytes]], findings: Findings) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
@@ -172,7 +173,29 @@ def test_a_rebuilt_log(log: int, folder: Path, program: Program, owner: psycopg.
     run(as_worker)
     assert verify()["holds"], "without the checkpoints that are kept outside nobody could tell"
     found = faults(folder)
-    assert [(fault, since) for fault, _, since in found] == [("checkpoint_contradicted", 0)]
+    assert ("checkpoint_contradicted", 0) in [(fault, since) for fault, _, since in found]
+    assert {fault for fault, _, _ in found} == {"checkpoint_contradicted", "checkpoint_gone"}
+
+
+def test_published_checkpoints_that_another_key_signed(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    """By whoever has the database and the place where they are published, and not the keyring."""
+    lines = (folder / sinks.FILE).read_text().splitlines()
+    key = Ed25519PrivateKey.generate()
+    with (folder / sinks.FILE).open("w") as file:
+        for line in lines:
+            head = checkpoints.read(json.loads(line)["checkpoint"])
+            file.write(json.dumps({"checkpoint": checkpoints.signed(head, key, at=now())}) + "\n")
+    owner.execute("DELETE FROM log_checkpoint")
+    found = verify(folder, code=1)
+    assert [(one["fault"], one["row"]) for one in found["findings"]] == [
+        ("checkpoint_not_signed", f"{folder / sinks.FILE}:{line}") for line in (1, 2)
+    ]
+    assert found["logs"][0]["published"] == 0, "nobody outside vouches for any of it"
+
+
+def test_a_checkpoint_that_was_published_and_has_no_row(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    owner.execute("DELETE FROM log_checkpoint WHERE size = %s", [log])
+    assert faults(folder) == [("checkpoint_gone", f"log_checkpoint 1/{log}", None)]
 
 
 def forge(owner: psycopg.Connection) -> None:

@@ -10,7 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 from consent import edge
 from consent.ledger import openings, sinks
 from consent.ledger.checkpoints import MAX_NOTE_BYTES, Head, NotACheckpoint, opened, read
-from consent.ledger.findings import Findings
+from consent.ledger.findings import Fault, Findings
 from consent.ledger.models import LogOrigin
 from consent.ledger.openings import Opened
 from consent.ledger.verify import Log, verified
@@ -49,8 +49,8 @@ class Command(OperatorCommand):
 
     def run(self, options: dict[str, Any]) -> None:
         keys = _keys(options["jwks"])
-        heads = [head for name in options["published"] for head in _heads(name, keys)]
         findings, counted = Findings(), Opened()
+        heads = [head for name in options["published"] for head in _heads(name, keys, findings)]
         with snapshot_of_all():
             origins = LogOrigin.objects.order_by("number")
             logs = {one.number: verified(one, keys=keys, published=heads, findings=findings) for one in list(origins)}
@@ -87,27 +87,31 @@ def _keys(name: str | None) -> dict[str, Ed25519PublicKey]:
         raise CommandError(f"{name}: {error}", returncode=UNREADABLE) from None
 
 
-def _heads(name: str, keys: dict[str, Ed25519PublicKey]) -> Iterator[Head]:
-    """Raises CommandError: also where none of the keys signed the only one."""
+def _heads(name: str, keys: dict[str, Ed25519PublicKey], findings: Findings) -> Iterator[Head]:
+    """What was published, as far as one of the keys signed it. Raises CommandError."""
     public = [key.public_bytes_raw() for key in keys.values()]
-    notes = list(_notes(name))
-    try:
-        for note in notes:
-            yield opened(note, public) if len(notes) == 1 else read(note)
-    except NotACheckpoint as error:
-        raise CommandError(f"{name}: {error}", returncode=UNREADABLE) from None
+    for line, note in _notes(name):
+        try:
+            yield opened(note, public)
+        except NotACheckpoint as error:
+            findings.add(Fault.CHECKPOINT_NOT_SIGNED, f"{name}:{line}", str(error))
 
 
-def _notes(name: str) -> Iterator[str]:
-    """The checkpoints of a file of any size: one a line, or one by itself, which is told as it is. Raises CommandError."""
+def _notes(name: str) -> Iterator[tuple[int, str]]:
+    """The checkpoints of a file of any size, each with its line: one a line, or one by itself. Raises CommandError."""
     beginning, found = b"", False
-    for line in read_lines(name, most=sinks.TAIL_BYTES, returncode=UNREADABLE):
-        beginning += line if len(beginning) <= MAX_NOTE_BYTES else b""
-        for note in sinks.notes_in([line]):
+    for line, text in enumerate(read_lines(name, most=sinks.TAIL_BYTES, returncode=UNREADABLE), 1):
+        beginning += text if len(beginning) <= MAX_NOTE_BYTES else b""
+        for note in sinks.notes_in([text]):
             found = True
-            yield note
+            yield line, note
     if not found:
-        yield beginning.decode(errors="replace")
+        note = beginning.decode(errors="replace")
+        try:
+            read(note)
+        except NotACheckpoint as error:
+            raise CommandError(f"{name}: {error}", returncode=UNREADABLE) from None
+        yield 1, note
 
 
 def _result(logs: dict[int, Log], counted: Opened, findings: Findings, states: int, events: int) -> dict[str, Any]:
