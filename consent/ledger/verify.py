@@ -8,7 +8,7 @@ the service's own key, passes.
 import heapq
 import json
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import itemgetter
@@ -38,8 +38,8 @@ _UNKNOWN = b""
 
 @dataclass
 class Log:
-    """What a log came to. `times` and `sizes`: of its checkpoints, in their order; `said`: the places of its statements;
-    `redacted`: the places it lists, by origin; `published`: the size of the largest checkpoint from outside."""
+    """What a log came to. `times` and `sizes`: of its checkpoints, the published ones too, in their order; `said`: the places of its
+    statements; `redacted`: the places it lists, by origin; `published`: the size of the largest checkpoint from outside."""
 
     origin: LogOrigin
     size: int = 0
@@ -68,8 +68,9 @@ def verified(
     """Goes through one log. `published`: the heads that are known from outside, of this origin or others. Within a snapshot."""
     log = Log(origin)
     public = [key.public_bytes_raw() for key in keys.values()]
-    rows = _heads(log, public, findings)
-    outside = sorted({(head.size, head.root) for head in published if head.origin == origin.name})
+    known = {head for head in published if head.origin == origin.name}
+    rows = _heads(log, public, known, findings)
+    outside = sorted({(head.size, head.root) for head in known})
     log.published = outside[-1][0] if outside else 0
     _tree(log, outside, findings)
     for size in BitMap64(size for size, _ in outside if size <= log.size) - rows:
@@ -80,9 +81,9 @@ def verified(
     return log
 
 
-def _heads(log: Log, public: Sequence[bytes], findings: Findings) -> BitMap64:
+def _heads(log: Log, public: Sequence[bytes], published: Iterable[Head], findings: Findings) -> BitMap64:
     """The database's own checkpoints: each signed, and each row what its note says. Answers their sizes."""
-    rows = BitMap64()
+    rows, timed = BitMap64(), [(head.size, head.at) for head in published if head.at is not None]
     for size, root, at, note in streamed(_CHECKPOINTS, [log.origin.number]):
         log.checkpoints += 1
         rows.add(size)
@@ -94,8 +95,11 @@ def _heads(log: Log, public: Sequence[bytes], findings: Findings) -> BitMap64:
             continue
         if head != Head(log.origin.name, size, bytes(root), at):
             findings.add(Fault.CHECKPOINT_NOT_SIGNED, row, "the row says something else than the note that was signed")
-        if head.at is not None and (not log.times or log.times[-1] <= head.at):
-            log.times.append(head.at)
+        if head.at is not None:
+            timed.append((size, head.at))
+    for size, at in sorted(timed):
+        if not log.times or log.times[-1] <= at:
+            log.times.append(at)
             log.sizes.append(size)
     return rows
 

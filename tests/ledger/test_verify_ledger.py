@@ -166,11 +166,7 @@ def cut(owner: psycopg.Connection, size: int) -> None:
 def test_a_rebuilt_log(log: int, folder: Path, program: Program, owner: psycopg.Connection, as_worker: Working) -> None:
     """Made anew from changed records by the service itself, with its own key: whole, signed, and another."""
     forge(owner)
-    for table in ("log_leaf", "log_node", "log_statement", "log_checkpoint", "log_publication"):
-        owner.execute(f"DELETE FROM {table}".encode())
-    owner.execute("INSERT INTO leaf_waiting SELECT id FROM leaf")
-    settings.ZHIQING_LEDGER_FOLDER = None
-    run(as_worker)
+    rebuild(owner, as_worker)
     assert verify()["holds"], "without the checkpoints that are kept outside nobody could tell"
     found = faults(folder)
     assert ("checkpoint_contradicted", 0) in [(fault, since) for fault, _, since in found]
@@ -196,6 +192,14 @@ def test_published_checkpoints_that_another_key_signed(log: int, folder: Path, o
 def test_a_checkpoint_that_was_published_and_has_no_row(log: int, folder: Path, owner: psycopg.Connection) -> None:
     owner.execute("DELETE FROM log_checkpoint WHERE size = %s", [log])
     assert faults(folder) == [("checkpoint_gone", f"log_checkpoint 1/{log}", None)]
+
+
+def rebuild(owner: psycopg.Connection, as_worker: Working) -> None:
+    for table in ("log_leaf", "log_node", "log_statement", "log_checkpoint", "log_publication"):
+        owner.execute(f"DELETE FROM {table}".encode())
+    owner.execute("INSERT INTO leaf_waiting SELECT id FROM leaf")
+    settings.ZHIQING_LEDGER_FOLDER = None
+    run(as_worker)
 
 
 def forge(owner: psycopg.Connection) -> None:
@@ -234,6 +238,31 @@ def test_a_back_dated_insert(program: Program, folder: Path, owner: psycopg.Conn
     ((fault, row, since),) = faults(folder)
     assert (fault, row.partition(" of ")[0]) == ("late", f"consent_record {record[0]}")
     assert since == verify(folder, code=1)["logs"][0]["leaves"] - 1
+
+
+def test_a_back_dated_insert_beside_published_checkpoints_alone(
+    program: Program, folder: Path, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    """The database's own are gone: what was published tells its minute, too."""
+    program.decide("alice")
+    later(as_worker, timedelta(minutes=10))
+    program.decide("mallory")
+    run(as_worker)
+    owner.execute("DELETE FROM log_checkpoint")
+    found = faults(folder)
+    assert [fault for fault, _, _ in found] == ["checkpoint_gone", "checkpoint_gone", "late"]
+    assert found[-1][2] == verify(folder, code=1)["logs"][0]["leaves"] - 1
+
+
+def test_a_rebuilt_log_without_checkpoints_of_its_own(
+    log: int, folder: Path, program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    forge(owner)
+    rebuild(owner, as_worker)
+    owner.execute("DELETE FROM log_checkpoint")
+    kinds = [fault for fault, _, _ in faults(folder)]
+    assert kinds.count("checkpoint_contradicted") == 1
+    assert kinds.count("checkpoint_gone") == 2
 
 
 def test_what_is_written_a_moment_before_a_checkpoint_is_not_suspected(

@@ -125,7 +125,7 @@ def _result(logs: dict[int, Log], counted: Opened, findings: Findings, states: i
                 "checkpoints": log.checkpoints,
                 "published": log.published,
                 "not_published": log.size - min(log.published, log.size),
-                "not_in_a_checkpoint": log.size - max([0, *log.sizes]),
+                "not_in_a_checkpoint": max(0, log.size - max([0, *log.sizes])),
             }
             for log in logs.values()
         ],
