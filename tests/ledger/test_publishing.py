@@ -77,6 +77,37 @@ def test_a_line_that_a_loss_of_power_tore_is_left_and_the_next_is_whole(
     assert sinks.FileSink(folder).newest() == LogCheckpoint.objects.order_by("-size")[0].note
 
 
+def test_a_folder_that_is_not_mounted_is_not_taken_for_an_empty_one(
+    program: Program, folder: Path, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    program.decide("alice")
+    run(as_worker)
+    size = len(placed(owner))
+    (folder / sinks.FILE).rename(folder.with_name("elsewhere"))
+    program.decide("bob")
+    with pytest.raises(sinks.Unreachable, match="not mounted"):
+        run(as_worker)
+    folder.rmdir()
+    with pytest.raises(sinks.Unreachable, match="not mounted"):
+        run(as_worker)
+    assert not folder.exists()
+    assert len(placed(owner)) == size, "the log waits"
+    folder.mkdir()
+    folder.with_name("elsewhere").rename(folder / sinks.FILE)
+    run(as_worker)
+    assert placed(owner) == leaves(owner)
+
+
+def test_what_the_folder_lies_in_is_never_made(program: Program, folder: Path, as_worker: Working) -> None:
+    settings.ZHIQING_LEDGER_FOLDER = folder / "below"
+    program.decide("alice")
+    run(as_worker)
+    assert not folder.exists()
+    folder.mkdir()
+    run(as_worker)
+    assert published(folder / "below") == [LogCheckpoint.objects.get().note]
+
+
 def test_a_webhook_gets_the_newest_and_again_until_it_takes_it(
     program: Program, as_worker: Working, webhook: Any
 ) -> None:
