@@ -7,14 +7,17 @@ from typing import Any
 
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from consent import edge
 from consent.ledger import checkpoints, sinks, tasks
+from consent.ledger.checkpoints import Head
 from consent.ledger.models import LogCheckpoint, LogOrigin
 from consent.ledger.sequencer import Behind
-from tests.cast import Program
+from tests.cast import Program, now
 from tests.consent.receiver import receiving
 from tests.ledger.logged import Working, head, leaves, placed, run
 
@@ -142,6 +145,64 @@ def test_a_place_that_holds_more_stops_the_log_by_409(
     with pytest.raises(Behind):
         run(as_worker)
     assert placed(owner) != leaves(owner)
+
+
+def test_a_log_smaller_than_what_the_database_says_was_taken_does_not_go_on(
+    program: Program, owner: psycopg.Connection, as_worker: Working, webhook: Any
+) -> None:
+    """A webhook cannot be asked what it holds."""
+    program.decide("alice")
+    run(as_worker)
+    assert ready()
+    program.decide("bob")
+    owner.execute("DELETE FROM log_checkpoint")
+    assert not ready()
+    with pytest.raises(Behind, match="more was published"):
+        run(as_worker)
+    for table in ("log_leaf", "log_node", "log_statement", "log_origin"):
+        owner.execute(f"DELETE FROM {table}".encode())
+    with pytest.raises(Behind, match="more was published"):
+        run(as_worker)
+
+
+def test_a_checkpoint_that_the_operator_brings_shows_the_need_of_a_new_origin(
+    program: Program, owner: psycopg.Connection, as_worker: Working, webhook: Any, tmp_path: Path
+) -> None:
+    """Of a restored database nobody but the webhook's receiver knows that it had come further."""
+    program.decide("alice")
+    run(as_worker)
+    known, key = LogCheckpoint.objects.get(), edge.vault().keyring.signing.keys[-1].private
+    assert key is not None
+    brought = tmp_path / "brought"
+    brought.write_text(known.note)
+    with pytest.raises(CommandError, match="there is no need"):
+        begin(as_worker, "example.com/ledger-2", f"--checkpoint={brought}")
+    more = Head(edge.ledger_origin(), known.size + 3, bytes(32))
+    brought.write_text(checkpoints.signed(more, Ed25519PrivateKey.generate(), at=now()))
+    with pytest.raises(CommandError, match="cannot be gone on from"):
+        begin(as_worker, "example.com/ledger-2", f"--checkpoint={brought}")
+    brought.write_text(checkpoints.signed(more, key, at=now()))
+    made = begin(as_worker, "example.com/ledger-2", f"--checkpoint={brought}")
+    assert (made["published"], made["held"]) == (known.size + 3, known.size)
+    program.decide("bob")
+    run(as_worker)
+    assert ready()
+    assert placed(owner) == leaves(owner)
+
+
+def test_the_folder_may_know_less_than_the_checkpoint_that_is_gone_on_from(
+    program: Program, folder: Path, as_worker: Working, tmp_path: Path
+) -> None:
+    program.decide("alice")
+    run(as_worker)
+    key = edge.vault().keyring.signing.keys[-1].private
+    assert key is not None
+    more = Head(edge.ledger_origin(), LogCheckpoint.objects.get().size + 3, bytes(32))
+    (tmp_path / "brought").write_text(checkpoints.signed(more, key, at=now()))
+    begin(as_worker, "example.com/ledger-2", f"--checkpoint={tmp_path / 'brought'}")
+    run(as_worker)
+    assert ready()
+    assert head(published(folder)[-1]).origin == "example.com/ledger-2"
 
 
 # --- After a restore to less -------------------------------------------------------------------------------------------
