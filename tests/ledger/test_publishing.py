@@ -20,6 +20,7 @@ from consent.ledger.sequencer import Behind
 from tests.cast import Program, now
 from tests.consent.receiver import receiving
 from tests.ledger.logged import Working, head, leaves, placed, run
+from tests.ledger.verifying import faults, verify
 
 
 def published(folder: Path) -> list[str]:
@@ -277,12 +278,69 @@ def test_a_new_origin_names_the_old_checkpoint_and_the_gap_and_goes_on(
         },
     )
     assert head(published(folder)[-1]).origin == "example.com/ledger-2"
-    out = io.StringIO()
-    with pytest.raises(CommandError):
-        call_command("verify_ledger", "--json", f"--published={folder / sinks.FILE}", stdout=out)
-    told = json.loads(out.getvalue())
-    assert {one["fault"] for one in told["findings"]} == {"rows_gone"}, "what is lost stays lost, and is told"
+    told = verify(folder)
+    assert told["gaps"] == [
+        {
+            "origin": "zhiqing.invalid/ledger",
+            "published": made["published"],
+            "held": lost,
+            "told_by": "example.com/ledger-2",
+        }
+    ], "what is lost stays lost, and is told"
     assert [one["origin"] for one in told["logs"]] == ["zhiqing.invalid/ledger", "example.com/ledger-2"]
+
+
+@pytest.fixture
+def gone_on(lost: int, program: Program, folder: Path, as_worker: Working) -> tuple[int, int]:
+    """After a loss, and a new origin: how many leaves of the old log are held and were published."""
+    program.decide("carol")
+    made = begin(as_worker, "example.com/ledger-2")
+    run(as_worker)
+    return lost, made["published"]
+
+
+def test_more_than_the_gap_that_was_told_is_a_finding(
+    gone_on: tuple[int, int], folder: Path, owner: psycopg.Connection
+) -> None:
+    held, size = gone_on
+    owner.execute('DELETE FROM log_leaf WHERE origin = 1 AND "index" = %s', [held - 1])
+    owner.execute("DELETE FROM log_node WHERE origin = 1 AND (position + 1) << level > %s", [held - 1])
+    assert ("rows_gone", f"log_leaf 1/{held - 1} to {size - 1}") in [(fault, row) for fault, row, _ in faults(folder)]
+
+
+def test_a_checkpoint_beyond_the_gap_that_was_told_is_a_finding(gone_on: tuple[int, int], folder: Path) -> None:
+    held, size = gone_on
+    key = edge.vault().keyring.signing.keys[-1].private
+    assert key is not None
+    for more in (Head("zhiqing.invalid/ledger", size, bytes(32)), Head("zhiqing.invalid/ledger", size + 1, bytes(32))):
+        with (folder / sinks.FILE).open("a") as file:
+            file.write(json.dumps({"checkpoint": checkpoints.signed(more, key, at=now())}) + "\n")
+        assert faults(folder) == [("rows_gone", f"log_leaf 1/{held} to {more.size - 1}", held)]
+
+
+def test_where_a_log_goes_on_from_is_what_its_first_leaf_says(
+    gone_on: tuple[int, int], folder: Path, owner: psycopg.Connection
+) -> None:
+    held, size = gone_on
+    changed = "UPDATE log_origin SET previous = {} WHERE number = 2"
+    for value in ("NULL", "(SELECT note FROM log_checkpoint WHERE origin = 1)"):
+        owner.execute(changed.format(value).encode())
+        assert faults(folder) == [
+            ("statement_changed", "log_origin 2", None),
+            ("rows_gone", f"log_leaf 1/{held} to {size - 1}", held),
+        ]
+
+
+def test_a_log_of_which_nothing_is_left_is_told(
+    lost: int, program: Program, folder: Path, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    owner.execute("INSERT INTO leaf_waiting SELECT leaf_id FROM log_leaf WHERE leaf_id IS NOT NULL")
+    for table in ("log_leaf", "log_node", "log_statement", "log_checkpoint", "log_publication", "log_origin"):
+        owner.execute(f"DELETE FROM {table}".encode())
+    made = begin(as_worker, "example.com/ledger-2")
+    run(as_worker)
+    (gap,) = verify(folder)["gaps"]
+    assert (gap["origin"], gap["held"], gap["published"]) == ("zhiqing.invalid/ledger", 0, made["published"])
 
 
 def test_no_new_origin_without_need_or_under_an_old_name(program: Program, folder: Path, as_worker: Working) -> None:

@@ -13,7 +13,7 @@ from consent.ledger.checkpoints import MAX_NOTE_BYTES, Head, NotACheckpoint, ope
 from consent.ledger.findings import Fault, Findings
 from consent.ledger.models import LogOrigin
 from consent.ledger.openings import Opened
-from consent.ledger.verify import Log, verified
+from consent.ledger.verify import Log, gaps, rows_gone, verified
 from consent.management.base import OperatorCommand, read_bytes, read_lines
 from consent.programs.tenancy import snapshot_of_all, tenant
 from consent.records.explained import unexplained
@@ -54,10 +54,13 @@ class Command(OperatorCommand):
         with snapshot_of_all():
             origins = LogOrigin.objects.order_by("number")
             logs = {one.number: verified(one, keys=keys, published=heads, findings=findings) for one in list(origins)}
+            rows_gone(logs.values(), findings)
             states, events = _rows(logs, counted, findings, with_events=not options["no_events"])
             openings.without_leaf(logs, counted, findings)
+        lost, known = gaps(logs.values()), {log.origin.name for log in logs.values()}
         for head in heads:
-            if head.origin not in {log.origin.name for log in logs.values()}:
+            gap = lost.get(head.origin)
+            if head.origin not in known and not (gap and gap.explains(head.size, head.root, left=0)):
                 raise CommandError(f"a checkpoint is of {head.origin}, and the database has no such log")
         result = _result(logs, counted, findings, states, events)
         self.answer(options, result, *_lines(result))
@@ -129,6 +132,11 @@ def _result(logs: dict[int, Log], counted: Opened, findings: Findings, states: i
             }
             for log in logs.values()
         ],
+        "gaps": [
+            {"origin": gap.before.origin, "published": gap.before.size, "held": gap.held, "told_by": log.origin.name}
+            for log in logs.values()
+            if (gap := log.gap) is not None
+        ],
         "without_a_place": counted.waiting,
         "opened": counted.opened,
         "redacted": counted.redacted,
@@ -145,6 +153,11 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
         yield (
             f"{log['origin']}: {log['leaves']} leaves, {log['checkpoints']} checkpoints; the last {log['not_published']} leaves"
             f" are in no checkpoint that was given, {log['not_in_a_checkpoint']} in none at all"
+        )
+    for gap in result["gaps"]:
+        yield (
+            f"{gap['origin']}: of {gap['published']} leaves that were published there are {gap['held']}, by the word of the first leaf"
+            f" of {gap['told_by']}, which goes on from it"
         )
     yield f"{result['without_a_place']} leaves have no place yet"
     yield (
