@@ -31,6 +31,13 @@ _LEAFLESS = """
     SELECT opens.id FROM {table} opens WHERE opens.program_id = %s AND opens.leaf_id IS NOT NULL
     AND NOT EXISTS (SELECT FROM leaf WHERE leaf.id = opens.leaf_id AND leaf.program_id = opens.program_id AND leaf.type = %s)
 """
+_OMITTED = """
+    SELECT id FROM audit_entry WHERE program_id = %(program)s AND leaf_id IS NULL AND (at >= %(since)s OR id > (
+        SELECT coalesce(max(entry.id) FILTER (WHERE placed.origin = %(origin)s AND placed."index" < %(size)s), min(entry.id))
+        FROM audit_entry entry JOIN log_leaf placed ON placed.leaf_id = entry.leaf_id WHERE entry.program_id = %(program)s
+    )) ORDER BY id
+"""
+MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -127,6 +134,25 @@ def opened(program_id: int, logs: Mapping[int, Log], opened: Opened, findings: F
                 findings.add(Fault.RECORD_GONE, place.row(), told)
         for (row_id,) in streamed(_LEAFLESS.format(table=kind.table), [program_id, kind.leaf]):
             findings.add(Fault.RECORD_WITHOUT_LEAF, f"{kind.table} {row_id}", "its leaf is gone, or is another's")
+    _omitted(program_id, logs, findings)
+
+
+def _omitted(program_id: int, logs: Mapping[int, Log], findings: Findings) -> None:
+    """Entries without a leaf are from before there was a log: those that by their time or number are not were put beside it. Where the
+    first checkpoint has none of the mini-program, its first entry with a leaf takes its place."""
+    first = next((log for log in logs.values() if log.times), None)
+    if first is None:
+        return
+    asked = {
+        "program": program_id,
+        "since": first.times[0] + MINUTE,
+        "origin": first.origin.number,
+        "size": first.sizes[0],
+    }
+    for (row_id,) in streamed(_OMITTED, asked):
+        findings.add(
+            Fault.RECORD_WITHOUT_LEAF, f"audit_entry {row_id}", "it has no leaf, and is later than the first checkpoint"
+        )
 
 
 @dataclass(frozen=True)

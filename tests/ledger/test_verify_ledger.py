@@ -305,6 +305,30 @@ def test_a_record_put_beside_the_log(log: int, folder: Path, owner: psycopg.Conn
     assert {fault for fault, _, _ in faults(folder)} == {"record_gone", "record_without_leaf"}
 
 
+def leafless(owner: psycopg.Connection, program: Program, past: str, entry_id: int | None = None) -> int:
+    """An audit entry that is written beside the log; answers its number."""
+    row = owner.execute(
+        "INSERT INTO audit_entry (id, program_id, actor, action, target, details, at) VALUES"
+        " (coalesce(%s, nextval(pg_get_serial_sequence('audit_entry', 'id'))), %s, 'officer:1', 'x', '', '{}', now() + %s::interval)"
+        " RETURNING id",
+        [entry_id, program.id, past],
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_an_audit_entry_without_a_leaf_is_as_old_as_the_log_at_least(
+    log: int, folder: Path, program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    """It is suspected by its time, or by its number: one of both is what it would have to be."""
+    file(program, "access")
+    run(as_worker)
+    leafless(owner, program, "-1 year", entry_id=-1)
+    assert verify(folder)["holds"], "it is from before there was a log"
+    late = [leafless(owner, program, "2 minutes", entry_id=-2), leafless(owner, program, "-1 year")]
+    assert faults(folder) == [("record_without_leaf", f"audit_entry {entry_id}", None) for entry_id in late]
+
+
 def test_a_leaf_that_the_sequencer_is_kept_from(
     log: int, folder: Path, program: Program, owner: psycopg.Connection
 ) -> None:
