@@ -3,6 +3,8 @@ where, and what is in order is not suspected."""
 
 import io
 import json
+import os
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from consent import edge
 from consent.ledger import checkpoints, sinks
@@ -442,6 +445,20 @@ def test_a_file_of_checkpoints_may_be_of_any_size(log: int, folder: Path) -> Non
         file.writelines([first, *[b" " * sinks.TAIL_BYTES + b"\n"] * 80, last])
     assert (folder / sinks.FILE).stat().st_size > 4 * 1024 * 1024
     assert verify(folder)["logs"][0]["not_published"] == 0, "its last line was read"
+
+
+def test_it_takes_the_time_that_it_needs(log: int, folder: Path) -> None:
+    """The application's login has 25 s a statement, which a large log takes; here less, and a table that is locked as long."""
+    with connection.cursor() as cursor, psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as locking:
+        cursor.execute("SET statement_timeout = '300ms'")
+        locking.execute("LOCK TABLE log_leaf")
+        ending = threading.Timer(1, locking.rollback)
+        ending.start()
+        try:
+            assert verify(folder)["holds"]
+        finally:
+            ending.join()
+            cursor.execute("RESET statement_timeout")
 
 
 def test_people_read_what_was_found(log: int, folder: Path, owner: psycopg.Connection) -> None:

@@ -51,7 +51,7 @@ class Command(OperatorCommand):
         keys = _keys(options["jwks"])
         findings, counted = Findings(), Opened()
         heads = [head for name in options["published"] for head in _heads(name, keys, findings)]
-        with snapshot_of_all():
+        with snapshot_of_all(lasting=True):
             origins = LogOrigin.objects.order_by("number")
             logs = {one.number: verified(one, keys=keys, published=heads, findings=findings) for one in list(origins)}
             rows_gone(logs.values(), findings)
