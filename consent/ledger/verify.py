@@ -7,7 +7,7 @@ the service's own key, passes.
 
 import heapq
 import json
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -76,6 +76,11 @@ class Log:
         """The size of a checkpoint that was signed after that time and has not the leaf; None where there is none."""
         place = bisect_left(self.times, promised)
         return self.sizes[place] if place < len(self.times) and self.sizes[place] <= index else None
+
+    def covered(self, index: int) -> datetime | None:
+        """The minute of the first checkpoint that has the leaf."""
+        place = bisect_right(self.sizes, index)
+        return self.times[place] if place < len(self.times) else None
 
 
 def verified(

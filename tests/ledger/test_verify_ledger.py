@@ -370,6 +370,23 @@ def test_redactions_are_listed_once_a_day(
     assert owner.execute("SELECT count(*) FROM log_statement WHERE type = 3").fetchone() == (2,)
 
 
+@pytest.mark.parametrize(("days", "holds"), [(0, True), (1, True), (2, False)])
+def test_an_erasure_that_days_of_runs_did_not_list(
+    log: int, folder: Path, program: Program, owner: psycopg.Connection, as_worker: Working, days: int, holds: bool
+) -> None:
+    """Who holds the database takes it out of the queue while the sequencer runs: it would be listed never."""
+    assert erased(program, owner, as_worker)["state"] == "completed"
+    hidden = owner.execute("DELETE FROM leaf_redacted RETURNING leaf_id, day").fetchall()
+    run(as_worker)
+    program.decide("frank")
+    later(as_worker, timedelta(days=days))
+    for row in hidden:
+        owner.execute("INSERT INTO leaf_redacted (leaf_id, day) VALUES (%s, %s)", row)
+    told = verify(folder, code=0 if holds else 1)
+    assert told["redacted_not_listed"] == len(hidden) == 1
+    assert [one["fault"] for one in told["findings"]] == ([] if holds else ["record_gone"])
+
+
 def test_a_redaction_that_is_gone_or_changed(
     log: int, folder: Path, program: Program, owner: psycopg.Connection, as_worker: Working
 ) -> None:
