@@ -145,6 +145,7 @@ def write_stack_file(var: Path, urls: Mapping[str, str]) -> dict[str, str]:
         "ZHIQING_SECRET_KEY_FILE": str(secret_key(var)),
         "ZHIQING_KEYRING_FILE": str(var / "keyring.json"),
         "ZHIQING_JOURNAL_DIR": str(var / "journal"),
+        "ZHIQING_LEDGER_FOLDER": str(var / "ledger"),
     }
     write_private(var / "stack.env", "".join(f"{key}={value}\n" for key, value in values.items()))
     return values

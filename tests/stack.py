@@ -80,7 +80,7 @@ def _start(*, hands_out: bool) -> None:
     elif os.environ.get("DATABASE_URL", NOWHERE) == NOWHERE:
         services = _running.enter_context(embedded.services(folder(), durable=False))
         os.environ.update(services.environment)
-        for name in ("ZHIQING_SECRET_KEY_FILE", "ZHIQING_JOURNAL_DIR"):
+        for name in ("ZHIQING_SECRET_KEY_FILE", "ZHIQING_JOURNAL_DIR", "ZHIQING_LEDGER_FOLDER"):
             os.environ.pop(name, None)
     os.environ["VAR"] = str(private)
     os.environ["ZHIQING_SECRET_KEY"] = secrets.token_urlsafe(50)

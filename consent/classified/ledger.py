@@ -25,7 +25,7 @@ FIELDS: Fields = {
         "subject_version": OPERATIONAL,
     },
     WaitingLeaf: {"leaf_id": OPERATIONAL, "since": OPERATIONAL},
-    RedactedLeaf: {"leaf_id": OPERATIONAL},
+    RedactedLeaf: {"leaf_id": OPERATIONAL, "day": OPERATIONAL},
     LogOrigin: {
         "number": OPERATIONAL,
         "name": PUBLIC,

@@ -30,7 +30,7 @@ class NotACheckpoint(Exception):
     """It is none, or none of the keys signed it; the message says why in words of ours."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Head:
     """What a checkpoint says. `at`: the minute in which it was signed; None where no signature tells it."""
 

@@ -20,6 +20,7 @@ class Fault(StrEnum):
     TREE_CHANGED = "tree_changed"
     CHECKPOINT_CONTRADICTED = "checkpoint_contradicted"
     CHECKPOINT_NOT_SIGNED = "checkpoint_not_signed"
+    CHECKPOINT_GONE = "checkpoint_gone"
     LEAF_GONE = "leaf_gone"
     LEAF_CHANGED = "leaf_changed"
     LEAF_WITHOUT_PLACE = "leaf_without_place"

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connection
 
 from consent.ledger import tree
-from consent.ledger.models import LogCheckpoint, LogOrigin
+from consent.ledger.models import LogCheckpoint, LogOrigin, LogPublication
 from consent.ledger.tree import Leaves, Subtree
 
 _SIZE = 'SELECT coalesce(max("index") + 1, 0) FROM log_leaf WHERE origin = %s'
@@ -42,6 +42,18 @@ def newest(origin: int) -> LogCheckpoint | None:
 def latest(origin: int, *, limit: int) -> list[LogCheckpoint]:
     """Its newest checkpoints, the newest first."""
     return list(LogCheckpoint.objects.filter(origin=origin).order_by("-size")[:limit])
+
+
+def has_published(origin: LogOrigin | None) -> bool:
+    """Whether the log has the largest checkpoint that the database says some place took; True where it says of none."""
+    taken = LogPublication.objects.filter(accepted=True)
+    if origin is None:
+        return not taken.exists()
+    largest = taken.filter(origin=origin.number).order_by("-size").first()
+    if largest is None:
+        return True
+    head = LogCheckpoint.objects.filter(origin=origin.number, size=largest.size).first()
+    return head is not None and root_at(origin.number, head.size) == bytes(head.root)
 
 
 def stored(origin: int, wanted: Iterable[Subtree]) -> dict[Subtree, bytes]:

@@ -2,7 +2,7 @@
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Cast, Now
 from django.utils.translation import gettext_lazy as _
 
 from consent.notices.models import Purpose
@@ -36,9 +36,10 @@ class WaitingLeaf(models.Model):
 
 
 class RedactedLeaf(models.Model):
-    """A leaf whose record and salt were erased; until a redaction leaf lists its index."""
+    """A leaf whose record and salt were erased, on that day; until a redaction leaf lists its index."""
 
     leaf_id = models.BigIntegerField(primary_key=True)
+    day = models.DateField(db_default=Cast(Now(), models.DateField()))
 
     class Meta:
         db_table = "leaf_redacted"

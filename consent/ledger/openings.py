@@ -31,6 +31,17 @@ _LEAFLESS = """
     SELECT opens.id FROM {table} opens WHERE opens.program_id = %s AND opens.leaf_id IS NOT NULL
     AND NOT EXISTS (SELECT FROM leaf WHERE leaf.id = opens.leaf_id AND leaf.program_id = opens.program_id AND leaf.type = %s)
 """
+_PASSED = """
+    SELECT redacted.leaf_id, placed.origin, placed."index"
+    FROM leaf_redacted redacted JOIN log_leaf placed ON placed.leaf_id = redacted.leaf_id WHERE redacted.day <= %s
+"""
+_OMITTED = """
+    SELECT id FROM audit_entry WHERE program_id = %(program)s AND leaf_id IS NULL AND (at >= %(since)s OR id > (
+        SELECT coalesce(max(entry.id) FILTER (WHERE placed.origin = %(origin)s AND placed."index" < %(size)s), min(entry.id))
+        FROM audit_entry entry JOIN log_leaf placed ON placed.leaf_id = entry.leaf_id WHERE entry.program_id = %(program)s
+    )) ORDER BY id
+"""
+MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -109,7 +120,7 @@ def opened(program_id: int, logs: Mapping[int, Log], opened: Opened, findings: F
     """Goes through one mini-program's leaves. `logs`: by their numbers. Under the tenant, within a snapshot."""
     pending = BitMap64(row[0] for row in streamed("SELECT leaf_id FROM leaf_redacted"))
     waiting = BitMap64(row[0] for row in streamed("SELECT leaf_id FROM leaf_waiting"))
-    redacted = _redacted(logs)
+    redacted, overdue = _redacted(logs), _overdue(logs)
     for kind in KINDS:
         columns = ", ".join(f"opens.{name}" for name in kind.columns)
         rows = streamed(_LEAVES.format(columns=columns, table=kind.table), [program_id, kind.leaf])
@@ -122,11 +133,33 @@ def opened(program_id: int, logs: Mapping[int, Log], opened: Opened, findings: F
                 opened.redacted += 1
             elif leaf_id in pending:
                 opened.unlisted += 1
+                if leaf_id in overdue:
+                    told = "what opened this leaf is gone, and no redaction lists it, which a day's run would have done"
+                    findings.add(Fault.RECORD_GONE, place.row(), told)
             else:
                 told = "what opened this leaf is gone, and no redaction lists it"
                 findings.add(Fault.RECORD_GONE, place.row(), told)
         for (row_id,) in streamed(_LEAFLESS.format(table=kind.table), [program_id, kind.leaf]):
             findings.add(Fault.RECORD_WITHOUT_LEAF, f"{kind.table} {row_id}", "its leaf is gone, or is another's")
+    _omitted(program_id, logs, findings)
+
+
+def _omitted(program_id: int, logs: Mapping[int, Log], findings: Findings) -> None:
+    """Entries without a leaf are from before there was a log: those that by their time or number are not were put beside it. Where the
+    first checkpoint has none of the mini-program, its first entry with a leaf takes its place."""
+    first = next((log for log in logs.values() if log.times), None)
+    if first is None:
+        return
+    asked = {
+        "program": program_id,
+        "since": first.times[0] + MINUTE,
+        "origin": first.origin.number,
+        "size": first.sizes[0],
+    }
+    for (row_id,) in streamed(_OMITTED, asked):
+        findings.add(
+            Fault.RECORD_WITHOUT_LEAF, f"audit_entry {row_id}", "it has no leaf, and is later than the first checkpoint"
+        )
 
 
 @dataclass(frozen=True)
@@ -188,6 +221,20 @@ def _redacted(logs: Mapping[int, Log]) -> dict[str, BitMap64]:
     for log in logs.values():
         for origin, places in log.redacted.items():
             found[origin] = found.get(origin, BitMap64()) | places
+    return found
+
+
+def _overdue(logs: Mapping[int, Log]) -> BitMap64:
+    """Erased leaves that a run of a later day would have listed: it lists what has a place before it gives others theirs. A day
+    more is left to what was committed after midnight."""
+    newest = max((log.times[-1].date() for log in logs.values() if log.times), default=None)
+    if newest is None:
+        return BitMap64()
+    found = BitMap64()
+    for leaf_id, origin, index in streamed(_PASSED, [newest - 2 * DAY]):
+        covered = logs[origin].covered(index) if origin in logs else None
+        if covered is not None and covered.date() < newest:
+            found.add(leaf_id)
     return found
 
 

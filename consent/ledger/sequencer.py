@@ -75,15 +75,23 @@ def begin(*, name: str, previous: str, gap: Mapping[str, int]) -> LogOrigin:
 
 
 def refuse_behind(origin: LogOrigin | None, published: Sequence[Head]) -> None:
-    """Raises Behind unless the log is what was published of it, or more."""
+    """Raises Behind unless the log is what was published of it, or more: by the places that can be read, and by what the database
+    says that others took."""
+    if not log.has_published(origin):
+        raise Behind("the database says that more was published than it has")
     for head in published:
         if origin is None:
             raise Behind("checkpoints were published and the database has no log")
         if head.origin == origin.name:
             if log.root_at(origin.number, head.size) != head.root:
                 raise Behind("the log does not begin with what was published of it")
-        elif origin.previous is None or checkpoints.read(origin.previous).text() != head.text():
+        elif origin.previous is None or not _before(head, checkpoints.read(origin.previous)):
             raise Behind("checkpoints of another origin were published, which the log does not go on from")
+
+
+def _before(head: Head, previous: Head) -> bool:
+    """Whether one that was published of the log before is the one gone on from, or smaller: then another place had more."""
+    return head.text() == previous.text() or (head.origin == previous.origin and head.size < previous.size)
 
 
 def _grown(origin: LogOrigin, signing: SigningKeys, now: datetime) -> Sequenced:

@@ -32,13 +32,16 @@ class Unreachable(Exception):
 
 
 class Sink(Protocol):
-    """A place to publish. `every`: it is to hold every checkpoint, and not the newest alone."""
+    """A place to publish. `every`: it is to hold every checkpoint, and not the newest alone; `readable`: it tells what it holds."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def every(self) -> bool: ...
+
+    @property
+    def readable(self) -> bool: ...
 
     def publish(self, notes: Sequence[str]) -> None:
         """Durable when it returns. Raises Refused, Unreachable."""
@@ -54,16 +57,18 @@ class FileSink:
     folder: Path
     name: str = "file"
     every: bool = True
+    readable: bool = True
 
     @property
     def path(self) -> Path:
         return self.folder / FILE
 
     def publish(self, notes: Sequence[str]) -> None:
-        """A line that a loss of power tore is ended first, and left."""
+        """A line that a loss of power tore is ended first, and left. Only the folder itself is made, never what it lies in: where
+        that is not there, nothing is mounted."""
         lines = [json.dumps({"checkpoint": note}, ensure_ascii=False) + "\n" for note in notes]
         try:
-            self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o750, exist_ok=True)
             with self.path.open("ab") as file:
                 whole = not file.tell() or self._tail(1) == b"\n"
                 file.write(("" if whole else "\n").encode() + "".join(lines).encode())
@@ -95,6 +100,7 @@ class WebhookSink:
     url: str
     name: str = "webhook"
     every: bool = False
+    readable: bool = False
 
     def publish(self, notes: Sequence[str]) -> None:
         try:
@@ -125,7 +131,16 @@ def notes_in(lines: Iterator[bytes] | Sequence[bytes]) -> Iterator[str]:
 
 def heads(sinks: Sequence[Sink]) -> list[Head]:
     """The newest checkpoint of each place that can be read. Raises Unreachable."""
-    return [checkpoints.read(note) for sink in sinks if (note := sink.newest()) is not None]
+    return [checkpoints.read(note) for sink in sinks if (note := _newest(sink)) is not None]
+
+
+def _newest(sink: Sink) -> str | None:
+    """Raises Unreachable, also where what was published there is gone: a folder that is not mounted looks like an empty one, and
+    the log would go on beside what it was."""
+    note = sink.newest()
+    if note is None and sink.readable and LogPublication.objects.filter(sink=sink.name, accepted=True).exists():
+        raise Unreachable("nothing of what was published there is left: it is not mounted, or another")
+    return note
 
 
 def publish(sinks: Sequence[Sink], *, now: datetime) -> dict[str, str]:
@@ -152,6 +167,7 @@ def publish(sinks: Sequence[Sink], *, now: datetime) -> dict[str, str]:
 
 def _publish(sink: Sink, origin: LogOrigin, now: datetime) -> None:
     """Raises Refused, Unreachable."""
+    _newest(sink)
     done = LogPublication.objects.filter(origin=origin.number, sink=sink.name).order_by("-size").first()
     rows = LogCheckpoint.objects.filter(origin=origin.number, size__gt=done.size if done else 0)
     due = list(rows.order_by("size")[:AT_ONCE]) if sink.every else list(rows.order_by("-size")[:1])

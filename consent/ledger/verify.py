@@ -7,8 +7,8 @@ the service's own key, passes.
 
 import heapq
 import json
-from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import itemgetter
@@ -36,10 +36,24 @@ _STATEMENTS = """
 _UNKNOWN = b""
 
 
+@dataclass(frozen=True)
+class Gap:
+    """What a log's first leaf says of the one before, which it goes on from after a loss: it had come to the checkpoint `before`,
+    and `held` rows of it are left."""
+
+    before: Head
+    held: int
+
+    def explains(self, size: int, root: bytes, *, left: int) -> bool:
+        """Whether it tells that a checkpoint has no rows beyond those that are left."""
+        return self.held == left and (size < self.before.size or (size, root) == (self.before.size, self.before.root))
+
+
 @dataclass
 class Log:
-    """What a log came to. `times` and `sizes`: of its checkpoints, in their order; `said`: the places of its statements;
-    `redacted`: the places it lists, by origin; `published`: the size of the largest checkpoint from outside."""
+    """What a log came to. `times` and `sizes`: of its checkpoints, the published ones too, in their order; `said`: the places of its
+    statements; `redacted`: the places it lists, by origin; `published`: the size of the largest checkpoint from outside;
+    `beyond`: the largest checkpoints of more rows than there are, as (size, root, where it is); `gap`: signed, and well told."""
 
     origin: LogOrigin
     size: int = 0
@@ -52,6 +66,8 @@ class Log:
     said: BitMap64 = field(default_factory=BitMap64)
     unsaid: BitMap64 = field(default_factory=BitMap64)
     redacted: dict[str, BitMap64] = field(default_factory=dict)
+    beyond: list[tuple[int, bytes, str]] = field(default_factory=list)
+    gap: Gap | None = None
 
     def row(self, index: int) -> str:
         return f"log_leaf {self.origin.number}/{index}"
@@ -61,6 +77,11 @@ class Log:
         place = bisect_left(self.times, promised)
         return self.sizes[place] if place < len(self.times) and self.sizes[place] <= index else None
 
+    def covered(self, index: int) -> datetime | None:
+        """The minute of the first checkpoint that has the leaf."""
+        place = bisect_right(self.sizes, index)
+        return self.times[place] if place < len(self.times) else None
+
 
 def verified(
     origin: LogOrigin, *, keys: Mapping[str, Ed25519PublicKey], published: Sequence[Head], findings: Findings
@@ -68,18 +89,25 @@ def verified(
     """Goes through one log. `published`: the heads that are known from outside, of this origin or others. Within a snapshot."""
     log = Log(origin)
     public = [key.public_bytes_raw() for key in keys.values()]
-    _heads(log, public, findings)
-    outside = sorted({(head.size, head.root) for head in published if head.origin == origin.name})
+    known = {head for head in published if head.origin == origin.name}
+    rows = _heads(log, public, known, findings)
+    outside = sorted({(head.size, head.root) for head in known})
     log.published = outside[-1][0] if outside else 0
     _tree(log, outside, findings)
+    for size in BitMap64(size for size, _ in outside if size <= log.size) - rows:
+        findings.add(
+            Fault.CHECKPOINT_GONE, f"log_checkpoint {origin.number}/{size}", "it was published, and its row is gone"
+        )
     _statements(log, keys, findings)
     return log
 
 
-def _heads(log: Log, public: Sequence[bytes], findings: Findings) -> None:
-    """The database's own checkpoints: each signed, and each row what its note says."""
+def _heads(log: Log, public: Sequence[bytes], published: Iterable[Head], findings: Findings) -> BitMap64:
+    """The database's own checkpoints: each signed, and each row what its note says. Answers their sizes."""
+    rows, timed = BitMap64(), [(head.size, head.at) for head in published if head.at is not None]
     for size, root, at, note in streamed(_CHECKPOINTS, [log.origin.number]):
         log.checkpoints += 1
+        rows.add(size)
         row = f"log_checkpoint {log.origin.number}/{size}"
         try:
             head = checkpoints.opened(note, public)
@@ -88,9 +116,13 @@ def _heads(log: Log, public: Sequence[bytes], findings: Findings) -> None:
             continue
         if head != Head(log.origin.name, size, bytes(root), at):
             findings.add(Fault.CHECKPOINT_NOT_SIGNED, row, "the row says something else than the note that was signed")
-        if head.at is not None and (not log.times or log.times[-1] <= head.at):
-            log.times.append(head.at)
+        if head.at is not None:
+            timed.append((size, head.at))
+    for size, at in sorted(timed):
+        if not log.times or log.times[-1] <= at:
+            log.times.append(at)
             log.sizes.append(size)
+    return rows
 
 
 def _tree(log: Log, outside: Sequence[tuple[int, bytes]], findings: Findings) -> None:
@@ -116,7 +148,7 @@ def _tree(log: Log, outside: Sequence[tuple[int, bytes]], findings: Findings) ->
                 row = f"log_node {log.origin.number}/{level}/{position} over {covered}"
                 findings.add(Fault.TREE_CHANGED, row, told, since=log.last_good)
         heads.reached(grown, findings)
-    heads.beyond(log.size, findings)
+    heads.beyond()
 
 
 class _Wrong:
@@ -158,20 +190,36 @@ class _Heads:
                 told = f"these rows are not those of the checkpoint {where}, of size {size}"
                 findings.add(Fault.CHECKPOINT_CONTRADICTED, rows, told, since=self._log.last_good)
 
-    def beyond(self, size: int, findings: Findings) -> None:
-        """Checkpoints of more rows than there are."""
-        largest = None
+    def beyond(self) -> None:
+        """Those of more rows than there are."""
+        known = self._log.beyond
         while self._next is not None:
-            largest = self._next if self._next[0] > size else largest
+            if self._next[0] > self._log.size:
+                known[:] = [*(one for one in known if one[0] == self._next[0]), self._next]
             self._next = next(self._merged, None)
-        if largest is not None:
-            gone = f"{self._log.row(size)} to {largest[0] - 1}"
-            told = f"the checkpoint {largest[2]} is of {largest[0]} rows, and there are {size}: the tail is gone"
-            findings.add(Fault.ROWS_GONE, gone, told, since=self._log.last_good)
+
+
+def gaps(logs: Iterable[Log]) -> dict[str, Gap]:
+    """By the name of the log that was lost in part."""
+    return {log.gap.before.origin: log.gap for log in logs if log.gap is not None}
+
+
+def rows_gone(logs: Collection[Log], findings: Findings) -> None:
+    """After all logs: whose tail is gone. What a later log tells to be missing, and no more than that, is no finding."""
+    told = gaps(logs)
+    for log in logs:
+        gap = told.get(log.origin.name)
+        for size, root, where in log.beyond:
+            if gap is None or not gap.explains(size, root, left=log.size):
+                gone = f"{log.row(log.size)} to {size - 1}"
+                words = f"the checkpoint {where} is of {size} rows, and there are {log.size}: the tail is gone"
+                findings.add(Fault.ROWS_GONE, gone, words, since=log.last_good)
+                break
 
 
 def _statements(log: Log, keys: Mapping[str, Ed25519PublicKey], findings: Findings) -> None:
     """Each statement opens its row, each row without a leaf has a statement, and keys change by the word of a known one."""
+    began: Mapping[str, Any] = {"origin": log.origin.name, "previous": None}
     for index, kind, salt, text, kept, leaf_id in streamed(_STATEMENTS, [log.origin.number]):
         content, row = json.loads(text), f"log_statement {log.origin.number}/{index}"
         log.said.add(index)
@@ -182,8 +230,25 @@ def _statements(log: Log, keys: Mapping[str, Ed25519PublicKey], findings: Findin
                 log.redacted.setdefault(item["origin"], BitMap64()).update(item["indexes"])
         elif kind == LeafType.KEY_CHANGE:
             _key_told(row, content, keys, findings)
+        elif kind == LeafType.ORIGIN and index == 0:
+            began = content
     for index in log.unsaid - log.said:
         findings.add(Fault.STATEMENT_CHANGED, log.row(index), "what the log said here is gone")
+    if (began["origin"], began["previous"]) != (log.origin.name, log.origin.previous):
+        told = "it goes on from another checkpoint than its first leaf says"
+        findings.add(Fault.STATEMENT_CHANGED, f"log_origin {log.origin.number}", told)
+    elif began["previous"] is not None and log.last_good:
+        log.gap = _gap(began, keys)
+
+
+def _gap(began: Mapping[str, Any], keys: Mapping[str, Ed25519PublicKey]) -> Gap | None:
+    """None where none of the keys signed the checkpoint that it goes on from."""
+    try:
+        before = checkpoints.opened(began["previous"], [key.public_bytes_raw() for key in keys.values()])
+    except NotACheckpoint:
+        return None
+    told = began["gap"]
+    return Gap(before, told["held"]) if told["published"] == before.size else None
 
 
 def _key_told(row: str, content: Mapping[str, Any], keys: Mapping[str, Ed25519PublicKey], findings: Findings) -> None:

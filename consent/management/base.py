@@ -4,10 +4,12 @@ The result goes to stdout, so that `KEY=$(manage.py create_client …)` works; w
 stderr, and is left out with `--json`.
 """
 
+import contextlib
 import json
 import re
 import sys
 from argparse import ArgumentTypeError
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -158,3 +160,13 @@ def read_bytes(name: str, *, returncode: int = 1) -> bytes:
             f"{name}: the file may have {MAX_FILE_BYTES // 1024 // 1024} MiB at most", returncode=returncode
         )
     return data
+
+
+def read_lines(name: str, *, most: int, returncode: int = 1) -> Iterator[bytes]:
+    """A file's lines, however many there are, `-` for standard input; one that is longer than `most` bytes comes in pieces.
+    Raises CommandError with the exit code."""
+    try:
+        with contextlib.nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as file:
+            yield from iter(lambda: file.readline(most), b"")
+    except OSError as error:
+        raise CommandError(f"{name}: {error.strerror or 'cannot be read'}", returncode=returncode) from None

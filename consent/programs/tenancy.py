@@ -8,6 +8,7 @@ from django.db import connection, transaction
 from consent.statements import Answer, ask, together
 
 _SET = "SELECT set_config('zq.program', %s, true)"
+_LASTING = "SELECT set_config(name, '0', true) FROM unnest(%s::text[]) AS limits (name)"
 
 
 @contextmanager
@@ -27,11 +28,14 @@ def snapshot(program_id: int) -> Iterator[None]:
 
 
 @contextmanager
-def snapshot_of_all() -> Iterator[None]:
-    """A transaction whose every statement sees what the first one does, whichever tenants it goes through."""
+def snapshot_of_all(*, lasting: bool = False) -> Iterator[None]:
+    """A transaction whose every statement sees what the first one does, whichever tenants it goes through. `lasting`: without
+    the session's limits on how long statements take and on the pauses between them, for who reads everything and lets nobody wait."""
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            if lasting:
+                cursor.execute(_LASTING, [["statement_timeout", "idle_in_transaction_session_timeout"]])
         yield
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -64,6 +65,7 @@ def world(var: Path, *, subjects: int, days: int) -> Iterator[World]:
         environment |= {"ZHIQING_SECRET_KEY": secrets.token_urlsafe(50), "ZHIQING_TLS": "0"}
         environment.pop("ZHIQING_SECRET_KEY_FILE", None)
         environment |= _fresh_database(environment["DATABASE_OWNER_URL"], environment)
+        shutil.rmtree(environment["ZHIQING_LEDGER_FOLDER"], ignore_errors=True)
         for step in (["create_roles"], ["create_keyring"], ["migrate", "--verbosity=0"]):
             manage(environment, *step)
         yield _populated(environment, services.postgres.folder, subjects, days)

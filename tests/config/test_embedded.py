@@ -143,6 +143,7 @@ def test_the_stack_file_says_where_everything_is(stack: embedded.Services) -> No
         "ZHIQING_SECRET_KEY_FILE",
         "ZHIQING_KEYRING_FILE",
         "ZHIQING_JOURNAL_DIR",
+        "ZHIQING_LEDGER_FOLDER",
     }
 
 

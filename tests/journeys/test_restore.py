@@ -170,6 +170,8 @@ def test_who_withdrew_restricted_objected_or_left_has_done_so_after_a_restore(
 
     done = replayed(stack)
     assert (done["done"], done["failed"], done["unknown"]) == (plan["done"], {}, 0)
+    assert not stack.ready(), "more of the log was published than was restored"
+    stack.manage("ledger", "new-origin", "example.com/ledger-2", role="worker")
     assert stack.ready()
     assert {openid: backend.state(openid) for openid in PEOPLE if openid != "leaves"} == {
         "keeps": "given",

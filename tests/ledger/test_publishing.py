@@ -7,16 +7,20 @@ from typing import Any
 
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from consent import edge
 from consent.ledger import checkpoints, sinks, tasks
+from consent.ledger.checkpoints import Head
 from consent.ledger.models import LogCheckpoint, LogOrigin
 from consent.ledger.sequencer import Behind
-from tests.cast import Program
+from tests.cast import Program, now
 from tests.consent.receiver import receiving
 from tests.ledger.logged import Working, head, leaves, placed, run
+from tests.ledger.verifying import faults, verify
 
 
 def published(folder: Path) -> list[str]:
@@ -77,6 +81,37 @@ def test_a_line_that_a_loss_of_power_tore_is_left_and_the_next_is_whole(
     assert sinks.FileSink(folder).newest() == LogCheckpoint.objects.order_by("-size")[0].note
 
 
+def test_a_folder_that_is_not_mounted_is_not_taken_for_an_empty_one(
+    program: Program, folder: Path, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    program.decide("alice")
+    run(as_worker)
+    size = len(placed(owner))
+    (folder / sinks.FILE).rename(folder.with_name("elsewhere"))
+    program.decide("bob")
+    with pytest.raises(sinks.Unreachable, match="not mounted"):
+        run(as_worker)
+    folder.rmdir()
+    with pytest.raises(sinks.Unreachable, match="not mounted"):
+        run(as_worker)
+    assert not folder.exists()
+    assert len(placed(owner)) == size, "the log waits"
+    folder.mkdir()
+    folder.with_name("elsewhere").rename(folder / sinks.FILE)
+    run(as_worker)
+    assert placed(owner) == leaves(owner)
+
+
+def test_what_the_folder_lies_in_is_never_made(program: Program, folder: Path, as_worker: Working) -> None:
+    settings.ZHIQING_LEDGER_FOLDER = folder / "below"
+    program.decide("alice")
+    run(as_worker)
+    assert not folder.exists()
+    folder.mkdir()
+    run(as_worker)
+    assert published(folder / "below") == [LogCheckpoint.objects.get().note]
+
+
 def test_a_webhook_gets_the_newest_and_again_until_it_takes_it(
     program: Program, as_worker: Working, webhook: Any
 ) -> None:
@@ -111,6 +146,64 @@ def test_a_place_that_holds_more_stops_the_log_by_409(
     with pytest.raises(Behind):
         run(as_worker)
     assert placed(owner) != leaves(owner)
+
+
+def test_a_log_smaller_than_what_the_database_says_was_taken_does_not_go_on(
+    program: Program, owner: psycopg.Connection, as_worker: Working, webhook: Any
+) -> None:
+    """A webhook cannot be asked what it holds."""
+    program.decide("alice")
+    run(as_worker)
+    assert ready()
+    program.decide("bob")
+    owner.execute("DELETE FROM log_checkpoint")
+    assert not ready()
+    with pytest.raises(Behind, match="more was published"):
+        run(as_worker)
+    for table in ("log_leaf", "log_node", "log_statement", "log_origin"):
+        owner.execute(f"DELETE FROM {table}".encode())
+    with pytest.raises(Behind, match="more was published"):
+        run(as_worker)
+
+
+def test_a_checkpoint_that_the_operator_brings_shows_the_need_of_a_new_origin(
+    program: Program, owner: psycopg.Connection, as_worker: Working, webhook: Any, tmp_path: Path
+) -> None:
+    """Of a restored database nobody but the webhook's receiver knows that it had come further."""
+    program.decide("alice")
+    run(as_worker)
+    known, key = LogCheckpoint.objects.get(), edge.vault().keyring.signing.keys[-1].private
+    assert key is not None
+    brought = tmp_path / "brought"
+    brought.write_text(known.note)
+    with pytest.raises(CommandError, match="there is no need"):
+        begin(as_worker, "example.com/ledger-2", f"--checkpoint={brought}")
+    more = Head(edge.ledger_origin(), known.size + 3, bytes(32))
+    brought.write_text(checkpoints.signed(more, Ed25519PrivateKey.generate(), at=now()))
+    with pytest.raises(CommandError, match="cannot be gone on from"):
+        begin(as_worker, "example.com/ledger-2", f"--checkpoint={brought}")
+    brought.write_text(checkpoints.signed(more, key, at=now()))
+    made = begin(as_worker, "example.com/ledger-2", f"--checkpoint={brought}")
+    assert (made["published"], made["held"]) == (known.size + 3, known.size)
+    program.decide("bob")
+    run(as_worker)
+    assert ready()
+    assert placed(owner) == leaves(owner)
+
+
+def test_the_folder_may_know_less_than_the_checkpoint_that_is_gone_on_from(
+    program: Program, folder: Path, as_worker: Working, tmp_path: Path
+) -> None:
+    program.decide("alice")
+    run(as_worker)
+    key = edge.vault().keyring.signing.keys[-1].private
+    assert key is not None
+    more = Head(edge.ledger_origin(), LogCheckpoint.objects.get().size + 3, bytes(32))
+    (tmp_path / "brought").write_text(checkpoints.signed(more, key, at=now()))
+    begin(as_worker, "example.com/ledger-2", f"--checkpoint={tmp_path / 'brought'}")
+    run(as_worker)
+    assert ready()
+    assert head(published(folder)[-1]).origin == "example.com/ledger-2"
 
 
 # --- After a restore to less -------------------------------------------------------------------------------------------
@@ -185,12 +278,69 @@ def test_a_new_origin_names_the_old_checkpoint_and_the_gap_and_goes_on(
         },
     )
     assert head(published(folder)[-1]).origin == "example.com/ledger-2"
-    out = io.StringIO()
-    with pytest.raises(CommandError):
-        call_command("verify_ledger", "--json", f"--published={folder / sinks.FILE}", stdout=out)
-    told = json.loads(out.getvalue())
-    assert {one["fault"] for one in told["findings"]} == {"rows_gone"}, "what is lost stays lost, and is told"
+    told = verify(folder)
+    assert told["gaps"] == [
+        {
+            "origin": "zhiqing.invalid/ledger",
+            "published": made["published"],
+            "held": lost,
+            "told_by": "example.com/ledger-2",
+        }
+    ], "what is lost stays lost, and is told"
     assert [one["origin"] for one in told["logs"]] == ["zhiqing.invalid/ledger", "example.com/ledger-2"]
+
+
+@pytest.fixture
+def gone_on(lost: int, program: Program, folder: Path, as_worker: Working) -> tuple[int, int]:
+    """After a loss, and a new origin: how many leaves of the old log are held and were published."""
+    program.decide("carol")
+    made = begin(as_worker, "example.com/ledger-2")
+    run(as_worker)
+    return lost, made["published"]
+
+
+def test_more_than_the_gap_that_was_told_is_a_finding(
+    gone_on: tuple[int, int], folder: Path, owner: psycopg.Connection
+) -> None:
+    held, size = gone_on
+    owner.execute('DELETE FROM log_leaf WHERE origin = 1 AND "index" = %s', [held - 1])
+    owner.execute("DELETE FROM log_node WHERE origin = 1 AND (position + 1) << level > %s", [held - 1])
+    assert ("rows_gone", f"log_leaf 1/{held - 1} to {size - 1}") in [(fault, row) for fault, row, _ in faults(folder)]
+
+
+def test_a_checkpoint_beyond_the_gap_that_was_told_is_a_finding(gone_on: tuple[int, int], folder: Path) -> None:
+    held, size = gone_on
+    key = edge.vault().keyring.signing.keys[-1].private
+    assert key is not None
+    for more in (Head("zhiqing.invalid/ledger", size, bytes(32)), Head("zhiqing.invalid/ledger", size + 1, bytes(32))):
+        with (folder / sinks.FILE).open("a") as file:
+            file.write(json.dumps({"checkpoint": checkpoints.signed(more, key, at=now())}) + "\n")
+        assert faults(folder) == [("rows_gone", f"log_leaf 1/{held} to {more.size - 1}", held)]
+
+
+def test_where_a_log_goes_on_from_is_what_its_first_leaf_says(
+    gone_on: tuple[int, int], folder: Path, owner: psycopg.Connection
+) -> None:
+    held, size = gone_on
+    changed = "UPDATE log_origin SET previous = {} WHERE number = 2"
+    for value in ("NULL", "(SELECT note FROM log_checkpoint WHERE origin = 1)"):
+        owner.execute(changed.format(value).encode())
+        assert faults(folder) == [
+            ("statement_changed", "log_origin 2", None),
+            ("rows_gone", f"log_leaf 1/{held} to {size - 1}", held),
+        ]
+
+
+def test_a_log_of_which_nothing_is_left_is_told(
+    lost: int, program: Program, folder: Path, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    owner.execute("INSERT INTO leaf_waiting SELECT leaf_id FROM log_leaf WHERE leaf_id IS NOT NULL")
+    for table in ("log_leaf", "log_node", "log_statement", "log_checkpoint", "log_publication", "log_origin"):
+        owner.execute(f"DELETE FROM {table}".encode())
+    made = begin(as_worker, "example.com/ledger-2")
+    run(as_worker)
+    (gap,) = verify(folder)["gaps"]
+    assert (gap["origin"], gap["held"], gap["published"]) == ("zhiqing.invalid/ledger", 0, made["published"])
 
 
 def test_no_new_origin_without_need_or_under_an_old_name(program: Program, folder: Path, as_worker: Working) -> None:

@@ -3,13 +3,17 @@ where, and what is in order is not suspected."""
 
 import io
 import json
+import os
+import threading
 from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from consent import edge
 from consent.ledger import checkpoints, sinks
@@ -17,10 +21,8 @@ from consent.ledger.checkpoints import Head
 from consent.ledger.leaves import LeafType, leaf_hash, new_salt
 from consent.records.entries import canonical
 from consent.records.models import ConsentRecord
-from consent.vault import jws
 from tests.cast import Program, now
-from tests.consent.rights import erased, file
-from tests.consent.signed import Ring
+from tests.consent.rights import file
 from tests.ledger.logged import Working, run
 from tests.ledger.verifying import faults, later, place_of, verify
 
@@ -165,14 +167,40 @@ def cut(owner: psycopg.Connection, size: int) -> None:
 def test_a_rebuilt_log(log: int, folder: Path, program: Program, owner: psycopg.Connection, as_worker: Working) -> None:
     """Made anew from changed records by the service itself, with its own key: whole, signed, and another."""
     forge(owner)
+    rebuild(owner, as_worker)
+    assert verify()["holds"], "without the checkpoints that are kept outside nobody could tell"
+    found = faults(folder)
+    assert ("checkpoint_contradicted", 0) in [(fault, since) for fault, _, since in found]
+    assert {fault for fault, _, _ in found} == {"checkpoint_contradicted", "checkpoint_gone"}
+
+
+def test_published_checkpoints_that_another_key_signed(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    """By whoever has the database and the place where they are published, and not the keyring."""
+    lines = (folder / sinks.FILE).read_text().splitlines()
+    key = Ed25519PrivateKey.generate()
+    with (folder / sinks.FILE).open("w") as file:
+        for line in lines:
+            head = checkpoints.read(json.loads(line)["checkpoint"])
+            file.write(json.dumps({"checkpoint": checkpoints.signed(head, key, at=now())}) + "\n")
+    owner.execute("DELETE FROM log_checkpoint")
+    found = verify(folder, code=1)
+    assert [(one["fault"], one["row"]) for one in found["findings"]] == [
+        ("checkpoint_not_signed", f"{folder / sinks.FILE}:{line}") for line in (1, 2)
+    ]
+    assert found["logs"][0]["published"] == 0, "nobody outside vouches for any of it"
+
+
+def test_a_checkpoint_that_was_published_and_has_no_row(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    owner.execute("DELETE FROM log_checkpoint WHERE size = %s", [log])
+    assert faults(folder) == [("checkpoint_gone", f"log_checkpoint 1/{log}", None)]
+
+
+def rebuild(owner: psycopg.Connection, as_worker: Working) -> None:
     for table in ("log_leaf", "log_node", "log_statement", "log_checkpoint", "log_publication"):
         owner.execute(f"DELETE FROM {table}".encode())
     owner.execute("INSERT INTO leaf_waiting SELECT id FROM leaf")
     settings.ZHIQING_LEDGER_FOLDER = None
     run(as_worker)
-    assert verify()["holds"], "without the checkpoints that are kept outside nobody could tell"
-    found = faults(folder)
-    assert [(fault, since) for fault, _, since in found] == [("checkpoint_contradicted", 0)]
 
 
 def forge(owner: psycopg.Connection) -> None:
@@ -211,6 +239,31 @@ def test_a_back_dated_insert(program: Program, folder: Path, owner: psycopg.Conn
     ((fault, row, since),) = faults(folder)
     assert (fault, row.partition(" of ")[0]) == ("late", f"consent_record {record[0]}")
     assert since == verify(folder, code=1)["logs"][0]["leaves"] - 1
+
+
+def test_a_back_dated_insert_beside_published_checkpoints_alone(
+    program: Program, folder: Path, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    """The database's own are gone: what was published tells its minute, too."""
+    program.decide("alice")
+    later(as_worker, timedelta(minutes=10))
+    program.decide("mallory")
+    run(as_worker)
+    owner.execute("DELETE FROM log_checkpoint")
+    found = faults(folder)
+    assert [fault for fault, _, _ in found] == ["checkpoint_gone", "checkpoint_gone", "late"]
+    assert found[-1][2] == verify(folder, code=1)["logs"][0]["leaves"] - 1
+
+
+def test_a_rebuilt_log_without_checkpoints_of_its_own(
+    log: int, folder: Path, program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    forge(owner)
+    rebuild(owner, as_worker)
+    owner.execute("DELETE FROM log_checkpoint")
+    kinds = [fault for fault, _, _ in faults(folder)]
+    assert kinds.count("checkpoint_contradicted") == 1
+    assert kinds.count("checkpoint_gone") == 2
 
 
 def test_what_is_written_a_moment_before_a_checkpoint_is_not_suspected(
@@ -253,88 +306,36 @@ def test_a_record_put_beside_the_log(log: int, folder: Path, owner: psycopg.Conn
     assert {fault for fault, _, _ in faults(folder)} == {"record_gone", "record_without_leaf"}
 
 
+def leafless(owner: psycopg.Connection, program: Program, past: str, entry_id: int | None = None) -> int:
+    """An audit entry that is written beside the log; answers its number."""
+    row = owner.execute(
+        "INSERT INTO audit_entry (id, program_id, actor, action, target, details, at) VALUES"
+        " (coalesce(%s, nextval(pg_get_serial_sequence('audit_entry', 'id'))), %s, 'officer:1', 'x', '', '{}', now() + %s::interval)"
+        " RETURNING id",
+        [entry_id, program.id, past],
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_an_audit_entry_without_a_leaf_is_as_old_as_the_log_at_least(
+    log: int, folder: Path, program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    """It is suspected by its time, or by its number: one of both is what it would have to be."""
+    file(program, "access")
+    run(as_worker)
+    leafless(owner, program, "-1 year", entry_id=-1)
+    assert verify(folder)["holds"], "it is from before there was a log"
+    late = [leafless(owner, program, "2 minutes", entry_id=-2), leafless(owner, program, "-1 year")]
+    assert faults(folder) == [("record_without_leaf", f"audit_entry {entry_id}", None) for entry_id in late]
+
+
 def test_a_leaf_that_the_sequencer_is_kept_from(
     log: int, folder: Path, program: Program, owner: psycopg.Connection
 ) -> None:
     program.decide("frank")
     owner.execute("DELETE FROM leaf_waiting")
     assert {fault for fault, _, _ in faults(folder)} == {"leaf_without_place"}
-
-
-# --- Redactions and keys -----------------------------------------------------------------------------------------------
-
-
-def test_an_erasure_is_told_until_a_redaction_lists_it(
-    log: int, folder: Path, program: Program, owner: psycopg.Connection, as_worker: Working
-) -> None:
-    places = [place_of(owner, number)[0] for number in (0,)]
-    assert erased(program, owner, as_worker)["state"] == "completed"
-    run(as_worker)
-    first = verify(folder)
-    assert (first["redacted"], first["redacted_not_listed"]) == (1, 0)
-    said = owner.execute("SELECT content FROM log_statement WHERE type = 3").fetchall()
-    assert [row[0]["redacted"] for row in said] == [[{"origin": "zhiqing.invalid/ledger", "indexes": places}]]
-
-
-def test_redactions_are_listed_once_a_day(
-    log: int, folder: Path, program: Program, owner: psycopg.Connection, as_worker: Working
-) -> None:
-    assert erased(program, owner, as_worker)["state"] == "completed"
-    run(as_worker)
-    assert erased(program, owner, as_worker, "carol")["state"] == "completed"
-    run(as_worker)
-    told = verify(folder)
-    assert (told["redacted"], told["redacted_not_listed"]) == (1, 1)
-    later(as_worker, timedelta(days=1))
-    told = verify(folder)
-    assert (told["redacted"], told["redacted_not_listed"]) == (2, 0)
-    assert owner.execute("SELECT count(*) FROM log_statement WHERE type = 3").fetchone() == (2,)
-
-
-def test_a_redaction_that_is_gone_or_changed(
-    log: int, folder: Path, program: Program, owner: psycopg.Connection, as_worker: Working
-) -> None:
-    assert erased(program, owner, as_worker)["state"] == "completed"
-    run(as_worker)
-    owner.execute(
-        "UPDATE log_statement SET content = jsonb_set(content, '{redacted,0,indexes}', '[0,1,2]') WHERE type = 3"
-    )
-    assert "statement_changed" in [fault for fault, _, _ in faults(folder)]
-    owner.execute("DELETE FROM log_statement WHERE type = 3")
-    found = [fault for fault, _, _ in faults(folder)]
-    assert "statement_changed" in found
-    assert "record_gone" in found
-
-
-def test_a_new_key_is_told_by_the_word_of_the_one_before(
-    own_ring: Ring, program: Program, folder: Path, owner: psycopg.Connection, as_worker: Working
-) -> None:
-    program.decide("alice")
-    run(as_worker)
-    kid = own_ring.rotate(now())
-    program.decide("bob")
-    run(as_worker)
-    assert verify(folder)["holds"]
-    said = [row[0] for row in owner.execute("SELECT content FROM log_statement WHERE type = 4 ORDER BY 1").fetchall()]
-    assert len(said) == 2
-    (change,) = [one for one in said if one["kid"] == kid]
-    keys = jws.key_set(json.dumps(program.get("/.well-known/jwks.json").json()).encode())
-    signer, told = jws.verify(change["signed"].encode(), keys, typ="ledger-key-change+jws")
-    assert signer != kid == told["key"]["kid"]
-    run(as_worker)
-    assert owner.execute("SELECT count(*) FROM log_statement WHERE type = 4").fetchone() == (2,)
-
-
-def test_a_key_that_nobody_outside_knows(
-    own_ring: Ring, program: Program, folder: Path, as_worker: Working, tmp_path: Path
-) -> None:
-    """Who holds the server can make a key and sign with it; the public keys that were kept outside have it not."""
-    (tmp_path / "jwks.json").write_text(json.dumps(program.get("/.well-known/jwks.json").json()))
-    own_ring.rotate(now())
-    program.decide("alice")
-    run(as_worker)
-    found = verify(None, f"--jwks={tmp_path / 'jwks.json'}", code=1)
-    assert {one["fault"] for one in found["findings"]} == {"key_not_told", "checkpoint_not_signed"}
 
 
 # --- The command itself ------------------------------------------------------------------------------------------------
@@ -357,6 +358,29 @@ def test_a_checkpoint_by_itself_is_taken_too(log: int, folder: Path, tmp_path: P
     note = json.loads(lines[-1])["checkpoint"]
     (tmp_path / sinks.FILE).write_text(note)
     assert verify(tmp_path)["logs"][0]["published"] == int(note.split("\n")[1])
+
+
+def test_a_file_of_checkpoints_may_be_of_any_size(log: int, folder: Path) -> None:
+    """A busy log adds some 40 MiB of them a week."""
+    first, last = (folder / sinks.FILE).read_bytes().splitlines(keepends=True)
+    with (folder / sinks.FILE).open("wb") as file:
+        file.writelines([first, *[b" " * sinks.TAIL_BYTES + b"\n"] * 80, last])
+    assert (folder / sinks.FILE).stat().st_size > 4 * 1024 * 1024
+    assert verify(folder)["logs"][0]["not_published"] == 0, "its last line was read"
+
+
+def test_it_takes_the_time_that_it_needs(log: int, folder: Path) -> None:
+    """The application's login has 25 s a statement, which a large log takes; here less, and a table that is locked as long."""
+    with connection.cursor() as cursor, psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as locking:
+        cursor.execute("SET statement_timeout = '300ms'")
+        locking.execute("LOCK TABLE log_leaf")
+        ending = threading.Timer(1, locking.rollback)
+        ending.start()
+        try:
+            assert verify(folder)["holds"]
+        finally:
+            ending.join()
+            cursor.execute("RESET statement_timeout")
 
 
 def test_people_read_what_was_found(log: int, folder: Path, owner: psycopg.Connection) -> None:

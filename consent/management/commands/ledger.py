@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from consent import edge
 from consent.ledger import checkpoints, log, sequencer, tasks
-from consent.ledger.checkpoints import ORIGIN, NotACheckpoint, opened, verifier_key
+from consent.ledger.checkpoints import ORIGIN, Head, NotACheckpoint, opened, verifier_key
 from consent.management.base import OperatorCommand, read_bytes
 
 
@@ -67,7 +67,7 @@ class Command(OperatorCommand):
         head, origin = checkpoints.read(note), log.current()
         if options["name"] == head.origin or log.known(options["name"]):
             raise CommandError("this name was used before: an origin is one log, for good")
-        if tasks.in_order():
+        if self._in_order(head):
             raise CommandError("the log is what was published of it, and goes on: there is no need for another")
         held = log.size_of(origin.number) if origin and origin.name == head.origin else 0
         gap = {"published": head.size, "held": held}
@@ -79,10 +79,20 @@ class Command(OperatorCommand):
             result,
             options["name"],
             then=(
-                f"of {head.size} leaves that were published of {head.origin} there are {held}",
+                f"of {head.size} leaves that were published of {head.origin} there are {held}"
+                if held < head.size
+                else f"the log has {held} leaves, and not those of the {head.size} that were published",
                 "next: keep the old checkpoints; the sequencer signs the new log's first in a few seconds",
             ),
         )
+
+    def _in_order(self, head: Head) -> bool:
+        """Also by a checkpoint that no place which can be read has, as where a webhook alone took it."""
+        try:
+            sequencer.refuse_behind(log.current(), [head])
+        except sequencer.Behind:
+            return False
+        return tasks.in_order()
 
     def _previous(self, options: dict[str, Any]) -> str:
         """The checkpoint to go on from. Raises CommandError."""

@@ -9,12 +9,12 @@ from django.core.management.base import CommandError, CommandParser
 
 from consent import edge
 from consent.ledger import openings, sinks
-from consent.ledger.checkpoints import Head, NotACheckpoint, opened, read
-from consent.ledger.findings import Findings
+from consent.ledger.checkpoints import MAX_NOTE_BYTES, Head, NotACheckpoint, opened, read
+from consent.ledger.findings import Fault, Findings
 from consent.ledger.models import LogOrigin
 from consent.ledger.openings import Opened
-from consent.ledger.verify import Log, verified
-from consent.management.base import OperatorCommand, read_bytes
+from consent.ledger.verify import Log, gaps, rows_gone, verified
+from consent.management.base import OperatorCommand, read_bytes, read_lines
 from consent.programs.tenancy import snapshot_of_all, tenant
 from consent.records.explained import unexplained
 from consent.vault import jws
@@ -49,15 +49,18 @@ class Command(OperatorCommand):
 
     def run(self, options: dict[str, Any]) -> None:
         keys = _keys(options["jwks"])
-        heads = [head for name in options["published"] for head in _heads(name, keys)]
         findings, counted = Findings(), Opened()
-        with snapshot_of_all():
+        heads = [head for name in options["published"] for head in _heads(name, keys, findings)]
+        with snapshot_of_all(lasting=True):
             origins = LogOrigin.objects.order_by("number")
             logs = {one.number: verified(one, keys=keys, published=heads, findings=findings) for one in list(origins)}
+            rows_gone(logs.values(), findings)
             states, events = _rows(logs, counted, findings, with_events=not options["no_events"])
             openings.without_leaf(logs, counted, findings)
+        lost, known = gaps(logs.values()), {log.origin.name for log in logs.values()}
         for head in heads:
-            if head.origin not in {log.origin.name for log in logs.values()}:
+            gap = lost.get(head.origin)
+            if head.origin not in known and not (gap and gap.explains(head.size, head.root, left=0)):
                 raise CommandError(f"a checkpoint is of {head.origin}, and the database has no such log")
         result = _result(logs, counted, findings, states, events)
         self.answer(options, result, *_lines(result))
@@ -87,16 +90,31 @@ def _keys(name: str | None) -> dict[str, Ed25519PublicKey]:
         raise CommandError(f"{name}: {error}", returncode=UNREADABLE) from None
 
 
-def _heads(name: str, keys: dict[str, Ed25519PublicKey]) -> Iterator[Head]:
-    """One checkpoint, or one a line. Raises CommandError: also where none of the keys signed it."""
-    data = read_bytes(name, returncode=UNREADABLE)
-    notes = list(sinks.notes_in(data.split(b"\n"))) or [data.decode(errors="replace")]
+def _heads(name: str, keys: dict[str, Ed25519PublicKey], findings: Findings) -> Iterator[Head]:
+    """What was published, as far as one of the keys signed it. Raises CommandError."""
     public = [key.public_bytes_raw() for key in keys.values()]
-    try:
-        for note in notes:
-            yield opened(note, public) if len(notes) == 1 else read(note)
-    except NotACheckpoint as error:
-        raise CommandError(f"{name}: {error}", returncode=UNREADABLE) from None
+    for line, note in _notes(name):
+        try:
+            yield opened(note, public)
+        except NotACheckpoint as error:
+            findings.add(Fault.CHECKPOINT_NOT_SIGNED, f"{name}:{line}", str(error))
+
+
+def _notes(name: str) -> Iterator[tuple[int, str]]:
+    """The checkpoints of a file of any size, each with its line: one a line, or one by itself. Raises CommandError."""
+    beginning, found = b"", False
+    for line, text in enumerate(read_lines(name, most=sinks.TAIL_BYTES, returncode=UNREADABLE), 1):
+        beginning += text if len(beginning) <= MAX_NOTE_BYTES else b""
+        for note in sinks.notes_in([text]):
+            found = True
+            yield line, note
+    if not found:
+        note = beginning.decode(errors="replace")
+        try:
+            read(note)
+        except NotACheckpoint as error:
+            raise CommandError(f"{name}: {error}", returncode=UNREADABLE) from None
+        yield 1, note
 
 
 def _result(logs: dict[int, Log], counted: Opened, findings: Findings, states: int, events: int) -> dict[str, Any]:
@@ -110,9 +128,14 @@ def _result(logs: dict[int, Log], counted: Opened, findings: Findings, states: i
                 "checkpoints": log.checkpoints,
                 "published": log.published,
                 "not_published": log.size - min(log.published, log.size),
-                "not_in_a_checkpoint": log.size - max([0, *log.sizes]),
+                "not_in_a_checkpoint": max(0, log.size - max([0, *log.sizes])),
             }
             for log in logs.values()
+        ],
+        "gaps": [
+            {"origin": gap.before.origin, "published": gap.before.size, "held": gap.held, "told_by": log.origin.name}
+            for log in logs.values()
+            if (gap := log.gap) is not None
         ],
         "without_a_place": counted.waiting,
         "opened": counted.opened,
@@ -130,6 +153,11 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
         yield (
             f"{log['origin']}: {log['leaves']} leaves, {log['checkpoints']} checkpoints; the last {log['not_published']} leaves"
             f" are in no checkpoint that was given, {log['not_in_a_checkpoint']} in none at all"
+        )
+    for gap in result["gaps"]:
+        yield (
+            f"{gap['origin']}: of {gap['published']} leaves that were published there are {gap['held']}, by the word of the first leaf"
+            f" of {gap['told_by']}, which goes on from it"
         )
     yield f"{result['without_a_place']} leaves have no place yet"
     yield (
