@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET
 
 from consent.edge import vault
 from consent.journal import service
+from consent.journal.service import Standing
 from consent.ledger.tasks import in_order
 from consent.vault import writing
 from consent.vault.store import KeyringError
@@ -58,7 +59,7 @@ def _keyring() -> bool:
 def _in_service() -> bool:
     """No backup was restored, or what was acknowledged since it was made has been carried out again."""
     try:
-        return not service.looked()
+        return service.standing() == Standing.IN_SERVICE
     except (Error, psycopg.Error, OSError):
         return False
 

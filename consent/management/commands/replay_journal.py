@@ -1,19 +1,19 @@
 """Carries out again what was acknowledged since the backup that was restored, and opens the service."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
-from django.db import ProgrammingError, connection, transaction
+from django.db import connection, transaction
 
 from consent import edge
-from consent.journal import files, plan, service, writing
+from consent.journal import epochs, plan, service
 from consent.journal.files import Kept
+from consent.journal.service import Standing
 from consent.management.base import OperatorCommand
+from consent.management.journals import places_argument, read_places
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import without_tenant
 from consent.rights import replay
@@ -37,14 +37,12 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
         parser.add_argument(
-            "--from",
-            dest="places",
-            action="append",
-            type=Path,
-            metavar="PATH",
-            help="a folder of journal files, or a file of lines that a webhook's receiver kept; may be given for each"
-            " machine (default: ZHIQING_JOURNAL_DIR)",
+            "--begin",
+            action="store_true",
+            help="after a restore by other means: refuse calls and have no id given out twice, and nothing else; then keys may be"
+            " enabled, notices published and holds made, which a replay needs",
         )
+        places_argument(parser)
         parser.add_argument(
             "--incomplete",
             action="store_true",
@@ -55,8 +53,17 @@ class Command(OperatorCommand):
     def run(self, options: dict[str, Any]) -> None:
         if settings.ROLE != "worker":
             raise CommandError("run this with ZHIQING_ROLE=worker: only the worker may put the database in service")
-        required = service.looked()
+        standing = service.standing()
+        if standing == Standing.UNMIGRATED:
+            raise CommandError("the backup is of an earlier version: run migrate first, as the owner")
+        required = standing != Standing.IN_SERVICE
         found = _read(options["places"])
+        if options["begin"]:
+            epoch = _begin(found.kept)
+            self.answer(
+                options, {"epoch": epoch}, f"ids go on in epoch {epoch}", then=("calls are refused until the replay",)
+            )
+            return
         if required and not found.complete and not options["incomplete"]:
             raise CommandError(_missing(found.kept))
         incomplete = required and not found.complete
@@ -64,7 +71,6 @@ class Command(OperatorCommand):
             programs = list(MiniProgram.objects.order_by("id").values_list("id", flat=True))
         renewed = 0
         if incomplete and not options["dry_run"]:
-            # Before the numbers move on: whoever goes on after this was killed is told again that the journal lacks something.
             renewed = sum(map(replay.require_renewal, programs))
         if required and not options["dry_run"]:
             _begin(found.kept)
@@ -109,40 +115,25 @@ class Command(OperatorCommand):
             raise CommandError(f"not everything could be carried out: {told}; put that right and run this again")
 
 
-def _begin(kept: Kept) -> None:
-    with transaction.atomic():
-        service.close()
-        epoch = service.begin_epoch(plan.epoch(kept.entries))
-    writing.restored(epoch)
+def _begin(kept: Kept) -> int:
+    connection.ensure_connection()
+    epoch = epochs.begin(connection.connection, plan.epoch(kept.entries), as_worker=True)
+    assert epoch is not None, "the database is of this version"
+    return epoch
 
 
 def _read(places: list[Path] | None) -> _Read:
-    """Each place has a chain of its own. Raises CommandError."""
-    if places is None:
-        own: Path | None = settings.ZHIQING_JOURNAL_DIR
-        places = [own] if own is not None and own.is_dir() else []
-    with _migrated(), connection.cursor() as cursor:
-        cursor.execute("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM journal_number")
-        (given_out,) = cursor.fetchone()
-    kept, complete = Kept(), bool(places)
-    for place in places:
-        try:
-            found = files.read(place)
-        except OSError as error:
-            raise CommandError(f"{place}: {error.strerror or 'cannot be read'}") from None
-        complete = complete and found.reaches_back_to(given_out)
+    """Raises CommandError."""
+    connection.ensure_connection()
+    since = epochs.needed_from(connection.connection)
+    by_place = read_places(places)
+    kept, complete = Kept(), bool(by_place)
+    for found in by_place.values():
+        complete = complete and found.reaches_back_to(since)
         kept.entries += found.entries
         kept.broken += found.broken
         kept.torn += found.torn
     return _Read(kept, complete)
-
-
-@contextmanager
-def _migrated() -> Iterator[None]:
-    try:
-        yield
-    except ProgrammingError:
-        raise CommandError("the backup is of an earlier version: run migrate first, as the owner") from None
 
 
 def _missing(kept: Kept) -> str:
