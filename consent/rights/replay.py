@@ -27,10 +27,13 @@ from consent.rights.models import ERASING, RequestKind, RequestState, RequestSub
 from consent.vault.identities import Vault
 from consent.vault.lookup import PSEUDONYM
 from consent.vault.models import Subject
+from consent.vault.store import KeyringError
+from consent.vault.suites import DoesNotOpen
 
 BY = "replay"
 METHOD = "journal"
 """How the records of consents that a replay ended say how."""
+DOES_NOT_OPEN = "data_key_does_not_open"
 PAGE = 5_000
 _RENEW = """
     UPDATE consent_state SET renewal_required = true, version = version + 1
@@ -43,7 +46,7 @@ logger = logging.getLogger("zhiqing.rights")
 @dataclass
 class Replayed:
     """How much of what was done, or would be; `unknown`: handles of nobody in this database, who came later or are forgotten;
-    `failed`: what could not be carried out, by the error's code."""
+    `failed`: what could not be carried out, by the error's code, or DOES_NOT_OPEN."""
 
     done: Counter[str] = field(default_factory=Counter)
     unknown: int = 0
@@ -66,11 +69,10 @@ def replay(
             one = _One(vault, subject, mine, terms, dry_run, replayed.done)
             try:
                 one.replay()
-            except Problem as problem:
-                replayed.failed[problem.code] += 1
-                logger.error(
-                    "a subject was not replayed", extra={"fields": {"program": program_id, "code": problem.code}}
-                )
+            except (Problem, KeyringError, DoesNotOpen) as error:
+                code = error.code if isinstance(error, Problem) else DOES_NOT_OPEN
+                replayed.failed[code] += 1
+                logger.error("a subject was not replayed", extra={"fields": {"program": program_id, "code": code}})
     replayed.unknown = len(wanted) - met
     return replayed
 

@@ -9,9 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 from django.apps import apps
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import BinaryField
+from pytest_django.fixtures import SettingsWrapper
 
 from consent import edge
 from consent.errors import Unavailable
@@ -231,7 +232,9 @@ def test_what_makes_no_sense_is_refused(rotated: Program, own_ring: Ring, argume
     assert own_ring.path.read_text() == before
 
 
-def test_a_disabled_version_is_enabled_again(rotated: Program, own_ring: Ring, owner: psycopg.Connection) -> None:
+def test_a_disabled_version_is_enabled_again(
+    rotated: Program, own_ring: Ring, owner: psycopg.Connection, settings: SettingsWrapper
+) -> None:
     """As after a restore of a database whose data keys it wraps."""
     known(rotated, "alice")
     backup = owner.execute("SELECT wrapped, key_version FROM data_key").fetchone()
@@ -244,8 +247,15 @@ def test_a_disabled_version_is_enabled_again(rotated: Program, own_ring: Ring, o
     with pytest.raises(KeyringError, match="version 1 is not enabled"):
         held(rotated)
     assert "still used" in refused("retire", f"{KEY_ENCRYPTION}:1", "--destroy")
+    assert rotated.get("/readyz").json()["checks"]["keyring"] is False
+    settings.ROLE = "worker"
+    with pytest.raises(
+        CommandError, match=f"do not open with this keyring: run manage.py `keys enable {KEY_ENCRYPTION}:1`"
+    ):
+        call_command("replay_journal", "--dry-run")
     keys("enable", f"{KEY_ENCRYPTION}:1")
     assert list(held(rotated)) == ["alice"]
+    assert rotated.get("/readyz").json()["checks"]["keyring"] is True
     assert keys("rewrap")["done"] == 1
 
 

@@ -261,6 +261,30 @@ def test_a_consent_given_anew_after_the_withdrawal_stands(
     assert status(program, "alice")["allowed"]
 
 
+def test_a_person_whose_key_does_not_open_holds_up_nobody_else(
+    program: Program, journal: Journal, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is counted, and the service is opened only if that is asked for."""
+    monkeypatch.setenv("ZHIQING_JOURNAL_DIR", str(journal.folder))
+    writing.mark()
+    number = journal.lines()[-1]["number"]
+    for place, openid in enumerate(("alice", "bob"), 1):
+        handle = hash_of(owner, program.decide(openid)["subject_id"])
+        written(journal.folder, Entry(number + place, now(), Kind.RESTRICTION, handle))
+    owner.execute(
+        "UPDATE data_key SET wrapped = set_byte(wrapped, 40, get_byte(wrapped, 40) # 1)"
+        " WHERE subject_id = (SELECT min(subject_id) FROM data_key)"
+    )
+    owner.execute("DELETE FROM service_state")
+    with pytest.raises(RuntimeError, match=r"calls stay refused\n.*data_key_does_not_open \(1\)"):
+        manage("replay_journal", role="worker")
+    assert owner.execute("SELECT count(*) FROM subject WHERE restricted").fetchone() == (1,)
+    assert service.standing() == Standing.WAITING
+    with pytest.raises(RuntimeError, match="data_key_does_not_open"):
+        manage("replay_journal", "--open-anyway", role="worker")
+    assert service.standing() == Standing.IN_SERVICE
+
+
 def test_a_receivers_lines_are_replayed_as_well(program: Program, owner: psycopg.Connection, tmp_path: Path) -> None:
     program.decide("alice")
     with receiving() as receiver, journaling(tmp_path / "journal", receiver.url):

@@ -18,6 +18,8 @@ from consent.programs.models import MiniProgram
 from consent.programs.tenancy import without_tenant
 from consent.rights import replay
 from consent.rights.replay import Replayed
+from consent.vault import rewrapping
+from consent.vault.keyring import KEY_ENCRYPTION
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Command(OperatorCommand):
         )
         places_argument(parser)
         parser.add_argument(
+            "--open-anyway",
+            action="store_true",
+            help="answer calls again although something could not be carried out; it exits 1 all the same",
+        )
+        parser.add_argument(
             "--incomplete",
             action="store_true",
             help="go on without a complete journal: every consent then has to be asked for anew",
@@ -69,13 +76,16 @@ class Command(OperatorCommand):
         incomplete = required and not found.complete
         with without_tenant():
             programs = list(MiniProgram.objects.order_by("id").values_list("id", flat=True))
+        vault = edge.vault()
+        if missing := rewrapping.missing(vault.keyring, programs):
+            raise CommandError(_unopened(missing))
         renewed = 0
         if incomplete and not options["dry_run"]:
             renewed = sum(map(replay.require_renewal, programs))
         if required and not options["dry_run"]:
             _begin(found.kept)
         replayed = replay.replay(
-            vault=edge.vault(),
+            vault=vault,
             program_ids=programs,
             wanted=plan.wanted(found.kept.entries),
             terms=edge.terms(limited=False),
@@ -83,12 +93,13 @@ class Command(OperatorCommand):
         )
         if incomplete:
             replayed.done["consents to be asked for anew"] = renewed
-        if not replayed.failed and not options["dry_run"]:
+        opens = not options["dry_run"] and (not replayed.failed or options["open_anyway"])
+        if opens:
             with transaction.atomic():
                 service.open_again()
-        self._tell(options, found, replayed, required)
+        self._tell(options, found, replayed, required=required, opens=opens)
 
-    def _tell(self, options: dict[str, Any], found: _Read, replayed: Replayed, required: bool) -> None:
+    def _tell(self, options: dict[str, Any], found: _Read, replayed: Replayed, *, required: bool, opens: bool) -> None:
         result = {
             "dry_run": options["dry_run"],
             "replay_required": required,
@@ -100,19 +111,30 @@ class Command(OperatorCommand):
             "failed": dict(replayed.failed),
         }
         lines = [f"{number:>9}  {what}" for what, number in sorted(replayed.done.items())]
-        opened = "nothing was changed" if options["dry_run"] else "calls are answered"
+        closed = "nothing was changed" if options["dry_run"] else "calls stay refused"
         self.answer(
             options,
             result,
             *lines,
             then=(
                 f"{len(found.kept.entries)} entries read; {replayed.unknown} people of theirs are not in this database",
-                opened if not replayed.failed else "calls stay refused",
+                "calls are answered" if opens else closed,
             ),
         )
         if replayed.failed:
             told = ", ".join(f"{code} ({number})" for code, number in sorted(replayed.failed.items()))
-            raise CommandError(f"not everything could be carried out: {told}; put that right and run this again")
+            raise CommandError(
+                f"not everything could be carried out: {told}; put that right and run this again, or open the service without"
+                " it by --open-anyway"
+            )
+
+
+def _unopened(missing: list[int]) -> str:
+    named = " and ".join(f"`keys enable {KEY_ENCRYPTION}:{version}`" for version in missing)
+    return (
+        f"the backup's data keys do not open with this keyring: run manage.py {named}, or put the keyring in place that has"
+        " what was destroyed since"
+    )
 
 
 def _begin(kept: Kept) -> int:
