@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
 
 from consent.errors import Problem
 from consent.journal.entries import Entry, Kind, handle_hash
 from consent.journal.plan import Wanted
+from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
 from consent.records import actions as records
 from consent.records.decisions import Act, Decision
@@ -33,6 +35,7 @@ from consent.vault.suites import DoesNotOpen
 BY = "replay"
 METHOD = "journal"
 """How the records of consents that a replay ended say how."""
+RENEWED = "consents to be asked for anew"
 DOES_NOT_OPEN = "data_key_does_not_open"
 PAGE = 5_000
 _RENEW = """
@@ -60,21 +63,45 @@ def replay(
     wanted: Mapping[str, Wanted],
     terms: Terms,
     dry_run: bool,
+    restored: bool,
+    renewed: Mapping[int, int] | None,
 ) -> Replayed:
-    """Of every mini-program. One subject that cannot be replayed holds up no other, and the caller opens nothing then."""
+    """Of every mini-program. One subject that cannot be replayed holds up no other, and the caller opens nothing then.
+
+    Each mini-program's audit log is told, unless nothing was restored nor done; `renewed`: of how many consents `require_renewal` had
+    asked, by mini-program, where the journal is not complete.
+    """
     replayed, met = Replayed(), 0
     for program_id in program_ids:
+        done, failed = Counter[str](), Counter[str]()
         for subject, mine in _met(program_id, wanted):
             met += 1
-            one = _One(vault, subject, mine, terms, dry_run, replayed.done)
+            one = _One(vault, subject, mine, terms, dry_run, done)
             try:
                 one.replay()
             except (Problem, KeyringError, DoesNotOpen) as error:
                 code = error.code if isinstance(error, Problem) else DOES_NOT_OPEN
-                replayed.failed[code] += 1
+                failed[code] += 1
                 logger.error("a subject was not replayed", extra={"fields": {"program": program_id, "code": code}})
+        if renewed is not None:
+            done[RENEWED] = renewed.get(program_id, 0)
+        if not dry_run and (restored or done or failed):
+            _record(program_id, {"complete": renewed is None, "done": dict(done), "failed": dict(failed)})
+        replayed.done.update(done)
+        replayed.failed.update(failed)
     replayed.unknown = len(wanted) - met
     return replayed
+
+
+def _record(program_id: int, details: dict[str, Any]) -> None:
+    with tenant(program_id):
+        audit(
+            program_id=program_id,
+            actor=BY,
+            action="journal.replayed",
+            target=f"program:{program_id}",
+            details=details,
+        )
 
 
 def require_renewal(program_id: int) -> int:

@@ -215,7 +215,10 @@ def test_a_replay_without_a_complete_journal_has_every_consent_asked_for_anew(
         manage("replay_journal", role="application")
     assert service.standing() == Standing.RESTORED
     done = json.loads(manage("replay_journal", "--json", "--incomplete", role="worker"))
-    assert (done["complete"], done["done"]) == (False, {"consents to be asked for anew": 1})
+    renewed = {"consents to be asked for anew": 1}
+    assert (done["complete"], done["done"]) == (False, renewed)
+    told = "SELECT details FROM audit_entry WHERE action = 'journal.replayed'"
+    assert owner.execute(told).fetchall() == [({"complete": False, "done": renewed, "failed": {}},)]
     service._watch.forget()
     assert status(program, "alice")["renewal_required"] and not status(program, "alice")["allowed"]
     program.decide("alice")
@@ -323,6 +326,9 @@ def test_an_erasure_that_was_done_is_not_reviewed_again_nor_may_it_be_taken_back
     assert found == [("approved", "replay", False, True), ("in_review", None, True, True)]
     again = json.loads(manage("replay_journal", "--json", role="worker"))
     assert (again["replay_required"], again["done"]) == (False, {})
+    told = "SELECT actor, target, details FROM audit_entry WHERE action = 'journal.replayed'"
+    details = {"complete": True, "done": {"erasures filed": 2}, "failed": {}}
+    assert owner.execute(told).fetchall() == [("replay", f"program:{program.id}", details)], "once, not for nothing"
 
 
 def test_an_erasure_taken_back_after_the_backup_does_not_run(

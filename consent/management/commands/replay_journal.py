@@ -79,9 +79,9 @@ class Command(OperatorCommand):
         vault = edge.vault()
         if missing := rewrapping.missing(vault.keyring, programs):
             raise CommandError(_unopened(missing))
-        renewed = 0
-        if incomplete and not options["dry_run"]:
-            renewed = sum(map(replay.require_renewal, programs))
+        renewed: dict[int, int] | None = {} if incomplete else None
+        if renewed is not None and not options["dry_run"]:
+            renewed.update((program_id, replay.require_renewal(program_id)) for program_id in programs)
         if required and not options["dry_run"]:
             _begin(found.kept)
         replayed = replay.replay(
@@ -90,9 +90,9 @@ class Command(OperatorCommand):
             wanted=plan.wanted(found.kept.entries),
             terms=edge.terms(limited=False),
             dry_run=options["dry_run"],
+            restored=required,
+            renewed=renewed,
         )
-        if incomplete:
-            replayed.done["consents to be asked for anew"] = renewed
         opens = not options["dry_run"] and (not replayed.failed or options["open_anyway"])
         if opens:
             with transaction.atomic():
