@@ -9,10 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import BinaryField
-from pytest_django.fixtures import SettingsWrapper
 
 from consent import edge
 from consent.errors import Unavailable
@@ -254,7 +254,7 @@ def test_a_version_is_destroyed_once_no_backup_needs_it(rotated: Program, own_ri
 
 
 def test_a_disabled_version_is_enabled_again(
-    rotated: Program, own_ring: Ring, owner: psycopg.Connection, settings: SettingsWrapper
+    rotated: Program, own_ring: Ring, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a restore of a database whose data keys it wraps."""
     known(rotated, "alice")
@@ -269,7 +269,7 @@ def test_a_disabled_version_is_enabled_again(
         held(rotated)
     assert "still used" in refused("retire", f"{KEY_ENCRYPTION}:1", "--destroy", "--now")
     assert rotated.get("/readyz").json()["checks"]["keyring"] is False
-    settings.ROLE = "worker"
+    monkeypatch.setattr(settings, "ROLE", "worker")
     with pytest.raises(
         CommandError, match=f"do not open with this keyring: run manage.py `keys enable {KEY_ENCRYPTION}:1`"
     ):
