@@ -20,6 +20,8 @@ from consent.journal import service, writing
 from consent.journal.entries import Entry, Kind
 from consent.journal.files import FileSink
 from consent.journal.service import Standing
+from consent.ledger import sinks as published
+from consent.ledger.checkpoints import Head
 from consent.rights import tasks as rights_tasks
 from tests.cast import Program, event, now
 from tests.consent.acts import status
@@ -286,6 +288,17 @@ def test_a_person_whose_key_does_not_open_holds_up_nobody_else(
     with pytest.raises(RuntimeError, match="data_key_does_not_open"):
         manage("replay_journal", "--open-anyway", role="worker")
     assert service.standing() == Standing.IN_SERVICE
+
+
+def test_a_replay_says_where_the_log_has_less_than_was_published(
+    program: Program, owner: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service is open then, and not ready before another log is begun."""
+    published.FileSink(tmp_path).publish([Head("example.com/ledger", 5, b"0" * 32).text()])
+    command = ("replay_journal", "--json", "--incomplete")
+    assert json.loads(manage(*command, role="worker"))["ledger"] is True
+    monkeypatch.setenv("ZHIQING_LEDGER_FOLDER", str(tmp_path))
+    assert json.loads(manage(*command, role="worker"))["ledger"] is False
 
 
 def test_a_receivers_lines_are_replayed_as_well(program: Program, owner: psycopg.Connection, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from consent import edge
 from consent.journal import epochs, plan, service
 from consent.journal.files import Kept
 from consent.journal.service import Standing
+from consent.ledger.tasks import in_order
 from consent.management.base import OperatorCommand
 from consent.management.journals import places_argument, read_places
 from consent.programs.models import MiniProgram
@@ -20,6 +21,8 @@ from consent.rights import replay
 from consent.rights.replay import Replayed
 from consent.vault import rewrapping
 from consent.vault.keyring import KEY_ENCRYPTION
+
+_BEHIND = "the ledger's log has less than was published of it, and /readyz stays 503: run ZHIQING_ROLE=worker manage.py ledger new-origin NAME"
 
 
 @dataclass(frozen=True)
@@ -109,8 +112,10 @@ class Command(OperatorCommand):
             "done": dict(replayed.done),
             "unknown": replayed.unknown,
             "failed": dict(replayed.failed),
+            "ledger": in_order(),
         }
         lines = [f"{number:>9}  {what}" for what, number in sorted(replayed.done.items())]
+        behind = () if result["ledger"] else (_BEHIND,)
         closed = "nothing was changed" if options["dry_run"] else "calls stay refused"
         self.answer(
             options,
@@ -119,6 +124,7 @@ class Command(OperatorCommand):
             then=(
                 f"{len(found.kept.entries)} entries read; {replayed.unknown} people of theirs are not in this database",
                 "calls are answered" if opens else closed,
+                *behind,
             ),
         )
         if replayed.failed:
