@@ -164,7 +164,8 @@ def _await(family: str, has: Callable[[KeySet], bool], words: str) -> None:
 
 
 def _refuse_needed(store: KeyStore, family: str, version: int, disabled_before: datetime | None) -> None:
-    (one,) = [one for one in keyring.versions(store) if (one.family, one.version) == (family, version)] or [None]
+    every = keyring.versions(store)
+    one = next((one for one in every if (one.family, one.version) == (family, version)), None)
     if one is None or one.status != DISABLED:
         raise Conflict(
             "not_disabled", "only a disabled version is destroyed: disable it first, and wait for your backups"

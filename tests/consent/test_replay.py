@@ -129,7 +129,7 @@ def test_commands_wait_for_a_replay_and_what_goes_before_it_for_ids(
         ("keys", "add", "index"),
         ("backup",),
     )
-    held = ("hold", "add", *named, "--holder", "tracking.events", "--ground", "other")
+    held: tuple[str, ...] = ("hold", "add", *named, "--holder", "tracking.events", "--ground", "other")
     held += ("--law", "Accounting Law", "--until", "2099-01-01")
     for command in (*waiting, held, ("publish_notice", *named, "docs/examples/notice.yaml")):
         with pytest.raises(RuntimeError, match=r"ids would be given out twice: run replay_journal first"):
@@ -339,9 +339,9 @@ def test_an_erasure_that_was_done_is_not_reviewed_again_nor_may_it_be_taken_back
     assert found == [("approved", "replay", False, True), ("in_review", None, True, True)]
     again = json.loads(manage("replay_journal", "--json", role="worker"))
     assert (again["replay_required"], again["done"]) == (False, {})
-    told = "SELECT actor, target, details FROM audit_entry WHERE action = 'journal.replayed'"
+    audited = "SELECT actor, target, details FROM audit_entry WHERE action = 'journal.replayed'"
     details = {"complete": True, "done": {"erasures filed": 2}, "failed": {}}
-    assert owner.execute(told).fetchall() == [("replay", f"program:{program.id}", details)], "once, not for nothing"
+    assert owner.execute(audited).fetchall() == [("replay", f"program:{program.id}", details)], "once, not for nothing"
 
 
 def test_an_erasure_taken_back_after_the_backup_does_not_run(
