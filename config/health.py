@@ -12,8 +12,9 @@ from django.views.decorators.http import require_GET
 
 from consent.edge import vault
 from consent.journal import service
+from consent.journal.service import Standing
 from consent.ledger.tasks import in_order
-from consent.vault import writing
+from consent.vault import rewrapping, rotation, writing
 from consent.vault.store import KeyringError
 
 
@@ -48,9 +49,10 @@ def _broker() -> bool:
 
 
 def _keyring() -> bool:
-    """Whether it is there, and what the database asks of writers."""
+    """Whether it is there, what the database asks of writers, and has what opens the data keys there are."""
     try:
-        return writing.fits(vault().keyring)
+        keyring = vault().keyring
+        return writing.fits(keyring) and not rewrapping.missing(keyring, rotation.programs())
     except (KeyringError, Error):
         return False
 
@@ -58,7 +60,7 @@ def _keyring() -> bool:
 def _in_service() -> bool:
     """No backup was restored, or what was acknowledged since it was made has been carried out again."""
     try:
-        return not service.looked()
+        return service.standing() == Standing.IN_SERVICE
     except (Error, psycopg.Error, OSError):
         return False
 

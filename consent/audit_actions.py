@@ -51,6 +51,7 @@ actions.declare(
         "keys.disabled": _("key version disabled"),
         "keys.enabled": _("key version enabled again"),
         "keys.destroyed": _("key version destroyed"),
+        "journal.replayed": _("journal carried out again after a restore"),
         "breach.listed": _("people affected by a breach listed"),
         "incident.opened": _("incident opened"),
         "incident.entered": _("incident entry added"),

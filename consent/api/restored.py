@@ -7,26 +7,28 @@ from django.http import HttpRequest, HttpResponseBase
 from consent.api.problems import of_problem
 from consent.errors import Unavailable
 from consent.journal import service
+from consent.journal.service import Standing
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 PROBES = frozenset({"/healthz", "/readyz"})
 RETRY_S = 30
+_RESTORED = (
+    "replay_required",
+    "the database was restored from a backup, and what was acknowledged since is being carried out again",
+)
+_NOT_MIGRATED = ("not_migrated", "the database is not of this version yet")
 
 
 class AfterRestore:
-    """503 `replay_required` to all but probes, until `manage.py replay_journal` has run."""
+    """503 to all but probes: `replay_required` until `manage.py replay_journal` has run, `not_migrated` where tables of this version
+    are missing, as before `migrate` and within a restore."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path_info not in PROBES and service.replay_required():
-            return of_problem(
-                Unavailable(
-                    "replay_required",
-                    "the database was restored from a backup, and what was acknowledged since is being carried out again;"
-                    " send the same again later",
-                    retry_after=RETRY_S,
-                )
-            )
-        return self.get_response(request)
+        standing = Standing.IN_SERVICE if request.path_info in PROBES else service.as_known()
+        if standing == Standing.IN_SERVICE:
+            return self.get_response(request)
+        code, detail = _NOT_MIGRATED if standing == Standing.UNMIGRATED else _RESTORED
+        return of_problem(Unavailable(code, f"{detail}; send the same again later", retry_after=RETRY_S))

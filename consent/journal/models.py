@@ -4,12 +4,15 @@ from django.db import models
 
 
 class ServiceState(models.Model):
-    """One row while calls are answered. `manage.py backup` leaves it out, so a restored database has none until a replay puts
-    it back. `marked_at`: when the journal was last told how far the database is."""
+    """One row: with `opened_at` while calls are answered, else while a replay is waited for; then the journal has to reach back to
+    `needed_from`, and ids go on in `epoch`, once the journal knows that. `manage.py backup` leaves the row out, so a restored database
+    has none. `marked_at`: when the journal was last told how far the database is."""
 
     id = models.SmallIntegerField(primary_key=True, default=1)
-    opened_at = models.DateTimeField()
+    opened_at = models.DateTimeField(null=True)
     marked_at = models.DateTimeField(null=True)
+    needed_from = models.BigIntegerField(null=True)
+    epoch = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = "service_state"

@@ -6,6 +6,7 @@ from typing import Any
 from celery import Task
 
 from consent.journal import service
+from consent.journal.service import Standing
 
 logger = logging.getLogger("zhiqing.journal")
 
@@ -16,7 +17,7 @@ class InService(Task):  # type: ignore[type-arg]
     abstract = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if service.replay_required():
+        if service.as_known() != Standing.IN_SERVICE:
             logger.warning("a task waits for a replay", extra={"fields": {"task": self.name}})
             return None
         return self.run(*args, **kwargs)

@@ -69,11 +69,9 @@ def mark() -> None:
     _write(Entry(number, at, Kind.MARK))
 
 
-def restored(epoch: int) -> None:
-    """Tell that ids go on in an epoch, before any is given out in it. Raises JournalAway."""
-    if _sinks:
-        number, at = _numbered()
-        _write(Entry(number, at, Kind.RESTORED, epoch=epoch))
+def restored(number: int, at: datetime, epoch: int) -> None:
+    """Tell that ids go on in an epoch, before any but this number is given out in it. Raises JournalAway."""
+    _write(Entry(number, at, Kind.RESTORED, epoch=epoch))
 
 
 def _numbered() -> tuple[int, datetime]:

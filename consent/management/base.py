@@ -14,15 +14,46 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError
 
 from consent.errors import Problem
+from consent.journal import service
+from consent.journal.service import Standing
 from consent.programs.models import ApiClient, MiniProgram
 from consent.programs.tenancy import tenant
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+BEFORE_REPLAY = (
+    dict.fromkeys(
+        ("restore", "replay_journal", "verify_certificate", "verify_receipt", "rotate_signing_key"), Standing.UNMIGRATED
+    )
+    | dict.fromkeys(("keys list", "ledger status", "verify_ledger"), Standing.RESTORED)
+    | dict.fromkeys(
+        (
+            "hold",
+            "publish_notice",
+            "purpose",
+            "mechanism",
+            "keys enable",
+            "ledger new-origin",
+            "revoke_client",
+            "officer",
+        ),
+        Standing.WAITING,
+    )
+)
+"""Commands that work on a database that is not in service, and how far it has to be; of UNMIGRATED it is not asked. These change
+nothing, or what has to be put right before a replay, or before others come; all others wait."""
+_FIRST = {
+    Standing.UNMIGRATED: "the database is not of this version yet: run migrate first, as the owner",
+    Standing.RESTORED: "the database was restored, and ids would be given out twice: run replay_journal first, or before notices,"
+    " holds and keys `replay_journal --begin`, as the worker",
+    Standing.WAITING: "the database was restored: run replay_journal first, as the worker",
+}
+"""What is to be done before a command that needs more."""
 _FIND = "start the stack (make serve), and set VAR to its folder or DATABASE_URL to its database"
 
 
@@ -36,11 +67,26 @@ class OperatorCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
+            self._refuse_restored(options)
             self.run(options)
         except Problem as problem:
             raise CommandError(told(problem)) from None
-        except OperationalError as error:
+        except (OperationalError, psycopg.OperationalError) as error:
             raise CommandError(f"the database does not answer as it should: {first_line(error)}\n{_FIND}") from None
+
+    def _refuse_restored(self, options: dict[str, Any]) -> None:
+        """Raises CommandError."""
+        name = type(self).__module__.rpartition(".")[2]
+        named = BEFORE_REPLAY.get(f"{name} {options.get('action')}", Standing.IN_SERVICE)
+        needed = BEFORE_REPLAY.get(name, named)
+        if needed == Standing.UNMIGRATED:
+            return
+        try:
+            found = service.standing()
+        except OSError as error:
+            raise CommandError(f"the journal cannot be read: {error.strerror}") from None
+        if found < needed:
+            raise CommandError(_FIRST[found])
 
     def run(self, options: dict[str, Any]) -> None:
         """The command itself; `options` by the names of the flags."""

@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
 
 from consent.errors import Problem
 from consent.journal.entries import Entry, Kind, handle_hash
 from consent.journal.plan import Wanted
+from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
 from consent.records import actions as records
 from consent.records.decisions import Act, Decision
@@ -27,10 +29,14 @@ from consent.rights.models import ERASING, RequestKind, RequestState, RequestSub
 from consent.vault.identities import Vault
 from consent.vault.lookup import PSEUDONYM
 from consent.vault.models import Subject
+from consent.vault.store import KeyringError
+from consent.vault.suites import DoesNotOpen
 
 BY = "replay"
 METHOD = "journal"
 """How the records of consents that a replay ended say how."""
+RENEWED = "consents to be asked for anew"
+DOES_NOT_OPEN = "data_key_does_not_open"
 PAGE = 5_000
 _RENEW = """
     UPDATE consent_state SET renewal_required = true, version = version + 1
@@ -43,7 +49,7 @@ logger = logging.getLogger("zhiqing.rights")
 @dataclass
 class Replayed:
     """How much of what was done, or would be; `unknown`: handles of nobody in this database, who came later or are forgotten;
-    `failed`: what could not be carried out, by the error's code."""
+    `failed`: what could not be carried out, by the error's code, or DOES_NOT_OPEN."""
 
     done: Counter[str] = field(default_factory=Counter)
     unknown: int = 0
@@ -57,22 +63,45 @@ def replay(
     wanted: Mapping[str, Wanted],
     terms: Terms,
     dry_run: bool,
+    restored: bool,
+    renewed: Mapping[int, int] | None,
 ) -> Replayed:
-    """Of every mini-program. One subject that cannot be replayed holds up no other, and the caller opens nothing then."""
+    """Of every mini-program. One subject that cannot be replayed holds up no other, and the caller opens nothing then.
+
+    Each mini-program's audit log is told, unless nothing was restored nor done; `renewed`: of how many consents `require_renewal` had
+    asked, by mini-program, where the journal is not complete.
+    """
     replayed, met = Replayed(), 0
     for program_id in program_ids:
+        done, failed = Counter[str](), Counter[str]()
         for subject, mine in _met(program_id, wanted):
             met += 1
-            one = _One(vault, subject, mine, terms, dry_run, replayed.done)
+            one = _One(vault, subject, mine, terms, dry_run, done)
             try:
                 one.replay()
-            except Problem as problem:
-                replayed.failed[problem.code] += 1
-                logger.error(
-                    "a subject was not replayed", extra={"fields": {"program": program_id, "code": problem.code}}
-                )
+            except (Problem, KeyringError, DoesNotOpen) as error:
+                code = error.code if isinstance(error, Problem) else DOES_NOT_OPEN
+                failed[code] += 1
+                logger.error("a subject was not replayed", extra={"fields": {"program": program_id, "code": code}})
+        if renewed is not None:
+            done[RENEWED] = renewed.get(program_id, 0)
+        if not dry_run and (restored or done or failed):
+            _record(program_id, {"complete": renewed is None, "done": dict(done), "failed": dict(failed)})
+        replayed.done.update(done)
+        replayed.failed.update(failed)
     replayed.unknown = len(wanted) - met
     return replayed
+
+
+def _record(program_id: int, details: dict[str, Any]) -> None:
+    with tenant(program_id):
+        audit(
+            program_id=program_id,
+            actor=BY,
+            action="journal.replayed",
+            target=f"program:{program_id}",
+            details=details,
+        )
 
 
 def require_renewal(program_id: int) -> int:

@@ -57,13 +57,14 @@ class Keyring:
 
 @dataclass(frozen=True)
 class Version:
-    """What may be told of a key. `made`: None where the keyring does not say."""
+    """What may be told of a key. `made`, and `disabled` of one that is: None where the keyring does not say."""
 
     family: str
     version: int
     status: str
     primary: bool
     made: datetime | None
+    disabled: datetime | None = None
 
 
 def create(store: KeyStore, *, made: datetime | None = None) -> bool:
@@ -112,6 +113,7 @@ def versions(store: KeyStore) -> list[Version]:
             entry["status"],
             entry["version"] == content[family]["primary"],
             _made(entry),
+            datetime.fromisoformat(entry["disabled"]) if entry.get("disabled") else None,
         )
         for family in FAMILIES
         if _family(content, family)
@@ -136,9 +138,9 @@ def promote(store: KeyStore, family: str, version: int) -> None:
         content[family]["primary"] = version
 
 
-def set_status(store: KeyStore, family: str, version: int, status: str) -> None:
+def set_status(store: KeyStore, family: str, version: int, status: str, *, at: datetime | None = None) -> None:
     """From enabled to disabled and back, and from disabled to destroyed, when the key goes. Raises KeyringError for another step,
-    and for the primary version."""
+    and for the primary version. `at`: when it is disabled."""
     with store.replacing() as content:
         _family(content, family)
         entry = next((entry for entry in content[family]["keys"] if entry["version"] == version), None)
@@ -151,6 +153,9 @@ def set_status(store: KeyStore, family: str, version: int, status: str) -> None:
                 f"the {family} key of version {version} is {entry['status']}, and cannot become {status}"
             )
         entry["status"] = status
+        entry.pop("disabled", None)
+        if status == DISABLED and at is not None:
+            entry["disabled"] = at.isoformat()
         if status == DESTROYED:
             del entry["key"]
 

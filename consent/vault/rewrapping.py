@@ -4,7 +4,7 @@ What is done is committed, so another run goes on where rows are left. A row tha
 next look: it is written only as it was read, and its subject is not locked for it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from django.db import connection
@@ -15,6 +15,16 @@ from consent.vault.keyring import Keyring
 from consent.vault.models import DataKey
 from consent.vault.store import KeyringError
 from consent.vault.suites import DoesNotOpen
+
+_VERSIONS = """
+    WITH RECURSIVE held AS (
+        SELECT min(key_version) AS version FROM data_key WHERE program_id = %(program)s
+        UNION ALL
+        SELECT (SELECT min(key_version) FROM data_key WHERE program_id = %(program)s AND key_version > version)
+        FROM held WHERE version IS NOT NULL
+    )
+    SELECT version FROM held WHERE version IS NOT NULL
+"""
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,16 @@ def left(keyring: Keyring, program_id: int | None) -> int:
     with tenant(program_id):
         keys = DataKey.objects.filter(program_id=program_id).exclude(key_version=primary).count()
     return keys + own.left(primary, program_id)
+
+
+def missing(keyring: Keyring, program_ids: Iterable[int]) -> list[int]:
+    """Versions that wrap data keys and that the keyring does not have enabled, in order. An index says it, whatever the number of rows."""
+    found: set[int] = set()
+    for program_id in program_ids:
+        with tenant(program_id), connection.cursor() as cursor:
+            cursor.execute(_VERSIONS, {"program": program_id})
+            found.update(version for (version,) in cursor.fetchall())
+    return sorted(found - keyring.key_encryption.keys.keys())
 
 
 def rewrap(keyring: Keyring, program_id: int | None, *, size: int) -> Iterator[Step]:

@@ -92,7 +92,7 @@ def promote(store: KeyStore, family: str, version: int, *, by: str) -> None:
     _audit("promoted", family, version, by)
 
 
-def disable(store: KeyStore, family: str, version: int, *, by: str) -> None:
+def disable(store: KeyStore, family: str, version: int, *, by: str, at: datetime) -> None:
     """Nothing is read or written with it any more. Raises Conflict `processes_behind`, `still_used`, `too_early`; KeyringError."""
     ring = _not_primary(store, family, version)
     _await(family, lambda held: held.primary != version, "still writes with the version")
@@ -102,7 +102,7 @@ def disable(store: KeyStore, family: str, version: int, *, by: str) -> None:
     else:
         writing.change(family, version, Writes.REFUSED)
         _refuse_used(family, version)
-    keyring.set_status(store, family, version, DISABLED)
+    keyring.set_status(store, family, version, DISABLED, at=at)
     _audit("disabled", family, version, by)
 
 
@@ -114,15 +114,13 @@ def enable(store: KeyStore, family: str, version: int, *, by: str) -> None:
     _audit("enabled", family, version, by)
 
 
-def destroy(store: KeyStore, family: str, version: int, *, size: int, by: str) -> int:
-    """The key goes, and with an index key its lookups; answers how many. Raises Conflict as `disable`, KeyringError."""
+def destroy(store: KeyStore, family: str, version: int, *, size: int, by: str, disabled_before: datetime | None) -> int:
+    """The key goes, and with an index key its lookups; answers how many. `disabled_before`: later ones a backup may need; None: whenever.
+
+    Raises Conflict as `disable`, `not_disabled`, `backups_need_it`; KeyringError.
+    """
     _not_primary(store, family, version)
-    if not any(
-        one.status == DISABLED for one in keyring.versions(store) if (one.family, one.version) == (family, version)
-    ):
-        raise Conflict(
-            "not_disabled", "only a disabled version is destroyed: disable it first, and wait for your backups"
-        )
+    _refuse_needed(store, family, version, disabled_before)
     _await(family, lambda held: version not in held.keys, "still holds the version")
     writing.change(family, version, Writes.REFUSED)
     removed = 0
@@ -162,6 +160,22 @@ def _await(family: str, has: Callable[[KeySet], bool], words: str) -> None:
             "processes_behind",
             f"{behind.total()} running process(es) ({who}): each {words}. They look every"
             f" {processes.RENEWED.total_seconds():.0f} s; is the new keyring on every machine?",
+        )
+
+
+def _refuse_needed(store: KeyStore, family: str, version: int, disabled_before: datetime | None) -> None:
+    every = keyring.versions(store)
+    one = next((one for one in every if (one.family, one.version) == (family, version)), None)
+    if one is None or one.status != DISABLED:
+        raise Conflict(
+            "not_disabled", "only a disabled version is destroyed: disable it first, and wait for your backups"
+        )
+    if disabled_before is not None and (one.disabled is None or one.disabled > disabled_before):
+        when = "at a time that is not known" if one.disabled is None else f"on {one.disabled.date().isoformat()}"
+        raise Conflict(
+            "backups_need_it",
+            f"version {version} was disabled {when}, and backups from before would never open again: wait until"
+            " ZHIQING_BACKUP_DAYS are over, or say --now where there is no such backup",
         )
 
 

@@ -67,7 +67,7 @@ def index_rotated(owner: psycopg.Connection) -> None:
     keys("reindex")
     a_day_later(owner)
     keys("retire", f"{INDEX}:1")
-    keys("retire", f"{INDEX}:1", "--destroy")
+    keys("retire", f"{INDEX}:1", "--destroy", "--now")
 
 
 def wrapping_rotated() -> None:
@@ -75,7 +75,7 @@ def wrapping_rotated() -> None:
     keys("promote", f"{KEY_ENCRYPTION}:2")
     keys("rewrap")
     keys("retire", f"{KEY_ENCRYPTION}:1")
-    keys("retire", f"{KEY_ENCRYPTION}:1", "--destroy")
+    keys("retire", f"{KEY_ENCRYPTION}:1", "--destroy", "--now")
 
 
 def primary(family: str) -> int:

@@ -9,7 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 from django.apps import apps
-from django.core.management import CommandError
+from django.conf import settings
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import BinaryField
 
@@ -101,7 +102,7 @@ def test_a_key_encryption_key_is_rotated(rotated: Program, own_ring: Ring, owner
     assert keys("rewrap") == {"family": KEY_ENCRYPTION, "version": 2, "done": 4, "failed": 0, "left": 0}
     keys("retire", f"{KEY_ENCRYPTION}:1")
     assert held(rotated)["alice"] == alice
-    keys("retire", f"{KEY_ENCRYPTION}:1", "--destroy")
+    keys("retire", f"{KEY_ENCRYPTION}:1", "--destroy", "--now")
     entry = json.loads(own_ring.path.read_text())[KEY_ENCRYPTION]["keys"][0]
     assert (entry["status"], "key" in entry) == ("destroyed", False)
     assert own_ring.path.stat().st_mode & 0o777 == 0o600
@@ -194,9 +195,9 @@ def test_a_version_is_retired_once_no_process_uses_it(
         keys("reindex")
         a_day_later(owner)
     keys("retire", f"{family}:1")
-    assert "still holds the version" in refused("retire", f"{family}:1", "--destroy")
+    assert "still holds the version" in refused("retire", f"{family}:1", "--destroy", "--now")
     processes.report(process, "web", edge.vault().keyring)
-    keys("retire", f"{family}:1", "--destroy")
+    keys("retire", f"{family}:1", "--destroy", "--now")
 
 
 def test_an_index_key_is_retired_when_nothing_needs_it(rotated: Program, owner: psycopg.Connection) -> None:
@@ -212,7 +213,7 @@ def test_an_index_key_is_retired_when_nothing_needs_it(rotated: Program, owner: 
     assert "Idempotency-Keys of the last 24 h" in refused("retire", f"{INDEX}:1")
     a_day_later(owner)
     assert "primary" in refused("retire", f"{INDEX}:2")
-    assert "disabled" in refused("retire", f"{INDEX}:1", "--destroy")
+    assert "disabled" in refused("retire", f"{INDEX}:1", "--destroy", "--now")
     keys("retire", f"{INDEX}:1")
 
 
@@ -231,7 +232,30 @@ def test_what_makes_no_sense_is_refused(rotated: Program, own_ring: Ring, argume
     assert own_ring.path.read_text() == before
 
 
-def test_a_disabled_version_is_enabled_again(rotated: Program, own_ring: Ring, owner: psycopg.Connection) -> None:
+def test_a_version_is_destroyed_once_no_backup_needs_it(rotated: Program, own_ring: Ring) -> None:
+    """Backups are kept for 35 days."""
+    known(rotated, "alice")
+    keys("add", KEY_ENCRYPTION)
+    keys("promote", f"{KEY_ENCRYPTION}:2")
+    keys("rewrap")
+    keys("retire", f"{KEY_ENCRYPTION}:1")
+    destroy = ("retire", f"{KEY_ENCRYPTION}:1", "--destroy")
+    assert "backups_need_it" in refused(*destroy)
+    content = json.loads(own_ring.path.read_text())
+    (first, _) = content[KEY_ENCRYPTION]["keys"]
+    for days, told in ((34, "backups_need_it"), (None, "at a time that is not known")):
+        first["disabled"] = None if days is None else (edge.now() - timedelta(days=days)).isoformat()
+        own_ring.path.write_text(json.dumps(content))
+        assert told in refused(*destroy)
+    first["disabled"] = (edge.now() - timedelta(days=35)).isoformat()
+    own_ring.path.write_text(json.dumps(content))
+    keys(*destroy)
+    assert shown(KEY_ENCRYPTION)[1]["status"] == "destroyed"
+
+
+def test_a_disabled_version_is_enabled_again(
+    rotated: Program, own_ring: Ring, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As after a restore of a database whose data keys it wraps."""
     known(rotated, "alice")
     backup = owner.execute("SELECT wrapped, key_version FROM data_key").fetchone()
@@ -243,9 +267,16 @@ def test_a_disabled_version_is_enabled_again(rotated: Program, own_ring: Ring, o
     owner.execute("UPDATE data_key SET wrapped = %s, key_version = %s", backup)
     with pytest.raises(KeyringError, match="version 1 is not enabled"):
         held(rotated)
-    assert "still used" in refused("retire", f"{KEY_ENCRYPTION}:1", "--destroy")
+    assert "still used" in refused("retire", f"{KEY_ENCRYPTION}:1", "--destroy", "--now")
+    assert rotated.get("/readyz").json()["checks"]["keyring"] is False
+    monkeypatch.setattr(settings, "ROLE", "worker")
+    with pytest.raises(
+        CommandError, match=f"do not open with this keyring: run manage.py `keys enable {KEY_ENCRYPTION}:1`"
+    ):
+        call_command("replay_journal", "--dry-run")
     keys("enable", f"{KEY_ENCRYPTION}:1")
     assert list(held(rotated)) == ["alice"]
+    assert rotated.get("/readyz").json()["checks"]["keyring"] is True
     assert keys("rewrap")["done"] == 1
 
 
@@ -355,7 +386,7 @@ def test_no_subject_is_split_in_two_while_an_index_key_rotates(
         a_day_later(owner)
         keys("retire", f"{INDEX}:1")
         vaults[1] = None
-        keys("retire", f"{INDEX}:1", "--destroy")
+        keys("retire", f"{INDEX}:1", "--destroy", "--now")
         wait_for(owner, 120)
     finally:
         over.set()

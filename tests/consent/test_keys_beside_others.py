@@ -139,7 +139,7 @@ def test_a_rewrapping_that_is_killed_goes_on_beside_others(
     assert count(owner, "SELECT count(*) FROM data_key WHERE key_version = 1") == 0
     assert 10 <= first < PEOPLE
     keys("retire", f"{KEY_ENCRYPTION}:1")
-    keys("retire", f"{KEY_ENCRYPTION}:1", "--destroy")
+    keys("retire", f"{KEY_ENCRYPTION}:1", "--destroy", "--now")
     openids = whole(crowd)
     assert f"p{PEOPLE - 1}" not in openids and "p0" in openids and "n0" in openids
 
@@ -160,7 +160,7 @@ def test_a_reindexing_that_is_killed_goes_on_beside_others(
         assert second.wait(60) == 0
         a_day_later(owner)
         keys("retire", f"{INDEX}:1")
-        keys("retire", f"{INDEX}:1", "--destroy")
+        keys("retire", f"{INDEX}:1", "--destroy", "--now")
     assert others.faults == []
     assert count(owner, "SELECT count(*) FROM subject_lookup WHERE key_version = 1") == 0
     openids = whole(crowd)

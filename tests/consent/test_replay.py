@@ -19,6 +19,9 @@ from django.test import Client
 from consent.journal import service, writing
 from consent.journal.entries import Entry, Kind
 from consent.journal.files import FileSink
+from consent.journal.service import Standing
+from consent.ledger import sinks as published
+from consent.ledger.checkpoints import Head
 from consent.rights import tasks as rights_tasks
 from tests.cast import Program, event, now
 from tests.consent.acts import status
@@ -40,7 +43,7 @@ def as_it_was(owner: psycopg.Connection, database: None) -> Iterator[None]:
     yield
     for name, last in before:
         owner.execute("SELECT setval(%s::regclass, %s, %s)", [name, last or 1, last is not None])
-    owner.execute("INSERT INTO service_state (id, opened_at) VALUES (1, now()) ON CONFLICT DO NOTHING")
+    owner.execute("DELETE FROM service_state; INSERT INTO service_state (id, opened_at) VALUES (1, now())")
 
 
 # --- A database that went back ----------------------------------------------------------------------------------------
@@ -82,12 +85,12 @@ def test_a_database_behind_the_journal_is_found_whatever_it_says(
     writing.mark()
     program.decide("alice")
     program.decide("alice", "withdrawn")
-    assert not service.looked()
+    assert service.standing() == Standing.IN_SERVICE
     before = journal.lines()[-1]["number"] - 1
     owner.execute("SELECT setval('journal_number', %s)", [before])
-    assert service.looked()
+    assert service.standing() == Standing.RESTORED
     owner.execute("SELECT setval('journal_number', %s)", [before + 1])
-    assert not service.looked()
+    assert service.standing() == Standing.IN_SERVICE
 
 
 def test_an_entry_without_a_commit_is_no_sign_of_a_restore(
@@ -98,7 +101,74 @@ def test_an_entry_without_a_commit_is_no_sign_of_a_restore(
     program.decide("alice", "withdrawn")
     last = journal.lines()[-1]["number"]
     written(journal.folder, entry(last + 5, now()))
-    assert not service.looked() and writing.confirmed() == last
+    assert service.standing() == Standing.IN_SERVICE and writing.confirmed() == last
+
+
+def test_without_the_tables_of_this_version_nothing_was_restored(program: Program, owner: psycopg.Connection) -> None:
+    owner.execute("ALTER TABLE service_state RENAME COLUMN epoch TO other")
+    service._watch.forget()
+    try:
+        problem(Client().get("/portal/consents"), 503, "not_migrated")
+        with pytest.raises(RuntimeError, match="run migrate first"):
+            manage("purge", role="worker")
+    finally:
+        owner.execute("ALTER TABLE service_state RENAME COLUMN other TO epoch")
+
+
+def test_commands_wait_for_a_replay_and_what_goes_before_it_for_ids(
+    program: Program, owner: psycopg.Connection
+) -> None:
+    """Of a database that was restored by other means."""
+    owner.execute("DELETE FROM service_state")
+    named = ("--program", str(program.id))
+    waiting = (
+        ("purge",),
+        ("purge", "--simulate"),
+        ("review", "on", *named, "--kind", "erasure"),
+        ("webhook", "list", *named),
+        ("keys", "add", "index"),
+        ("backup",),
+    )
+    held: tuple[str, ...] = ("hold", "add", *named, "--holder", "tracking.events", "--ground", "other")
+    held += ("--law", "Accounting Law", "--until", "2099-01-01")
+    for command in (*waiting, held, ("publish_notice", *named, "docs/examples/notice.yaml")):
+        with pytest.raises(RuntimeError, match=r"ids would be given out twice: run replay_journal first"):
+            manage(*command, role="worker")
+    manage("keys", "list", role="worker")
+    given_out = "SELECT last_value FROM audit_entry_id_seq"
+    before = owner.execute(given_out).fetchone()
+    epoch = json.loads(manage("replay_journal", "--begin", "--json", role="worker"))["epoch"]
+    assert service.standing() == Standing.WAITING
+    manage(*held, role="application")
+    assert owner.execute(
+        "SELECT id >> 36, count(*) FROM audit_entry WHERE action = 'hold.made' GROUP BY 1"
+    ).fetchall() == [(epoch, 1)], before
+    for command in waiting:
+        with pytest.raises(RuntimeError, match="the database was restored: run replay_journal first"):
+            manage(*command, role="worker")
+    assert service.standing() == Standing.WAITING
+
+
+def test_an_epoch_that_the_journal_does_not_know_is_not_begun(
+    program: Program, journal: Journal, owner: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in between, or its disk full. What the journal has to reach back to is kept."""
+    program.decide("alice")
+    owner.execute("SELECT nextval('journal_number')")
+    program.decide("alice", "withdrawn")
+    monkeypatch.setenv("ZHIQING_JOURNAL_DIR", str(journal.folder))
+    monkeypatch.setenv("ZHIQING_JOURNAL_URL", "http://127.0.0.1:9/")
+    first = journal.lines()[0]["number"]
+    owner.execute("DELETE FROM service_state")
+    owner.execute("SELECT setval('journal_number', %s)", [first - 1])
+    with pytest.raises(RuntimeError, match="journal_unavailable"):
+        manage("replay_journal", "--begin", role="worker")
+    assert service.standing() == Standing.RESTORED
+    monkeypatch.delenv("ZHIQING_JOURNAL_URL")
+    manage("replay_journal", "--begin", role="worker")
+    assert service.standing() == Standing.WAITING
+    with pytest.raises(RuntimeError, match="it does not reach back to the backup"):
+        manage("replay_journal", role="worker")
 
 
 # --- Killed between journal and commit --------------------------------------------------------------------------------
@@ -123,12 +193,12 @@ def test_who_is_killed_between_journal_and_commit_has_withdrawn_after_a_replay(
                 with pytest.raises(httpx.TransportError):
                     asked.result(20)
     assert journal.told() == [("withdrawal", "analytics")] and status(program, "alice")["state"] == "given"
-    assert not service.looked(), "nothing was restored"
+    assert service.standing() == Standing.IN_SERVICE, "nothing was restored"
     monkeypatch.setenv("ZHIQING_JOURNAL_URL", "")
     owner.execute("DELETE FROM service_state")
     done = json.loads(manage("replay_journal", "--json", "--incomplete", role="worker"))
     assert done["done"]["consents withdrawn"] == 1
-    assert status(program, "alice")["state"] == "withdrawn" and not service.looked()
+    assert status(program, "alice")["state"] == "withdrawn" and service.standing() == Standing.IN_SERVICE
 
 
 # --- Replaying --------------------------------------------------------------------------------------------------------
@@ -145,9 +215,12 @@ def test_a_replay_without_a_complete_journal_has_every_consent_asked_for_anew(
         manage("replay_journal", role="worker")
     with pytest.raises(RuntimeError, match="ZHIQING_ROLE=worker"):
         manage("replay_journal", role="application")
-    assert service.looked()
+    assert service.standing() == Standing.RESTORED
     done = json.loads(manage("replay_journal", "--json", "--incomplete", role="worker"))
-    assert (done["complete"], done["done"]) == (False, {"consents to be asked for anew": 1})
+    renewed = {"consents to be asked for anew": 1}
+    assert (done["complete"], done["done"]) == (False, renewed)
+    told = "SELECT details FROM audit_entry WHERE action = 'journal.replayed'"
+    assert owner.execute(told).fetchall() == [({"complete": False, "done": renewed, "failed": {}},)]
     service._watch.forget()
     assert status(program, "alice")["renewal_required"] and not status(program, "alice")["allowed"]
     program.decide("alice")
@@ -174,7 +247,7 @@ def test_a_journal_that_does_not_reach_back_or_lacks_a_line_is_not_complete(
         manage("replay_journal", "--dry-run", role="worker")
     journal.newest().write_bytes(b"".join(lines))
     manage("replay_journal", role="worker")
-    assert not service.looked()
+    assert service.standing() == Standing.IN_SERVICE
 
 
 def test_a_consent_given_anew_after_the_withdrawal_stands(
@@ -191,6 +264,41 @@ def test_a_consent_given_anew_after_the_withdrawal_stands(
     assert (done["replay_required"], done["done"]) == (True, {})
     service._watch.forget()
     assert status(program, "alice")["allowed"]
+
+
+def test_a_person_whose_key_does_not_open_holds_up_nobody_else(
+    program: Program, journal: Journal, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is counted, and the service is opened only if that is asked for."""
+    monkeypatch.setenv("ZHIQING_JOURNAL_DIR", str(journal.folder))
+    writing.mark()
+    number = journal.lines()[-1]["number"]
+    for place, openid in enumerate(("alice", "bob"), 1):
+        handle = hash_of(owner, program.decide(openid)["subject_id"])
+        written(journal.folder, Entry(number + place, now(), Kind.RESTRICTION, handle))
+    owner.execute(
+        "UPDATE data_key SET wrapped = set_byte(wrapped, 40, get_byte(wrapped, 40) # 1)"
+        " WHERE subject_id = (SELECT min(subject_id) FROM data_key)"
+    )
+    owner.execute("DELETE FROM service_state")
+    with pytest.raises(RuntimeError, match=r"calls stay refused\n.*data_key_does_not_open \(1\)"):
+        manage("replay_journal", role="worker")
+    assert owner.execute("SELECT count(*) FROM subject WHERE restricted").fetchone() == (1,)
+    assert service.standing() == Standing.WAITING
+    with pytest.raises(RuntimeError, match="data_key_does_not_open"):
+        manage("replay_journal", "--open-anyway", role="worker")
+    assert service.standing() == Standing.IN_SERVICE
+
+
+def test_a_replay_says_where_the_log_has_less_than_was_published(
+    program: Program, owner: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service is open then, and not ready before another log is begun."""
+    published.FileSink(tmp_path).publish([Head("example.com/ledger", 5, b"0" * 32).text()])
+    command = ("replay_journal", "--json", "--incomplete")
+    assert json.loads(manage(*command, role="worker"))["ledger"] is True
+    monkeypatch.setenv("ZHIQING_LEDGER_FOLDER", str(tmp_path))
+    assert json.loads(manage(*command, role="worker"))["ledger"] is False
 
 
 def test_a_receivers_lines_are_replayed_as_well(program: Program, owner: psycopg.Connection, tmp_path: Path) -> None:
@@ -231,6 +339,9 @@ def test_an_erasure_that_was_done_is_not_reviewed_again_nor_may_it_be_taken_back
     assert found == [("approved", "replay", False, True), ("in_review", None, True, True)]
     again = json.loads(manage("replay_journal", "--json", role="worker"))
     assert (again["replay_required"], again["done"]) == (False, {})
+    audited = "SELECT actor, target, details FROM audit_entry WHERE action = 'journal.replayed'"
+    details = {"complete": True, "done": {"erasures filed": 2}, "failed": {}}
+    assert owner.execute(audited).fetchall() == [("replay", f"program:{program.id}", details)], "once, not for nothing"
 
 
 def test_an_erasure_taken_back_after_the_backup_does_not_run(
@@ -246,7 +357,7 @@ def test_an_erasure_taken_back_after_the_backup_does_not_run(
     owner.execute(
         "UPDATE subject_request SET undo_until = clock_timestamp(), received_at = received_at - interval '1 day'"
     )
-    assert service.looked()
+    assert service.standing() == Standing.RESTORED
     taken_at = json.loads(manage("replay_journal", "--json", role="worker"))
     assert taken_at["done"] == {"erasures taken back": 1}
     service._watch.forget()
@@ -269,7 +380,7 @@ def test_a_backup_is_of_a_new_file_and_a_restore_into_an_empty_database(
     nothing.write_bytes(b"no backup")
     with pytest.raises(RuntimeError, match="cannot be read as a backup"):
         manage("restore", str(nothing), "--replace")
-    assert not service.looked()
+    assert service.standing() == Standing.IN_SERVICE
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.dump", "nothing.dump"]
 
 
@@ -292,7 +403,7 @@ def test_a_restored_database_is_never_in_service_whoever_made_the_backup(
             else:
                 subprocess.run([tools / "pg_restore", "--no-owner", f"--dbname={there}", str(kept)], check=True)
             with psycopg.connect(there) as restored:
-                assert restored.execute("SELECT count(*) FROM service_state").fetchone() == (0,)
+                assert restored.execute("SELECT count(opened_at) FROM service_state").fetchone() == (0,)
                 assert restored.execute("SELECT count(*) FROM program").fetchone() == (1,)
         finally:
             owner.execute("DROP DATABASE test_restored WITH (FORCE)")

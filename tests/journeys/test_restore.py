@@ -120,6 +120,20 @@ def replayed(stack: Served, *flags: str) -> Any:
     return json.loads(stack.manage("replay_journal", "--json", *flags, role="worker"))
 
 
+def enter(stack: Served, folder: Path) -> None:
+    """What the steps of a restore have entered again: a notice and a legal hold."""
+    program = str(count(stack, "SELECT id FROM program"))
+    notice = folder / "notice.yaml"
+    notice.write_text(
+        Path("docs/examples/notice.yaml").read_text().replace("How this mini-program", "How our mini-program")
+    )
+    held = ("--holder", "tracking.events", "--ground", "other", "--law", "Law 1", "--until", "2099-01-01")
+    number = stack.manage("hold", "add", "--program", program, *held)
+    # Nobody is erased less by it in the end.
+    stack.manage("hold", "lift", "--program", program, "--hold", number)
+    stack.manage("publish_notice", "--program", program, "--effective-at", "2098-01-01T00:00:00+08:00", str(notice))
+
+
 PEOPLE = ("keeps", "withdraws", "refuses", "objects", "restricts", "leaves", "returns")
 
 
@@ -147,9 +161,15 @@ def test_who_withdrew_restricted_objected_or_left_has_done_so_after_a_restore(
     backend.decide("returns")
     for place in range(5):
         backend.decide(f"new-{place}")
+    enter(stack, tmp_path)
     given_out = ids(stack)
 
     stack.manage("restore", str(kept), "--replace")
+    # Before the replay, as the steps have it, and no id comes again.
+    enter(stack, tmp_path)
+    entered = ids(stack)
+    for numbered in ("notice_id_seq", "legal_hold_id_seq", "audit_entry_id_seq", "leaf_id_seq"):
+        assert entered[numbered] > given_out[numbered], numbered
     for _ in range(2):
         wait_for("calls to be refused", lambda: not stack.ready(), 5)
         refused = backend.post("events", {"events": [event("withdraws", uuid.uuid4().hex)]})

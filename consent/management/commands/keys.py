@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.db import connection
 
@@ -32,7 +33,7 @@ class Command(OperatorCommand):
         " `add` makes the next version, `promote` has new data use it; then `rewrap` (key_encryption) wraps the data keys anew and"
         " seals the service's own secrets again, `reindex` (index) writes the lookups by which subjects are found. Both work online and"
         " go on where an earlier run ended. `retire` disables a version that nothing needs, `enable` takes that back, and"
-        " `retire --destroy` removes a disabled key for good. A step that a running process or a row still stands against is refused, with how"
+        " `retire --destroy` removes for good a key that has been disabled for ZHIQING_BACKUP_DAYS. A step that a running process or a row still stands against is refused, with how"
         " many. Run it as ZHIQING_ROLE=worker, which has no bound on statements. Exit codes: 0 done, 1 refused or something did not open."
     )
 
@@ -47,6 +48,11 @@ class Command(OperatorCommand):
         )
         parser.add_argument("--destroy", action="store_true", help="with retire: remove the key itself, for good")
         parser.add_argument(
+            "--now",
+            action="store_true",
+            help="with --destroy: before ZHIQING_BACKUP_DAYS are over, whatever backups need it",
+        )
+        parser.add_argument(
             "--batch", type=_number, default=BATCH, metavar="N", help=f"rows of a transaction (default: {BATCH})"
         )
         parser.add_argument("--rate", type=_number, metavar="N", help="subjects a second at most (default: no bound)")
@@ -58,6 +64,8 @@ class Command(OperatorCommand):
             raise CommandError(
                 "name a family to add (index), a version to promote, retire or enable (index:2), else nothing"
             )
+        if options["now"] and not options["destroy"]:
+            raise CommandError("--now goes with --destroy only")
         if options["destroy"] and action != "retire":
             raise CommandError("--destroy goes with retire only")
         try:
@@ -80,11 +88,18 @@ class Command(OperatorCommand):
 
     def _retire(self, options: dict[str, Any], family: str, version: int) -> None:
         if options["destroy"]:
-            removed = rotation.destroy(edge.key_store(), family, version, size=options["batch"], by=BY)
+            removed = rotation.destroy(
+                edge.key_store(),
+                family,
+                version,
+                size=options["batch"],
+                by=BY,
+                disabled_before=None if options["now"] else edge.now() - settings.ZHIQING_BACKUP_DAYS,
+            )
             then = f"next: {_BACK_UP}, and destroy its old backups"
             self._done(options, "destroyed", family, version, then, removed=removed)
             return
-        rotation.disable(edge.key_store(), family, version, by=BY)
+        rotation.disable(edge.key_store(), family, version, by=BY, at=edge.now())
         then = f"next: {_BACK_UP}; destroy it (--destroy) when the last backup of the database that needs it is over"
         self._done(options, "disabled", family, version, then)
 

@@ -1,23 +1,28 @@
 """Carries out again what was acknowledged since the backup that was restored, and opens the service."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
-from django.db import ProgrammingError, connection, transaction
+from django.db import connection, transaction
 
 from consent import edge
-from consent.journal import files, plan, service, writing
+from consent.journal import epochs, plan, service
 from consent.journal.files import Kept
+from consent.journal.service import Standing
+from consent.ledger.tasks import in_order
 from consent.management.base import OperatorCommand
+from consent.management.journals import places_argument, read_places
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import without_tenant
 from consent.rights import replay
 from consent.rights.replay import Replayed
+from consent.vault import rewrapping
+from consent.vault.keyring import KEY_ENCRYPTION
+
+_BEHIND = "the ledger's log has less than was published of it, and /readyz stays 503: run ZHIQING_ROLE=worker manage.py ledger new-origin NAME"
 
 
 @dataclass(frozen=True)
@@ -37,13 +42,16 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
         parser.add_argument(
-            "--from",
-            dest="places",
-            action="append",
-            type=Path,
-            metavar="PATH",
-            help="a folder of journal files, or a file of lines that a webhook's receiver kept; may be given for each"
-            " machine (default: ZHIQING_JOURNAL_DIR)",
+            "--begin",
+            action="store_true",
+            help="after a restore by other means: refuse calls and have no id given out twice, and nothing else; then keys may be"
+            " enabled, notices published and holds made, which a replay needs",
+        )
+        places_argument(parser)
+        parser.add_argument(
+            "--open-anyway",
+            action="store_true",
+            help="answer calls again although something could not be carried out; it exits 1 all the same",
         )
         parser.add_argument(
             "--incomplete",
@@ -55,34 +63,46 @@ class Command(OperatorCommand):
     def run(self, options: dict[str, Any]) -> None:
         if settings.ROLE != "worker":
             raise CommandError("run this with ZHIQING_ROLE=worker: only the worker may put the database in service")
-        required = service.looked()
+        standing = service.standing()
+        if standing == Standing.UNMIGRATED:
+            raise CommandError("the backup is of an earlier version: run migrate first, as the owner")
+        required = standing != Standing.IN_SERVICE
         found = _read(options["places"])
+        if options["begin"]:
+            epoch = _begin(found.kept)
+            self.answer(
+                options, {"epoch": epoch}, f"ids go on in epoch {epoch}", then=("calls are refused until the replay",)
+            )
+            return
         if required and not found.complete and not options["incomplete"]:
             raise CommandError(_missing(found.kept))
         incomplete = required and not found.complete
         with without_tenant():
             programs = list(MiniProgram.objects.order_by("id").values_list("id", flat=True))
-        renewed = 0
-        if incomplete and not options["dry_run"]:
-            # Before the numbers move on: whoever goes on after this was killed is told again that the journal lacks something.
-            renewed = sum(map(replay.require_renewal, programs))
+        vault = edge.vault()
+        if missing := rewrapping.missing(vault.keyring, programs):
+            raise CommandError(_unopened(missing))
+        renewed: dict[int, int] | None = {} if incomplete else None
+        if renewed is not None and not options["dry_run"]:
+            renewed.update((program_id, replay.require_renewal(program_id)) for program_id in programs)
         if required and not options["dry_run"]:
             _begin(found.kept)
         replayed = replay.replay(
-            vault=edge.vault(),
+            vault=vault,
             program_ids=programs,
             wanted=plan.wanted(found.kept.entries),
             terms=edge.terms(limited=False),
             dry_run=options["dry_run"],
+            restored=required,
+            renewed=renewed,
         )
-        if incomplete:
-            replayed.done["consents to be asked for anew"] = renewed
-        if not replayed.failed and not options["dry_run"]:
+        opens = not options["dry_run"] and (not replayed.failed or options["open_anyway"])
+        if opens:
             with transaction.atomic():
                 service.open_again()
-        self._tell(options, found, replayed, required)
+        self._tell(options, found, replayed, required=required, opens=opens)
 
-    def _tell(self, options: dict[str, Any], found: _Read, replayed: Replayed, required: bool) -> None:
+    def _tell(self, options: dict[str, Any], found: _Read, replayed: Replayed, *, required: bool, opens: bool) -> None:
         result = {
             "dry_run": options["dry_run"],
             "replay_required": required,
@@ -92,57 +112,56 @@ class Command(OperatorCommand):
             "done": dict(replayed.done),
             "unknown": replayed.unknown,
             "failed": dict(replayed.failed),
+            "ledger": in_order(),
         }
         lines = [f"{number:>9}  {what}" for what, number in sorted(replayed.done.items())]
-        opened = "nothing was changed" if options["dry_run"] else "calls are answered"
+        behind = () if result["ledger"] else (_BEHIND,)
+        closed = "nothing was changed" if options["dry_run"] else "calls stay refused"
         self.answer(
             options,
             result,
             *lines,
             then=(
                 f"{len(found.kept.entries)} entries read; {replayed.unknown} people of theirs are not in this database",
-                opened if not replayed.failed else "calls stay refused",
+                "calls are answered" if opens else closed,
+                *behind,
             ),
         )
         if replayed.failed:
             told = ", ".join(f"{code} ({number})" for code, number in sorted(replayed.failed.items()))
-            raise CommandError(f"not everything could be carried out: {told}; put that right and run this again")
+            raise CommandError(
+                f"not everything could be carried out: {told}; put that right and run this again, or open the service without"
+                " it by --open-anyway"
+            )
 
 
-def _begin(kept: Kept) -> None:
-    with transaction.atomic():
-        service.close()
-        epoch = service.begin_epoch(plan.epoch(kept.entries))
-    writing.restored(epoch)
+def _unopened(missing: list[int]) -> str:
+    named = " and ".join(f"`keys enable {KEY_ENCRYPTION}:{version}`" for version in missing)
+    return (
+        f"the backup's data keys do not open with this keyring: run manage.py {named}, or put the keyring in place that has"
+        " what was destroyed since"
+    )
+
+
+def _begin(kept: Kept) -> int:
+    connection.ensure_connection()
+    epoch = epochs.begin(connection.connection, plan.epoch(kept.entries), as_worker=True)
+    assert epoch is not None, "the database is of this version"
+    return epoch
 
 
 def _read(places: list[Path] | None) -> _Read:
-    """Each place has a chain of its own. Raises CommandError."""
-    if places is None:
-        own: Path | None = settings.ZHIQING_JOURNAL_DIR
-        places = [own] if own is not None and own.is_dir() else []
-    with _migrated(), connection.cursor() as cursor:
-        cursor.execute("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM journal_number")
-        (given_out,) = cursor.fetchone()
-    kept, complete = Kept(), bool(places)
-    for place in places:
-        try:
-            found = files.read(place)
-        except OSError as error:
-            raise CommandError(f"{place}: {error.strerror or 'cannot be read'}") from None
-        complete = complete and found.reaches_back_to(given_out)
+    """Raises CommandError."""
+    connection.ensure_connection()
+    since = epochs.needed_from(connection.connection)
+    by_place = read_places(places)
+    kept, complete = Kept(), bool(by_place)
+    for found in by_place.values():
+        complete = complete and found.reaches_back_to(since)
         kept.entries += found.entries
         kept.broken += found.broken
         kept.torn += found.torn
     return _Read(kept, complete)
-
-
-@contextmanager
-def _migrated() -> Iterator[None]:
-    try:
-        yield
-    except ProgrammingError:
-        raise CommandError("the backup is of an earlier version: run migrate first, as the owner") from None
 
 
 def _missing(kept: Kept) -> str:

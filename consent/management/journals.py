@@ -1,0 +1,35 @@
+"""The journals that a command is told of, or this machine's own."""
+
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management.base import CommandError, CommandParser
+
+from consent.journal import files
+from consent.journal.files import Kept
+
+
+def places_argument(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--from",
+        dest="places",
+        action="append",
+        type=Path,
+        metavar="PATH",
+        help="a folder of journal files, or a file of lines that a webhook's receiver kept; may be given for each machine (default:"
+        " ZHIQING_JOURNAL_DIR)",
+    )
+
+
+def read_places(places: list[Path] | None) -> dict[Path, Kept]:
+    """Each place has a chain of its own. Raises CommandError."""
+    if places is None:
+        own: Path | None = settings.ZHIQING_JOURNAL_DIR
+        places = [own] if own is not None and own.is_dir() else []
+    found = {}
+    for place in places:
+        try:
+            found[place] = files.read(place)
+        except OSError as error:
+            raise CommandError(f"{place}: {error.strerror or 'cannot be read'}") from None
+    return found
