@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.test import Client
 
@@ -21,7 +22,7 @@ from consent.journal.entries import Entry, Kind
 from consent.journal.files import FileSink
 from consent.journal.service import Standing
 from consent.ledger import sinks as published
-from consent.ledger.checkpoints import Head
+from consent.ledger.checkpoints import Head, signed
 from consent.rights import tasks as rights_tasks
 from tests.cast import Program, event, now
 from tests.consent.acts import status
@@ -294,7 +295,8 @@ def test_a_replay_says_where_the_log_has_less_than_was_published(
     program: Program, owner: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The service is open then, and not ready before another log is begun."""
-    published.FileSink(tmp_path).publish([Head("example.com/ledger", 5, b"0" * 32).text()])
+    head = Head("example.com/ledger", 5, b"0" * 32)
+    published.FileSink(tmp_path).publish([signed(head, Ed25519PrivateKey.generate(), at=now())])
     command = ("replay_journal", "--json", "--incomplete")
     assert json.loads(manage(*command, role="worker"))["ledger"] is True
     monkeypatch.setenv("ZHIQING_LEDGER_FOLDER", str(tmp_path))
