@@ -10,7 +10,8 @@ from consent.journal import service
 from consent.journal.service import Standing
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
-PROBES = frozenset({"/healthz", "/readyz"})
+SPARED = frozenset({"/healthz", "/readyz", "/api/schema/", "/api/docs/"})
+"""Probes, and the documentation, which tells nothing out of the database."""
 RETRY_S = 30
 _RESTORED = (
     "replay_required",
@@ -20,14 +21,14 @@ _NOT_MIGRATED = ("not_migrated", "the database is not of this version yet")
 
 
 class AfterRestore:
-    """503 to all but probes: `replay_required` until `manage.py replay_journal` has run, `not_migrated` where tables of this version
+    """503 to all that tells of anybody: `replay_required` until `manage.py replay_journal` has run, `not_migrated` where tables of this version
     are missing, as before `migrate` and within a restore."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        standing = Standing.IN_SERVICE if request.path_info in PROBES else service.as_known()
+        standing = Standing.IN_SERVICE if request.path_info in SPARED else service.as_known()
         if standing == Standing.IN_SERVICE:
             return self.get_response(request)
         code, detail = _NOT_MIGRATED if standing == Standing.UNMIGRATED else _RESTORED

@@ -61,6 +61,7 @@ CHANGED_LISTS = (
     "consent/processor",
     "consent/mechanism",
     "consent/incident",
+    "consent/riskrun",
 )
 ADMINISTRATORS_LISTS = (
     "consent/controller",
