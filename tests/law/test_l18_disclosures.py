@@ -28,7 +28,8 @@ def taken(program: Program, as_worker: Working, reason: str, form: str = "json",
     assert carry_out(program, as_worker, filed)["state"] == "completed"
     desk = officer("grace", program).enter(program)
     page = f"consent/subjectrequest/{filed['request_id']}/package/"
-    response = desk.post(page, form=form, reason=reason)
+    letter = {"reference": "no. 12"} if reason == "authority" else {}
+    response = desk.post(page, form=form, reason=reason, **letter)
     assert response.status_code == 200
     assert b"".join(response)
     return f"request:{filed['request_id']}", f"officer:{desk.user.pk}"
