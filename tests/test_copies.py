@@ -12,6 +12,8 @@ from tests.copies import TABLES, WRITTEN
 
 OF_A_CLIENT = {"api_client", "api_key"}
 """Made by a command for every mini-program."""
+OF_THE_LOG = ("leaf_id", "salt")
+"""A leaf commits to the one entry that was written: a copy has none, as entries from before there was a log."""
 
 
 def held(owner: psycopg.Connection, tables: list[str], program_id: int) -> Any:
@@ -22,12 +24,12 @@ def held(owner: psycopg.Connection, tables: list[str], program_id: int) -> Any:
             f"SELECT to_jsonb({table}) AS row FROM {table} WHERE to_jsonb({table}) -> 'program_id' = %s::text::jsonb"
         )
         found[table] = [row for (row,) in owner.execute(f"{query} ORDER BY to_jsonb({table}) -> 'id'", [program_id])]
-    found = {table: rows for table, rows in found.items() if rows and table not in OF_A_CLIENT}
+    found = {table: rows for table, rows in found.items() if rows and table not in OF_A_CLIENT | {"leaf"}}
     places = {(TABLES.get(table), row["id"]): place for table, rows in found.items() for place, row in enumerate(rows)}
     for rows in found.values():
         for row in rows:
             row |= {name: places[name, row[name]] for name in TABLES.values() if name in row}
-            row |= {name: name for name in ("id", "program_id", *WRITTEN) if name in row}
+            row |= {name: name for name in ("id", "program_id", *WRITTEN, *OF_THE_LOG) if name in row}
     [notice] = found["notice"]
     text = json.dumps(found)
     for own in (notice["sha256"], notice["body"]["program"], notice["body"]["effective_at"], notice["effective_at"]):
