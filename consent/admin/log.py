@@ -30,7 +30,7 @@ from consent.rights.table import cell, written_row
 
 REQUEST = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 """Also as a browser reads it, which takes a bare - in a class for a fault, and then checks nothing."""
-NUMBER = "[0-9]{1,10}"
+NUMBER = "[0-9]{1,19}"
 ACTOR = f"operator|system|worker|service|officer:{NUMBER}|client:{NUMBER}"
 TARGET = (
     f"(event_type|hold|incident|officer|processor|mechanism|program|report_run|saved_report):{NUMBER}"
