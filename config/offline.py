@@ -5,3 +5,7 @@ DATABASES: dict[str, dict[str, str]] = {}
 LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = "UTC"
+
+ZHIQING_JOURNAL_DIR = None
+ZHIQING_JOURNAL_URL = None
+ZHIQING_JOURNAL_TOKEN = None

@@ -81,6 +81,8 @@ FIELDS: Fields = {
         "id": OPERATIONAL,
         "opened_at": OPERATIONAL,
         "marked_at": OPERATIONAL,
+        "needed_from": OPERATIONAL,
+        "epoch": OPERATIONAL,
     },
     IdempotencyRecord: {
         "id": OPERATIONAL,

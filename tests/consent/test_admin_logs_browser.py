@@ -55,7 +55,7 @@ def test_the_report_is_made_on_its_page(program: Program, tab: Tab, server: Serv
     tab.page.goto(f"{server.base_url}/admin/audit-report/")
     tab.page.fill("[name=last]", datetime.now(UTC).date().isoformat())
     submitted(tab, "#audit-form")
-    assert tab.count("#audit-report h4") == 27
+    assert tab.count("#audit-report h4") == 28
     tab.sound(f"audit-report-{tab.width}")
     tab.page.emulate_media(media="print")
     tab.fits()

@@ -31,7 +31,7 @@ DOORS = {
     "consent/rights/reveal.py": "reveal(by=, reason=): identifiers and profile of a person",
     "consent/admin/rectified.py": "what a rectification changed: rectification.opened",
     "consent/admin/requests.py": "the page of that",
-    "consent/admin/packages.py": "to whom a portability goes: package.downloaded",
+    "consent/rights/transfers.py": "to whom a portability goes: transfer.opened",
     # What the person themselves asked for.
     "consent/rights/own_holders.py": "the person's own copy",
     "consent/rights/packages.py": "the person's own copy, kept sealed",

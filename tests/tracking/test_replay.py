@@ -189,6 +189,7 @@ def _kill_midway(server: Server, owner: psycopg.Connection) -> None:
     server.start()
 
 
+@pytest.mark.usefixtures("database")
 @pytest.mark.parametrize(
     ("more", "told"),
     [
