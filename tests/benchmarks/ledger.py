@@ -1,7 +1,8 @@
 """What the log costs those who write, and how long it takes to verify one.
 
 Writers are 16, each with 3 ms of other work in its transaction, beside a sequencer that runs every second (it runs every five
-as configured): without a log, with it, and with the single head of a chain in its place, which each act updates.
+as configured): without a log, with it, and with the single head of a chain in its place, which each act updates. After the
+verification as many decide by the service's own code, with the leaves of their records and without.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.benchmarks.acts import TABLES
@@ -20,6 +21,7 @@ from tests.benchmarks.clients import Command, run
 from tests.benchmarks.world import ROOT, World, manage
 
 KINDS = {"none": "without a log", "log": "with the log", "head": "with the head of a chain"}
+DECISIONS = {"unlogged": "decisions without a log", "decided": "decisions as they are recorded"}
 WRITERS, PROCESSES = 16, 4
 SECONDS, ROUNDS = 5.0, 3
 KEPT, BAR_S = 0.8, 60
@@ -37,26 +39,14 @@ while not ended.wait(1):
 
 
 def ledger(made: World) -> str:
-    """Markdown: the writers' throughput, then the verification. The world's records have no leaves yet, and get them."""
-    return "\n".join([*_writers(made), "", *_verified(made)])
+    """Markdown: the writers' throughput, the verification, that of decisions. The world's records have no leaves yet, and get them."""
+    return "\n".join([*_writers(made), "", *_verified(made), "", *_throughput(made, DECISIONS)])
 
 
 def _writers(made: World) -> Iterator[str]:
     with made.owner() as owner:
         owner.execute(TABLES.encode())
-    told: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    with _sequencing(made.environment):
-        for _ in range(ROUNDS):
-            for kind in KINDS:
-                told[kind].append(_acts(made, kind))
-                print(f"ledger: {KINDS[kind]} {told[kind][-1]:,.0f} acts a second", file=sys.stderr)
-    yield f"| {WRITERS} writers | acts a second | of those without a log |"
-    yield "|---|---|---|"
-    for kind, words in KINDS.items():
-        shares = [one / none for one, none in zip(told[kind], told["none"], strict=True)]
-        yield f"| {words} | {statistics.median(told[kind]):,.0f} | {statistics.median(shares):.0%} |"
-    share = statistics.median(one / none for one, none in zip(told["log"], told["none"], strict=True))
-    yield f"\n- {KEPT:.0%} of the throughput: {'met' if share >= KEPT else 'not met'}"
+    yield from _throughput(made, KINDS)
     with made.owner() as owner:
         owner.execute("DROP TABLE bench_record, bench_head")
         owner.execute("UPDATE audit_entry SET leaf_id = NULL, salt = NULL")
@@ -65,11 +55,36 @@ def _writers(made: World) -> Iterator[str]:
     shutil.rmtree(made.environment["ZHIQING_LEDGER_FOLDER"])
 
 
+def _throughput(made: World, kinds: Mapping[str, str]) -> Iterator[str]:
+    """In turns; the first of `kinds` is without a log, the second with it."""
+    told: dict[str, list[float]] = {kind: [] for kind in kinds}
+    with _sequencing(made.environment):
+        for _ in range(ROUNDS):
+            for kind, words in kinds.items():
+                told[kind].append(_acts(made, kind))
+                print(f"ledger: {words} {told[kind][-1]:,.0f} acts a second", file=sys.stderr)
+    bare, logged, *_ = kinds
+    yield f"| {WRITERS} writers | acts a second | of those without a log |"
+    yield "|---|---|---|"
+    shares = {
+        kind: statistics.median(one / none for one, none in zip(rates, told[bare], strict=True))
+        for kind, rates in told.items()
+    }
+    for kind, words in kinds.items():
+        yield f"| {words} | {statistics.median(told[kind]):,.0f} | {shares[kind]:.0%} |"
+    yield f"\n- {KEPT:.0%} of the throughput: {'met' if shares[logged] >= KEPT else 'not met'}"
+
+
 def _acts(made: World, kind: str) -> float:
     """A second, of all writers."""
     about = ("--program", str(made.program_id), "--writers", str(WRITERS // PROCESSES), "--seconds", str(SECONDS))
     command: Command = ("tests.benchmarks.acts", kind, *about)
-    told = run([command] * PROCESSES, made.environment)
+    environment = made.environment
+    if kind in DECISIONS:
+        decisions = ("--notice", made.notice, "--subjects", str(len(made.subjects)))
+        command = ("tests.benchmarks.consenting", kind, *about, *decisions)
+        environment = {**environment, "DJANGO_SETTINGS_MODULE": "config.settings"}
+    told = run([command] * PROCESSES, environment)
     return float(sum(one["calls"] / one["seconds"] for one in told))
 
 
