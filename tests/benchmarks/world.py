@@ -65,7 +65,9 @@ def world(var: Path, *, subjects: int, days: int) -> Iterator[World]:
         environment |= {"ZHIQING_SECRET_KEY": secrets.token_urlsafe(50), "ZHIQING_TLS": "0"}
         environment.pop("ZHIQING_SECRET_KEY_FILE", None)
         environment |= _fresh_database(environment["DATABASE_OWNER_URL"], environment)
-        shutil.rmtree(environment["ZHIQING_LEDGER_FOLDER"], ignore_errors=True)
+        # A journal or a log that is ahead of its database says that the database was restored.
+        for kept in ("ZHIQING_LEDGER_FOLDER", "ZHIQING_JOURNAL_DIR"):
+            shutil.rmtree(environment[kept], ignore_errors=True)
         for step in (["create_roles"], ["create_keyring"], ["migrate", "--verbosity=0"]):
             manage(environment, *step)
         yield _populated(environment, services.postgres.folder, subjects, days)
