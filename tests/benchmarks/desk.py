@@ -48,16 +48,18 @@ _RUNS = """
 """
 _SUBJECTS = """
     INSERT INTO request_subject (subject_id, request_id, program_id, kind, scope, open)
-    SELECT ids[1 + (row_number() OVER (ORDER BY received_at) - 1) %% cardinality(ids)], id, program_id, kind, id::text,
-        closed_at IS NULL
-    FROM subject_request, (SELECT array_agg(subject_id ORDER BY subject_id) AS ids FROM subject) AS everybody
+    SELECT subject_id, id, program_id, kind, id::text, closed_at IS NULL
+    FROM (SELECT *, row_number() OVER (ORDER BY received_at) - 1 AS place FROM subject_request) AS filed
+    JOIN (SELECT subject_id, row_number() OVER (ORDER BY subject_id) - 1 AS place FROM subject) AS everybody
+        ON everybody.place = filed.place %% (SELECT count(*) FROM subject)
 """
 _ENTRIES = """
     INSERT INTO audit_entry (program_id, at, actor, action, target, details)
     SELECT %(program)s, now() - n * interval '1 year' / %(entries)s, (ARRAY['worker', 'system', 'operator', 'client:1'])[1 + n %% 4],
-        (ARRAY['request.filed', 'request.completed', 'request.due_soon', 'person.viewed'])[1 + n %% 4],
-        'request:' || ids[1 + n %% cardinality(ids)], '{}'
-    FROM generate_series(1, %(entries)s) n, (SELECT array_agg(id) AS ids FROM subject_request) AS r
+        (ARRAY['request.filed', 'request.completed', 'request.due_soon', 'person.viewed'])[1 + n %% 4], 'request:' || id, '{}'
+    FROM generate_series(1, %(entries)s) n
+    JOIN (SELECT id, row_number() OVER () - 1 AS place FROM subject_request) AS filed
+        ON filed.place = n %% (SELECT count(*) FROM subject_request)
 """
 
 
