@@ -20,8 +20,7 @@ from pyroaring import BitMap64
 from reports.metrics.bands import DEPTH_BANDS, STAY_BANDS, band
 from reports.metrics.calendar import period
 from reports.metrics.registry import Question, metric
-from reports.metrics.session import NUMBERED
-from reports.metrics.sessions import scan
+from reports.metrics.session import NUMBERED, scan
 from reports.metrics.standing import EVENTS
 from reports.metrics.tallies import Tallied
 from reports.metrics.whole import whole

@@ -17,21 +17,30 @@ them (reports.privacy.types); users on themselves, new ones also on those who ar
 subjects who began one, or, where nobody did, on the day's.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from django.db import connection
 from pyroaring import BitMap64
 
+from reports.columns.events import Events, Numbers
+from reports.columns.groups import alike, bitmap, changes
+from reports.columns.read import Reading
+from reports.columns.visits import visits
 from reports.metrics.calendar import DAY, dates, month, period
 from reports.metrics.lifecycle import states_by_place
+from reports.metrics.page_views import kinds_of
 from reports.metrics.registry import Question, metric
-from reports.metrics.session import NUMBERED
-from reports.metrics.sessions import MICROSECONDS, scan_of
-from reports.metrics.standing import EVENTS, SUBJECT_STANDS
+from reports.metrics.session import scanned
+from reports.metrics.sessions import MICROSECONDS
+from reports.metrics.standing import SUBJECT_STANDS
 from reports.metrics.types import SHARES, VIEWS, types_by_day
+from reports.metrics.visited import COLUMNS, Sessions, edges, rows, together
 from reports.privacy.figures import Count, Figure, Figures, Mean, OfType, PartCount, Period, Row
+from tracking.models import EventType
 
 DEFINITION = (
     "Local days of the zone by corrected_at. opens: sessions (client session_id, otherwise cut at pauses over 30:00, 24 h at "
@@ -44,32 +53,6 @@ DEFINITION = (
     "the past fall. closed false: the figures may still change."
 )
 
-# `place` numbers the days from 1. The kinds of rows: 1 of sessions, 2 of events.
-OVERVIEW = f"""
-    WITH visited AS (
-        SELECT e.subject_id, e.corrected_at, e.session_id, t.name,
-               width_bucket(e.corrected_at, %(edges)s::timestamptz[]) AS place
-        FROM {EVENTS} AND e.corrected_at >= %(visits_from)s AND e.corrected_at < %(visits_until)s
-    ),
-    {NUMBERED},
-    visits AS (
-        SELECT subject_id, min(place) AS place, count(*) FILTER (WHERE name = 'page_view') AS views,
-               max(corrected_at) - min(corrected_at) AS duration
-        FROM numbered GROUP BY subject_id, session_id, number
-    ),
-    of_subject AS (
-        SELECT place, subject_id, count(*) FILTER (WHERE name = 'page_view') AS views,
-               count(*) FILTER (WHERE name = 'share') AS shares
-        FROM visited GROUP BY place, subject_id
-    )
-    SELECT 1, place, count(*), sum(views)::bigint, (extract(epoch FROM sum(duration)) * 1000000)::bigint,
-           array_agg(subject_id), NULL, NULL
-    FROM visits WHERE place BETWEEN 1 AND %(places)s GROUP BY place
-    UNION ALL
-    SELECT 2, place, sum(views)::bigint, sum(shares)::bigint, 0, array_agg(subject_id),
-           array_agg(subject_id) FILTER (WHERE views > 0), array_agg(subject_id) FILTER (WHERE shares > 0)
-    FROM of_subject WHERE place BETWEEN 1 AND %(places)s GROUP BY place
-"""
 EVER = f"""
     SELECT s.subject_id
     FROM subject s
@@ -92,6 +75,14 @@ class Visits:
     views: int = 0
     duration: int = 0
     starters: BitMap64 = field(default_factory=BitMap64)
+
+
+class Had(NamedTuple):
+    """Events of some subjects by place: how many, and each place and subject that has any."""
+
+    events: Numbers
+    place: Numbers
+    subject: Numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +125,10 @@ def overview(question: Question) -> Figures:
     asked = list(dates(question.first, question.last))
     first = min(*(before(day) for day in asked for before in BEFORE.values()), question.first)
     days = list(dates(first, question.last))
-    visits, found = _counted(question, days)
+    began, found = _counted(question, days)
     new = states_by_place(question, [(day, day) for day in (days[0] - DAY, *days)])
     figures = {
-        day: _figures(visits.get(n, Visits()), found.get(n, Day()), new.get((n + 1, "new"), BitMap64()))
+        day: _figures(began.get(n, Visits()), found.get(n, Day()), new.get((n + 1, "new"), BitMap64()))
         for n, day in enumerate(days, start=1)
     }
 
@@ -176,17 +167,52 @@ def _figures(visits: Visits, day: Day, new: BitMap64) -> dict[str, Figure]:
 
 def _counted(question: Question, days: list[date]) -> tuple[dict[int, Visits], dict[int, Day]]:
     """By place of the day, from 1."""
-    visits: dict[int, Visits] = {}
-    found: dict[int, Day] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(OVERVIEW, scan_of(question, [(day, day) for day in days]))
-        for kind, place, first, second, duration, *sets in cursor.fetchall():
-            subjects = [BitMap64(some or ()) for some in sets]
-            if kind == 1:
-                visits[place] = Visits(first, second, duration, subjects[0])
-            else:
-                found[place] = Day(first, second, *subjects)
-    return visits, found
+    of = period(days[0], days[-1], question.zone)
+    between, kinds = edges([(day, day) for day in days], question.zone), kinds_of(question.program_id)
+    shares = EventType.objects.filter(program_id=question.program_id, name="share").values_list("id", flat=True)
+    share = shares.first() or 0
+
+    def counted(events: Events) -> tuple[Sessions, tuple[Had, ...]]:
+        place, types = np.searchsorted(between, events.at, side="right"), events["type"]
+        within = (place > 0) & (place <= len(days))
+        asked = (within, within & (types == kinds.view), within & (types == share))
+        had = tuple(_had(place[those], events.subject[those], len(days)) for those in asked)
+        return rows(visits(events, of), between, kinds), had
+
+    found = Reading(question.program_id, scanned(of), COLUMNS).each(counted)
+    began = together(some for some, _ in found).by_place()
+    present, viewed, shared = (_by_place([had[n] for _, had in found]) for n in range(3))
+    nobody = 0, BitMap64()
+    return (
+        {
+            place: Visits(len(some.subject), int(some.views.sum()), int(some.duration.sum()), bitmap(some.subject))
+            for place, some in began
+        },
+        {
+            place: _day(visitors, viewed.get(place, nobody), shared.get(place, nobody))
+            for place, (_, visitors) in present.items()
+        },
+    )
+
+
+def _had(place: Numbers, subject: Numbers, places: int) -> Had:
+    """Of events in the order of subjects and times."""
+    first = changes(place) | changes(subject)
+    return Had(np.bincount(place, minlength=places + 1), place[first], subject[first])
+
+
+def _by_place(some: Sequence[Had]) -> dict[int, tuple[int, BitMap64]]:
+    """How many events, and whose."""
+    if not some:
+        return {}
+    number = np.sum([had.events for had in some], axis=0)
+    place, subject = (np.concatenate(column) for column in ([had.place for had in some], [had.subject for had in some]))
+    order = np.argsort(place, kind="stable")
+    return {of: (int(number[of]), bitmap(subject[order[where]])) for of, where in alike(place[order])}
+
+
+def _day(visitors: BitMap64, views: tuple[int, BitMap64], shares: tuple[int, BitMap64]) -> Day:
+    return Day(views[0], shares[0], visitors, views[1], shares[1])
 
 
 def _ever(question: Question) -> BitMap64:

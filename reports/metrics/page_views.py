@@ -10,10 +10,13 @@ from reports.columns.events import Flags, Floats, Numbers, span
 from reports.columns.visits import Visits
 from reports.metrics.bands import DWELL_S, LOAD_MS, bins
 from reports.metrics.heat import CLIENT, GAP, TOUCH, VIEW, Records
+from tracking.models import EventType
 
 COLUMNS = ("type", "page", "session", "dwell", "scroll", "load", "element")
 """Of the events of the sessions."""
 
+PASSIVE = ("launch", "hide", "page_view", "page_leave", "expose", "ab_exposure", "incentive_granted")
+"""Events that are no interaction."""
 LONGEST_GAP = span(timedelta(minutes=30))
 _NEVER = np.iinfo(np.int64).max
 _MS = span(timedelta(milliseconds=1))
@@ -27,6 +30,11 @@ class Kinds(NamedTuple):
     view: int
     leave: int
     passive: Sequence[int]
+
+
+def kinds_of(program_id: int) -> Kinds:
+    ids = dict(EventType.objects.filter(program_id=program_id, name__in=PASSIVE).values_list("name", "id"))
+    return Kinds(ids.get("page_view", 0), ids.get("page_leave", 0), list(ids.values()))
 
 
 class Said(NamedTuple):

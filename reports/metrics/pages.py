@@ -34,14 +34,13 @@ from reports.columns.read import Reading
 from reports.columns.visits import visits
 from reports.metrics.calendar import period
 from reports.metrics.heat import DETAILS, TOUCH, VIEW, Heat, Records, split_by
-from reports.metrics.page_views import COLUMNS, Kinds, views_and_touches
+from reports.metrics.page_views import COLUMNS, kinds_of, views_and_touches
 from reports.metrics.registry import Question, metric
-from reports.metrics.session import LOOK_AHEAD, LOOK_BACK
-from reports.metrics.sessions import PASSIVE
+from reports.metrics.session import scanned
 from reports.metrics.types import VIEWS, types_by_day
 from reports.metrics.whole import whole
-from reports.privacy.figures import Count, Dimension, Distinct, Figure, Figures, Period, Value
-from tracking.models import EventType, Page
+from reports.privacy.figures import Count, Dimension, Distinct, Figure, Figures, Value
+from tracking.models import Page
 
 DEFINITION = (
     "Sessions that began in the range (client session_id, otherwise cut at pauses over 30:00, 24 h at most), with all "
@@ -81,8 +80,8 @@ def pages(question: Question) -> Figures:
 def _heat(question: Question) -> Mapping[Value, Heat]:
     """By path."""
     asked = period(question.first, question.last, question.zone)
-    reading = Reading(question.program_id, Period(asked.begins - LOOK_BACK, asked.ends + LOOK_AHEAD), COLUMNS)
-    kinds = _kinds(question.program_id)
+    reading = Reading(question.program_id, scanned(asked), COLUMNS)
+    kinds = kinds_of(question.program_id)
     found = reading.each(lambda events: views_and_touches(visits(events, asked), kinds))
     viewed = np.concatenate([np.zeros(0, VIEW), *(views for views, _ in found)])
     touched = np.concatenate([np.zeros(0, TOUCH), *(touches for _, touches in found)])
@@ -100,8 +99,3 @@ def _by_path(program_id: int, viewed: Records, touched: Records, elements: Seque
         heat = Heat((here,), (touches,), elements, len(viewed))
         found[path] = found[path] + heat if path in found else heat
     return found
-
-
-def _kinds(program_id: int) -> Kinds:
-    ids = dict(EventType.objects.filter(program_id=program_id, name__in=PASSIVE).values_list("name", "id"))
-    return Kinds(ids.get("page_view", 0), ids.get("page_leave", 0), list(ids.values()))

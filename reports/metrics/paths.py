@@ -34,7 +34,7 @@ from reports.columns.visits import Visits, visits
 from reports.metrics.calendar import period
 from reports.metrics.catalogue import type_ids
 from reports.metrics.registry import Question, metric
-from reports.metrics.session import LOOK_AHEAD, LOOK_BACK
+from reports.metrics.session import scanned
 from reports.metrics.whole import whole
 from reports.privacy.figures import Figures, Flows, Period, Value, Walked
 from tracking.models import EventType, Page
@@ -105,7 +105,6 @@ def nodes_of(of: Visits, followed: Followed) -> tuple[Numbers, Numbers]:
 
 def _paths(question: Question, of: Period, asked: Paths) -> Walked:
     followed = _followed(question.program_id, asked)
-    scanned = Period(of.begins - LOOK_BACK, of.ends + LOOK_AHEAD)
     places = {-1: -1}
 
     def follow(events: Events) -> tuple[NDArray[np.int32], Numbers]:
@@ -115,7 +114,7 @@ def _paths(question: Question, of: Period, asked: Paths) -> Walked:
         numbers = [places.setdefault(node, len(places) - 1) for node in seen.tolist()]
         return np.array(numbers, dtype=np.int32)[np.searchsorted(seen, ids)], whose
 
-    reading = Reading(question.program_id, scanned, ("type", "session", followed.node))
+    reading = Reading(question.program_id, scanned(of), ("type", "session", followed.node))
     found = [(np.zeros((0, asked.steps), np.int32), np.zeros(0, np.int64)), *reading.each(follow)]
     nodes, subjects = (np.concatenate(column) for column in zip(*found, strict=True))
     _, *known = places

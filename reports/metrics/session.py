@@ -12,7 +12,14 @@ A session belongs to the local day of its first event. One that began before the
 Only window functions over one subject's events: no recursion, and each shard does its own.
 """
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from reports.metrics.calendar import DAY, day_start, intervals, period, utc_days
+from reports.metrics.registry import Question
+from reports.privacy.figures import Period
+from tracking.ingest.parse import MAX_SKEW
 
 LOOK_BACK = timedelta(hours=72)
 """How long before the first day a scan begins so that every session of that day is told from one that goes on.
@@ -65,3 +72,27 @@ NUMBERED = f"""
     )
 """
 """CTEs: from `visited` to `numbered`: (subject_id, session_id, number) is a session. Moments share their number."""
+
+
+def scanned(of: Period) -> Period:
+    """What is read so that the sessions that began in it are whole."""
+    return Period(of.begins - LOOK_BACK, of.ends + LOOK_AHEAD)
+
+
+def scan(question: Question) -> dict[str, Any]:
+    """Parameters of a scan for the sessions of the asked intervals: `place` numbers the intervals from 1."""
+    return scan_of(question, intervals(question.first, question.last, question.interval))
+
+
+def scan_of(question: Question, parts: Sequence[tuple[date, date]]) -> dict[str, Any]:
+    """The same of consecutive intervals."""
+    read = scanned(period(parts[0][0], parts[-1][1], question.zone))
+    return {
+        "program": question.program_id,
+        "edges": [day_start(first, question.zone) for first, _ in parts]
+        + [day_start(parts[-1][1] + DAY, question.zone)],
+        "places": len(parts),
+        "visits_from": read.begins,
+        "visits_until": read.ends,
+        "days": utc_days(read, skew=MAX_SKEW),
+    }

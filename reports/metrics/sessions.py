@@ -18,23 +18,21 @@ those with a viewed one that did not bounce (0 % and 100 % would tell of everybo
 is the views, is told where `trends` tells these (reports.privacy.types).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Any
 
-from django.db import connection
 from pyroaring import BitMap64
 
-from reports.metrics.calendar import DAY, KEYS, day_start, intervals, period, utc_days
+from reports.columns.groups import bitmap
+from reports.columns.read import Reading
+from reports.columns.visits import visits
+from reports.metrics.calendar import KEYS, intervals, period
+from reports.metrics.page_views import kinds_of
 from reports.metrics.registry import Question, metric
-from reports.metrics.session import LOOK_AHEAD, LOOK_BACK, NUMBERED
-from reports.metrics.standing import EVENTS
+from reports.metrics.session import scanned
 from reports.metrics.types import VIEWS, types_by_day
-from reports.privacy.figures import Count, Figure, Figures, Mean, Period, Row, Share
-from tracking.ingest.parse import MAX_SKEW
+from reports.metrics.visited import COLUMNS, Sessions, edges, rows, together
+from reports.privacy.figures import Count, Figure, Figures, Mean, Row, Share
 
-PASSIVE = ["launch", "hide", "page_view", "page_leave", "expose", "ab_exposure", "incentive_granted"]
 MICROSECONDS = 1_000_000
 
 DEFINITION = (
@@ -46,30 +44,6 @@ DEFINITION = (
     "who withdrew (withdrawn_subjects), was erased or is restricted is missing from all dates. closed false: the figure "
     "may still change."
 )
-
-SESSIONS = f"""
-    WITH visited AS (
-        SELECT e.subject_id, e.corrected_at, e.session_id, t.name,
-               width_bucket(e.corrected_at, %(edges)s::timestamptz[]) AS place
-        FROM {EVENTS} AND e.corrected_at >= %(visits_from)s AND e.corrected_at < %(visits_until)s
-    ),
-    {NUMBERED},
-    visits AS (
-        SELECT subject_id, min(place) AS place, count(*) FILTER (WHERE name = 'page_view') AS views,
-               bool_or(name <> ALL(%(passive)s)) AS interacted, max(corrected_at) - min(corrected_at) AS duration
-        FROM numbered GROUP BY subject_id, session_id, number
-    ),
-    of_subject AS (
-        SELECT place, subject_id, count(*) AS sessions, sum(views) AS views, sum(duration) AS duration,
-               count(*) FILTER (WHERE views > 0) AS viewed,
-               count(*) FILTER (WHERE views = 1 AND NOT interacted) AS bounced
-        FROM visits WHERE place BETWEEN 1 AND %(places)s GROUP BY place, subject_id
-    )
-    SELECT place, sum(sessions)::bigint, sum(views)::bigint, (extract(epoch FROM sum(duration)) * 1000000)::bigint,
-           sum(viewed)::bigint, sum(bounced)::bigint, array_agg(subject_id),
-           array_agg(subject_id) FILTER (WHERE bounced > 0), array_agg(subject_id) FILTER (WHERE viewed > bounced)
-    FROM of_subject GROUP BY place
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +85,7 @@ def sessions(question: Question) -> Figures:
     """Under the tenant's transaction."""
     found, zone = _visits(question), question.zone
     parts = intervals(question.first, question.last, question.interval)
-    rows = [
+    data = [
         Row(
             period(first, last, zone),
             {KEYS[question.interval]: first.isoformat()},
@@ -122,7 +96,7 @@ def sessions(question: Question) -> Figures:
     whole = period(parts[0][0], parts[-1][1], zone)
     total = sum(found.values(), start=Visits()).figures()
     return Figures(
-        {"data": rows},
+        {"data": data},
         {name: (whole, figure) for name, figure in total.items()},
         summed="data",
         of_type={"mean_depth": VIEWS},
@@ -130,32 +104,28 @@ def sessions(question: Question) -> Figures:
     )
 
 
-def scan(question: Question) -> dict[str, Any]:
-    """Parameters of a scan for the sessions of the asked intervals: `place` numbers the intervals from 1."""
-    return scan_of(question, intervals(question.first, question.last, question.interval))
-
-
-def scan_of(question: Question, parts: Sequence[tuple[date, date]]) -> dict[str, Any]:
-    """The same of consecutive intervals."""
-    asked = period(parts[0][0], parts[-1][1], question.zone)
-    scanned = Period(asked.begins - LOOK_BACK, asked.ends + LOOK_AHEAD)
-    return {
-        "program": question.program_id,
-        "edges": [day_start(first, question.zone) for first, _ in parts]
-        + [day_start(parts[-1][1] + DAY, question.zone)],
-        "places": len(parts),
-        "visits_from": scanned.begins,
-        "visits_until": scanned.ends,
-        "days": utc_days(scanned, skew=MAX_SKEW),
-        "passive": PASSIVE,
-    }
-
-
 def _visits(question: Question) -> dict[int, Visits]:
     """By the place of the interval."""
-    with connection.cursor() as cursor:
-        cursor.execute(SESSIONS, scan(question))
-        return {
-            place: Visits(*numbers, *(BitMap64(some or ()) for some in sets))
-            for place, *numbers, sets in ((*row[:6], row[6:]) for row in cursor.fetchall())
-        }
+    parts = intervals(question.first, question.last, question.interval)
+    of = period(parts[0][0], parts[-1][1], question.zone)
+    between, kinds = edges(parts, question.zone), kinds_of(question.program_id)
+    found = Reading(question.program_id, scanned(of), COLUMNS).each(
+        lambda events: rows(visits(events, of), between, kinds)
+    )
+    return {place: _tallied(some) for place, some in together(found).by_place()}
+
+
+def _tallied(some: Sessions) -> Visits:
+    """Of one interval."""
+    viewed = some.views > 0
+    bounced = (some.views == 1) & ~some.active
+    return Visits(
+        len(some.subject),
+        int(some.views.sum()),
+        int(some.duration.sum()),
+        int(viewed.sum()),
+        int(bounced.sum()),
+        bitmap(some.subject),
+        bitmap(some.subject[bounced]),
+        bitmap(some.subject[viewed & ~bounced]),
+    )

@@ -25,8 +25,7 @@ from reports.metrics.calendar import DAY, KEYS, intervals, period
 from reports.metrics.distributions import first_of
 from reports.metrics.lifecycle import states_by_place
 from reports.metrics.registry import Question, metric
-from reports.metrics.session import NUMBERED
-from reports.metrics.sessions import scan_of
+from reports.metrics.session import NUMBERED, scan_of
 from reports.metrics.standing import EVENTS
 from reports.metrics.types import SHARES as OF_SHARES
 from reports.metrics.types import types_by_day

@@ -22,3 +22,4 @@ def leaves() -> None:
                 record = ConsentRecord.from_db("default", attributes, row)
                 hashed = leaf_hash(LeafType.CONSENT_RECORD, bytes(record.salt), canonical(record))
                 copy.write_row((record.leaf_id, record.program_id, int(LeafType.CONSENT_RECORD), hashed, 1))
+        writing.execute("SELECT setval(pg_get_serial_sequence('leaf', 'id'), max(id)) FROM leaf")
