@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from django.db import connection
+from psycopg.types.datetime import TimestamptzLoader
 
 PAGE = 10_000
 MOST = 1_000
@@ -61,6 +62,8 @@ class Findings:
 def streamed(statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[tuple[Any, ...]]:
     """The rows one after another, a page of them in memory. A transaction must be open."""
     with connection.chunked_cursor() as cursor:
+        # Times are most of what is read, and psycopg's own loader reads them several times as fast as Django's.
+        cursor.cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
         cursor.execute(statement, parameters)
         while page := cursor.fetchmany(PAGE):
             yield from page

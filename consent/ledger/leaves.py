@@ -18,6 +18,7 @@ from consent.ledger.models import RedactedLeaf
 
 SALT_BYTES = 32
 _LARGEST = 2**53 - 1
+_ALWAYS = frozenset({str, bool, type(None)})
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
@@ -40,7 +41,7 @@ def redacted(leaf_ids: Iterable[int]) -> None:
 
 def leaf_hash(leaf_type: LeafType, salt: bytes, content: dict[str, Any]) -> bytes:
     """32 bytes."""
-    commitment = hmac.new(salt, canonical_json(content), hashlib.sha256).digest()
+    commitment = hmac.digest(salt, canonical_json(content), "sha256")
     return hashlib.sha256(b"\x00" + bytes([leaf_type]) + commitment).digest()
 
 
@@ -55,10 +56,15 @@ def canonical_json(content: dict[str, Any]) -> bytes:
 def _plain(value: Any) -> bool:
     """Neither a float, which is written by rules of its own, nor a key that UTF-16 may order otherwise."""
     kind = type(value)
-    if kind is str or value is None or kind is bool:
+    if kind in _ALWAYS:
         return True
     if kind is int:
         return bool(-_LARGEST <= value <= _LARGEST)
-    if kind is dict:
-        return all(type(key) is str and key.isascii() and _plain(inner) for key, inner in value.items())
-    return kind is list and all(map(_plain, value))
+    if kind is list:
+        return all(map(_plain, value))
+    if kind is not dict:
+        return False
+    for key, inner in value.items():
+        if type(key) is not str or not key.isascii() or (type(inner) not in _ALWAYS and not _plain(inner)):
+            return False
+    return True

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from pyroaring import BitMap64
@@ -75,8 +76,9 @@ _RECORD_COLUMNS = _columns(ConsentRecord, "client_id", "idempotency", "answered"
 _ENTRY_COLUMNS = _columns(AuditEntry, "leaf_id")
 
 
-def _read_record(values: Sequence[Any]) -> ConsentRecord:
-    return ConsentRecord.from_db("default", _RECORD_COLUMNS, values)
+def _read_record(values: Sequence[Any]) -> Any:
+    """What `entries.canonical` reads of a record: there may be millions, and a model's instance costs more than all else."""
+    return SimpleNamespace(**dict(zip(_RECORD_COLUMNS, values, strict=True)))
 
 
 def _read_entry(values: Sequence[Any]) -> AuditEntry:
@@ -202,17 +204,20 @@ def _open(
     findings: Findings,
 ) -> None:
     row = kind.read(values)
-    named = f"{kind.table} {row.pk} of {place.row()}"
     opened.opened += 1
     if leaf_hash(kind.leaf, bytes(row.salt or b""), kind.canonical(row)) != place.hash:
-        findings.add(Fault.RECORD_CHANGED, named, "it is not what its leaf commits to")
+        findings.add(Fault.RECORD_CHANGED, _named(kind, row, place), "it is not what its leaf commits to")
     elif place.known_in(redacted):
-        findings.add(Fault.RECORD_NOT_ERASED, named, "a redaction lists it, and it is there")
+        findings.add(Fault.RECORD_NOT_ERASED, _named(kind, row, place), "a redaction lists it, and it is there")
     elif place.log is not None and place.index is not None:
         missed = place.log.missed(place.index, kind.dated(row))
         if missed is not None:
             told = f"by its date it would be in the checkpoint of size {missed}: dated back, or written very slowly"
-            findings.add(Fault.LATE, named, told, since=missed)
+            findings.add(Fault.LATE, _named(kind, row, place), told, since=missed)
+
+
+def _named(kind: Kind, row: Any, place: Place) -> str:
+    return f"{kind.table} {row.id} of {place.row()}"
 
 
 def _redacted(logs: Mapping[int, Log]) -> dict[str, BitMap64]:

@@ -60,8 +60,8 @@ def rows(visits: Visits, between: Numbers, kinds: Kinds) -> Sessions:
 
 
 def together(some: Iterable[Sessions]) -> Sessions:
-    none = Sessions(*(np.zeros(0, np.int64) for _ in range(4)), np.zeros(0, bool))
-    parts = [none, *some]
+    nothing = np.zeros(0, np.int64)
+    parts = [Sessions(nothing, nothing, nothing, nothing, nothing > 0), *some]
     return Sessions(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(Sessions)))
 
 

@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     asked = parser.parse_args()
     if asked.kind == "unlogged":
-        actions.insert = unlogged
+        vars(actions)["insert"] = unlogged
     done: list[int] = []
     given = (asked.program, asked.notice, asked.subjects, asked.seconds, done)
     threads = [threading.Thread(target=deciding, args=given) for _ in range(asked.writers)]

@@ -7,7 +7,6 @@ verification as many decide by the service's own code, with the leaves of their 
 
 import contextlib
 import json
-import resource
 import shutil
 import statistics
 import subprocess
@@ -125,8 +124,7 @@ def _verified(made: World) -> Iterator[str]:
     )
     took = time.monotonic() - began
     assert told["holds"], told
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-    met = f"within {BAR_S} s: {'met' if took <= BAR_S else 'not met'}; {memory} MiB at most"
+    met = f"within {BAR_S} s: {'met' if took <= BAR_S else 'not met'}"
     yield f"| `manage.py verify_ledger`: tree, checkpoints, records, states | {told['opened']:,} | {took:.0f} | {met} |"
 
 
