@@ -57,7 +57,7 @@ def keys_page(request: HttpRequest) -> HttpResponseBase:
     context = {
         **admin.site.each_context(request),
         "title": gettext("Keys"),
-        "heads": [gettext("key"), gettext("version"), gettext("use"), gettext("data keys under it")],
+        "heads": [gettext("kind of key"), gettext("version"), gettext("use"), gettext("data keys under it")],
         "rows": list(_rows(program, edge.vault().keyring)),
     }
     return TemplateResponse(request, "consent/admin/rows.html", context)
