@@ -14,6 +14,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from consent import edge
 from consent.admin.base import Owned, UncountedPaginator, at, officer, picked
 from consent.admin.figures import MOST, Figure, Section, waiting
 from consent.admin.log import JOBS, Log
@@ -44,7 +45,7 @@ class Proved(Log):
         """What opens the leaf, RFC 9162's proof that it is in the log, and the checkpoint that it holds by."""
         if entry.leaf_id is None:
             return gettext("None: the entry is from before entries had leaves.")
-        found = proofs.of_leaf(entry.leaf_id)
+        found = proofs.of_leaf(entry.leaf_id, published=edge.ledger_published())
         if found is None:
             return gettext("None yet: look again in a minute.")
         opening = {"salt": proofs.text(bytes(entry.salt or b"")), "entry": self.committed(entry)}

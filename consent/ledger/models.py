@@ -123,6 +123,9 @@ class LogPublication(models.Model):
 
     class Meta:
         db_table = "log_publication"
+        indexes = [
+            models.Index(fields=["origin", "size"], name="log_publication_accepted", condition=models.Q(accepted=True))
+        ]
 
 
 class AuditEntry(models.Model):
