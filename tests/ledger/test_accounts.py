@@ -27,7 +27,7 @@ from tests.ledger.verifying import faults, later, verify
 
 
 def entry() -> int:
-    roles = {"roles": ("officer", "审计"), "superuser": False}
+    roles = {"roles": ("officer", "审计"), "left": {1: None}}
     return accounts.record(actor="officer:5", action="account.made", account="officer:6", details=roles)
 
 
