@@ -88,3 +88,8 @@ def ledger_sinks() -> list[Sink]:
     if settings.ZHIQING_LEDGER_WEBHOOK is not None:
         found.append(WebhookSink(settings.ZHIQING_LEDGER_WEBHOOK))
     return found
+
+
+def ledger_published() -> bool:
+    """Whether proofs are by what a place accepted: where none is configured there is only the log's own word."""
+    return bool(ledger_sinks())

@@ -14,6 +14,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from consent import edge
 from consent.admin.base import Owned, UncountedPaginator, at, officer, picked
 from consent.admin.figures import MOST, Figure, Section, waiting
 from consent.admin.log import JOBS, Log
@@ -26,28 +27,40 @@ from consent.officers.models import AccountEntry
 from consent.programs.models import MiniProgram, OfficerAssignment
 
 
+class Proved(Log):
+    """A log whose entries have leaves: each one's page shows its proof."""
+
+    readonly_fields = ["shown_action", "shown_proof"]
+
+    def committed(self, entry: Any) -> dict[str, Any]:
+        """What the entry's leaf commits to."""
+        raise NotImplementedError
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        shown = [("at", "actor"), ("shown_action", self.about), "details"]
+        return [(None, {"fields": shown}), (_("In the log"), {"fields": ["shown_proof"]})]
+
+    @admin.display(description=_("proof"))
+    def shown_proof(self, entry: Any) -> SafeString | str:
+        """What opens the leaf, RFC 9162's proof that it is in the log, and the checkpoint that it holds by."""
+        if entry.leaf_id is None:
+            return gettext("None: the entry is from before entries had leaves.")
+        found = proofs.of_leaf(entry.leaf_id, published=edge.ledger_published())
+        if found is None:
+            return gettext("None yet: look again in a minute.")
+        opening = {"salt": proofs.text(bytes(entry.salt or b"")), "entry": self.committed(entry)}
+        told = {"opening": opening, "inclusion": found.told(), "checkpoint": found.checkpoint}
+        return format_html('<pre class="proof">{}</pre>', json.dumps(told, ensure_ascii=False, indent=1))
+
+
 @admin.register(AuditEntry)
-class AuditLog(Log, Owned):
+class AuditLog(Proved, Owned):
     """Newest first."""
 
     icon, rank = "history", 70
-    readonly_fields = ["shown_action", "shown_proof"]
-    fieldsets = [
-        (None, {"fields": [("at", "actor"), ("shown_action", "target"), "details"]}),
-        (_("In the log"), {"fields": ["shown_proof"]}),
-    ]
 
-    @admin.display(description=_("proof"))
-    def shown_proof(self, entry: AuditEntry) -> SafeString | str:
-        """What opens the leaf, RFC 9162's proof that it is in the log, and the checkpoint that it holds by."""
-        if entry.leaf_id is None:
-            return gettext("None: the entry is from before there was a log.")
-        found = proofs.of_leaf(entry.leaf_id)
-        if found is None:
-            return gettext("None yet: look again in a minute.")
-        opening = {"salt": proofs.text(bytes(entry.salt or b"")), "entry": canonical(entry)}
-        told = {"opening": opening, "inclusion": found.told(), "checkpoint": found.checkpoint}
-        return format_html('<pre class="proof">{}</pre>', json.dumps(told, ensure_ascii=False, indent=1))
+    def committed(self, entry: AuditEntry) -> dict[str, Any]:
+        return canonical(entry)
 
     def figures(self, request: HttpRequest, program: MiniProgram) -> Iterator[Figure]:
         if not self.has_view_permission(request):
@@ -106,12 +119,14 @@ class DisclosureLog(Owned):
 
 
 @admin.register(AccountEntry)
-class AccountLog(Log):
+class AccountLog(Proved):
     """Newest first, of every account: it is of no mini-program."""
 
     icon, rank = "manage_history", 93
     about, of_accounts = "account", True
-    fieldsets = [(None, {"fields": [("at", "actor"), ("shown_action", "account"), "details"]})]
+
+    def committed(self, entry: AccountEntry) -> dict[str, Any]:
+        return accounts.canonical(entry)
 
     def actors(self, request: HttpRequest) -> list[tuple[str, Any]]:
         return [(accounts.SERVICE, _("the sign-in page"))]

@@ -19,7 +19,8 @@ from consent.records import receipts
 
 
 class ReceiptAnswered(msgspec.Struct):
-    """The receipt as POST /consents answered it, and the proof that its record is in the log: both null until it is."""
+    """The receipt as POST /consents answered it, and the proof that its record is in the log. `inclusion` and `checkpoint` are null until a
+    checkpoint covers it; where checkpoints are published, until one does that a place outside has accepted."""
 
     receipt: str | None
     inclusion: Inclusion | None = None
@@ -32,7 +33,8 @@ class Receipt(APIView):
     @extend_schema(operation_id="get_receipt", parameters=[SINCE], responses=responses(s200=ReceiptAnswered))
     def get(self, request: Request, record_id: UUID) -> Response:
         """The receipt of a record, made anew from it: the same bytes, until the subject is erased."""
-        made = receipts.receipt(edge.vault(), caller(request).program_id, record_id, since=since(request))
+        program_id, published = caller(request).program_id, edge.ledger_published()
+        made = receipts.receipt(edge.vault(), program_id, record_id, published=published, since=since(request))
         return proved(ReceiptAnswered(made.jws, *told(made.proof)), made.proof)
 
 

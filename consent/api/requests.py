@@ -241,7 +241,8 @@ class OneRequest(APIView):
 
 class CertificateAnswered(msgspec.Struct):
     """A compact JWS: what each holder of personal data had before the erasure and has now; and the proof that the audit
-    entry of its end is in the log, null until it is."""
+    entry of its end is in the log. `inclusion` and `checkpoint` are null until a checkpoint covers it; where checkpoints are published, until
+    one does that a place outside has accepted."""
 
     certificate: str
     inclusion: Inclusion | None = None
@@ -254,8 +255,8 @@ class Certificate(APIView):
     @extend_schema(operation_id="get_certificate", parameters=[SINCE], responses=responses(s200=CertificateAnswered))
     def get(self, request: Request, request_id: uuid.UUID) -> Response:
         """The signed certificate of a completed erasure or cancellation."""
-        program_id = caller(request).program_id
-        made = certificates.certificate(edge.vault(), program_id, request_id, since=since(request))
+        program_id, published = caller(request).program_id, edge.ledger_published()
+        made = certificates.certificate(edge.vault(), program_id, request_id, published=published, since=since(request))
         return proved(CertificateAnswered(made.jws, *told(made.proof)), made.proof)
 
 

@@ -76,6 +76,8 @@ FIELDS: Fields = {
         "action": OPERATIONAL,
         "account": INTERNAL,
         "details": INTERNAL,
+        "leaf_id": OPERATIONAL,
+        "salt": ACCESS,
     },
     ServiceState: {
         "id": OPERATIONAL,

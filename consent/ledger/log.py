@@ -1,10 +1,11 @@
-"""Reads of the log: its origin, its newest checkpoint, the stored hashes of its tree."""
+"""Reads of the log: its origin, its newest checkpoints, the stored hashes of its tree."""
 
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
+from django.db.models import Subquery
 
 from consent.ledger import tree
 from consent.ledger.models import LogCheckpoint, LogOrigin, LogPublication
@@ -37,6 +38,12 @@ def size_of(origin: int) -> int:
 
 def newest(origin: int) -> LogCheckpoint | None:
     return LogCheckpoint.objects.filter(origin=origin).order_by("-size").first()
+
+
+def newest_accepted(origin: int) -> LogCheckpoint | None:
+    """The newest that some place accepted; None where none did yet."""
+    accepted = LogPublication.objects.filter(origin=origin, accepted=True).order_by("-size").values("size")[:1]
+    return LogCheckpoint.objects.filter(origin=origin, size=Subquery(accepted)).first()
 
 
 def latest(origin: int, *, limit: int) -> list[LogCheckpoint]:

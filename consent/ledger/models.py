@@ -12,11 +12,11 @@ from consent.programs.models import MiniProgram
 class Leaf(models.Model):
     """The salted hash of a record (see consent.ledger.leaves). Holds no subject; outlives the record and its salt.
 
-    `subject_version` orders the leaves of one subject when the sequencer gives indexes. No time: the checkpoint's minute
+    `program`: null of an entry of the log of accounts. `subject_version` orders the leaves of one subject when the sequencer gives indexes. No time: the checkpoint's minute
     is all that is to be known of it.
     """
 
-    program = models.ForeignKey(MiniProgram, models.PROTECT)
+    program = models.ForeignKey(MiniProgram, models.PROTECT, null=True)
     type = models.SmallIntegerField()
     hash = models.BinaryField(max_length=32)
     subject_version = models.IntegerField()
@@ -123,6 +123,9 @@ class LogPublication(models.Model):
 
     class Meta:
         db_table = "log_publication"
+        indexes = [
+            models.Index(fields=["origin", "size"], name="log_publication_accepted", condition=models.Q(accepted=True))
+        ]
 
 
 class AuditEntry(models.Model):

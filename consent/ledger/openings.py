@@ -1,4 +1,4 @@
-"""Whether the leaves of a mini-program are opened by what they stand for: consent records and audit entries."""
+"""Whether leaves are opened by what they stand for: consent records and audit entries of a mini-program, and the log of accounts."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +15,8 @@ from consent.ledger.leaves import LeafType, leaf_hash
 from consent.ledger.models import AuditEntry
 from consent.ledger.proofs import PROMISED_S
 from consent.ledger.verify import Log
+from consent.officers import accounts
+from consent.officers.models import AccountEntry
 from consent.records import entries
 from consent.records.models import ConsentRecord
 
@@ -26,11 +28,11 @@ DAY = timedelta(days=1)
 _LEAVES = """
     SELECT leaf.id, leaf.hash, placed.origin, placed."index", placed.hash, {columns}
     FROM leaf LEFT JOIN log_leaf placed ON placed.leaf_id = leaf.id LEFT JOIN {table} opens ON opens.leaf_id = leaf.id
-    WHERE leaf.program_id = %s AND leaf.type = %s ORDER BY leaf.id
+    WHERE leaf.program_id {own} AND leaf.type = %(type)s ORDER BY leaf.id
 """
 _LEAFLESS = """
-    SELECT opens.id FROM {table} opens WHERE opens.program_id = %s AND opens.leaf_id IS NOT NULL
-    AND NOT EXISTS (SELECT FROM leaf WHERE leaf.id = opens.leaf_id AND leaf.program_id = opens.program_id AND leaf.type = %s)
+    SELECT opens.id FROM {table} opens WHERE {opens} AND opens.leaf_id IS NOT NULL
+    AND NOT EXISTS (SELECT FROM leaf WHERE leaf.id = opens.leaf_id AND leaf.program_id {own} AND leaf.type = %(type)s)
 """
 _PASSED = """
     SELECT redacted.leaf_id, placed.origin, placed."index"
@@ -42,19 +44,28 @@ _OMITTED = """
         FROM audit_entry entry JOIN log_leaf placed ON placed.leaf_id = entry.leaf_id WHERE entry.program_id = %(program)s
     )) ORDER BY id
 """
+_OMITTED_OF_ACCOUNTS = """
+    SELECT id FROM account_entry, (SELECT min(id), min(at) FROM account_entry WHERE leaf_id IS NOT NULL) AS first (number, moment)
+    WHERE leaf_id IS NULL AND (id > first.number OR at > first.moment) ORDER BY id
+"""
 MINUTE = timedelta(minutes=1)
+
+Model = type[ConsentRecord] | type[AuditEntry] | type[AccountEntry]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What opens leaves of a type. `dated`: when it says it was received, and how long after that it may be without a place."""
+    """What opens leaves of a type. `dated`: when it says it was received, and how long after that it may be without a place.
+    `own`: whose leaves, and `opens` whose rows, as SQL has it."""
 
     leaf: LeafType
-    model: type[ConsentRecord] | type[AuditEntry]
+    model: Model
     columns: tuple[str, ...]
     read: Callable[[Sequence[Any]], Any]
     canonical: Callable[[Any], dict[str, Any]]
     dated: Callable[[Any], datetime]
+    own: str = "= %(program)s"
+    opens: str = "opens.program_id = %(program)s"
 
     @property
     def table(self) -> str:
@@ -67,13 +78,14 @@ def _entry_dated(entry: AuditEntry) -> datetime:
     return at + (DAY if at.time() == datetime.min.time() else timedelta(0)) + ENTRY_LATE
 
 
-def _columns(model: type[ConsentRecord] | type[AuditEntry], *unread: str) -> tuple[str, ...]:
+def _columns(model: Model, *unread: str) -> tuple[str, ...]:
     """All but some, in the model's own order, which its instances are made in."""
     return tuple(field.attname for field in model._meta.concrete_fields if field.attname not in unread)
 
 
 _RECORD_COLUMNS = _columns(ConsentRecord, "client_id", "idempotency", "answered", "leaf_id")
 _ENTRY_COLUMNS = _columns(AuditEntry, "leaf_id")
+_ACCOUNT_COLUMNS = _columns(AccountEntry, "leaf_id")
 
 
 def _read_record(values: Sequence[Any]) -> Any:
@@ -83,6 +95,12 @@ def _read_record(values: Sequence[Any]) -> Any:
 
 def _read_entry(values: Sequence[Any]) -> AuditEntry:
     entry = AuditEntry.from_db("default", _ENTRY_COLUMNS, values)
+    entry.details = json.loads(entry.details)
+    return entry
+
+
+def _read_account(values: Sequence[Any]) -> AccountEntry:
+    entry = AccountEntry.from_db("default", _ACCOUNT_COLUMNS, values)
     entry.details = json.loads(entry.details)
     return entry
 
@@ -105,6 +123,16 @@ KINDS = (
         _entry_dated,
     ),
 )
+OF_ACCOUNTS = Kind(
+    LeafType.AUDIT_ENTRY,
+    AccountEntry,
+    _ACCOUNT_COLUMNS,
+    _read_account,
+    accounts.canonical,
+    lambda entry: entry.at + ENTRY_LATE,
+    own="IS NULL",
+    opens="true",
+)
 
 
 @dataclass
@@ -120,12 +148,26 @@ class Opened:
 
 def opened(program_id: int, logs: Mapping[int, Log], opened: Opened, findings: Findings) -> None:
     """Goes through one mini-program's leaves. `logs`: by their numbers. Under the tenant, within a snapshot."""
+    _gone_through(KINDS, program_id, logs, opened, findings)
+    _omitted(program_id, logs, findings)
+
+
+def opened_of_accounts(logs: Mapping[int, Log], opened: Opened, findings: Findings) -> None:
+    """The same with the leaves of the log of accounts. Under no mini-program."""
+    _gone_through([OF_ACCOUNTS], None, logs, opened, findings)
+    _omitted_of_accounts(findings)
+
+
+def _gone_through(
+    kinds: Sequence[Kind], program_id: int | None, logs: Mapping[int, Log], opened: Opened, findings: Findings
+) -> None:
     pending = BitMap64(row[0] for row in streamed("SELECT leaf_id FROM leaf_redacted"))
     waiting = BitMap64(row[0] for row in streamed("SELECT leaf_id FROM leaf_waiting"))
     redacted, overdue = _redacted(logs), _overdue(logs)
-    for kind in KINDS:
+    for kind in kinds:
+        asked = {"program": program_id, "type": kind.leaf}
         columns = ", ".join(f"opens.{name}" for name in kind.columns)
-        rows = streamed(_LEAVES.format(columns=columns, table=kind.table), [program_id, kind.leaf])
+        rows = streamed(_LEAVES.format(columns=columns, table=kind.table, own=kind.own), asked)
         for leaf_id, hashed, origin, index, placed, *values in rows:
             place = Place(leaf_id, bytes(hashed), logs.get(origin), index, None if placed is None else bytes(placed))
             _placed(place, waiting, opened, findings)
@@ -141,9 +183,8 @@ def opened(program_id: int, logs: Mapping[int, Log], opened: Opened, findings: F
             else:
                 told = "what opened this leaf is gone, and no redaction lists it"
                 findings.add(Fault.RECORD_GONE, place.row(), told)
-        for (row_id,) in streamed(_LEAFLESS.format(table=kind.table), [program_id, kind.leaf]):
+        for (row_id,) in streamed(_LEAFLESS.format(table=kind.table, own=kind.own, opens=kind.opens), asked):
             findings.add(Fault.RECORD_WITHOUT_LEAF, f"{kind.table} {row_id}", "its leaf is gone, or is another's")
-    _omitted(program_id, logs, findings)
 
 
 def _omitted(program_id: int, logs: Mapping[int, Log], findings: Findings) -> None:
@@ -161,6 +202,17 @@ def _omitted(program_id: int, logs: Mapping[int, Log], findings: Findings) -> No
     for (row_id,) in streamed(_OMITTED, asked):
         findings.add(
             Fault.RECORD_WITHOUT_LEAF, f"audit_entry {row_id}", "it has no leaf, and is later than the first checkpoint"
+        )
+
+
+def _omitted_of_accounts(findings: Findings) -> None:
+    """Entries without a leaf are from before the log of accounts had any, which there was a log before: neither by their time nor by their
+    number is one later than the first that has."""
+    for (row_id,) in streamed(_OMITTED_OF_ACCOUNTS):
+        findings.add(
+            Fault.RECORD_WITHOUT_LEAF,
+            f"account_entry {row_id}",
+            "it has no leaf, and is later than the first that has one",
         )
 
 

@@ -33,13 +33,14 @@ class Proof:
         return told if self.consistency is None else told | {"consistency": list(map(text, self.consistency))}
 
 
-def of_leaf(leaf_id: int, *, since: int | None = None) -> Proof | None:
-    """By the newest checkpoint; None until the leaf has a place that a checkpoint covers. Three queries.
+def of_leaf(leaf_id: int, *, published: bool, since: int | None = None) -> Proof | None:
+    """By the newest checkpoint, of a log that is `published` by the newest that a place accepted: one that nobody outside has proves
+    little, and may be lost. None until it covers the leaf. Three queries.
 
-    Raises Invalid `not_a_size` where the log was never as large as `since`.
+    Raises Invalid `not_a_size` where that checkpoint is smaller than `since`.
     """
     place = LogLeaf.objects.filter(leaf_id=leaf_id).first()
-    head = None if place is None else log.newest(place.origin)
+    head = None if place is None else (log.newest_accepted if published else log.newest)(place.origin)
     if place is None or head is None or head.size <= place.index:
         return None
     return _proof(place, head, since)
@@ -47,7 +48,7 @@ def of_leaf(leaf_id: int, *, since: int | None = None) -> Proof | None:
 
 def _proof(place: LogLeaf, head: LogCheckpoint, since: int | None) -> Proof:
     if since is not None and not 0 < since <= head.size:
-        raise invalid("not_a_size", f"the newest checkpoint is of size {head.size}: name one that it had", "")
+        raise invalid("not_a_size", f"the checkpoint to prove it by is of size {head.size}: name one that it had", "")
     included = tree.inclusion(place.index, head.size)
     extended = [] if since is None else tree.consistency(since, head.size)
     wanted = {subtree for leaves in [*included, *extended] for subtree in tree.subtrees(leaves)}

@@ -1,18 +1,30 @@
-"""Staff accounts: when they end, and the record of what was done to them."""
+"""Staff accounts: when they end, and the record of what was done to them, with a leaf in the log."""
 
-from datetime import datetime
+import json
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
 
 from consent.ledger.audit import OFFICER
+from consent.ledger.leaves import LeafType, leaf_hash, new_salt
 from consent.officers.models import AccountEntry, StaffAccount
+from consent.programs.tenancy import of_no_program
 
 NOBODY = ""
 """The account of an entry that is about none there is."""
 SERVICE = "service"
 """The actor where no officer acted: the sign-in page."""
+
+_NUMBER = "SELECT nextval(pg_get_serial_sequence('account_entry', 'id')), statement_timestamp()"
+_WRITE = """
+    WITH committed AS (
+        INSERT INTO leaf (program_id, type, hash, subject_version) VALUES (NULL, %(type)s, %(hash)s, 0) RETURNING id
+    )
+    INSERT INTO account_entry (id, at, actor, action, account, details, leaf_id, salt)
+    SELECT %(entry)s, %(at)s, %(actor)s, %(action)s, %(account)s, %(details)s, id, %(salt)s FROM committed
+"""
 
 
 def named(user_id: int) -> str:
@@ -22,7 +34,28 @@ def named(user_id: int) -> str:
 
 def record(*, actor: str, action: str, account: str, details: dict[str, Any] | None = None) -> int:
     """An entry in the log of accounts, in the transaction of what it tells; answers its number."""
-    return AccountEntry.objects.create(actor=actor, action=action, account=account, details=details or {}).pk
+    with of_no_program(), connection.cursor() as cursor:
+        cursor.execute(_NUMBER)
+        number, at = cursor.fetchone()
+        told = {"actor": actor, "action": action, "account": account}
+        kept = json.dumps(details or {}, ensure_ascii=False)
+        # As a row that is read again has it: without tuples, keys as text.
+        entry = AccountEntry(id=number, at=at, details=json.loads(kept), **told)
+        salt = new_salt()
+        hashed = leaf_hash(LeafType.AUDIT_ENTRY, salt, canonical(entry))
+        written = {"entry": number, "at": at, "details": kept, "salt": salt, "hash": hashed, **told}
+        cursor.execute(_WRITE, {"type": LeafType.AUDIT_ENTRY, **written})
+    return int(number)
+
+
+def canonical(entry: AccountEntry) -> dict[str, Any]:
+    """What a leaf commits to, as RFC 8785 takes it. No entry of a mini-program's audit log has an account, or is of none."""
+    return {
+        "entry": entry.pk,
+        "program": None,
+        **{name: getattr(entry, name) for name in ("actor", "action", "account", "details")},
+        "at": entry.at.astimezone(UTC).isoformat(),
+    }
 
 
 @transaction.atomic

@@ -72,7 +72,8 @@ class SignInFailure(models.Model):
 class AccountEntry(models.Model):
     """One thing that was done to a staff account, appended and never changed. It belongs to no mini-program.
 
-    `account` and `actor` are numbers, as `officer:<id>`; details name no one.
+    `account` and `actor` are numbers, as `officer:<id>`; details name no one. `leaf_id` and `salt` are null of entries from
+    before they had a leaf.
     """
 
     at = models.DateTimeField(_("at"), db_default=Now())
@@ -80,6 +81,8 @@ class AccountEntry(models.Model):
     action = models.TextField(_("action"))
     account = models.TextField(_("account"))
     details = models.JSONField(_("details"), default=dict)
+    leaf_id = models.BigIntegerField(_("leaf"), null=True)
+    salt = models.BinaryField(_("salt"), max_length=32, null=True)
 
     class Meta:
         db_table = "account_entry"

@@ -21,6 +21,17 @@ def tenant(program_id: int) -> Iterator[None]:
 
 
 @contextmanager
+def of_no_program() -> Iterator[None]:
+    """Run a transaction under no mini-program, for what belongs to none. Within an outer one, whose mini-program comes back after it."""
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(current_setting('zq.program', true), '')")
+        (before,) = cursor.fetchone()
+        cursor.execute(_SET, [""])
+        yield
+        cursor.execute(_SET, [before])
+
+
+@contextmanager
 def snapshot(program_id: int) -> Iterator[None]:
     """The same, with every statement seeing what the first one does. Not within another transaction."""
     with snapshot_of_all(), tenant(program_id):

@@ -30,14 +30,16 @@ TYPE = "consent-receipt+jws"
 
 @dataclass(frozen=True)
 class Receipt:
-    """`jws`: None where the keyring holds no signing key; `proof`: None until the log's newest checkpoint covers the record."""
+    """`jws`: None where the keyring holds no signing key; `proof`: None until a checkpoint covers the record (consent.ledger.proofs)."""
 
     jws: str | None
     proof: Proof | None
 
 
-def receipt(vault: Vault, program_id: int, record_id: uuid.UUID, *, since: int | None = None) -> Receipt:
-    """`since`: the size of an older checkpoint, which the proof then shows to be of this log's beginning.
+def receipt(
+    vault: Vault, program_id: int, record_id: uuid.UUID, *, published: bool, since: int | None = None
+) -> Receipt:
+    """`published`: whether the log is; `since`: the size of an older checkpoint, which the proof then shows to be of this log's beginning.
 
     Raises Invalid `not_a_size`; NotFound; Conflict `erasure_pending` or `restricted` where the subject's data are stored and read no more.
     """
@@ -48,7 +50,7 @@ def receipt(vault: Vault, program_id: int, record_id: uuid.UUID, *, since: int |
             raise NotFound("not_found", "no consent record has this id")
         identities.refuse_closed(record.subject)
         signed = issued(vault, [record], leaves_of([record]))[record.record_id]
-        return Receipt(signed, proofs.of_leaf(record.leaf_id, since=since))
+        return Receipt(signed, proofs.of_leaf(record.leaf_id, published=published, since=since))
 
 
 def issued(vault: Vault, records: Iterable[ConsentRecord], leaves: Mapping[int, bytes]) -> dict[uuid.UUID, str | None]:

@@ -28,16 +28,18 @@ CERTIFIED = (RequestState.COMPLETED, RequestState.PARTIALLY_COMPLETED)
 
 @dataclass(frozen=True)
 class Certificate:
-    """`proof`: that the audit entry of the erasure's end is in the log; None until the newest checkpoint covers it."""
+    """`proof`: that the audit entry of the erasure's end is in the log; None until a checkpoint covers it (consent.ledger.proofs)."""
 
     jws: str
     proof: Proof | None
 
 
-def certificate(vault: Vault, program_id: int, request_id: uuid.UUID, *, since: int | None = None) -> Certificate:
+def certificate(
+    vault: Vault, program_id: int, request_id: uuid.UUID, *, published: bool, since: int | None = None
+) -> Certificate:
     """The JWS is of the same bytes as long as the mini-program and its controller keep their names, and no hold ends.
 
-    `since` as receipts have it. Raises Invalid `not_a_size`; NotFound `not_found`, `no_certificate`; Conflict `not_completed`, `not_erased`, `no_data_held`, `not_counted`,
+    `published` and `since` as receipts have them. Raises Invalid `not_a_size`; NotFound `not_found`, `no_certificate`; Conflict `not_completed`, `not_erased`, `no_data_held`, `not_counted`,
     `no_signing_key`.
     """
     with tenant(program_id):
@@ -48,7 +50,7 @@ def certificate(vault: Vault, program_id: int, request_id: uuid.UUID, *, since: 
         program = MiniProgram.objects.select_related("controller").get(id=program_id)
         leaf_id = _ended(request)
         leaf = None if leaf_id is None else Leaf.objects.filter(id=leaf_id).first()
-        proof = None if leaf is None else proofs.of_leaf(leaf.pk, since=since)
+        proof = None if leaf is None else proofs.of_leaf(leaf.pk, published=published, since=since)
     assert request.closed_at is not None
     said = content(request, runs, program, None if leaf is None else bytes(leaf.hash))
     signed = vault.keyring.signing.sign(said, typ=TYPE, of=request.closed_at)

@@ -75,6 +75,21 @@ def schema(url: str) -> dict[str, list[tuple[object, ...]]]:
 
 
 @pytest.mark.long
+def test_leaves_of_the_log_of_accounts_are_listed_where_their_salts_go(copied: str) -> None:
+    of_none = "SELECT array_agg(id ORDER BY id) FROM leaf WHERE program_id IS NULL"
+    before = schema(copied)
+    manage("migrate", "consent", "0087", "--verbosity=0")
+    with psycopg.connect(copied) as owner:
+        made = owner.execute(of_none).fetchone()
+        assert owner.execute("SELECT array_agg(leaf_id ORDER BY leaf_id) FROM leaf_redacted").fetchone() == made
+        assert made != (None,)
+    manage("migrate", "--verbosity=0")
+    assert schema(copied) == before
+    with psycopg.connect(copied) as owner:
+        assert owner.execute(of_none).fetchone() == made
+
+
+@pytest.mark.long
 def test_they_go_back_and_forth_and_leave_everything_as_it_was(copied: str) -> None:
     counts = "SELECT (SELECT count(*) FROM audit_entry), (SELECT count(*) FROM subject_request), (SELECT count(*) FROM staff_account)"
     with psycopg.connect(copied) as owner:

@@ -130,7 +130,13 @@ def test_every_policy_of_a_tenant_reads_and_writes_by_the_setting_alone(owner: p
         ("r", "{zq_ledger}", True),
         ("d", "{zq_erase}", False),
         ("a", "{zq_app}", False),
+        ("*", "{zq_app}", True),
     }
+    beside = owner.execute(
+        "SELECT polrelid::regclass::text, pg_get_expr(polqual, polrelid) FROM pg_policy WHERE polpermissive AND polcmd = '*' AND polname <> 'tenant'"
+    ).fetchall()
+    ((table, where_none),) = beside
+    assert table == "leaf" and where_none.startswith("((program_id IS NULL) AND ") and where_none.endswith(" IS NULL))")
     opening = owner.execute("SELECT count(*) FROM pg_policy WHERE polcmd = 'd' AND polpermissive").fetchone()
     assert opening == (0,), "a policy of deletions only takes away"
 

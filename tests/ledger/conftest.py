@@ -7,6 +7,7 @@ import pytest
 from django.conf import settings
 
 from tests.cast import Program, event
+from tests.consent.receiver import receiving
 from tests.ledger.logged import Working, run
 from tests.ledger.verifying import verify
 
@@ -17,6 +18,15 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     settings.ZHIQING_LEDGER_FOLDER = tmp_path / "published"
     yield tmp_path / "published"
     settings.ZHIQING_LEDGER_FOLDER = None
+
+
+@pytest.fixture
+def webhook():  # type: ignore[no-untyped-def]
+    """Who is sent checkpoints, and answers as the test says."""
+    with receiving() as receiver:
+        settings.ZHIQING_LEDGER_WEBHOOK = f"{receiver.url}/checkpoints"
+        yield receiver
+    settings.ZHIQING_LEDGER_WEBHOOK = None
 
 
 @pytest.fixture

@@ -6,15 +6,21 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.core.management import CommandError
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from consent.ledger.models import LogCheckpoint
+from consent.ledger import proofs
+from consent.ledger.models import AuditEntry, LogCheckpoint, LogLeaf
+from consent.programs.tenancy import tenant
 from tests.cast import Program
+from tests.consent.desk import officer
 from tests.consent.rights import erased, problem
 from tests.consent.signed import said
 from tests.consent.test_commands import as_json
 from tests.consent.test_commands import run as command
-from tests.ledger.logged import Working, decoded, included, receipt, run
+from tests.ledger.logged import Working, decoded, head, included, receipt, run
 
 
 @pytest.fixture
@@ -91,6 +97,75 @@ def test_a_size_that_the_log_never_had_is_refused(answer: Any, program: Program)
     problem(program.get(f"receipts/{record_id}?since=1000000"), 422, "not_a_size")
     for wrong in ("0", "-1", "x", "1" * 30):
         problem(program.get(f"receipts/{record_id}?since={wrong}"), 422, "invalid")
+
+
+# --- By which checkpoint -----------------------------------------------------------------------------------------------
+
+
+def test_what_no_place_has_accepted_proves_nothing_yet(program: Program, folder: Path, as_worker: Working) -> None:
+    """The place to publish cannot be written: whoever has this proof would be alone with it."""
+    settings.ZHIQING_LEDGER_FOLDER = folder / "below"
+    record_id = program.decide("alice")["records"][0]["record_id"]
+    run(as_worker)
+    response = program.get(f"receipts/{record_id}")
+    assert (response.json()["inclusion"], response.json()["checkpoint"], response["Retry-After"]) == (None, None, "10")
+    folder.mkdir()
+    run(as_worker)
+    assert included(receipt(program, record_id)).size == LogCheckpoint.objects.get().size
+
+
+def test_a_proof_is_by_the_newest_that_a_place_accepted(program: Program, as_worker: Working, webhook: Any) -> None:
+    first = program.decide("alice")["records"][0]["record_id"]
+    run(as_worker)
+    older = included(receipt(program, first))
+    webhook.status = 500
+    second = program.decide("bob")["records"][0]["record_id"]
+    run(as_worker)
+    newest = LogCheckpoint.objects.order_by("-size")[0]
+    assert included(receipt(program, first)) == older
+    assert receipt(program, second)["inclusion"] is None
+    problem(program.get(f"receipts/{first}?since={newest.size}"), 422, "not_a_size")
+    webhook.status = 204
+    run(as_worker)
+    assert included(receipt(program, first)) == included(receipt(program, second)) == head(newest.note)
+    webhook.status = 409
+    third = program.decide("carol")["records"][0]["record_id"]
+    run(as_worker)
+    assert receipt(program, third)["inclusion"] is None
+    assert included(receipt(program, second, since=older.size)) == head(newest.note)
+
+
+def test_a_certificates_proof_and_an_audit_entrys_are_by_the_same(
+    program: Program, owner: psycopg.Connection, folder: Path, as_worker: Working
+) -> None:
+    settings.ZHIQING_LEDGER_FOLDER = folder / "below"
+    program.decide("alice")
+    request_id = erased(program, owner, as_worker)["request_id"]
+    run(as_worker)
+    assert program.get(f"requests/{request_id}/certificate").json()["inclusion"] is None
+    desk = officer("grace", program).enter(program)
+    run(as_worker)
+    with tenant(program.id):
+        page = f"consent/auditentry/{AuditEntry.objects.order_by('-id')[0].pk}/change/"
+    assert "None yet" in desk.get(page).content.decode()
+    folder.mkdir()
+    run(as_worker)
+    included(program.get(f"requests/{request_id}/certificate").json())
+    assert '<pre class="proof">' in desk.get(page).content.decode()
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_however_long_the_log_a_proof_takes_three_queries(
+    program: Program, as_worker: Working, webhook: Any, published: bool
+) -> None:
+    for name in ("alice", "bob", "carol"):
+        program.decide(name)
+        run(as_worker)
+    leaf_id = LogLeaf.objects.exclude(leaf_id=None)[0].leaf_id
+    assert leaf_id is not None
+    with CaptureQueriesContext(connection) as captured:
+        assert proofs.of_leaf(leaf_id, published=published) is not None
+    assert len(captured) == 3
 
 
 def test_a_certificate_proves_that_its_end_is_in_the_log(

@@ -18,7 +18,6 @@ from consent.ledger.checkpoints import Head
 from consent.ledger.models import LogCheckpoint, LogOrigin
 from consent.ledger.sequencer import Behind
 from tests.cast import Program, now
-from tests.consent.receiver import receiving
 from tests.ledger.logged import Working, head, leaves, placed, run
 from tests.ledger.verifying import faults, verify
 
@@ -125,14 +124,6 @@ def test_a_webhook_gets_the_newest_and_again_until_it_takes_it(
     first, second = LogCheckpoint.objects.order_by("size")
     assert [body.decode() for _, _, body in webhook.requests] == [first.note, second.note]
     assert ready()
-
-
-@pytest.fixture
-def webhook():  # type: ignore[no-untyped-def]
-    with receiving() as receiver:
-        settings.ZHIQING_LEDGER_WEBHOOK = f"{receiver.url}/checkpoints"
-        yield receiver
-    settings.ZHIQING_LEDGER_WEBHOOK = None
 
 
 def test_a_place_that_holds_more_stops_the_log_by_409(

@@ -233,7 +233,7 @@ def test_nothing_of_it_is_changed_by_the_application_or_the_sequencer(
             cursor.execute(asked)
 
 
-@pytest.mark.parametrize("table", ["consent_record", "audit_entry"])
+@pytest.mark.parametrize("table", ["consent_record", "audit_entry", "account_entry"])
 @pytest.mark.parametrize("statement", ["UPDATE {0} SET salt = salt", "DELETE FROM {0}", "TRUNCATE {0}"])
 def test_what_leaves_commit_to_is_not_changed_by_the_application(program: Program, table: str, statement: str) -> None:
     with pytest.raises(DatabaseError, match="permission denied"), transaction.atomic(), connection.cursor() as cursor:

@@ -15,7 +15,7 @@ from consent.ledger.models import LogOrigin
 from consent.ledger.openings import Opened
 from consent.ledger.verify import Log, gaps, rows_gone, verified
 from consent.management.base import OperatorCommand, read_bytes, read_lines
-from consent.programs.tenancy import snapshot_of_all, tenant
+from consent.programs.tenancy import of_no_program, snapshot_of_all, tenant
 from consent.records.explained import unexplained
 from consent.vault import jws
 from tracking.evidence import uncovered
@@ -25,8 +25,8 @@ UNREADABLE = 2
 
 class Command(OperatorCommand):
     help = (
-        "Verify the log: its rows and tree against its checkpoints, each leaf against the consent record or audit entry that it"
-        " commits to, the consent states against their records, and each event against the record it names. Name the checkpoints"
+        "Verify the log: its rows and tree against its checkpoints, each leaf against the consent record, the entry of the"
+        " audit log or of the log of accounts that it commits to, the consent states against their records, and each event against the record it names. Name the checkpoints"
         " that you keep outside the database: without them a log that was rebuilt as a whole passes. It changes nothing. Exit"
         " code 0: all of it holds; 1: something does not; 2: a file cannot be read."
     )
@@ -69,13 +69,15 @@ class Command(OperatorCommand):
 
 
 def _rows(logs: dict[int, Log], counted: Opened, findings: Findings, *, with_events: bool) -> tuple[int, int]:
-    """All mini-programs, one after another; answers how many states and events there are."""
+    """All mini-programs, one after another, and what belongs to none; answers how many states and events there are."""
     states = events = 0
     for program_id in list(openings.programs()):
         with tenant(program_id):
             openings.opened(program_id, logs, counted, findings)
             states += unexplained(program_id, findings)
             events += uncovered(program_id, findings) if with_events else 0
+    with of_no_program():
+        openings.opened_of_accounts(logs, counted, findings)
     return states, events
 
 
