@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -40,21 +41,28 @@ def confirmed() -> int:
 def ended(subject: Subject, kind: Kind, purposes: Sequence[str] = ()) -> None:
     """Make it durable that the subject ended something, before the caller's transaction commits. The states' rows are held, so
     that of one subject the entries' order is that of the acts. Raises JournalAway, and the transaction with it."""
-    if not _sinks:
-        return
-    number, at = _numbered()
-    _write(Entry(number, at, kind, handle_hash(bytes(subject.erasure_handle)), tuple(purposes)))
-    transaction.on_commit(partial(_tell, Entry(number, at, Kind.COMMITTED), durable=False), robust=True)
+    _before_commit(kind, handle=_handle(subject), purposes=tuple(purposes))
+
+
+def revoked(*, program_id: int, client_id: int) -> None:
+    """The same of an API client, all of whose keys were ended."""
+    _before_commit(Kind.CLIENT_REVOKED, program=program_id, client=client_id)
+
+
+def narrowed(account: int, *, may: Sequence[str], ends: datetime | None) -> None:
+    """The same of a staff account from which something was taken, and what it was left with. Its row is held."""
+    _before_commit(Kind.ACCOUNT_NARROWED, account=account, may=tuple(may), ends=ends)
 
 
 def opened(subject: Subject, kind: Kind) -> None:
     """Tell that something was opened again, once the caller's transaction has committed: not before, since a replay would
     open what is still closed."""
-    if not _sinks:
-        return
-    number, at = _numbered()
-    entry = Entry(number, at, kind, handle_hash(bytes(subject.erasure_handle)))
-    transaction.on_commit(partial(_tell, entry), robust=True)
+    _after_commit(kind, handle=_handle(subject))
+
+
+def widened(account: int, *, may: Sequence[str], ends: datetime | None) -> None:
+    """The same of a staff account that was given something, and what it has now. Its row is held."""
+    _after_commit(Kind.ACCOUNT_WIDENED, account=account, may=tuple(may), ends=ends)
 
 
 def mark() -> None:
@@ -72,6 +80,25 @@ def mark() -> None:
 def restored(number: int, at: datetime, epoch: int) -> None:
     """Tell that ids go on in an epoch, before any but this number is given out in it. Raises JournalAway."""
     _write(Entry(number, at, Kind.RESTORED, epoch=epoch))
+
+
+def _handle(subject: Subject) -> str:
+    return handle_hash(bytes(subject.erasure_handle))
+
+
+def _before_commit(kind: Kind, **told: Any) -> None:
+    if not _sinks:
+        return
+    number, at = _numbered()
+    _write(Entry(number, at, kind, **told))
+    transaction.on_commit(partial(_tell, Entry(number, at, Kind.COMMITTED), durable=False), robust=True)
+
+
+def _after_commit(kind: Kind, **told: Any) -> None:
+    if not _sinks:
+        return
+    number, at = _numbered()
+    transaction.on_commit(partial(_tell, Entry(number, at, kind, **told)), robust=True)
 
 
 def _numbered() -> tuple[int, datetime]:

@@ -1,5 +1,6 @@
 """Carries out again what was acknowledged since the backup that was restored, and opens the service."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from consent.journal.service import Standing
 from consent.ledger.tasks import in_order
 from consent.management.base import OperatorCommand
 from consent.management.journals import places_argument, read_places
+from consent.officers import replay as access
+from consent.officers.replay import Taken
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import without_tenant
 from consent.rights import replay
@@ -23,6 +26,7 @@ from consent.vault import rewrapping
 from consent.vault.keyring import KEY_ENCRYPTION
 
 _BEHIND = "the ledger's log has less than was published of it, and /readyz stays 503: run ZHIQING_ROLE=worker manage.py ledger new-origin NAME"
+CLIENTS, ACCOUNTS = "API clients revoked", "accounts narrowed"
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,8 @@ class _Read:
 
 class Command(OperatorCommand):
     help = (
-        "After a restore: withdraw, restrict, object and erase what was acknowledged since the backup, have no id given out"
-        " twice, and answer calls again. Run it as the worker (ZHIQING_ROLE=worker), which then goes on with the erasures."
+        "After a restore: withdraw, restrict, object and erase what was acknowledged since the backup, end API keys and take from"
+        " staff accounts what was ended and taken since, have no id given out twice, and answer calls again. Run it as the worker (ZHIQING_ROLE=worker), which then goes on with the erasures."
         " It may be killed and run again; where nothing was restored it changes nothing. It exits 1, and calls stay"
         " refused, where the journal is not complete or something could not be carried out."
     )
@@ -87,6 +91,7 @@ class Command(OperatorCommand):
             renewed.update((program_id, replay.require_renewal(program_id)) for program_id in programs)
         if required and not options["dry_run"]:
             _begin(found.kept)
+        taken = access.replay(found.kept.entries, dry_run=options["dry_run"])
         replayed = replay.replay(
             vault=vault,
             program_ids=programs,
@@ -100,21 +105,26 @@ class Command(OperatorCommand):
         if opens:
             with transaction.atomic():
                 service.open_again()
-        self._tell(options, found, replayed, required=required, opens=opens)
+        self._tell(options, found, replayed, taken, required=required, opens=opens)
 
-    def _tell(self, options: dict[str, Any], found: _Read, replayed: Replayed, *, required: bool, opens: bool) -> None:
+    def _tell(
+        self, options: dict[str, Any], found: _Read, replayed: Replayed, taken: Taken, *, required: bool, opens: bool
+    ) -> None:
+        done = replayed.done + Counter({CLIENTS: len(taken.clients), ACCOUNTS: len(taken.accounts)})
         result = {
             "dry_run": options["dry_run"],
             "replay_required": required,
             "complete": found.complete,
             "entries": len(found.kept.entries),
             "torn": found.kept.torn,
-            "done": dict(replayed.done),
+            "done": dict(done),
+            "clients": taken.clients,
+            "accounts": taken.accounts,
             "unknown": replayed.unknown,
             "failed": dict(replayed.failed),
             "ledger": in_order(),
         }
-        lines = [f"{number:>9}  {what}" for what, number in sorted(replayed.done.items())]
+        lines = [f"{number:>9}  {what}" for what, number in sorted(done.items())]
         behind = () if result["ledger"] else (_BEHIND,)
         closed = "nothing was changed" if options["dry_run"] else "calls stay refused"
         self.answer(
