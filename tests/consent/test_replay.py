@@ -373,6 +373,20 @@ def test_a_backup_is_of_a_new_file_and_a_restore_into_an_empty_database(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.dump", "nothing.dump"]
 
 
+@pytest.mark.parametrize("part", ["data", "schema"])
+def test_half_a_dump_is_refused_before_anything_is_deleted(
+    program: Program, owner: psycopg.Connection, tmp_path: Path, part: str
+) -> None:
+    kept, tools = tmp_path / "kept.dump", Path(settings.POSTGRES_TOOLS or "")
+    here = os.environ["DATABASE_OWNER_URL"]
+    subprocess.run(
+        [tools / "pg_dump", "--format=custom", f"--{part}-only", f"--file={kept}", f"--dbname={here}"], check=True
+    )
+    with pytest.raises(RuntimeError, match="not_whole"):
+        manage("restore", str(kept), "--replace")
+    assert owner.execute("SELECT id FROM program").fetchall() == [(program.id,)]
+
+
 def test_a_restored_database_is_never_in_service_whoever_made_the_backup(
     program: Program, owner: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
