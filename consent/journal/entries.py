@@ -45,7 +45,8 @@ CONFIRMING = (
 @dataclass(frozen=True)
 class Entry:
     """`number`: the database's, rising; `handle`: SHA-256 of the subject's erasure handle, as hexadecimal text; `client` is an API
-    client of `program`; `may` and `ends` are the account's, as consent.officers.access has them. Those two are told by number."""
+    client of `program`; `may` and `ends` are the account's, as consent.officers.access has them. Those two are told by number.
+    `writer`: the folder that it was written to; `beside`: the others that the database knew of."""
 
     number: int
     at: datetime
@@ -58,10 +59,12 @@ class Entry:
     account: int | None = None
     may: tuple[str, ...] = ()
     ends: datetime | None = None
+    writer: str | None = None
+    beside: tuple[str, ...] = ()
 
 
-_REST = ("handle", "epoch", "program", "client", "account")
-_LISTS = ("purposes", "may")
+_REST = ("handle", "epoch", "program", "client", "account", "writer")
+_LISTS = ("purposes", "may", "beside")
 
 
 class Torn(Exception):
@@ -94,13 +97,14 @@ def parsed(line: bytes) -> tuple[Entry, str, str | None]:
     try:
         told = json.loads(line)
         chain = told.pop("chain", None)
+        rest: dict[str, Any] = {name: told.get(name) for name in _REST}
+        rest |= {name: tuple(told.get(name, ())) for name in _LISTS}
         entry = Entry(
             number=int(told["number"]),
             at=datetime.fromisoformat(told["at"]),
             kind=Kind(told["kind"]),
             ends=None if told.get("ends") is None else datetime.fromisoformat(told["ends"]),
-            **{name: told.get(name) for name in _REST},
-            **{name: tuple(told.get(name, ())) for name in _LISTS},
+            **rest,
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         raise Torn from None

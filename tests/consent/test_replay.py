@@ -92,15 +92,24 @@ def test_an_entry_without_a_commit_is_no_sign_of_a_restore(
     assert service.standing() == Standing.IN_SERVICE and writing.confirmed() == last
 
 
-def test_without_the_tables_of_this_version_nothing_was_restored(program: Program, owner: psycopg.Connection) -> None:
-    owner.execute("ALTER TABLE service_state RENAME COLUMN epoch TO other")
+@pytest.mark.parametrize(
+    ("lacking", "back"),
+    [
+        ("service_state RENAME COLUMN epoch TO other", "service_state RENAME COLUMN other TO epoch"),
+        ("journal_writer RENAME TO other", "other RENAME TO journal_writer"),
+    ],
+)
+def test_without_the_tables_of_this_version_nothing_was_restored(
+    program: Program, owner: psycopg.Connection, lacking: str, back: str
+) -> None:
+    owner.execute(f"ALTER TABLE {lacking}".encode())
     service._watch.forget()
     try:
         problem(Client().get("/portal/consents"), 503, "not_migrated")
         with pytest.raises(RuntimeError, match="run migrate first"):
             manage("purge", role="worker")
     finally:
-        owner.execute("ALTER TABLE service_state RENAME COLUMN other TO epoch")
+        owner.execute(f"ALTER TABLE {back}".encode())
 
 
 def test_commands_wait_for_a_replay_and_what_goes_before_it_for_ids(

@@ -1,5 +1,6 @@
 """Carries out again what was acknowledged since the backup that was restored, and opens the service."""
 
+import operator
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,12 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import connection, transaction
 
 from consent import edge
-from consent.journal import epochs, plan, service
+from consent.journal import epochs, plan, service, writers
 from consent.journal.files import Kept
 from consent.journal.service import Standing
 from consent.ledger.tasks import in_order
 from consent.management.base import OperatorCommand
-from consent.management.journals import places_argument, read_places
+from consent.management.journals import places_argument, read_places, unnamed
 from consent.officers import replay as access
 from consent.officers.replay import Taken
 from consent.programs.models import MiniProgram
@@ -26,13 +27,17 @@ from consent.vault import rewrapping
 from consent.vault.keyring import KEY_ENCRYPTION
 
 _BEHIND = "the ledger's log has less than was published of it, and /readyz stays 503: run ZHIQING_ROLE=worker manage.py ledger new-origin NAME"
+_LOST = "Where it is lost, run this with --incomplete, by which every consent has to be asked for anew"
 CLIENTS, ACCOUNTS = "API clients revoked", "accounts narrowed"
 
 
 @dataclass(frozen=True)
 class _Read:
+    """`missing`: the writers whose journals were not given; `complete`: none is, and nothing is missing since the backup."""
+
     kept: Kept
     complete: bool
+    missing: set[str]
 
 
 class Command(OperatorCommand):
@@ -53,6 +58,13 @@ class Command(OperatorCommand):
         )
         places_argument(parser)
         parser.add_argument(
+            "--without",
+            action="append",
+            default=[],
+            metavar="WRITER",
+            help="go on without the journal of this name, which has nothing since the backup; may be given for each",
+        )
+        parser.add_argument(
             "--open-anyway",
             action="store_true",
             help="answer calls again although something could not be carried out; it exits 1 all the same",
@@ -71,15 +83,15 @@ class Command(OperatorCommand):
         if standing == Standing.UNMIGRATED:
             raise CommandError("the backup is of an earlier version: run migrate first, as the owner")
         required = standing != Standing.IN_SERVICE
-        found = _read(options["places"])
+        found = _read(options["places"], options["without"])
+        if required and not options["incomplete"]:
+            _refuse(found, begins=options["begin"])
         if options["begin"]:
             epoch = _begin(found.kept)
             self.answer(
                 options, {"epoch": epoch}, f"ids go on in epoch {epoch}", then=("calls are refused until the replay",)
             )
             return
-        if required and not found.complete and not options["incomplete"]:
-            raise CommandError(_missing(found.kept))
         incomplete = required and not found.complete
         with without_tenant():
             programs = list(MiniProgram.objects.order_by("id").values_list("id", flat=True))
@@ -115,6 +127,7 @@ class Command(OperatorCommand):
             "dry_run": options["dry_run"],
             "replay_required": required,
             "complete": found.complete,
+            "missing": sorted(found.missing),
             "entries": len(found.kept.entries),
             "torn": found.kept.torn,
             "done": dict(done),
@@ -160,18 +173,30 @@ def _begin(kept: Kept) -> int:
     return epoch
 
 
-def _read(places: list[Path] | None) -> _Read:
+def _read(places: list[Path] | None, without: list[str]) -> _Read:
     """Raises CommandError."""
     connection.ensure_connection()
     since = epochs.needed_from(connection.connection)
     by_place = read_places(places)
-    kept, complete = Kept(), bool(by_place)
+    missing = writers.missing(connection.connection, by_place.values()).difference(without)
+    # Of a machine that was added since there is no more than all of it.
+    reach = [found.reaches_back_to(since) for found in by_place.values()]
+    added = [found.begins and not found.broken for found in by_place.values()]
+    complete = any(reach) and all(map(operator.or_, reach, added)) and not missing
+    kept = Kept()
     for found in by_place.values():
-        complete = complete and found.reaches_back_to(since)
         kept.entries += found.entries
         kept.broken += found.broken
         kept.torn += found.torn
-    return _Read(kept, complete)
+    return _Read(kept, complete, missing)
+
+
+def _refuse(found: _Read, *, begins: bool) -> None:
+    """An epoch is begun by every journal, however far they reach back. Raises CommandError."""
+    if found.missing:
+        raise CommandError(f"{unnamed(found.missing)}. {_LOST}")
+    if not found.complete and not begins:
+        raise CommandError(_missing(found.kept))
 
 
 def _missing(kept: Kept) -> str:
@@ -181,7 +206,4 @@ def _missing(kept: Kept) -> str:
         why = "it does not reach back to the backup"
     else:
         why = "there is none"
-    return (
-        f"the journal is not complete: {why}. Find the files that are missing and name them by --from; where they are lost,"
-        " run this with --incomplete, by which every consent has to be asked for anew"
-    )
+    return f"the journal is not complete: {why}. Find the files that are missing and name them by --from. {_LOST}"
