@@ -51,6 +51,7 @@ actions.declare(
         "keys.disabled": _("key version disabled"),
         "keys.enabled": _("key version enabled again"),
         "keys.destroyed": _("key version destroyed"),
+        "client.revoked": _("API keys ended again"),
         "journal.replayed": _("journal carried out again after a restore"),
         "breach.listed": _("people affected by a breach listed"),
         "incident.opened": _("incident opened"),
@@ -88,6 +89,7 @@ actions.declare(
     {
         "account.made": _("account made"),
         "account.changed": _("account changed"),
+        "account.narrowed": _("taken from the account again"),
         "account_log.exported": _("log of accounts taken along"),
         "sign_in.paused": _("sign-in paused after failures"),
         "second_factor.enrolled": _("second factor set up"),

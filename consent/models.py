@@ -1,6 +1,6 @@
 """The app's models, each kept in the room it belongs to."""
 
-from consent.journal.models import ServiceState
+from consent.journal.models import JournalWriter, ServiceState
 from consent.ledger.models import (
     AuditEntry,
     Disclosure,
@@ -48,6 +48,7 @@ __all__ = [
     "ImpactAssessment",
     "Incident",
     "IncidentEntry",
+    "JournalWriter",
     "KeyVersion",
     "KeyringProcess",
     "Leaf",

@@ -1,10 +1,13 @@
 """Staff accounts, the roles they have, and the mini-programs they are assigned to. Who may change an account cannot make it,
 or any other, a superuser's, and changes neither a superuser's account nor their own."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -24,8 +27,9 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSplitDateTimeWidget
 
 from consent.admin.base import Officers, officer, own_page
+from consent.journal.writing import JournalAway
 from consent.ledger.audit import audit
-from consent.officers import accounts, second_factor
+from consent.officers import access, accounts, second_factor
 from consent.officers.models import StaffAccount
 from consent.officers.roles import BY_GROUP
 from consent.programs.models import OfficerAssignment
@@ -142,6 +146,18 @@ class Users(AccountAdmin, Officers):
         }
         return super().change_view(request, object_id, form_url, (extra_context or {}) | shown)
 
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """The journal has what an account loses, so that no restore gives it back."""
+        shown = partial(super().changeform_view, request, object_id, form_url, extra_context)
+        user = self.get_object(request, unquote(object_id)) if object_id and request.method == "POST" else None
+        return shown() if user is None else _journaled(request, user.pk, shown, back=request.path)
+
     @method_decorator(transaction.atomic)
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         """With what `log_change` notes: a password that another set is never there without its being due."""
@@ -198,6 +214,20 @@ class Users(AccountAdmin, Officers):
             accounts.password_set(object.pk)
         _record(request, object, "account.changed", message)
         return super().log_change(request, object, message)
+
+
+def _journaled(
+    request: HttpRequest, user_id: int, change: Callable[[], HttpResponseBase], *, back: str
+) -> HttpResponseBase:
+    """A view that may take something from an account, and does not where the journal cannot be written: that is told on the page
+    `back`."""
+    try:
+        with access.journaled(user_id):
+            return change()
+    except JournalAway:
+        told = gettext("The journal cannot be written, and nothing is changed without it. Try again in a moment.")
+        messages.error(request, told)
+        return redirect(back)
 
 
 def _record(request: HttpRequest, user: User, action: str, message: Any = ()) -> None:
@@ -288,8 +318,17 @@ class OfficerAssignments(Officers):
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: OfficerAssignment, form: Any, change: Any) -> None:
-        super().save_model(request, obj, form, change)
+        with access.journaled(obj.user_id):
+            super().save_model(request, obj, form, change)
         _audit(request, obj, "officer.assigned")
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
+        shown = partial(super().delete_view, request, object_id, extra_context)
+        assignment = self.get_object(request, unquote(object_id)) if request.method == "POST" else None
+        if assignment is None:
+            return shown()
+        listed = reverse("admin:consent_officerassignment_changelist")
+        return _journaled(request, assignment.user_id, shown, back=listed)
 
     def delete_model(self, request: HttpRequest, obj: OfficerAssignment) -> None:
         _audit(request, obj, "officer.unassigned")

@@ -1,7 +1,7 @@
 """Mini-programs, who calls for them, who works for them, and who is told."""
 
 from consent.classified.classes import ACCESS, EVIDENCE, INTERNAL, OPERATIONAL, PSEUDONYM, PUBLIC, REQUEST
-from consent.journal.models import ServiceState
+from consent.journal.models import JournalWriter, ServiceState
 from consent.officers.models import AccountEntry, RecoveryCode, SignInFailure, StaffAccount
 from consent.platforms.models import PlatformCredential
 from consent.programs.models import ApiClient, ApiKey, Controller, IdempotencyRecord, MiniProgram, OfficerAssignment
@@ -78,6 +78,11 @@ FIELDS: Fields = {
         "details": INTERNAL,
         "leaf_id": OPERATIONAL,
         "salt": ACCESS,
+    },
+    JournalWriter: {
+        "id": OPERATIONAL,
+        "number": OPERATIONAL,
+        "at": OPERATIONAL,
     },
     ServiceState: {
         "id": OPERATIONAL,

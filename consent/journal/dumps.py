@@ -10,6 +10,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from consent.errors import Conflict, Invalid, Unavailable
 
 STATE = "service_state"
+_WHOLE = (" TABLE public django_migrations ", " TABLE DATA public django_migrations ")
+"""What the list of a backup has of any version."""
 _EMPTY = "SELECT NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace)"
 _EMPTIED = (
     "DROP SCHEMA public CASCADE",
@@ -39,8 +41,8 @@ def dump(owner_url: str, file: Path, *, tools: Path | None) -> int:
 
 def restore(owner_url: str, file: Path, *, replace: bool, tools: Path | None) -> None:
     """Restore a backup into the owner's database, which is empty or (`replace`) emptied before. It is not in service, whatever
-    the backup says: nobody sees anything of it before that is so. Raises Conflict `not_empty`; Invalid `not_a_backup`;
-    Unavailable `tool_missing`, `restore_failed`."""
+    the backup says: nobody sees anything of it before that is so. Raises Conflict `not_empty`; Invalid `not_a_backup`,
+    `not_whole`; Unavailable `tool_missing`, `restore_failed`."""
     listed = _listed(file, tools)
     with psycopg.connect(owner_url, autocommit=True) as owner:
         found = owner.execute(_EMPTY).fetchone()
@@ -69,6 +71,8 @@ def _listed(file: Path, tools: Path | None) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Invalid("not_a_backup", f"{file} cannot be read as a backup in pg_dump's custom format")
+    if not all(one in done.stdout for one in _WHOLE):
+        raise Invalid("not_whole", f"{file} is a dump of the data alone, or of the tables alone: a backup has both")
     lines = done.stdout.splitlines(keepends=True)
     return "".join(line for line in lines if f" TABLE DATA public {STATE} " not in line)
 

@@ -1,4 +1,4 @@
-"""The journal as files: one a day, only appended to, by any number of processes of one machine.
+"""The journal as files: one a day, only appended to, by any number of processes of one machine. The folder has a name of its own.
 
 A line is written under a lock, which orders the chain; the lock is let go before the line is made durable, so that writers
 who come together share the disk's flush.
@@ -7,6 +7,7 @@ who come together share the disk's flush.
 import contextlib
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -15,8 +16,9 @@ from pathlib import Path
 from consent.journal.entries import BEGINNING, CONFIRMING, Entry, Torn, body_of, chained, line_of, parsed
 
 _PATTERN = "journal-????-??-??.jsonl"
+_NAME = "writer"
 _TAIL = 4096
-"""More than two of the longest lines: an act names a few purposes."""
+"""More than two of most lines: an act names a few purposes."""
 
 
 class FileSink:
@@ -24,6 +26,14 @@ class FileSink:
         self.folder = folder
         self._read: tuple[Path | None, int] = (None, 0)
         self._confirmed = 0
+        self._writer: str | None = None
+
+    def writer(self) -> str:
+        """The folder's name, 64 random bits in hexadecimal, which is made where there is none yet. Raises OSError."""
+        if self._writer is None:
+            with _locked(self.folder):
+                self._writer = writer_of(self.folder) or _named(self.folder)
+        return self._writer
 
     def write(self, entry: Entry, *, durable: bool) -> None:
         """Raises OSError; what was half written then is passed over by the next line and by readers."""
@@ -56,7 +66,7 @@ class FileSink:
         for path in reversed(files(self.folder)):
             with path.open("rb") as file:
                 length = file.seek(0, os.SEEK_END)
-                # All of it where its end is a long torn line.
+                # All of it where its end is a longer line, whole or torn.
                 for start in (max(0, length - _TAIL), 0):
                     file.seek(start)
                     content = file.read()
@@ -98,11 +108,13 @@ class FileSink:
 @dataclass
 class Kept:
     """What was read. `torn`: lines that are not whole, and were never acknowledged; `broken`: places where lines are missing
-    or were changed."""
+    or were changed; `begins`: with the first line that was ever written there; `writers`: whose entries these are."""
 
     entries: list[Entry] = field(default_factory=list)
     torn: int = 0
     broken: list[str] = field(default_factory=list)
+    begins: bool = False
+    writers: set[str] = field(default_factory=set)
 
     def reaches_back_to(self, number: int) -> bool:
         """Whether nothing is missing since the database had given out this number."""
@@ -115,6 +127,9 @@ def read(place: Path) -> Kept:
     chain: str | None = None
     for path in files(place) if place.is_dir() else [place]:
         chain = _read_file(path, chain, kept)
+    kept.writers = {entry.writer for entry in kept.entries if entry.writer is not None}
+    if place.is_dir() and (own := writer_of(place)):
+        kept.writers.add(own)
     return kept
 
 
@@ -128,9 +143,30 @@ def _read_file(path: Path, chain: str | None, kept: Kept) -> str | None:
             continue
         if said is not None and chain is not None and said != chained(chain, body):
             kept.broken.append(f"{path.name}:{place}")
+        kept.begins = kept.begins or (not kept.entries and said == chained(BEGINNING, body))
         kept.entries.append(entry)
         chain = said
     return chain
+
+
+def writer_of(folder: Path) -> str | None:
+    """The folder's name; None where nothing was written there yet, or before folders had one. Raises OSError."""
+    try:
+        return (folder / _NAME).read_text().strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def _named(folder: Path) -> str:
+    name = secrets.token_hex(8)
+    descriptor = os.open(folder / _NAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        _append(descriptor, f"{name}\n".encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    _sync_folder(folder)
+    return name
 
 
 def files(folder: Path) -> list[Path]:

@@ -1,6 +1,7 @@
-"""That the database is in service, which no backup says of itself."""
+"""That the database is in service, which no backup says of itself; and who writes the journal, which every backup says."""
 
 from django.db import models
+from django.db.models.functions import Now
 
 
 class ServiceState(models.Model):
@@ -17,3 +18,15 @@ class ServiceState(models.Model):
     class Meta:
         db_table = "service_state"
         constraints = [models.CheckConstraint(condition=models.Q(id=1), name="service_state_one")]
+
+
+class JournalWriter(models.Model):
+    """A folder of the journal, by the name that is kept in it, and the entry with which it became known. It is forgotten after
+    ZHIQING_BACKUP_DAYS, and is known again with its next entry."""
+
+    id = models.TextField(primary_key=True)
+    number = models.BigIntegerField()
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "journal_writer"

@@ -1,4 +1,4 @@
-"""What entries come to, subject by subject: pure rules, of which replaying twice makes no more than replaying once."""
+"""What entries come to, of each subject, API client and staff account: pure rules, of which replaying twice makes no more than replaying once."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ _ERASURE = (Kind.ERASURE, Kind.ERASURE_TAKEN_BACK, Kind.TOMBSTONE)
 def wanted(entries: Iterable[Entry]) -> dict[str, Wanted]:
     """By the hash of the handle. Numbers rise with time, over several machines and restores."""
     found: dict[str, Wanted] = {}
-    for entry in sorted(entries, key=lambda entry: entry.number):
+    for entry in sorted(entries, key=_number):
         if entry.handle is None:
             continue
         mine = found.setdefault(entry.handle, Wanted())
@@ -45,6 +45,20 @@ def wanted(entries: Iterable[Entry]) -> dict[str, Wanted]:
     return found
 
 
+def revoked(entries: Iterable[Entry]) -> dict[int, Entry]:
+    """The newest revocation, by API client."""
+    return {entry.client: entry for entry in sorted(entries, key=_number) if entry.client is not None}
+
+
+def accounts(entries: Iterable[Entry]) -> dict[int, Entry]:
+    """The newest entry, by staff account."""
+    return {entry.account: entry for entry in sorted(entries, key=_number) if entry.account is not None}
+
+
 def epoch(entries: Iterable[Entry]) -> int:
     """The highest that ids went on in; 0 where nothing was replayed yet."""
     return max((entry.epoch for entry in entries if entry.epoch is not None), default=0)
+
+
+def _number(entry: Entry) -> int:
+    return entry.number

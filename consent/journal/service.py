@@ -20,7 +20,8 @@ LOOKED_AFTER_S = 1.0
 _STANDING = """
     SELECT EXISTS (SELECT FROM service_state WHERE opened_at IS NOT NULL),
         EXISTS (SELECT FROM service_state WHERE epoch IS NOT NULL),
-        (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM journal_number)
+        (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM journal_number),
+        to_regclass('public.journal_writer') IS NOT NULL
 """
 
 logger = logging.getLogger("zhiqing.journal")
@@ -71,7 +72,9 @@ def standing() -> Standing:
         found = connection.connection.execute(_STANDING).fetchone()
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
         return Standing.UNMIGRATED  # of an earlier version, or being restored
-    opened, goes_on, given_out = found
+    opened, goes_on, given_out, this_version = found
+    if not this_version:
+        return Standing.UNMIGRATED
     if confirmed > given_out or not (opened or goes_on):
         return Standing.RESTORED
     return Standing.IN_SERVICE if opened else Standing.WAITING

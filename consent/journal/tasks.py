@@ -5,17 +5,20 @@ from pathlib import Path
 
 from celery import shared_task
 from django.conf import settings
+from django.db import transaction
 
 from consent import edge
-from consent.journal import files, writing
+from consent.journal import files, writers, writing
 
 logger = logging.getLogger("zhiqing.journal")
 
 
 @shared_task(name="consent.journal.tasks.keep", ignore_result=True)
 def keep() -> None:
-    """Tell the journal how far the database is, and drop the days that no backup reaches back to."""
+    """Tell the journal how far the database is, and drop the days that no backup reaches back to, and who wrote before."""
     try:
+        with transaction.atomic():
+            writers.forget(settings.ZHIQING_BACKUP_DAYS)
         writing.mark()
         if dropped := drop():
             logger.info("days of the journal dropped", extra={"fields": {"files": dropped}})

@@ -1,5 +1,6 @@
 """The journals that a command is told of, or this machine's own."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from django.conf import settings
@@ -18,6 +19,15 @@ def places_argument(parser: CommandParser) -> None:
         metavar="PATH",
         help="a folder of journal files, or a file of lines that a webhook's receiver kept; may be given for each machine (default:"
         " ZHIQING_JOURNAL_DIR)",
+    )
+
+
+def unnamed(missing: Collection[str]) -> str:
+    """What to do where journals are not among those that were given."""
+    return (
+        f"the journal of {', '.join(sorted(missing))} is not given: each folder has its name in the file `writer`; name every"
+        " machine's by --from. Where one has nothing since the backup, as that of a machine that was gone by then, say"
+        " --without and its name to replay_journal"
     )
 
 

@@ -10,12 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
+from django.db.models import QuerySet
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from consent.errors import Forbidden, Invalid, Unauthenticated
+from consent.journal import writing
 from consent.programs.models import SCOPES, ApiClient, ApiKey
 from consent.programs.tenancy import tenant
 from consent.programs.throttling import throttle
@@ -139,12 +141,25 @@ def rotate_client(
 
 
 def revoke_client(*, program_id: int, client_id: int, now: datetime) -> int:
-    """End all keys of a caller at once; answers how many were valid."""
+    """End all keys of a caller at once; answers how many were valid. Raises JournalAway, and none is ended then."""
     with tenant(program_id):
-        keys = ApiKey.objects.filter(client_id=client_id, program_id=program_id, revoked_at__isnull=True)
+        keys = _not_revoked(program_id, client_id)
         valid = keys.filter(expires_at__gt=now).count()
-        keys.update(revoked_at=now)
+        if keys.update(revoked_at=now):
+            writing.revoked(program_id=program_id, client_id=client_id)
         return valid
+
+
+def revoke_again(*, program_id: int, client_id: int, at: datetime, dry_run: bool) -> int:
+    """End the keys of a caller that were ended at that time and that a restore brought back; answers how many. Keys made since
+    stand. The journal has it."""
+    with tenant(program_id):
+        keys = _not_revoked(program_id, client_id).filter(created_at__lte=at)
+        return keys.count() if dry_run else keys.update(revoked_at=at)
+
+
+def _not_revoked(program_id: int, client_id: int) -> QuerySet[ApiKey]:
+    return ApiKey.objects.filter(client_id=client_id, program_id=program_id, revoked_at__isnull=True)
 
 
 def _issue(client: ApiClient, *, now: datetime, valid_for: timedelta) -> IssuedKey:

@@ -1,6 +1,7 @@
 """The journal of a test: its lines, and what they name."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ import pytest
 from consent.journal import files, service, writing
 from consent.journal.entries import Entry, Kind, handle_hash
 from consent.journal.files import FileSink
+from tests import stack
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -65,10 +67,34 @@ def withdrawal() -> dict[str, Any]:
     return told | {"decisions": [{"purpose": "analytics", "decision": "withdrawn"}]}
 
 
+@contextmanager
+def database_beside(owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """In the block commands and servers have an empty database; answers its owner's address."""
+    owner.execute("CREATE DATABASE test_restored")
+    try:
+        with monkeypatch.context() as beside:
+            for variable in stack.URLS:
+                beside.setenv(variable, stack.named(os.environ[variable], "test_restored"))
+            yield os.environ["DATABASE_OWNER_URL"]
+    finally:
+        owner.execute("DROP DATABASE test_restored WITH (FORCE)")
+
+
 @pytest.fixture
 def journal(tmp_path: Path, database: None) -> Iterator[Journal]:
     with journaling(tmp_path / "journal") as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(owner: psycopg.Connection, database: None) -> Iterator[None]:
+    """Other tests find the numbers that they would have found, in a database that is in service."""
+    numbers = "SELECT format('public.%I', sequencename), last_value FROM pg_sequences WHERE schemaname = 'public'"
+    before = owner.execute(numbers).fetchall()
+    yield
+    for name, last in before:
+        owner.execute("SELECT setval(%s::regclass, %s, %s)", [name, last or 1, last is not None])
+    owner.execute("DELETE FROM service_state; INSERT INTO service_state (id, opened_at) VALUES (1, now())")
 
 
 @pytest.fixture(autouse=True)

@@ -91,7 +91,7 @@ def test_nothing_in_the_journal_names_anybody(program: Program, journal: Journal
     assert row is not None
     written = "".join(path.read_text() for path in files.files(journal.folder))
     assert not [name for name in ("alice", pseudonym, pseudonym.replace("-", ""), row[0]) if name in written]
-    known = {"number", "at", "kind", "handle", "purposes", "chain"}
+    known = {"number", "at", "kind", "handle", "purposes", "writer", "chain"}
     assert {key for line in journal.lines() for key in line} == known
     assert {path.stat().st_mode & 0o777 for path in files.files(journal.folder)} == {0o600}
 
@@ -134,7 +134,7 @@ def test_a_receiver_has_it_before_the_caller_is_answered(program: Program, tmp_p
     entry = json.loads(posted)
     assert (path, headers["authorization"]) == ("/entries", "Bearer a-token")
     assert (entry["kind"], entry["purposes"], entry.keys()) == (
-        "withdrawal", ["analytics"], {"number", "at", "kind", "handle", "purposes"},
+        "withdrawal", ["analytics"], {"number", "at", "kind", "handle", "purposes", "writer"},
     )  # fmt: skip
     assert len(receiver.requests) == 2, "what came about is told to files only"
 
@@ -221,7 +221,8 @@ def test_the_hourly_task_marks_how_far_the_database_is_and_purge_names_what_goes
     written(journal.folder, entry(1), entry(2, AT + timedelta(days=1)))
     call_command("purge", "--simulate", "--json")
     assert json.loads(capsys.readouterr().out)["journal"] == ["journal-2026-03-01.jsonl"]
-    tasks.keep()
+    with as_worker():
+        tasks.keep()
     assert [path.name for path in files.files(journal.folder)] == [f"journal-{now().date()}.jsonl"]
     (mark,) = journal.lines()
     assert (mark["kind"], files.read(journal.folder).broken) == ("mark", [])

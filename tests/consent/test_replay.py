@@ -3,12 +3,10 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import psycopg
@@ -26,7 +24,8 @@ from consent.ledger.checkpoints import Head, signed
 from consent.rights import tasks as rights_tasks
 from tests.cast import Program, event, now
 from tests.consent.acts import status
-from tests.consent.journals import Journal, entry, hash_of, journaling, withdrawal, written
+from tests.consent.journals import Journal, database_beside, entry, hash_of, journaling, withdrawal, written
+from tests.consent.journals import as_it_was as as_it_was
 from tests.consent.journals import journal as journal
 from tests.consent.journals import looked_at_anew as looked_at_anew
 from tests.consent.receiver import receiving
@@ -34,18 +33,6 @@ from tests.consent.rights import Working, file, problem, shown
 from tests.faults.serving import wait_for
 from tests.journeys.server import serving
 from tests.stack import manage
-
-
-@pytest.fixture(autouse=True)
-def as_it_was(owner: psycopg.Connection, database: None) -> Iterator[None]:
-    """Other tests find the numbers that they would have found, in a database that is in service."""
-    numbers = "SELECT format('public.%I', sequencename), last_value FROM pg_sequences WHERE schemaname = 'public'"
-    before = owner.execute(numbers).fetchall()
-    yield
-    for name, last in before:
-        owner.execute("SELECT setval(%s::regclass, %s, %s)", [name, last or 1, last is not None])
-    owner.execute("DELETE FROM service_state; INSERT INTO service_state (id, opened_at) VALUES (1, now())")
-
 
 # --- A database that went back ----------------------------------------------------------------------------------------
 
@@ -105,15 +92,24 @@ def test_an_entry_without_a_commit_is_no_sign_of_a_restore(
     assert service.standing() == Standing.IN_SERVICE and writing.confirmed() == last
 
 
-def test_without_the_tables_of_this_version_nothing_was_restored(program: Program, owner: psycopg.Connection) -> None:
-    owner.execute("ALTER TABLE service_state RENAME COLUMN epoch TO other")
+@pytest.mark.parametrize(
+    ("lacking", "back"),
+    [
+        ("service_state RENAME COLUMN epoch TO other", "service_state RENAME COLUMN other TO epoch"),
+        ("journal_writer RENAME TO other", "other RENAME TO journal_writer"),
+    ],
+)
+def test_without_the_tables_of_this_version_nothing_was_restored(
+    program: Program, owner: psycopg.Connection, lacking: str, back: str
+) -> None:
+    owner.execute(f"ALTER TABLE {lacking}".encode())
     service._watch.forget()
     try:
         problem(Client().get("/portal/consents"), 503, "not_migrated")
         with pytest.raises(RuntimeError, match="run migrate first"):
             manage("purge", role="worker")
     finally:
-        owner.execute("ALTER TABLE service_state RENAME COLUMN other TO epoch")
+        owner.execute(f"ALTER TABLE {back}".encode())
 
 
 def test_commands_wait_for_a_replay_and_what_goes_before_it_for_ids(
@@ -386,6 +382,20 @@ def test_a_backup_is_of_a_new_file_and_a_restore_into_an_empty_database(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.dump", "nothing.dump"]
 
 
+@pytest.mark.parametrize("part", ["data", "schema"])
+def test_half_a_dump_is_refused_before_anything_is_deleted(
+    program: Program, owner: psycopg.Connection, tmp_path: Path, part: str
+) -> None:
+    kept, tools = tmp_path / "kept.dump", Path(settings.POSTGRES_TOOLS or "")
+    here = os.environ["DATABASE_OWNER_URL"]
+    subprocess.run(
+        [tools / "pg_dump", "--format=custom", f"--{part}-only", f"--file={kept}", f"--dbname={here}"], check=True
+    )
+    with pytest.raises(RuntimeError, match="not_whole"):
+        manage("restore", str(kept), "--replace")
+    assert owner.execute("SELECT id FROM program").fetchall() == [(program.id,)]
+
+
 def test_a_restored_database_is_never_in_service_whoever_made_the_backup(
     program: Program, owner: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -396,16 +406,11 @@ def test_a_restored_database_is_never_in_service_whoever_made_the_backup(
     tools = Path(settings.POSTGRES_TOOLS or "")
     subprocess.run([tools / "pg_dump", "--format=custom", f"--file={plain}", f"--dbname={here}"], check=True)
     for kept, by_command in ((ours, False), (plain, True)):
-        owner.execute("CREATE DATABASE test_restored")
-        try:
-            there = urlunsplit(urlsplit(here)._replace(path="/test_restored"))
+        with database_beside(owner, monkeypatch) as there:
             if by_command:
-                monkeypatch.setenv("DATABASE_OWNER_URL", there)
                 manage("restore", str(kept))
             else:
                 subprocess.run([tools / "pg_restore", "--no-owner", f"--dbname={there}", str(kept)], check=True)
             with psycopg.connect(there) as restored:
                 assert restored.execute("SELECT count(opened_at) FROM service_state").fetchone() == (0,)
                 assert restored.execute("SELECT count(*) FROM program").fetchone() == (1,)
-        finally:
-            owner.execute("DROP DATABASE test_restored WITH (FORCE)")

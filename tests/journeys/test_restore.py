@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from consent.ledger.sinks import FILE
 from tests.cast import event
 from tests.faults.serving import Served, served, wait_for
 
@@ -120,6 +121,13 @@ def replayed(stack: Served, *flags: str) -> Any:
     return json.loads(stack.manage("replay_journal", "--json", *flags, role="worker"))
 
 
+def verified(stack: Served, origin: str) -> Any:
+    """What verify_ledger tells by all checkpoints that were ever published, once one of the log of this name is."""
+    published = stack.var / "ledger" / FILE
+    wait_for("the log to be published", lambda: f"{origin}\\n" in published.read_text(), PATIENCE_S)
+    return json.loads(stack.manage("verify_ledger", "--json", f"--published={published}"))
+
+
 def enter(stack: Served, folder: Path) -> None:
     """What the steps of a restore have entered again: a notice and a legal hold."""
     program = str(count(stack, "SELECT id FROM program"))
@@ -222,6 +230,12 @@ def test_who_withdrew_restricted_objected_or_left_has_done_so_after_a_restore(
     assert now["subject_subject_id_seq"] > given_out["subject_subject_id_seq"]
     first_new = "SELECT min(id) FROM consent_record r JOIN subject s USING (subject_id) WHERE s.subject_id > %s"
     assert count(stack, first_new, given_out["subject_subject_id_seq"]) > given_out["consent_record_id_seq"]
+    told = verified(stack, "example.com/ledger-2")
+    before, after = told["logs"]
+    (gap,) = told["gaps"]
+    assert told["holds"] and after["published"] > 0
+    assert (gap["origin"], gap["told_by"]) == (before["origin"], "example.com/ledger-2")
+    assert gap["published"] > gap["held"] == before["leaves"], "what was lost is told, and is no finding"
     again = replayed(stack)
     assert (again["replay_required"], again["done"], again["failed"]) == (False, {}, {})
     assert backend.state("returns") == "given", "a consent that was given anew stands"

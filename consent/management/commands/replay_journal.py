@@ -1,5 +1,7 @@
 """Carries out again what was acknowledged since the backup that was restored, and opens the service."""
 
+import operator
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,14 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import connection, transaction
 
 from consent import edge
-from consent.journal import epochs, plan, service
+from consent.journal import epochs, plan, service, writers
 from consent.journal.files import Kept
 from consent.journal.service import Standing
 from consent.ledger.tasks import in_order
 from consent.management.base import OperatorCommand
-from consent.management.journals import places_argument, read_places
+from consent.management.journals import places_argument, read_places, unnamed
+from consent.officers import replay as access
+from consent.officers.replay import Taken
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import without_tenant
 from consent.rights import replay
@@ -23,18 +27,23 @@ from consent.vault import rewrapping
 from consent.vault.keyring import KEY_ENCRYPTION
 
 _BEHIND = "the ledger's log has less than was published of it, and /readyz stays 503: run ZHIQING_ROLE=worker manage.py ledger new-origin NAME"
+_LOST = "Where it is lost, run this with --incomplete, by which every consent has to be asked for anew"
+CLIENTS, ACCOUNTS = "API clients revoked", "accounts narrowed"
 
 
 @dataclass(frozen=True)
 class _Read:
+    """`missing`: the writers whose journals were not given; `complete`: none is, and nothing is missing since the backup."""
+
     kept: Kept
     complete: bool
+    missing: set[str]
 
 
 class Command(OperatorCommand):
     help = (
-        "After a restore: withdraw, restrict, object and erase what was acknowledged since the backup, have no id given out"
-        " twice, and answer calls again. Run it as the worker (ZHIQING_ROLE=worker), which then goes on with the erasures."
+        "After a restore: withdraw, restrict, object and erase what was acknowledged since the backup, end API keys and take from"
+        " staff accounts what was ended and taken since, have no id given out twice, and answer calls again. Run it as the worker (ZHIQING_ROLE=worker), which then goes on with the erasures."
         " It may be killed and run again; where nothing was restored it changes nothing. It exits 1, and calls stay"
         " refused, where the journal is not complete or something could not be carried out."
     )
@@ -48,6 +57,13 @@ class Command(OperatorCommand):
             " enabled, notices published and holds made, which a replay needs",
         )
         places_argument(parser)
+        parser.add_argument(
+            "--without",
+            action="append",
+            default=[],
+            metavar="WRITER",
+            help="go on without the journal of this name, which has nothing since the backup; may be given for each",
+        )
         parser.add_argument(
             "--open-anyway",
             action="store_true",
@@ -67,15 +83,15 @@ class Command(OperatorCommand):
         if standing == Standing.UNMIGRATED:
             raise CommandError("the backup is of an earlier version: run migrate first, as the owner")
         required = standing != Standing.IN_SERVICE
-        found = _read(options["places"])
+        found = _read(options["places"], options["without"])
+        if required and not options["incomplete"]:
+            _refuse(found, begins=options["begin"])
         if options["begin"]:
             epoch = _begin(found.kept)
             self.answer(
                 options, {"epoch": epoch}, f"ids go on in epoch {epoch}", then=("calls are refused until the replay",)
             )
             return
-        if required and not found.complete and not options["incomplete"]:
-            raise CommandError(_missing(found.kept))
         incomplete = required and not found.complete
         with without_tenant():
             programs = list(MiniProgram.objects.order_by("id").values_list("id", flat=True))
@@ -87,6 +103,7 @@ class Command(OperatorCommand):
             renewed.update((program_id, replay.require_renewal(program_id)) for program_id in programs)
         if required and not options["dry_run"]:
             _begin(found.kept)
+        taken = access.replay(found.kept.entries, dry_run=options["dry_run"])
         replayed = replay.replay(
             vault=vault,
             program_ids=programs,
@@ -100,21 +117,27 @@ class Command(OperatorCommand):
         if opens:
             with transaction.atomic():
                 service.open_again()
-        self._tell(options, found, replayed, required=required, opens=opens)
+        self._tell(options, found, replayed, taken, required=required, opens=opens)
 
-    def _tell(self, options: dict[str, Any], found: _Read, replayed: Replayed, *, required: bool, opens: bool) -> None:
+    def _tell(
+        self, options: dict[str, Any], found: _Read, replayed: Replayed, taken: Taken, *, required: bool, opens: bool
+    ) -> None:
+        done = replayed.done + Counter({CLIENTS: len(taken.clients), ACCOUNTS: len(taken.accounts)})
         result = {
             "dry_run": options["dry_run"],
             "replay_required": required,
             "complete": found.complete,
+            "missing": sorted(found.missing),
             "entries": len(found.kept.entries),
             "torn": found.kept.torn,
-            "done": dict(replayed.done),
+            "done": dict(done),
+            "clients": taken.clients,
+            "accounts": taken.accounts,
             "unknown": replayed.unknown,
             "failed": dict(replayed.failed),
             "ledger": in_order(),
         }
-        lines = [f"{number:>9}  {what}" for what, number in sorted(replayed.done.items())]
+        lines = [f"{number:>9}  {what}" for what, number in sorted(done.items())]
         behind = () if result["ledger"] else (_BEHIND,)
         closed = "nothing was changed" if options["dry_run"] else "calls stay refused"
         self.answer(
@@ -150,18 +173,30 @@ def _begin(kept: Kept) -> int:
     return epoch
 
 
-def _read(places: list[Path] | None) -> _Read:
+def _read(places: list[Path] | None, without: list[str]) -> _Read:
     """Raises CommandError."""
     connection.ensure_connection()
     since = epochs.needed_from(connection.connection)
     by_place = read_places(places)
-    kept, complete = Kept(), bool(by_place)
+    missing = writers.missing(connection.connection, by_place.values()).difference(without)
+    # Of a machine that was added since there is no more than all of it.
+    reach = [found.reaches_back_to(since) for found in by_place.values()]
+    added = [found.begins and not found.broken for found in by_place.values()]
+    complete = any(reach) and all(map(operator.or_, reach, added)) and not missing
+    kept = Kept()
     for found in by_place.values():
-        complete = complete and found.reaches_back_to(since)
         kept.entries += found.entries
         kept.broken += found.broken
         kept.torn += found.torn
-    return _Read(kept, complete)
+    return _Read(kept, complete, missing)
+
+
+def _refuse(found: _Read, *, begins: bool) -> None:
+    """An epoch is begun by every journal, however far they reach back. Raises CommandError."""
+    if found.missing:
+        raise CommandError(f"{unnamed(found.missing)}. {_LOST}")
+    if not found.complete and not begins:
+        raise CommandError(_missing(found.kept))
 
 
 def _missing(kept: Kept) -> str:
@@ -171,7 +206,4 @@ def _missing(kept: Kept) -> str:
         why = "it does not reach back to the backup"
     else:
         why = "there is none"
-    return (
-        f"the journal is not complete: {why}. Find the files that are missing and name them by --from; where they are lost,"
-        " run this with --incomplete, by which every consent has to be asked for anew"
-    )
+    return f"the journal is not complete: {why}. Find the files that are missing and name them by --from. {_LOST}"

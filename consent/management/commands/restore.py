@@ -7,9 +7,9 @@ import psycopg
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from consent.journal import dumps, epochs, plan
+from consent.journal import dumps, epochs, plan, writers
 from consent.management.base import OperatorCommand, first_line
-from consent.management.journals import places_argument, read_places
+from consent.management.journals import places_argument, read_places, unnamed
 from consent.management.owning import owner_url
 
 
@@ -38,14 +38,17 @@ class Command(OperatorCommand):
         except (psycopg.Error, OSError) as error:
             raise CommandError(f"the backup was not restored: {first_line(error)}") from None
         with psycopg.connect(owner_url(), autocommit=True) as owner:
-            epoch = epochs.begin(owner, known, as_worker=False)
+            # One that is missing may know of an epoch: the ids of this one would be given out twice.
+            missing = writers.missing(owner, journals.values())
+            epoch = None if missing else epochs.begin(owner, known, as_worker=False)
         begin = ("  ZHIQING_ROLE=worker manage.py replay_journal --begin",) if epoch is None else ()
         self.answer(
             options,
-            {"file": str(file), "replay_required": True, "epoch": epoch},
+            {"file": str(file), "replay_required": True, "epoch": epoch, "missing": sorted(missing)},
             f"restored {file}",
             then=(
                 "calls are answered 503 until the journal is replayed. Now, in this order:",
+                *([f"  {unnamed(missing)}"] if missing else []),
                 "  ZHIQING_ROLE=owner manage.py migrate   (where the backup is of an earlier version)",
                 *begin,
                 "  manage.py keys list, and keys enable FAMILY:VERSION where the backup rests on a version that was retired since",
