@@ -3,14 +3,17 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from importlib import import_module
 
 import psycopg
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
+from psycopg.errors import ForeignKeyViolation
 
 from consent.ledger.disclosures import disclosed
 from consent.ledger.models import Recipient
 from consent.monitoring import runs
+from consent.monitoring.models import RiskRemark
 from consent.notices.models import NoticeDraft
 from consent.platforms.models import PlatformCredential
 from consent.programs.tenancy import tenant
@@ -22,6 +25,7 @@ from tests.consent.desk import access_row
 from tests.consent.processing import incident, mechanism, processor, risk_run
 from tests.consent.receiver import endpoint
 
+from tests.migrating import run
 # The mini-programs themselves, and who may look at which: no tenant's data, and needed before a tenant is known.
 OUTSIDE = {"program", "officer_assignment"}
 # Filled by a worker or for a moment only.
@@ -150,6 +154,48 @@ def test_another_tenants_rows_are_not_there(program: Program, other: Program, ow
 def test_a_row_cannot_be_written_for_another_tenant(program: Program, other: Program) -> None:
     with pytest.raises(DatabaseError, match="row-level security"), tenant(other.id), connection.cursor() as cursor:
         cursor.execute("INSERT INTO page (program_id, path) VALUES (%s, 'x')", [program.id])
+
+def test_a_remark_names_no_other_tenants_look_at_risks(
+    program: Program, other: Program, owner: psycopg.Connection
+) -> None:
+    """Also where the row itself is the tenant's own: a foreign key sees what row-level security hides."""
+    said = {"check_code": "terms.ending", "by": "test", "remark": "known"}
+    theirs, own = risk_run(other), risk_run(program)
+    with pytest.raises(IntegrityError, match="risk_remark_run_id_of_program"), tenant(program.id):
+        RiskRemark.objects.create(program_id=program.id, run_id=theirs.pk, **said)
+    with tenant(program.id):
+        RiskRemark.objects.create(program_id=program.id, run_id=own.pk, **said)
+    with pytest.raises(ForeignKeyViolation, match="risk_remark_run_id_of_program"):
+        owner.execute("UPDATE risk_remark SET run_id = %s", [theirs.pk])
+
+
+def test_remarks_are_tied_to_their_own_mini_programs_looks_beside_writes(
+    program: Program, other: Program, owner: psycopg.Connection
+) -> None:
+    """There and back as often as one likes. Where a row names another's look it fails, and holds for what is written next."""
+    tied = import_module("consent.migrations.0091_remark_of_own_run").Migration.operations[0]
+    schema = "SELECT convalidated FROM pg_constraint WHERE conname = 'risk_remark_run_id_of_program'"
+    theirs, own = risk_run(other), risk_run(program)
+    runs.remark(program_id=program.id, run_id=own.pk, check_code="terms.ending", said="known", done="", by="test")
+    try:
+        for _ in range(2):
+            run(tied.reverse_code)
+        assert owner.execute(schema).fetchall() == []
+        assert owner.execute("SELECT to_regclass('risk_run_of_program')").fetchone() == (None,)
+        owner.execute("UPDATE risk_remark SET run_id = %s", [theirs.pk])
+        for _ in range(2):
+            with pytest.raises(IntegrityError, match="risk_remark_run_id_of_program"):
+                run(tied.code)
+            assert owner.execute(schema).fetchall() == [(False,)]
+        owner.execute("UPDATE risk_remark SET run_id = %s", [own.pk])
+        with owner.transaction():
+            owner.execute("UPDATE risk_remark SET done = 'renewed'")
+            run(tied.code)  # looks at what is there and waits for no writer
+        assert owner.execute(schema).fetchall() == [(True,)]
+    finally:
+        owner.execute("TRUNCATE risk_remark")
+        run(tied.code)
+
 
 
 @pytest.mark.parametrize(
