@@ -28,7 +28,14 @@ from consent.programs.models import (
     MiniProgram,
     OfficerAssignment,
 )
-from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, PurposeErasure, WithdrawalIntent
+from consent.records.models import (
+    ConsentRecord,
+    ConsentState,
+    DecidedDay,
+    ProfileAttribute,
+    PurposeErasure,
+    WithdrawalIntent,
+)
 from consent.rights.models import HolderRun, Package, PackagePart, RequestSubject, SubjectRequest
 from consent.vault.models import DataKey, KeyringProcess, KeyVersion, Subject, SubjectIdentifier, SubjectLookup
 from consent.webhooks.models import WebhookEndpoint, WebhookMessage
@@ -42,6 +49,7 @@ __all__ = [
     "ConsentState",
     "Controller",
     "DataKey",
+    "DecidedDay",
     "Disclosure",
     "HolderRun",
     "IdempotencyRecord",

@@ -39,6 +39,7 @@ EMPTY = {
     "rollup_events",
     "day_change",
 }
+    "decided_day",
 
 
 def tenant_tables(owner: psycopg.Connection) -> set[str]:
