@@ -19,7 +19,7 @@ from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, Notice
 from consent.officers.models import AccountEntry, RecoveryCode, SignInFailure, StaffAccount
 from consent.platforms.models import PlatformCredential
 from consent.portal.models import PortalSession
-from consent.processing.models import Incident, IncidentEntry, Mechanism, Processor
+from consent.processing.models import Incident, IncidentAccess, IncidentEntry, Mechanism, Processor
 from consent.programs.models import (
     ApiClient,
     ApiKey,
@@ -55,6 +55,7 @@ __all__ = [
     "IdempotencyRecord",
     "ImpactAssessment",
     "Incident",
+    "IncidentAccess",
     "IncidentEntry",
     "KeyVersion",
     "KeyringProcess",

@@ -16,16 +16,17 @@ from consent.monitoring import runs
 from consent.monitoring.models import RiskRemark
 from consent.notices.models import NoticeDraft
 from consent.platforms.models import PlatformCredential
+from consent.processing import incidents
 from consent.programs.tenancy import tenant
-from consent.rights import legal_holds, reminders
+from consent.rights import legal_holds, minor_access, reminders
 from consent.rights.models import HoldGround, RequestSubject
 from consent.rights.review import set_review
 from tests.cast import Program, event, now
 from tests.consent.desk import access_row
 from tests.consent.processing import incident, mechanism, processor, risk_run
 from tests.consent.receiver import endpoint
-
 from tests.migrating import run
+
 # The mini-programs themselves, and who may look at which: no tenant's data, and needed before a tenant is known.
 OUTSIDE = {"program", "officer_assignment"}
 # Filled by a worker or for a moment only.
@@ -38,8 +39,8 @@ EMPTY = {
     "rollup_day",
     "rollup_events",
     "day_change",
-}
     "decided_day",
+}
 
 
 def tenant_tables(owner: psycopg.Connection) -> set[str]:
@@ -92,7 +93,9 @@ def filled(program: Program) -> None:
         )
     processor(program)
     mechanism(program)
-    incident(program)
+    opened = incident(program, table="consent_record")
+    with tenant(program.id):
+        minor_access.list_admitted(incidents.standing(program.id, opened.pk), by="test")
     found = risk_run(program)
     runs.remark(program_id=program.id, run_id=found.pk, check_code="terms.ending", said="known", done="", by="test")
     with tenant(program.id):
@@ -152,10 +155,6 @@ def test_another_tenants_rows_are_not_there(program: Program, other: Program, ow
         assert (seen(table, other.id),) == ours, table
 
 
-def test_a_row_cannot_be_written_for_another_tenant(program: Program, other: Program) -> None:
-    with pytest.raises(DatabaseError, match="row-level security"), tenant(other.id), connection.cursor() as cursor:
-        cursor.execute("INSERT INTO page (program_id, path) VALUES (%s, 'x')", [program.id])
-
 def test_a_remark_names_no_other_tenants_look_at_risks(
     program: Program, other: Program, owner: psycopg.Connection
 ) -> None:
@@ -197,6 +196,10 @@ def test_remarks_are_tied_to_their_own_mini_programs_looks_beside_writes(
         owner.execute("TRUNCATE risk_remark")
         run(tied.code)
 
+
+def test_a_row_cannot_be_written_for_another_tenant(program: Program, other: Program) -> None:
+    with pytest.raises(DatabaseError, match="row-level security"), tenant(other.id), connection.cursor() as cursor:
+        cursor.execute("INSERT INTO page (program_id, path) VALUES (%s, 'x')", [program.id])
 
 
 @pytest.mark.parametrize(
