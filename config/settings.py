@@ -244,6 +244,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 3600.0,
         "options": {"expires": 600},
     },
+    "count what was decided on finished days": {
+        "task": "consent.records.tasks.count_days",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
     "go on with erasures whose legal hold is over": {
         "task": "consent.rights.tasks.end_holds",
         "schedule": 3600.0,

@@ -56,6 +56,8 @@ actions.declare(
         "breach.listed": _("people affected by a breach listed"),
         "incident.opened": _("incident opened"),
         "incident.entered": _("incident entry added"),
+        "incident.list_asked": _("approval asked to take the pseudonyms of an incident along, minors' among them"),
+        "incident.list_approved": _("taking the pseudonyms of an incident along approved"),
         "incident.listed": _("pseudonyms of an incident taken along"),
         "risk.remarked": _("remark on a risk"),
         "processor.added": _("processor added"),

@@ -11,7 +11,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
 from consent.ledger.sinks import FileSink, Sink, WebhookSink
-from consent.programs.models import Platform
+from consent.programs.models import MiniProgram, Platform
 from consent.rights.actions import Terms
 from consent.rights.deadlines import Deadlines
 from consent.rights.renditions import RENDITIONS, Form
@@ -36,6 +36,11 @@ def key_store() -> KeyStore:
 
 def now() -> datetime:
     return timezone.now()
+
+
+def k_of(program: MiniProgram) -> int:
+    """A sandbox holds synthetic data only: nobody is to be hidden there."""
+    return 1 if program.sandbox else settings.ZHIQING_K
 
 
 def notice_lead() -> timedelta:

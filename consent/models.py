@@ -19,7 +19,7 @@ from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, Notice
 from consent.officers.models import AccountEntry, RecoveryCode, SignInFailure, StaffAccount
 from consent.platforms.models import PlatformCredential
 from consent.portal.models import PortalSession
-from consent.processing.models import Incident, IncidentEntry, Mechanism, Processor
+from consent.processing.models import Incident, IncidentAccess, IncidentEntry, Mechanism, Processor
 from consent.programs.models import (
     ApiClient,
     ApiKey,
@@ -28,7 +28,14 @@ from consent.programs.models import (
     MiniProgram,
     OfficerAssignment,
 )
-from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, PurposeErasure, WithdrawalIntent
+from consent.records.models import (
+    ConsentRecord,
+    ConsentState,
+    DecidedDay,
+    ProfileAttribute,
+    PurposeErasure,
+    WithdrawalIntent,
+)
 from consent.rights.models import HolderRun, Package, PackagePart, RequestSubject, SubjectRequest
 from consent.vault.models import DataKey, KeyringProcess, KeyVersion, Subject, SubjectIdentifier, SubjectLookup
 from consent.webhooks.models import WebhookEndpoint, WebhookMessage
@@ -42,11 +49,13 @@ __all__ = [
     "ConsentState",
     "Controller",
     "DataKey",
+    "DecidedDay",
     "Disclosure",
     "HolderRun",
     "IdempotencyRecord",
     "ImpactAssessment",
     "Incident",
+    "IncidentAccess",
     "IncidentEntry",
     "JournalWriter",
     "KeyVersion",

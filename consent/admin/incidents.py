@@ -30,13 +30,15 @@ from consent import edge
 from consent.admin.badges import badge
 from consent.admin.base import Owned, at, officer, own_page, picked
 from consent.admin.figures import Figure, Section, counted, waiting
+from consent.admin.minor_access import APPROVE_PERMISSION, REFUSED
 from consent.admin.texts import FAULT, TextForm, free_text
 from consent.api.problems import passing_of
-from consent.errors import Invalid, Problem
+from consent.errors import Conflict, Invalid, NotFound, Problem
 from consent.processing import incidents
 from consent.processing.incidents import Said
 from consent.processing.models import Incident, IncidentEntry
 from consent.programs.models import MiniProgram
+from consent.rights import minor_access
 from consent.rights.affected import known_tables
 from consent.rights.classification import grade_in_words, kind_in_words
 
@@ -46,6 +48,10 @@ UNTOLD = {
     "people": Q(closed=False, people_at__isnull=True, people_not_told=""),
 }
 ADD_PERMISSION, DOWNLOAD_PERMISSION = "consent.add_incident", "consent.download_affected"
+LIST_WAITS = _(
+    "There are people under 18 among them: another officer has to approve on this incident's page that you take their"
+    " pseudonyms along. Then download them again, within an hour; it is done once."
+)
 FIELDS = tuple(Said.__dataclass_fields__)
 _FAULTS = {
     "found_in_the_future": _("It was found now or earlier."),
@@ -104,6 +110,10 @@ class EntryForm(TextForm):
     )
     measures = free_text(_("measures"), help_text=_("What was done, and what people can do themselves."))
     closed = forms.BooleanField(label=capfirst(_("closed")), required=False, widget=UnfoldBooleanWidget)
+
+
+class _Approved(forms.Form):
+    access = forms.UUIDField()
 
 
 class StandingFilter(admin.SimpleListFilter):
@@ -185,6 +195,7 @@ class Incidents(Owned):
             path(
                 "<int:object_id>/pseudonyms/", own_page(self, self.pseudonyms_view), name="consent_incident_pseudonyms"
             ),
+            path("<int:object_id>/approve/", own_page(self, self.approve_view), name="consent_incident_approve"),
         ]
         return [*own, *super().get_urls()]
 
@@ -252,10 +263,40 @@ class Incidents(Owned):
             return self._refused(request, incident, problem)
         except DatabaseError as error:
             return self._too_long(request, incident, error)
+        if listed is None:
+            messages.warning(request, str(LIST_WAITS))
+            return self._back(incident)
         response = HttpResponse(listed, content_type="text/plain; charset=us-ascii")
         response["Content-Disposition"] = f'attachment; filename="incident-{incident.pk}.txt"'
         response["Cache-Control"] = "no-store"
         return response
+
+    def approve_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
+        """The lists that officers ask for, with minors among them; a POST approves one."""
+        incident = self._incident(request, object_id, APPROVE_PERMISSION)
+        if request.method == "POST":
+            named = _Approved(request.POST)
+            try:
+                if not named.is_valid():
+                    raise NotFound("not_found", "name what is approved")
+                minor_access.approve_list(
+                    program_id=incident.program_id, access_id=named.cleaned_data["access"], by=officer(request)
+                )
+            except (Conflict, NotFound) as problem:
+                messages.warning(request, str(REFUSED.get(problem.code, REFUSED["not_waiting"])))
+            else:
+                messages.success(
+                    request, gettext("It is approved: the officer who asked may take them along once within an hour.")
+                )
+            return self._back(incident)
+        return self._page(
+            request,
+            "incident_approve.html",
+            title=gettext("Approve a list with people under 18"),
+            original=incident,
+            asked=list(minor_access.lists_waiting(incident.pk, now=edge.now())),
+            own=officer(request),
+        )
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
         incident = self.get_object(request, object_id)
@@ -263,6 +304,9 @@ class Incidents(Owned):
         may = {
             "may_add": request.user.has_perm(ADD_PERMISSION),
             "may_download": request.user.has_perm(DOWNLOAD_PERMISSION),
+            "may_approve": request.user.has_perm(APPROVE_PERMISSION)
+            and incident is not None
+            and minor_access.lists_waiting(incident.pk, now=edge.now()).exists(),
         }
         context = {"newest": told[0] if told else None, "earlier": told[1:], **may}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
@@ -300,7 +344,7 @@ class Incidents(Owned):
 
     def _refused(self, request: HttpRequest, incident: Incident, problem: Problem) -> HttpResponseBase:
         messages.warning(request, str(_FAULTS.get(problem.code, FAULT)))
-        return redirect(reverse("admin:consent_incident_change", args=[incident.pk]))
+        return self._back(incident)
 
     def _too_long(self, request: HttpRequest, incident: Incident, error: DatabaseError) -> HttpResponseBase:
         """Raises an error that does not pass."""
@@ -312,6 +356,9 @@ class Incidents(Owned):
         command = incidents.command(program_id=incident.program_id, incident_id=incident.pk)
         told = gettext("This takes longer than a page may: the operator of the service finds them by %(command)s.")
         messages.warning(request, told % {"command": command})
+        return self._back(incident)
+
+    def _back(self, incident: Incident) -> HttpResponseBase:
         return redirect(reverse("admin:consent_incident_change", args=[incident.pk]))
 
 

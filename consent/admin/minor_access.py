@@ -71,7 +71,7 @@ class MinorAccesses(Done):
         try:
             minor_access.approve(program_id=row.program_id, access_id=row.pk, by=officer(request))
         except Conflict as problem:
-            messages.warning(request, str(_REFUSED[problem.code]))
+            messages.warning(request, str(REFUSED[problem.code]))
         else:
             messages.success(request, gettext("It is approved: the officer who asked may see it once within an hour."))
         return self.back(row)
@@ -112,7 +112,7 @@ class MinorAccesses(Done):
 
 
 _COLOURS = {Standing.WAITING: "warning", Standing.USABLE: "success"}
-_REFUSED = {
+REFUSED = {
     "own_access": _("You asked for this yourself: another officer approves it."),
     "not_waiting": _("It was approved meanwhile, or has waited for more than a day; nothing was changed."),
 }

@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from django import forms
-from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
@@ -22,21 +21,23 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from consent import edge
 from consent.admin.base import Owned, localised, officer, picked
 from consent.admin.figures import Figure, Section
 from consent.api.problems import passing_of
 from consent.ledger.audit import audit
 from consent.programs.models import MiniProgram
+from consent.records.decided_days import DAYS, Counted, newest
 from consent.records.models import ConsentRecord
-from consent.records.statistics import COLUMNS, MAX_DAYS, Row, decided
+from consent.records.statistics import COLUMNS, MAX_DAYS, Row, decided, summed
 
 PERMISSION = "consent.view_consent_statistics"
-DEFAULT_DAYS = 30
 ROWS_SHOWN = 500
 ROWS_TAKEN = 20_000
 """What a file has of these, in whole days: some hundred days of many purposes and versions."""
 MOST_COUNTED = 20_000
-"""Records that the first page counts while it is waited for; the page of a range counts whatever there is."""
+"""Records that the first page counts while it is waited for: of more it tells what a worker counted of finished days. The page of a
+range counts whatever there is."""
 SHOWN_FIRST = ("given", "withdrawn", "refused")
 
 TITLES = {
@@ -99,29 +100,21 @@ class Statistics(Owned):
         return [path("statistics/", view, name="consent_consentrecord_statistics"), *super().get_urls()]
 
     def figures(self, request: HttpRequest, program: MiniProgram) -> Iterator[Figure]:
-        """The sums of what the page tells of its usual days: more than that would tell what it withholds."""
+        """The sums of what the page tells of its usual days, or of those that a worker counted: more than that would tell what it
+        withholds."""
         if not may_see(request):
             return
-        days, zone = _usual(), ZoneInfo(program.zone)
+        found = _first_told(program)
+        days = _usual() if found is None else {"first": found.first, "last": found.last}
         href = f"{reverse('admin:consent_consentrecord_statistics')}?{urlencode(days)}"
-        since = datetime.combine(days["first"], time.min, zone)
-        acts = ConsentRecord.objects.filter(program_id=program.pk, corrected_at__gte=since)
-        if acts.order_by()[: MOST_COUNTED + 1].count() > MOST_COUNTED:
+        if found is None:
             told = gettext("more than %(most)s") % {"most": number_format(MOST_COUNTED, force_grouping=True)}
             yield Figure(Section.CONSENTS, gettext("Decisions"), told, href)
             return
-        k = k_of(program)
-        rows = _rows(program, days, k)
+        until = "" if found.last == localdate() else gettext("until %(day)s") % {"day": found.last}
         for name in SHOWN_FIRST:
-            people = [row.people[name] for row in rows]
-            few = people.count(None)
-            words = ngettext(
-                "without %(few)d figure of fewer than %(k)d people",
-                "without %(few)d figures of fewer than %(k)d people each",
-                few,
-            )
-            note = words % {"few": few, "k": k} if few else ""
-            yield Figure(Section.CONSENTS, str(TITLES[name]), str(sum(filter(None, people))), href, note=note)
+            note = " · ".join(filter(None, (until, _without(found.sums.withheld[name], edge.k_of(program)))))
+            yield Figure(Section.CONSENTS, str(TITLES[name]), str(found.sums.people[name]), href, note=note)
 
     def statistics_view(self, request: HttpRequest) -> HttpResponseBase:
         """`?first=&last=` as local dates, the last 30 days by default; `format=csv` to take them along."""
@@ -131,7 +124,7 @@ class Statistics(Owned):
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         form = RangeForm({name: request.GET.get(name) or value for name, value in _usual().items()})
-        k = k_of(program)
+        k = edge.k_of(program)
         rows = _rows_for(program, form, k) if form.is_valid() else []
         part, rest = _part(rows)
         if request.GET.get("format") == "csv" and form.is_valid():
@@ -155,12 +148,27 @@ class Statistics(Owned):
 
 def _usual() -> dict[str, date]:
     today = localdate()
-    return {"first": today - timedelta(days=DEFAULT_DAYS - 1), "last": today}
+    return {"first": today - timedelta(days=DAYS - 1), "last": today}
 
 
-def k_of(program: MiniProgram) -> int:
-    """A sandbox holds synthetic data only: nobody is to be hidden there."""
-    return 1 if program.sandbox else settings.ZHIQING_K
+def _first_told(program: MiniProgram) -> Counted | None:
+    """What the first page tells: of the usual days, where they are quickly counted, or else what was counted of finished ones; None
+    where no worker has counted them yet."""
+    days = _usual()
+    since = datetime.combine(days["first"], time.min, ZoneInfo(program.zone))
+    acts = ConsentRecord.objects.filter(program_id=program.pk, corrected_at__gte=since)
+    if acts.order_by()[: MOST_COUNTED + 1].count() > MOST_COUNTED:
+        return newest(program.pk)
+    return Counted(days["first"], days["last"], summed(_rows(program, days, edge.k_of(program))))
+
+
+def _without(few: int, k: int) -> str:
+    words = ngettext(
+        "without %(few)d figure of fewer than %(k)d people",
+        "without %(few)d figures of fewer than %(k)d people each",
+        few,
+    )
+    return words % {"few": few, "k": k} if few else ""
 
 
 def _rows(program: MiniProgram, asked: dict[str, Any], k: int) -> Sequence[Row]:

@@ -3,7 +3,7 @@
 from consent.classified.classes import INTERNAL, OPERATIONAL, PUBLIC
 from consent.monitoring.models import RiskRemark, RiskRun
 from consent.notices.models import ImpactAssessment, Notice, NoticeDraft, NoticePurpose, Purpose
-from consent.processing.models import Incident, IncidentEntry, Mechanism, Processor
+from consent.processing.models import Incident, IncidentAccess, IncidentEntry, Mechanism, Processor
 from consent.rights.classification import Fields
 
 FIELDS: Fields = {
@@ -102,6 +102,16 @@ FIELDS: Fields = {
         "people_not_told": INTERNAL,
         "measures": INTERNAL,
         "closed": OPERATIONAL,
+    },
+    IncidentAccess: {
+        "id": OPERATIONAL,
+        "program": OPERATIONAL,
+        "entry": OPERATIONAL,
+        "asked_by": INTERNAL,
+        "asked_at": INTERNAL,
+        "approved_by": INTERNAL,
+        "approved_at": INTERNAL,
+        "used_at": INTERNAL,
     },
     RiskRun: {
         "id": OPERATIONAL,

@@ -2,7 +2,14 @@
 
 from consent.classified.classes import ACCESS, EVIDENCE, INTERNAL, OPERATIONAL, PSEUDONYM, REQUEST, STATE
 from consent.portal.models import PortalSession
-from consent.records.models import ConsentRecord, ConsentState, ProfileAttribute, PurposeErasure, WithdrawalIntent
+from consent.records.models import (
+    ConsentRecord,
+    ConsentState,
+    DecidedDay,
+    ProfileAttribute,
+    PurposeErasure,
+    WithdrawalIntent,
+)
 from consent.rights.classification import Classified, Fields, Kind
 from consent.vault.models import DataKey, KeyringProcess, KeyVersion, Subject, SubjectIdentifier, SubjectLookup
 
@@ -118,6 +125,13 @@ FIELDS: Fields = {
         "purpose": EVIDENCE,
         "program": OPERATIONAL,
         "created_at": STATE,
+    },
+    DecidedDay: {
+        "program": OPERATIONAL,
+        "day": OPERATIONAL,
+        "people": INTERNAL,
+        "withheld": INTERNAL,
+        "counted_at": OPERATIONAL,
     },
     PurposeErasure: {
         "subject": PSEUDONYM,

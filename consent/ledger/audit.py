@@ -82,8 +82,8 @@ def canonical(entry: AuditEntry) -> dict[str, Any]:
 def again_at(*, actor: str, action: str, most: int, now: datetime) -> datetime | None:
     """When an officer may do it once more, who may do it so often an hour in all mini-programs together; None: now.
 
-    Of what migration 0069 counts. Until the transaction ends no other asks the same of the actor, so that of two at once the
-    second sees the first.
+    Of what migration 0069 counts; DatabaseError where the database cannot count it in all of them. Until the transaction ends no
+    other asks the same of the actor, so that of two at once the second sees the first.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{action} {actor}"])

@@ -33,7 +33,10 @@ class RiskRun(models.Model):
 
 
 class RiskRemark(models.Model):
-    """What an officer says of a finding, and what was done: added, never changed. `check_code`: of which check."""
+    """What an officer says of a finding, and what was done: added, never changed. `check_code`: of which check.
+
+    In the database the run is of the same mini-program (migration 0092).
+    """
 
     program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False, verbose_name=_("mini-program"))
     run = models.ForeignKey(RiskRun, models.PROTECT, related_name="remarks", verbose_name=_("look at risks"))

@@ -16,7 +16,7 @@ from consent.ledger.models import Recipient
 from consent.processing.models import Incident, IncidentEntry
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
-from consent.rights import affected
+from consent.rights import affected, minor_access
 from consent.rights.affected import Breach, Field, OfTable, OfTime
 
 SECONDS = 15
@@ -68,9 +68,8 @@ def add(*, program_id: int, incident_id: int, said: Said, after: int, by: str) -
     """
     _check(said)
     with tenant(program_id):
-        with connection.cursor() as cursor:
-            # Of two officers with the form before them the second would take back what the first has said.
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('incident', %s))", [incident_id])
+        # Of two officers with the form before them the second would take back what the first has said.
+        _alone(incident_id)
         newest = standing(program_id, incident_id)
         if newest.pk != after:
             raise Conflict("entered_meanwhile", "somebody else has added an entry: read it first")
@@ -108,7 +107,7 @@ def count(*, program_id: int, incident_id: int, by: str) -> Count:
 
     Raises NotFound; Invalid `scope_unknown`; OperationalError where it takes more than SECONDS.
     """
-    touched = _touched(program_id, incident_id)
+    touched = _touched(_newest(program_id, incident_id))
     places = affected.tally(program_id=program_id, breach=touched, by=by, seconds=SECONDS)
     subjects, tables = places.total(), Counter[str]()
     for names, number in places.items():
@@ -129,16 +128,23 @@ def count(*, program_id: int, incident_id: int, by: str) -> Count:
     )
 
 
-def pseudonyms(*, program_id: int, incident_id: int, by: str) -> bytes:
+def pseudonyms(*, program_id: int, incident_id: int, by: str) -> bytes | None:
     """The pseudonyms of those whom the incident affects, a line each, for an officer to notify them. In the log of
-    disclosures and in the audit log. Raises as `count`; Invalid `too_many_to_list` beyond LISTED."""
-    touched = _touched(program_id, incident_id)
+    disclosures and in the audit log. None where minors are among them and another officer has to approve first, which is
+    asked for (MOR 36). Raises as `count`; Invalid `too_many_to_list` beyond LISTED."""
+    entry = _newest(program_id, incident_id)
     target = f"incident:{incident_id}"
-    with affected.find(program_id=program_id, breach=touched, by=by, seconds=SECONDS) as found:
-        lines = [f"{one.pseudonym}\n".encode() for one in islice(found, LISTED + 1)]
+    with affected.find(program_id=program_id, breach=_touched(entry), by=by, seconds=SECONDS, ages=True) as found:
+        lines, minors = [], False
+        for one in islice(found, LISTED + 1):
+            lines.append(f"{one.pseudonym}\n".encode())
+            minors = minors or bool(one.minor)
     if len(lines) > LISTED:
         raise Invalid("too_many_to_list", "these are more than a page lists: list them by manage.py affected")
     with tenant(program_id):
+        _alone(incident_id)
+        if minors and not minor_access.list_admitted(entry, by=by):
+            return None
         disclosed(
             program_id=program_id,
             recipient=Recipient.OFFICER,
@@ -156,15 +162,26 @@ def pseudonyms(*, program_id: int, incident_id: int, by: str) -> bytes:
 
 def command(*, program_id: int, incident_id: int) -> str:
     """How the service's operator lists them, however many they are. Raises as `count`."""
-    return f"manage.py affected --program {program_id} {affected.arguments(_touched(program_id, incident_id))}"
+    touched = _touched(_newest(program_id, incident_id))
+    return f"manage.py affected --program {program_id} {affected.arguments(touched)}"
 
 
-def _touched(program_id: int, incident_id: int) -> Breach:
+def _newest(program_id: int, incident_id: int) -> IncidentEntry:
     with tenant(program_id):
-        touched = breach(standing(program_id, incident_id))
+        return standing(program_id, incident_id)
+
+
+def _touched(entry: IncidentEntry) -> Breach:
+    touched = breach(entry)
     if touched is None:
         raise Invalid("scope_unknown", "enter which key, table or window of time is affected first")
     return touched
+
+
+def _alone(incident_id: int) -> None:
+    """Until the transaction ends nobody else adds to the incident, or asks for its list."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('incident', %s))", [incident_id])
 
 
 def _enter(incident: Incident, said: Said, *, by: str, action: str) -> None:

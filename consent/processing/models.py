@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from consent.notices.words import MECHANISMS
 from consent.programs.models import MiniProgram
+from consent.rights.models import Access, two_officers
 
 
 class Stage(models.TextChoices):
@@ -165,3 +166,17 @@ class IncidentEntry(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+
+class IncidentAccess(Access):
+    """An officer asks for the pseudonyms of those whom an incident affects, minors among them. Names nobody, and stays with the log.
+
+    `entry`: the newest one when it was asked, for what it says is affected and no other. In the database it is of the same
+    mini-program.
+    """
+
+    entry = models.ForeignKey(IncidentEntry, models.PROTECT, related_name="accesses")
+
+    class Meta:
+        db_table = "incident_access"
+        constraints = two_officers("incident_access")

@@ -14,6 +14,21 @@ FOUR_YEARS = timedelta(days=1461)
 """From 14 to 18, with the leap day among them. Who is said to be 14 to 17 is 18 when they are over, at the latest."""
 
 
+MINOR = """
+    CASE
+        WHEN subject.turns_14_on IS NOT NULL
+            THEN %(now)s < ((subject.turns_14_on + 1461) + time '12:00') AT TIME ZONE 'UTC'
+        WHEN subject.under_14 THEN true
+        ELSE coalesce((
+            SELECT said.age_band = '14_17' AND %(now)s < said.corrected_at + interval '35064 hours'
+            FROM consent_record said WHERE said.subject_id = subject.subject_id AND said.age_band <> 'unknown'
+            ORDER BY said.version DESC LIMIT 1
+        ), false)
+    END
+"""
+"""`is_minor` of each `subject` of a statement, with `now`: of many at once."""
+
+
 def turned_14(subject: Subject, now: datetime) -> bool:
     """Whether it is their 14th birthday, or later, wherever they are; False where the day is not known."""
     return subject.turns_14_on is not None and begun_everywhere(subject.turns_14_on) <= now

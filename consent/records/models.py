@@ -198,3 +198,21 @@ class ProfileAttribute(models.Model):
 
     class Meta:
         db_table = "profile_attribute"
+
+
+class DecidedDay(models.Model):
+    """What consent.records.statistics tells of a finished local day, added up when it was counted last: of nobody, and forgotten
+    once it is none of the newest thirty.
+
+    By the statistics' columns, `people`: the sum of the figures that are told; `withheld`: how many figures are not.
+    """
+
+    pk = models.CompositePrimaryKey("program_id", "day")
+    program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
+    day = models.DateField()
+    people = models.JSONField()
+    withheld = models.JSONField()
+    counted_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "decided_day"

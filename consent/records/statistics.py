@@ -76,6 +76,15 @@ class Row:
     people: Mapping[str, int | None]
 
 
+@dataclass(frozen=True)
+class Sums:
+    """By COLUMNS' names, `people`: the sum of the figures that rows tell, which counts somebody once a day, purpose and notice;
+    `withheld`: how many figures they do not tell, which are in no sum."""
+
+    people: Mapping[str, int]
+    withheld: Mapping[str, int]
+
+
 def decided(
     *, program_id: int, zone: ZoneInfo, first: date, last: date, k: int, step: Step = Step.DAY
 ) -> Sequence[Row]:
@@ -116,6 +125,11 @@ def decided(
         for (day, purpose_id, notice_id), people in counts.items()
     ]
     return sorted(rows, key=_order)
+
+
+def summed(rows: Sequence[Row]) -> Sums:
+    people = {name: sum(row.people[name] or 0 for row in rows) for name in COLUMNS}
+    return Sums(people, {name: sum(row.people[name] is None for row in rows) for name in COLUMNS})
 
 
 def tellable(hidden: Sequence[int], k: int) -> bool:

@@ -1,14 +1,15 @@
-"""The worker's job on consents."""
+"""The worker's jobs on consents."""
 
 import logging
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 from celery import shared_task
 
 from consent import edge
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant, without_tenant
-from consent.records import coming_of_age, intents
+from consent.records import coming_of_age, decided_days, intents
 
 ABANDONED_AFTER = timedelta(seconds=60)
 
@@ -52,3 +53,26 @@ def come_of_age() -> None:
             logger.warning("turning 14 is overdue", extra={"fields": {"program": program_id, "subjects": late}})
         if turned:
             logger.info("subjects turned 14", extra={"fields": {"program": program_id, "subjects": turned}})
+
+
+# The first run of a busy mini-program has thirty days to count.
+@shared_task(name="consent.records.tasks.count_days", ignore_result=True, time_limit=3600)
+def count_days() -> None:
+    """Count what was decided on the last finished days. Each hour: the day ends at another time in every zone."""
+    try:
+        with without_tenant():
+            programs = list(MiniProgram.objects.order_by("id"))
+    except Exception:
+        logger.exception("counting decisions stopped")
+        return
+    for program in programs:
+        try:
+            days = decided_days.count_days(
+                program_id=program.pk, zone=ZoneInfo(program.zone), k=edge.k_of(program), now=edge.now()
+            )
+        except Exception:
+            # An error ends here: Celery would log its message, which may quote a row.
+            logger.exception("counting decisions stopped", extra={"fields": {"program": program.pk}})
+            continue
+        if days:
+            logger.info("decisions counted", extra={"fields": {"program": program.pk, "days": days}})

@@ -20,6 +20,8 @@ from django.db.models import Model
 from consent.errors import Invalid
 from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
+from consent.records.minors import MINOR
+from consent.records.queries import db_now
 from consent.rights.classification import classified, classified_models
 from consent.vault.keyring import FAMILIES
 
@@ -71,10 +73,11 @@ class Field:
 
 @dataclass(frozen=True)
 class Affected:
-    """A subject, and the tables in which it was found."""
+    """A subject, the tables in which it was found, and whether it is under 18; None where that was not asked."""
 
     pseudonym: UUID
     tables: tuple[str, ...]
+    minor: bool | None = None
 
 
 _traces: dict[str, Trace] = {}
@@ -120,15 +123,16 @@ def fields(breach: Breach, tables: frozenset[str] = frozenset()) -> list[Field]:
 
 
 @contextmanager
-def find(*, program_id: int, breach: Breach, by: str, seconds: int) -> Iterator[Iterator[Affected]]:
-    """The subjects of a mini-program that a breach touches, in the order of their ids, while the block is open.
+def find(*, program_id: int, breach: Breach, by: str, seconds: int, ages: bool = False) -> Iterator[Iterator[Affected]]:
+    """The subjects of a mini-program that a breach touches, in the order of their ids, while the block is open. `ages`: with
+    whether each is under 18.
 
     An audit entry says that they were listed, committed before the first is read. `seconds`: in which PostgreSQL has to find
     them, or it raises OperationalError; 0: however long it takes.
     """
     _note(program_id, breach, by)
     with tenant(program_id):
-        yield _found(program_id, breach, seconds)
+        yield _found(program_id, breach, seconds, MINOR if ages else "NULL")
 
 
 def tally(*, program_id: int, breach: Breach, by: str, seconds: int) -> Counter[tuple[str, ...]]:
@@ -211,21 +215,22 @@ def _note(program_id: int, breach: Breach, by: str) -> None:
         )
 
 
-def _found(program_id: int, breach: Breach, seconds: int) -> Iterator[Affected]:
+def _found(program_id: int, breach: Breach, seconds: int, minor: str) -> Iterator[Affected]:
     merged = _merged(breach)
     if merged is None:
         return
     statement, tables = merged
     with connection.cursor() as cursor:
         _prepare(cursor, seconds)
+    now = db_now()
     with connection.chunked_cursor() as cursor:
         cursor.execute(
-            f"SELECT pseudonym, places FROM ({statement}) AS merged JOIN subject USING (subject_id) ORDER BY subject_id",
-            {"program": program_id, **_parameters(breach)},
+            f"SELECT pseudonym, places, {minor} FROM ({statement}) AS merged JOIN subject USING (subject_id) ORDER BY subject_id",
+            {"program": program_id, "now": now, **_parameters(breach)},
         )
         while chunk := cursor.fetchmany(CHUNK):
-            for pseudonym, places in chunk:
-                yield Affected(pseudonym, _named(tables, places))
+            for pseudonym, places, under_18 in chunk:
+                yield Affected(pseudonym, _named(tables, places), under_18)
 
 
 def _merged(breach: Breach) -> tuple[str, list[str]] | None:

@@ -374,21 +374,14 @@ USABLE = timedelta(hours=1)
 """So long after its approval it may be used."""
 
 
-class MinorAccess(models.Model):
-    """An officer asks to see the data of somebody under 18; another approves, and the first sees them once, within USABLE.
+class Access(models.Model):
+    """An officer asks to see something; another approves within WAITS, and the first sees it once, within USABLE.
 
-    In the database the key is (id, subject_id). `reason`: a code; `request_id`: for which request, where it is for one;
-    `reference`: what else it is for, an incident (`incident:<id>`) or an authority's letter.
-    `asked_by` and `approved_by` are actors as audit entries name them. Goes with the subject, and when it is over.
+    `asked_by` and `approved_by` are actors as audit entries name them.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
-    subject = models.ForeignKey(Subject, models.DO_NOTHING, db_column="subject_id", db_index=False)
     program = models.ForeignKey(MiniProgram, models.PROTECT, db_index=False)
-    what = models.TextField(_("what is to be seen"), choices=Guarded.choices)
-    reason = models.TextField(_("reason"))
-    request_id = models.UUIDField(_("request"), null=True)
-    reference = models.TextField(_("reference"), default="", db_default="")
     asked_by = models.TextField(_("asked by"))
     asked_at = models.DateTimeField(_("asked at"))
     approved_by = models.TextField(_("approved by"), null=True)
@@ -396,37 +389,60 @@ class MinorAccess(models.Model):
     used_at = models.DateTimeField(_("used at"), null=True)
 
     class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return str(self.id)[:8]
+
+
+def two_officers(table: str) -> list[models.BaseConstraint]:
+    """What the database itself makes sure of where two officers have to be."""
+    return [
+        models.CheckConstraint(condition=~models.Q(approved_by=models.F("asked_by")), name=f"{table}_two_officers"),
+        models.CheckConstraint(
+            condition=models.Q(approved_by__isnull=True, approved_at__isnull=True)
+            | models.Q(approved_by__isnull=False, approved_at__isnull=False, approved_at__gte=models.F("asked_at")),
+            name=f"{table}_approved",
+        ),
+        # IS NOT NULL by itself: a CHECK passes what it cannot decide.
+        models.CheckConstraint(
+            condition=models.Q(used_at__isnull=True)
+            | models.Q(
+                approved_at__isnull=False,
+                used_at__gte=models.F("approved_at"),
+                used_at__lt=models.F("approved_at") + USABLE,
+            ),
+            name=f"{table}_used",
+        ),
+    ]
+
+
+class MinorAccess(Access):
+    """An officer asks to see the data of somebody under 18.
+
+    In the database the key is (id, subject_id). `reason`: a code; `request_id`: for which request, where it is for one;
+    `reference`: what else it is for, an incident (`incident:<id>`) or an authority's letter. Goes with the subject, and when
+    it is over.
+    """
+
+    subject = models.ForeignKey(Subject, models.DO_NOTHING, db_column="subject_id", db_index=False)
+    what = models.TextField(_("what is to be seen"), choices=Guarded.choices)
+    reason = models.TextField(_("reason"))
+    request_id = models.UUIDField(_("request"), null=True)
+    reference = models.TextField(_("reference"), default="", db_default="")
+
+    class Meta:
         db_table = "minor_access"
         verbose_name = _("access to a minor's data")
         verbose_name_plural = _("access to minors' data")
         constraints = [
             models.CheckConstraint(condition=models.Q(what__in=Guarded.values), name="minor_access_what"),
-            models.CheckConstraint(
-                condition=~models.Q(approved_by=models.F("asked_by")), name="minor_access_two_officers"
-            ),
-            models.CheckConstraint(
-                condition=models.Q(approved_by__isnull=True, approved_at__isnull=True)
-                | models.Q(approved_by__isnull=False, approved_at__isnull=False, approved_at__gte=models.F("asked_at")),
-                name="minor_access_approved",
-            ),
-            # IS NOT NULL by itself: a CHECK passes what it cannot decide.
-            models.CheckConstraint(
-                condition=models.Q(used_at__isnull=True)
-                | models.Q(
-                    approved_at__isnull=False,
-                    used_at__gte=models.F("approved_at"),
-                    used_at__lt=models.F("approved_at") + USABLE,
-                ),
-                name="minor_access_used",
-            ),
+            *two_officers("minor_access"),
         ]
         indexes = [
             models.Index(fields=["subject", "asked_by"], name="minor_access_subject"),
             models.Index(fields=["program", "asked_at"], name="minor_access_asked"),
         ]
-
-    def __str__(self) -> str:
-        return str(self.id)[:8]
 
 
 class RunStatus(models.TextChoices):

@@ -248,3 +248,18 @@ def test_only_the_application_asks_when_an_officer_looked_for_people(
         "SELECT grantee FROM information_schema.routine_privileges WHERE routine_name = 'times_of_officer' AND grantee <> grantor"
     ).fetchall()
     assert granted == [("zq_app",)]
+
+
+def test_what_cannot_be_counted_in_all_mini_programs_is_refused_and_not_counted_as_none(
+    program: Program, owner: psycopg.Connection
+) -> None:
+    """As where the function and the table have come to different owners."""
+    asked = "SELECT count(*) FROM times_of_officer('officer:1', 'person.revealed', now() - interval '1 hour')"
+    assert owner.execute(asked).fetchone() == (0,)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="hides audit entries"), owner.transaction():
+        owner.execute(
+            "GRANT zq_app TO CURRENT_USER WITH INHERIT TRUE, SET TRUE; GRANT CREATE ON SCHEMA public TO zq_app"
+        )
+        owner.execute("ALTER FUNCTION times_of_officer(text, text, timestamptz) OWNER TO zq_app")
+        owner.execute(asked)
+    assert owner.execute(asked).fetchone() == (0,)

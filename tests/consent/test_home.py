@@ -8,15 +8,19 @@ from datetime import UTC, date, datetime, timedelta
 from html import unescape
 from itertools import count
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
+from celery import current_app
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from consent import edge
 from consent.admin import figures, statistics
 from consent.programs.tenancy import tenant
+from consent.records import tasks
+from consent.records.decided_days import count_days
 from consent.rights.models import SubjectRequest
 from consent.vault import keyring
 from consent.vault.store import FileStore
@@ -202,15 +206,55 @@ def test_what_the_page_withholds_is_in_no_sum(program: Program) -> None:
     assert lines["Given"].note == "without 1 figure of fewer than 10 people"
 
 
-def test_many_decisions_are_not_counted_while_an_officer_waits(
-    program: Program, monkeypatch: pytest.MonkeyPatch
+def test_many_decisions_are_told_as_a_worker_counted_them(
+    program: Program, owner: psycopg.Connection, as_worker: Working, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of finished days, without what the page of these days withholds, and anew every day."""
     monkeypatch.setattr(statistics, "MOST_COUNTED", 2)
-    for _ in range(3):
+    for _ in range(12):
         program.decide(name())
-    lines = home(holder("viewer", program).enter(program))
-    assert lines["Decisions"].told == "more than 2"
-    assert "Given" not in lines
+    program.decide(name(), purpose="personalisation")
+    owner.execute("UPDATE consent_record SET corrected_at = corrected_at - interval '1 day'")
+    program.decide(name())
+    desk = holder("viewer", program).enter(program)
+    lines = home(desk)
+    assert lines["Decisions"].told == "more than 2" and "Given" not in lines, "no worker came by"
+
+    def given() -> tuple[str, str]:
+        with as_worker():
+            tasks.count_days()
+        line = home(desk)["Given"]
+        page = desk.get(f"{line.href}&format=csv").content.decode()
+        assert line.told == str(sum(int(row["given"] or 0) for row in csv.DictReader(io.StringIO(page))))
+        return line.told, line.note
+
+    yesterday = now().astimezone(ZoneInfo(program.zone)).date() - timedelta(days=1)
+    assert given() == ("12", f"until {yesterday} · without 1 figure of fewer than 10 people")
+    owner.execute("UPDATE subject SET restricted = true WHERE subject_id = (SELECT min(subject_id) FROM subject)")
+    owner.execute("UPDATE decided_day SET counted_at = counted_at - interval '23 hours'")
+    assert given()[0] == "11"
+    owner.execute("UPDATE decided_day SET day = day - 30 WHERE day = %s", [yesterday - timedelta(days=7)])
+    assert home(desk)["Decisions"].told == "more than 2", "a day is missing"
+
+
+def test_days_are_counted_when_they_are_over_where_the_mini_program_is_and_once_a_day(
+    program: Program, owner: psycopg.Connection
+) -> None:
+    zone = ZoneInfo(program.zone)
+    midnight = datetime(2026, 3, 1, tzinfo=zone)
+    days = "SELECT count(*), min(day), max(day) FROM decided_day"
+    for at, counted, last in (
+        (midnight - timedelta(seconds=1), 30, date(2026, 2, 27)),
+        (midnight, 1, date(2026, 2, 28)),
+        (midnight + timedelta(hours=22), 0, date(2026, 2, 28)),
+        (midnight + timedelta(hours=23), 30, date(2026, 2, 28)),
+    ):
+        assert count_days(program_id=program.id, zone=zone, k=10, now=at.astimezone(UTC)) == counted, at
+        assert owner.execute(days).fetchone() == (30, last - timedelta(days=29), last)
+
+
+def test_beat_counts_what_was_decided() -> None:
+    assert tasks.count_days.name in {entry["task"] for entry in current_app.conf.beat_schedule.values()}
 
 
 def test_events_refused_are_told_as_the_report_tells_them(sandbox: Program, owner: psycopg.Connection) -> None:

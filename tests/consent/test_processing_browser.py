@@ -7,6 +7,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from consent.monitoring import runs
+from consent.processing import incidents
+from consent.programs.tenancy import tenant
+from consent.rights import minor_access
 from tests import chromium
 from tests.cast import Program, now
 from tests.chromium import Tab
@@ -31,6 +34,8 @@ def test_every_page_fits(
     owner.execute("UPDATE mechanism SET valid_from = '2026-01-01', valid_until = '2026-03-01' WHERE kind = 'exemption'")
     entrusted = processor(program)
     found = incident(program, since=now() - timedelta(hours=9), until=now() + timedelta(minutes=1))
+    with tenant(program.id):
+        minor_access.list_admitted(incidents.standing(program.id, found.pk), by="officer:7")
     risks = risk_run(program)
     said = {"said": "known since spring", "done": "the contract is renewed", "by": "officer:7"}
     runs.remark(program_id=program.id, run_id=risks.pk, check_code="terms.ending", **said)
@@ -53,6 +58,7 @@ def test_every_page_fits(
         "incident-entry": f"consent/incident/{found.pk}/entry/",
         "affected": f"consent/incident/{found.pk}/affected/",
         "pseudonyms": f"consent/incident/{found.pk}/pseudonyms/",
+        "incident-approve": f"consent/incident/{found.pk}/approve/",
         "risks": "consent/riskrun/",
         "risk-run": f"consent/riskrun/{risks.pk}/change/",
         "risk-remark": f"consent/riskrun/{risks.pk}/remark/",

@@ -3,24 +3,29 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from importlib import import_module
 
 import psycopg
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
+from psycopg.errors import ForeignKeyViolation
 
 from consent.ledger.disclosures import disclosed
 from consent.ledger.models import Recipient
 from consent.monitoring import runs
+from consent.monitoring.models import RiskRemark
 from consent.notices.models import NoticeDraft
 from consent.platforms.models import PlatformCredential
+from consent.processing import incidents
 from consent.programs.tenancy import tenant
-from consent.rights import legal_holds, reminders
+from consent.rights import legal_holds, minor_access, reminders
 from consent.rights.models import HoldGround, RequestSubject
 from consent.rights.review import set_review
 from tests.cast import Program, event, now
 from tests.consent.desk import access_row
 from tests.consent.processing import incident, mechanism, processor, risk_run
 from tests.consent.receiver import endpoint
+from tests.migrating import run
 
 # The mini-programs themselves, and who may look at which: no tenant's data, and needed before a tenant is known.
 OUTSIDE = {"program", "officer_assignment"}
@@ -34,6 +39,7 @@ EMPTY = {
     "rollup_day",
     "rollup_events",
     "day_change",
+    "decided_day",
 }
 
 
@@ -87,7 +93,9 @@ def filled(program: Program) -> None:
         )
     processor(program)
     mechanism(program)
-    incident(program)
+    opened = incident(program, table="consent_record")
+    with tenant(program.id):
+        minor_access.list_admitted(incidents.standing(program.id, opened.pk), by="test")
     found = risk_run(program)
     runs.remark(program_id=program.id, run_id=found.pk, check_code="terms.ending", said="known", done="", by="test")
     with tenant(program.id):
@@ -151,6 +159,48 @@ def test_another_tenants_rows_are_not_there(program: Program, other: Program, ow
         assert seen(table, None) == 0, table
         ours = owner.execute(f"SELECT count(*) FROM {table} WHERE program_id = %s", [other.id]).fetchone()
         assert (seen(table, other.id),) == ours, table
+
+
+def test_a_remark_names_no_other_tenants_look_at_risks(
+    program: Program, other: Program, owner: psycopg.Connection
+) -> None:
+    """Also where the row itself is the tenant's own: a foreign key sees what row-level security hides."""
+    said = {"check_code": "terms.ending", "by": "test", "remark": "known"}
+    theirs, own = risk_run(other), risk_run(program)
+    with pytest.raises(IntegrityError, match="risk_remark_run_id_of_program"), tenant(program.id):
+        RiskRemark.objects.create(program_id=program.id, run_id=theirs.pk, **said)
+    with tenant(program.id):
+        RiskRemark.objects.create(program_id=program.id, run_id=own.pk, **said)
+    with pytest.raises(ForeignKeyViolation, match="risk_remark_run_id_of_program"):
+        owner.execute("UPDATE risk_remark SET run_id = %s", [theirs.pk])
+
+
+def test_remarks_are_tied_to_their_own_mini_programs_looks_beside_writes(
+    program: Program, other: Program, owner: psycopg.Connection
+) -> None:
+    """There and back as often as one likes. Where a row names another's look it fails, and holds for what is written next."""
+    tied = import_module("consent.migrations.0092_remark_of_own_run").Migration.operations[0]
+    schema = "SELECT convalidated FROM pg_constraint WHERE conname = 'risk_remark_run_id_of_program'"
+    theirs, own = risk_run(other), risk_run(program)
+    runs.remark(program_id=program.id, run_id=own.pk, check_code="terms.ending", said="known", done="", by="test")
+    try:
+        for _ in range(2):
+            run(tied.reverse_code)
+        assert owner.execute(schema).fetchall() == []
+        assert owner.execute("SELECT to_regclass('risk_run_of_program')").fetchone() == (None,)
+        owner.execute("UPDATE risk_remark SET run_id = %s", [theirs.pk])
+        for _ in range(2):
+            with pytest.raises(IntegrityError, match="risk_remark_run_id_of_program"):
+                run(tied.code)
+            assert owner.execute(schema).fetchall() == [(False,)]
+        owner.execute("UPDATE risk_remark SET run_id = %s", [own.pk])
+        with owner.transaction():
+            owner.execute("UPDATE risk_remark SET done = 'renewed'")
+            run(tied.code)  # looks at what is there and waits for no writer
+        assert owner.execute(schema).fetchall() == [(True,)]
+    finally:
+        owner.execute("TRUNCATE risk_remark")
+        run(tied.code)
 
 
 def test_a_row_cannot_be_written_for_another_tenant(program: Program, other: Program) -> None:

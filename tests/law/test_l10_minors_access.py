@@ -16,7 +16,8 @@ from consent.processing import incidents
 from consent.processing.incidents import Said
 from consent.processing.models import Incident
 from consent.programs.tenancy import tenant
-from consent.records.minors import is_minor
+from consent.records.grants import begun_everywhere
+from consent.records.minors import FOUR_YEARS, MINOR, is_minor
 from consent.rights import holders
 from consent.rights.holders import Over
 from consent.rights.models import USABLE, WAITS, MinorAccess
@@ -476,9 +477,20 @@ def test_who_is_a_minor(program: Program, owner: psycopg.Connection) -> None:
     for openid, turned in (("just 18", eighteen - timedelta(days=2)), ("nearly 18", eighteen + timedelta(days=2))):
         program.decide(openid, age_band="14_17", turns_14_on=turned.isoformat())
     found = {}
-    with tenant(program.id):
+    with tenant(program.id), connection.cursor() as cursor:
         for subject in Subject.objects.order_by("id"):
             found[subject.id] = [is_minor(subject, at) for at in (now(), now() + timedelta(days=1462))]
+        for place, at in enumerate((now(), now() + timedelta(days=1462))):
+            cursor.execute(f"SELECT subject_id, {MINOR} FROM subject", {"now": at})
+            assert dict(cursor.fetchall()) == {number: both[place] for number, both in found.items()}, "many at once"
+        born = date(2013, 5, 4)
+        subject.turns_14_on = born
+        for at in (begun_everywhere(born + FOUR_YEARS) + timedelta(seconds=n) for n in (-1, 0)):
+            cursor.execute(
+                f"SELECT {MINOR} FROM (SELECT %(born)s::date AS turns_14_on, false AS under_14, 0 AS subject_id) subject",
+                {"now": at, "born": born},
+            )
+            assert cursor.fetchone() == (is_minor(subject, at),)
     assert list(found.values()) == [
         [False, False],  # unsaid
         [False, False],  # adult
