@@ -70,6 +70,14 @@ def test_without_the_journal_no_key_is_revoked(program: Program, journal: Journa
     assert program.post("consents/status", {"subject": {"openid": "alice"}}).status_code == 200
 
 
+def test_a_key_in_wrong_hands_is_revoked_without_the_journal_where_somebody_says_so(
+    program: Program, journal: Journal
+) -> None:
+    journal.folder.write_text("no folder")
+    call_command("revoke_client", *client(program), "--without-journal")
+    assert program.post("consents/status", {"subject": {"openid": "alice"}}).status_code == 401
+
+
 def test_what_an_account_loses_is_told_before_and_what_it_is_given_after(program: Program, journal: Journal) -> None:
     desk, user = holder("administrator"), account("senior_officer", program)
     assert change(desk, user, is_active="on", groups=[role("senior_officer"), role("analyst")]).status_code == 302

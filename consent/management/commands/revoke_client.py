@@ -15,12 +15,18 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         program_argument(parser)
         client_argument(parser)
+        parser.add_argument(
+            "--without-journal",
+            action="store_true",
+            help="end them where the journal cannot be written, too: a backup from before that is restored brings them back",
+        )
         super().add_arguments(parser)
 
     def run(self, options: dict[str, Any]) -> None:
         program = program_named(options)
         client_id = client_named(program, options)
-        revoked = revoke_client(program_id=program.pk, client_id=client_id, now=edge.now())
+        journaled = not options["without_journal"]
+        revoked = revoke_client(program_id=program.pk, client_id=client_id, now=edge.now(), journaled=journaled)
         self.answer(
             options,
             {"client_id": client_id, "revoked": revoked},
