@@ -225,9 +225,13 @@ def _journaled(
         with access.journaled(user_id):
             return change()
     except JournalAway:
-        told = gettext("The journal cannot be written, and nothing is changed without it. Try again in a moment.")
-        messages.error(request, told)
-        return redirect(back)
+        return _away(request, back)
+
+
+def _away(request: HttpRequest, back: str) -> HttpResponseBase:
+    told = gettext("The journal cannot be written, and nothing is changed without it. Try again in a moment.")
+    messages.error(request, told)
+    return redirect(back)
 
 
 def _record(request: HttpRequest, user: User, action: str, message: Any = ()) -> None:
@@ -321,6 +325,12 @@ class OfficerAssignments(Officers):
         with access.journaled(obj.user_id):
             super().save_model(request, obj, form, change)
         _audit(request, obj, "officer.assigned")
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None) -> Any:
+        try:
+            return super().add_view(request, form_url, extra_context)
+        except JournalAway:
+            return _away(request, reverse("admin:consent_officerassignment_changelist"))
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
         shown = partial(super().delete_view, request, object_id, extra_context)

@@ -287,7 +287,8 @@ ACTIONS = Definition(
     (Column("action", _("action"), actions.title), Column("actor", _("actor")), ENTRIES),
     rows_of(
         "SELECT action, split_part(actor, ':', 1), count(*) FROM audit_entry"
-        f" WHERE {_ENTERED} AND action <> 'consent.turned_14' AND action NOT LIKE 'minor_access.%%' GROUP BY 1, 2 ORDER BY 1, 2"
+        f" WHERE {_ENTERED} AND action NOT IN ('consent.turned_14', 'incident.list_asked', 'incident.list_approved')"
+        " AND action NOT LIKE 'minor_access.%%' GROUP BY 1, 2 ORDER BY 1, 2"
     ),
 )
 LEDGER = Definition(

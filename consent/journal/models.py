@@ -21,8 +21,8 @@ class ServiceState(models.Model):
 
 
 class JournalWriter(models.Model):
-    """A folder of the journal, by the name that is kept in it, and the entry with which it became known. It is forgotten after
-    ZHIQING_BACKUP_DAYS, and is known again with its next entry."""
+    """A folder of the journal, by the name that is kept in it, and the entry with which it became known. It is forgotten
+    ZHIQING_BACKUP_DAYS after its last one (`at`, to the day), and is known again with its next."""
 
     id = models.TextField(primary_key=True)
     number = models.BigIntegerField()

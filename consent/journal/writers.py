@@ -18,6 +18,14 @@ _KNOWN = "SELECT id FROM journal_writer WHERE number <= %s"
 _FORGET = "DELETE FROM journal_writer WHERE at < clock_timestamp() - make_interval(secs => %s)"
 
 
+def known(database: psycopg.Connection) -> set[str]:
+    """Who wrote by the time of the backup; nobody where the database is of an earlier version. Raises psycopg's errors."""
+    can = database.execute(_CAN).fetchone()
+    if can is None or not can[0]:
+        return set()
+    return {str(row[0]) for row in database.execute(_KNOWN, [epochs.needed_from(database)]).fetchall()}
+
+
 def missing(database: psycopg.Connection, journals: Collection[Kept]) -> set[str]:
     """Whose entries are needed and in none of the journals; nobody's where the database is of an earlier version, and has to be migrated
     first. Who became known to the database after its restore has nothing that it lacks. Raises psycopg's errors."""
@@ -25,10 +33,10 @@ def missing(database: psycopg.Connection, journals: Collection[Kept]) -> set[str
     if can is None or not can[0]:
         return set()
     since = epochs.needed_from(database)
-    known = {str(row[0]) for row in database.execute(_KNOWN, [since]).fetchall()}
+    needed = known(database)
     for entry in (entry for kept in journals for entry in kept.entries if entry.number > since):
-        known |= set(entry.beside)
-    return known.difference(*(kept.writers for kept in journals))
+        needed |= set(entry.beside)
+    return needed.difference(*(kept.writers for kept in journals))
 
 
 def forget(older: timedelta) -> None:

@@ -15,8 +15,13 @@ from consent.journal.files import FileSink
 from consent.journal.webhook import NotTaken, WebhookSink
 from consent.vault.models import Subject
 
-_NUMBER = "SELECT nextval('journal_number'), clock_timestamp(), ARRAY(SELECT id FROM journal_writer ORDER BY id)"
-_KNOWN = "INSERT INTO journal_writer (id, number) VALUES (%s, %s) ON CONFLICT (id) DO NOTHING"
+_NUMBER = """
+    SELECT nextval('journal_number'), clock_timestamp(), ARRAY(SELECT id FROM journal_writer ORDER BY id),
+        EXISTS (SELECT FROM journal_writer WHERE id = %s AND at > clock_timestamp() - interval '1 day')
+"""
+_KNOWN = """
+    INSERT INTO journal_writer (id, number) VALUES (%s, %s) ON CONFLICT (id) DO UPDATE SET at = clock_timestamp()
+"""
 
 logger = logging.getLogger("zhiqing.journal")
 _files: FileSink | None = None
@@ -104,13 +109,13 @@ def _after_commit(kind: Kind, **told: Any) -> None:
 
 
 def _entry(kind: Kind, **told: Any) -> Entry:
-    """With a number. Who writes it is known to the database before the act is, and the others that are go along. Raises
+    """With a number. Who writes it is known to the database before the act is, again each day, and the others that are go along. Raises
     JournalAway."""
     own = _writer()
     with connection.cursor() as cursor:
-        cursor.execute(_NUMBER)
-        number, at, known = cursor.fetchone()
-        if own is not None and own not in known:
+        cursor.execute(_NUMBER, [own])
+        number, at, known, lately = cursor.fetchone()
+        if own is not None and not lately:
             cursor.execute(_KNOWN, [own, number])
     return Entry(number, at, kind, writer=own, beside=tuple(one for one in known if one != own), **told)
 

@@ -35,15 +35,26 @@ class Proof:
 
 def of_leaf(leaf_id: int, *, published: bool, since: int | None = None) -> Proof | None:
     """By the newest checkpoint, of a log that is `published` by the newest that a place accepted: one that nobody outside has proves
-    little, and may be lost. None until it covers the leaf. Three queries.
+    little, and may be lost. None until it covers the leaf. Three queries, and where none covers it four.
 
     Raises Invalid `not_a_size` where that checkpoint is smaller than `since`.
     """
     place = LogLeaf.objects.filter(leaf_id=leaf_id).first()
-    head = None if place is None else (log.newest_accepted if published else log.newest)(place.origin)
-    if place is None or head is None or head.size <= place.index:
+    if place is None:
         return None
-    return _proof(place, head, since)
+    head = _head(place, published)
+    return None if head is None or head.size <= place.index else _proof(place, head, since)
+
+
+def _head(place: LogLeaf, published: bool) -> LogCheckpoint | None:
+    if not published:
+        return log.newest(place.origin)
+    accepted = log.newest_accepted(place.origin)
+    if accepted is not None and accepted.size > place.index:
+        return accepted
+    # A log that another goes on from is not published any more.
+    now = log.current()
+    return accepted if now is None or now.number == place.origin else log.newest(place.origin)
 
 
 def _proof(place: LogLeaf, head: LogCheckpoint, since: int | None) -> Proof:

@@ -19,6 +19,6 @@ class Migration(migrations.Migration):
             ],
             options={"db_table": "journal_writer"},
         ),
-        grant("journal_writer", "zq_app", "SELECT, INSERT"),
-        grant("journal_writer", "zq_erase", "SELECT, INSERT, DELETE"),
+        grant("journal_writer", "zq_app", "SELECT, INSERT, UPDATE (at)"),
+        grant("journal_writer", "zq_erase", "SELECT, INSERT, UPDATE (at), DELETE"),
     ]

@@ -143,12 +143,14 @@ def rotate_client(
 def revoke_client(*, program_id: int, client_id: int, now: datetime, journaled: bool = True) -> int:
     """End all keys of a caller at once; answers how many were valid. Raises JournalAway, and none is ended then.
 
-    Without the journal a backup from before that is restored brings them back.
+    Without the journal a backup from before that is restored brings them back, unless it is called again with it.
     """
     with tenant(program_id):
         keys = _not_revoked(program_id, client_id)
         valid = keys.filter(expires_at__gt=now).count()
-        if keys.update(revoked_at=now) and journaled:
+        keys.update(revoked_at=now)
+        # Also of keys that were ended before: then the journal may have been away.
+        if journaled and ApiKey.objects.filter(client_id=client_id, program_id=program_id).exists():
             writing.revoked(program_id=program_id, client_id=client_id)
         return valid
 

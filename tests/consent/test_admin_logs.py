@@ -267,6 +267,7 @@ def test_the_log_of_accounts_is_searched_and_taken_along_alike(program: Program,
 PUT_TOGETHER = {
     "request.": {*(state.value for state in TERMINAL), *(stage.value for stage in ReminderStage)},
     "keys.": {"rewrapped", "reindexed"},
+    "incident.list_": {"asked", "approved"},
 }
 """What goes behind a beginning where the code names it by no text of its own."""
 TERMS = {f"{kind}.{deed}" for kind in ("processor", "mechanism") for deed in ("added", "changed", "ending", "ended")}

@@ -104,6 +104,26 @@ def test_the_journal_of_a_machine_that_was_added_reaches_back_if_it_is_whole(mac
         replayed("--dry-run", *given(one, two))
 
 
+def test_the_journal_of_a_machine_that_the_backup_knows_has_to_reach_back(
+    machines: tuple[Path, Path], owner: psycopg.Connection
+) -> None:
+    """It begins anew after the backup: what it had before is gone, and its name is still there."""
+    one, two = machines
+    owner.execute("INSERT INTO journal_writer (id, number) VALUES (%s, 1)", [name(two)])
+    with pytest.raises(RuntimeError, match="it does not reach back to the backup"):
+        replayed("--dry-run", *given(one, two))
+
+
+def test_who_writes_is_not_forgotten(program: Program, journal: Journal, owner: psycopg.Connection) -> None:
+    writing.mark()
+    owner.execute("UPDATE journal_writer SET at = clock_timestamp() - interval '2 days'")
+    program.decide("alice")
+    assert program.post("consents", withdrawal()).status_code == 201
+    assert owner.execute("SELECT at > clock_timestamp() - interval '1 minute' FROM journal_writer").fetchall() == [
+        (True,)
+    ]
+
+
 def test_a_restore_begins_nothing_while_a_folder_is_not_given(
     program: Program, owner: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,9 @@
 were left with."""
 
 import json
+import os
+import subprocess
+import sys
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -24,7 +27,7 @@ from tests.consent.journals import as_it_was as as_it_was
 from tests.consent.journals import journal as journal
 from tests.consent.journals import looked_at_anew as looked_at_anew
 from tests.journeys.server import serving
-from tests.stack import manage
+from tests.stack import ROOT, manage
 
 
 def client(program: Program) -> tuple[str, ...]:
@@ -54,10 +57,13 @@ def replayed(*flags: str) -> Any:
 # --- What is in the journal -------------------------------------------------------------------------------------------
 
 
-def test_a_revocation_is_told_once_and_by_numbers(program: Program, journal: Journal) -> None:
+def test_a_revocation_is_told_each_time_and_by_numbers(program: Program, journal: Journal) -> None:
+    call_command("revoke_client", *client(program), "--without-journal")
+    assert not journal.lines()
     for _ in range(2):
         call_command("revoke_client", *client(program))
-    told, done = journal.lines()
+    told, done, *again = journal.lines()
+    assert [line["kind"] for line in again] == ["client_revoked", "committed"]
     assert (told["kind"], told["program"], told["client"]) == ("client_revoked", program.id, program.client_id)
     assert told.keys() == {"number", "at", "kind", "program", "client", "writer", "chain"}
     assert (done["kind"], done["number"]) == ("committed", told["number"])
@@ -120,11 +126,14 @@ def test_without_the_journal_no_account_loses_anything(program: Program, journal
     desk, user = holder("administrator"), account("viewer", program)
     journal.folder.write_text("no folder")
     page = f"consent/officerassignment/{assignment(user, program)}/delete/"
-    for sent in (partial(change, desk, user, groups=[role("viewer")]), partial(desk.post, page, post="yes")):
+    nobody = account("viewer", name="nobody")
+    add = partial(desk.post, "consent/officerassignment/add/", user=nobody.pk, program=program.id)
+    for sent in (partial(change, desk, user, groups=[role("viewer")]), partial(desk.post, page, post="yes"), add):
         answer = sent()
         assert answer.status_code == 302
         assert "The journal cannot be written" in desk.get(answer["Location"].removeprefix("/admin/")).content.decode()
     assert User.objects.get(pk=user.pk).is_active and assignment(user, program)
+    assert not OfficerAssignment.objects.filter(user=nobody).exists()
 
 
 # --- Replaying --------------------------------------------------------------------------------------------------------
@@ -223,3 +232,34 @@ def test_an_account_has_what_both_the_backup_and_its_last_state_allow(
     assert change(desk, user, groups=[role("senior_officer")], **ends).status_code == 302
     assert replayed()["accounts"] == []
     assert user.groups.get().pk == role("senior_officer")
+
+
+def test_where_nothing_was_restored_nobody_loses_anything(
+    program: Program, journal: Journal, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was given may be missing from the journal, which is told of it after the commit."""
+    monkeypatch.setenv("ZHIQING_JOURNAL_DIR", str(journal.folder))
+    desk, user = holder("administrator"), account("senior_officer", program)
+    assert change(desk, user, groups=[role("senior_officer")]).status_code == 302
+    call_command("revoke_client", *client(program))
+    owner.execute("UPDATE auth_user SET is_active = true")
+    owner.execute("UPDATE api_key SET revoked_at = NULL")
+    told = replayed()
+    assert (told["replay_required"], told["accounts"], told["clients"]) == (False, [], [])
+    assert User.objects.get(pk=user.pk).is_active
+    assert program.post("consents/status", {"subject": {"openid": "alice"}}).status_code == 200
+
+
+def test_without_a_complete_journal_somebody_has_to_look(
+    program: Program, journal: Journal, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZHIQING_JOURNAL_DIR", str(journal.folder))
+    told = "API keys and staff accounts are as the backup has them"
+    for flags, said in ((["--incomplete"], True), ([], False)):
+        owner.execute("DELETE FROM service_state")
+        command = [sys.executable, str(ROOT / "manage.py"), "replay_journal", *flags]
+        done = subprocess.run(
+            command, env={**os.environ, "ZHIQING_ROLE": "worker"}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert (told in done.stderr) is said

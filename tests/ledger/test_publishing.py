@@ -290,6 +290,18 @@ def gone_on(lost: int, program: Program, folder: Path, as_worker: Working) -> tu
     return lost, made["published"]
 
 
+def test_what_no_place_took_of_a_log_that_ended_is_proved_by_its_last_checkpoint(
+    gone_on: tuple[int, int], program: Program, owner: psycopg.Connection
+) -> None:
+    """Nothing of it is published any more: to wait for that would be for ever."""
+    owner.execute("DELETE FROM log_publication WHERE origin = 1")
+    alices = owner.execute("SELECT record_id FROM consent_record ORDER BY id LIMIT 1").fetchone()
+    assert alices is not None
+    told = program.get(f"receipts/{alices[0]}").json()
+    assert told["inclusion"] is not None
+    assert head(told["checkpoint"]).origin == "zhiqing.invalid/ledger"
+
+
 def test_more_than_the_gap_that_was_told_is_a_finding(
     gone_on: tuple[int, int], folder: Path, owner: psycopg.Connection
 ) -> None:

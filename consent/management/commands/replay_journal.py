@@ -28,6 +28,10 @@ from consent.vault.keyring import KEY_ENCRYPTION
 
 _BEHIND = "the ledger's log has less than was published of it, and /readyz stays 503: run ZHIQING_ROLE=worker manage.py ledger new-origin NAME"
 _LOST = "Where it is lost, run this with --incomplete, by which every consent has to be asked for anew"
+_UNTOLD = (
+    "API keys and staff accounts are as the backup has them where the journal does not tell: look at all of them before others"
+    " reach the service"
+)
 CLIENTS, ACCOUNTS = "API clients revoked", "accounts narrowed"
 
 
@@ -103,7 +107,7 @@ class Command(OperatorCommand):
             renewed.update((program_id, replay.require_renewal(program_id)) for program_id in programs)
         if required and not options["dry_run"]:
             _begin(found.kept)
-        taken = access.replay(found.kept.entries, dry_run=options["dry_run"])
+        taken = access.replay(found.kept.entries, dry_run=options["dry_run"]) if required else Taken([], [])
         replayed = replay.replay(
             vault=vault,
             program_ids=programs,
@@ -147,6 +151,7 @@ class Command(OperatorCommand):
             then=(
                 f"{len(found.kept.entries)} entries read; {replayed.unknown} people of theirs are not in this database",
                 "calls are answered" if opens else closed,
+                *((_UNTOLD,) if required and not found.complete else ()),
                 *behind,
             ),
         )
@@ -179,9 +184,10 @@ def _read(places: list[Path] | None, without: list[str]) -> _Read:
     since = epochs.needed_from(connection.connection)
     by_place = read_places(places)
     missing = writers.missing(connection.connection, by_place.values()).difference(without)
-    # Of a machine that was added since there is no more than all of it.
+    # Of a machine that was added since there is no more than all of it; one that the backup knows has to reach back.
+    before = writers.known(connection.connection)
     reach = [found.reaches_back_to(since) for found in by_place.values()]
-    added = [found.begins and not found.broken for found in by_place.values()]
+    added = [found.begins and not found.broken and not found.writers & before for found in by_place.values()]
     complete = any(reach) and all(map(operator.or_, reach, added)) and not missing
     kept = Kept()
     for found in by_place.values():

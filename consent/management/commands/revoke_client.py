@@ -18,7 +18,8 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--without-journal",
             action="store_true",
-            help="end them where the journal cannot be written, too: a backup from before that is restored brings them back",
+            help="end them where the journal cannot be written, too; run this again once it can, or a backup from before"
+            " brings them back",
         )
         super().add_arguments(parser)
 
