@@ -1,0 +1,53 @@
+"""`sessions` and `overview` where some days are packed, some are not, and not everybody counts: as the slow count has it."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.consent.rights import Working
+from tests.reports import oracle_sessions
+from tests.reports.events import History
+from tests.reports.rolled import roll
+from tests.reports.test_activity_oracle import AUTUMN, SHAPES, ZONES, drawing, histories
+from tests.reports.test_funnel_oracle import saying
+from tests.reports.test_overview import check_overview
+from tests.reports.test_visits import reported
+
+Histories = Callable[..., History]
+NAMED = st.fixed_dictionaries({"name": st.sampled_from(["page_view", "page_view", "share", "launch", "hide", "tap"])})
+ROLLED = ("rollup", "rollup_day", "rollup_events")
+
+
+@pytest.mark.long
+@drawing(40)
+@pytest.mark.parametrize(("zone", "around"), [*ZONES.items(), ("America/New_York", AUTUMN)])
+def test_any_history(history: Histories, as_worker: Working, zone: str, around: datetime, examples: int) -> None:
+    there = history(zone)
+
+    @settings(SHAPES, max_examples=examples)
+    @given(data=st.data())
+    def compared(data: st.DataObject) -> None:
+        happened = saying(data, data.draw(histories(around)), NAMED)
+        there.clear()
+        for forgotten in ROLLED:
+            there.owner.execute(f"DELETE FROM {forgotten}".encode())
+        there.owner.execute("UPDATE subject SET restricted = false")
+        there.add_all(happened)
+        days = [around.date() + timedelta(days=n) for n in range(-9, 12)]
+        left_out = data.draw(st.sets(st.sampled_from(days), max_size=4))
+        with as_worker():
+            roll(there.program, [day for day in days if day not in left_out])
+        gone = data.draw(st.sampled_from([None, "ann"]))
+        if gone in there.ids:
+            there.flag(gone, "restricted")
+        counted = [one for one in happened if one.subject != gone]
+        first = around.date() + timedelta(days=data.draw(st.integers(-5, 3)))
+        last = first + timedelta(days=data.draw(st.integers(0, 4)))
+        by = data.draw(st.sampled_from(["day", "day", "week", "month"]))
+        assert reported(there, first, last, by) == oracle_sessions.sessions(counted, zone, first, last, by)
+        check_overview(there, counted, first, last)
+
+    compared()
