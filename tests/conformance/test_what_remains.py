@@ -46,6 +46,10 @@ LEFT = {
 """By table: rows that are there, or changed, after an erasure and were not before its person came."""
 
 
+DAYS = 2
+"""Of events: none is late, at whatever time of the day this runs."""
+
+
 def world(owner: psycopg.Connection) -> dict[str, Counter[str]]:
     """Every row of every table, as text."""
     tables = owner.execute(
@@ -69,7 +73,7 @@ def files(*folders: Path) -> set[Path]:
 
 def a_life(program: Program, owner: psycopg.Connection, as_worker: Working) -> list[Any]:
     """Everything a person does here; answers all by which they could be found."""
-    pseudonym = lively(program)
+    pseudonym = lively(program, days=DAYS)
     program.decide("alice", "withdrawn", "personalisation")
     again = {
         "subject": {"openid": "alice"}, "notice": program.notice, "locale": "en", "method": "dialog", "act": "single",
@@ -86,7 +90,7 @@ def a_life(program: Program, owner: psycopg.Connection, as_worker: Working) -> l
 def test_what_is_left_of_a_person_is_what_the_threat_model_says(
     program: Program, owner: psycopg.Connection, as_worker: Working, broker: redis.Redis, tmp_path: Path, far_ids: None
 ) -> None:
-    lively(program, "bob")
+    lively(program, "bob", days=DAYS)
     sequence(as_worker)
     folders = (Path(os.environ["VAR"]), tmp_path)
     with journaling(tmp_path / "journal") as journal:

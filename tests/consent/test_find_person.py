@@ -214,7 +214,10 @@ def test_the_indexes_find_them(program: Program, owner: psycopg.Connection) -> N
     counted = body.partition("RETURN QUERY")[2].partition(";")[0]
     for name, value in (("deed", "'person.looked_up'"), ("officer", "'officer:1'"), ("since", "now()")):
         counted = re.sub(rf"(?<![.\w]){name}\b", value, counted)
-    assert "audit_entry_of_officer" in str(owner.execute(f"EXPLAIN {counted}".encode()).fetchall())
+    with owner.transaction(force_rollback=True):
+        # Of so few entries this one would do as well.
+        owner.execute("DROP INDEX audit_entry_actor")
+        assert "audit_entry_of_officer" in str(owner.execute(f"EXPLAIN {counted}".encode()).fetchall())
 
 
 def test_searches_are_counted_in_all_mini_programs_together(
