@@ -1,6 +1,7 @@
 """What a verification finds, and streams of rows to find it in."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -60,10 +61,13 @@ class Findings:
 
 
 def streamed(statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[tuple[Any, ...]]:
-    """The rows one after another, a page of them in memory. A transaction must be open."""
-    with connection.chunked_cursor() as cursor:
+    """The rows one after another, two pages of them in memory: the next is fetched while one is used. A transaction must be open."""
+    with connection.chunked_cursor() as cursor, ThreadPoolExecutor(1) as thread:
+        rows = cursor.cursor
         # Times are most of what is read, and psycopg's own loader reads them several times as fast as Django's.
-        cursor.cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
+        rows.adapters.register_loader("timestamptz", TimestamptzLoader)
         cursor.execute(statement, parameters)
-        while page := cursor.fetchmany(PAGE):
+        coming = thread.submit(rows.fetchmany, PAGE)
+        while page := coming.result():
+            coming = thread.submit(rows.fetchmany, PAGE)
             yield from page

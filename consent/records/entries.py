@@ -73,18 +73,29 @@ def canonical(record: ConsentRecord) -> dict[str, Any]:
 
     Times in UTC, as a row that is read again has them, whatever offset the caller wrote.
     """
-    times = ("occurred_at", "corrected_at", "received_at", "authorises_from", "authorises_until")
     return {
         "record_id": str(record.record_id),
         "program": record.program_id,
         "purpose": record.purpose_id,
         "notice": record.notice_id,
         "version": record.version,
-        **{name: getattr(record, name) for name in ("state", "act", "method", "locale", "age_band")},
+        "state": record.state,
+        "act": record.act,
+        "method": record.method,
+        "locale": record.locale,
+        "age_band": record.age_band,
         "turns_14_on": record.turns_14_on.isoformat() if record.turns_14_on else None,
         "evidence": bytes(record.evidence).hex() if record.evidence else None,
-        **{name: value.astimezone(UTC).isoformat() if (value := getattr(record, name)) else None for name in times},
+        "occurred_at": _utc(record.occurred_at),
+        "corrected_at": _utc(record.corrected_at),
+        "received_at": _utc(record.received_at),
+        "authorises_from": _utc(record.authorises_from),
+        "authorises_until": _utc(record.authorises_until),
     }
+
+
+def _utc(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat() if moment else None
 
 
 def number(records: list[ConsentRecord]) -> None:
