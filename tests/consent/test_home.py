@@ -109,7 +109,7 @@ def about_processing(program: Program) -> None:
     incident(program)
     incident(program, authority_at=now())
     incident(program, authority_at=now(), people_not_told="no key was taken")
-    today = now().date()
+    today = now().astimezone(ZoneInfo(program.zone)).date()
     for left in (300, 9, 0, -9):
         processor(program, valid_until=today + timedelta(days=left))
     for left in (300, 9, -5, -9):
