@@ -7,12 +7,11 @@ every act updates, as a log without a sequencer has it. It tells {"calls", "seco
 import argparse
 import hashlib
 import os
-import threading
 import time
 
 import psycopg
 
-from tests.benchmarks.calls import tell, wait_for_start
+from tests.benchmarks.calls import counted_in_threads, tell, wait_for_start
 
 OTHER_S = 0.003
 """What an act does besides: the locks and rows that a decision takes."""
@@ -54,18 +53,9 @@ def main() -> None:
     parser.add_argument("--writers", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     asked = parser.parse_args()
-    done: list[int] = []
-    given = (asked.kind, asked.program, asked.seconds, done)
-    threads = [threading.Thread(target=writing, args=given) for _ in range(asked.writers)]
+    given = (asked.kind, asked.program, asked.seconds)
     wait_for_start()
-    began = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if len(done) < len(threads):
-        raise SystemExit("a writer has told why")
-    tell({"calls": sum(done), "seconds": time.monotonic() - began})
+    tell(counted_in_threads(writing, given, asked.writers))
 
 
 if __name__ == "__main__":

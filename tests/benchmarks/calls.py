@@ -7,9 +7,10 @@ import json
 import random
 import socket
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 Address = tuple[str, int]
@@ -96,3 +97,17 @@ def until(seconds: float, rate: float, calls: int = 0) -> Iterator[float]:
 def tell(told: Mapping[str, Any]) -> None:
     """To whoever started this process, as JSON."""
     print(json.dumps(told), flush=True)
+
+
+def counted_in_threads(work: Callable[..., None], given: tuple[Any, ...], threads: int) -> dict[str, float]:
+    """{"calls", "seconds"} of so many threads, each of which adds to a list, its last argument, how many it made."""
+    done: list[int] = []
+    running = [threading.Thread(target=work, args=(*given, done)) for _ in range(threads)]
+    began = time.monotonic()
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    if len(done) < threads:
+        raise SystemExit("a writer has told why")
+    return {"calls": sum(done), "seconds": time.monotonic() - began}

@@ -5,7 +5,6 @@
 
 import argparse
 import random
-import threading
 import time
 
 import django
@@ -18,7 +17,7 @@ from consent.records import actions  # noqa: E402
 from consent.records.decisions import Act, Decision  # noqa: E402
 from consent.records.models import ConsentRecord  # noqa: E402
 from consent.vault.models import Subject  # noqa: E402
-from tests.benchmarks.calls import tell, wait_for_start  # noqa: E402
+from tests.benchmarks.calls import counted_in_threads, tell, wait_for_start  # noqa: E402
 from tests.benchmarks.people import subject_name  # noqa: E402
 
 NO_LEAF = 0
@@ -64,18 +63,9 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.kind == "unlogged":
         vars(actions)["insert"] = unlogged
-    done: list[int] = []
-    given = (asked.program, asked.notice, asked.subjects, asked.seconds, done)
-    threads = [threading.Thread(target=deciding, args=given) for _ in range(asked.writers)]
+    given = (asked.program, asked.notice, asked.subjects, asked.seconds)
     wait_for_start()
-    began = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if len(done) < len(threads):
-        raise SystemExit("a writer has told why")
-    tell({"calls": sum(done), "seconds": time.monotonic() - began})
+    tell(counted_in_threads(deciding, given, asked.writers))
 
 
 if __name__ == "__main__":
