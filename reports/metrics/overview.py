@@ -17,30 +17,32 @@ them (reports.privacy.types); users on themselves, new ones also on those who ar
 subjects who began one, or, where nobody did, on the day's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from django.db import connection
 from pyroaring import BitMap64
 
-from reports.columns.events import Events, Numbers
-from reports.columns.groups import alike, bitmap, changes
+from reports.columns.events import Events
+from reports.columns.groups import bitmap
 from reports.columns.read import Reading
 from reports.columns.visits import visits
 from reports.metrics.calendar import DAY, dates, month, period
+from reports.metrics.catalogue import by_name
 from reports.metrics.lifecycle import states_by_place
 from reports.metrics.page_views import kinds_of
 from reports.metrics.registry import Question, metric
-from reports.metrics.session import scanned
+from reports.metrics.session import LOOK_AHEAD, LOOK_BACK, scanned
 from reports.metrics.sessions import MICROSECONDS
 from reports.metrics.standing import SUBJECT_STANDS
-from reports.metrics.types import SHARES, VIEWS, types_by_day
+from reports.metrics.tallies import NONE, Tallied
+from reports.metrics.types import SHARES, VIEWS, types_of
 from reports.metrics.visited import COLUMNS, Sessions, edges, rows, together
-from reports.privacy.figures import Count, Figure, Figures, Mean, OfType, PartCount, Period, Row
-from tracking.models import EventType
+from reports.privacy.figures import Count, Figure, Figures, Mean, OfType, PartCount, Period, Row, Value
+from reports.rollups.contribution import Days, active
+from reports.rollups.read import standing, stretches
 
 DEFINITION = (
     "Local days of the zone by corrected_at. opens: sessions (client session_id, otherwise cut at pauses over 30:00, 24 h at "
@@ -77,25 +79,6 @@ class Visits:
     starters: BitMap64 = field(default_factory=BitMap64)
 
 
-class Had(NamedTuple):
-    """Events of some subjects by place: how many, and each place and subject that has any."""
-
-    events: Numbers
-    place: Numbers
-    subject: Numbers
-
-
-@dataclass(frozen=True, slots=True)
-class Day:
-    """The events of a day, and who had them."""
-
-    views: int = 0
-    shares: int = 0
-    visitors: BitMap64 = field(default_factory=BitMap64)
-    viewers: BitMap64 = field(default_factory=BitMap64)
-    sharers: BitMap64 = field(default_factory=BitMap64)
-
-
 def _day_before(day: date) -> date:
     return day - DAY
 
@@ -123,96 +106,84 @@ BEFORE = {"day_before": _day_before, "week_before": _week_before, "month_before"
 def overview(question: Question) -> Figures:
     """Under the tenant's transaction."""
     asked = list(dates(question.first, question.last))
-    first = min(*(before(day) for day in asked for before in BEFORE.values()), question.first)
-    days = list(dates(first, question.last))
-    began, found = _counted(question, days)
+    needed = sorted({*asked, *(before(day) for day in asked for before in BEFORE.values())})
+    days = list(dates(needed[0], question.last))
+    found = standing(Days(question.program_id, question.zone, days[0], days[-1], types=None))
+    named = by_name(question.program_id, found)
+    there = {day: active(tallies).subjects for day, tallies in found.items()}
+    began = _began(question, needed)
     new = states_by_place(question, [(day, day) for day in (days[0] - DAY, *days)])
     figures = {
-        day: _figures(began.get(n, Visits()), found.get(n, Day()), new.get((n + 1, "new"), BitMap64()))
-        for n, day in enumerate(days, start=1)
+        day: _figures(
+            began.get(day, Visits()), there.get(day, BitMap64()), named.get(day, {}), new.get((n, "new"), BitMap64())
+        )
+        for n, day in enumerate(days, start=2)
     }
 
     def row(of: date, **keys: date) -> Row:
-        named = {name: day.isoformat() for name, day in keys.items()}
-        return Row(period(of, of, question.zone), named, figures[of])
+        told = {name: day.isoformat() for name, day in keys.items()}
+        return Row(period(of, of, question.zone), told, figures[of])
 
     tables = {"data": [row(day, date=day) for day in asked]}
     for name, before in BEFORE.items():
         tables[name] = [row(before(day), date=day, compared=before(day)) for day in asked]
-    ever = BitMap64().union(_ever(question), *(of.visitors for of in found.values()))
+    ever = BitMap64().union(_ever(question), *there.values())
     # Of the last day, whatever the first one: the same number is one figure.
     until = period(question.last, question.last, question.zone)
     latest = new.get((len(days) + 1, "new"), BitMap64())
     totals: dict[str, tuple[Period, Figure]] = {"cumulative_visitors": (until, Figure(len(ever), ever, latest))}
-    return Figures(tables, totals, of_type=OF_TYPE, types=types_by_day(question, days[0], days[-1]))
+    return Figures(tables, totals, of_type=OF_TYPE, types=types_of(question, found))
 
 
-def _figures(visits: Visits, day: Day, new: BitMap64) -> dict[str, Figure]:
-    """Of a day."""
-    visitors, starters = day.visitors, visits.starters or day.visitors
-    opens, seconds = visits.opens, visits.duration / MICROSECONDS
+def _figures(visits: Visits, visitors: BitMap64, named: Mapping[Value, Tallied], new: BitMap64) -> dict[str, Figure]:
+    """Of a day. `named`: its events by their type."""
+    starters, opens, seconds = visits.starters or visitors, visits.opens, visits.duration / MICROSECONDS
+    views, shares = named.get(VIEWS.event, NONE), named.get(SHARES.event, NONE)
     return {
         "opens": Count(opens, subjects=starters),
         "visitors": Count(len(visitors), subjects=visitors),
         "opens_per_visitor": Figure(round(opens / len(visitors), 3) if visitors else None, starters, visitors),
-        "views": Count(day.views, subjects=day.viewers),
+        "views": Count(views.number, subjects=views.subjects),
         "new_visitors": PartCount(len(new), inside=new, outside=visitors - new),
         "mean_time_per_session_s": Mean(seconds, opens, subjects=starters),
         "mean_time_per_visitor_s": Figure(round(seconds / len(visitors), 3) if visitors else None, starters, visitors),
         "mean_depth": Mean(visits.views, opens, subjects=starters),
-        "shares": Count(day.shares, subjects=day.sharers),
-        "sharers": Count(len(day.sharers), subjects=day.sharers),
+        "shares": Count(shares.number, subjects=shares.subjects),
+        "sharers": Count(len(shares.subjects), subjects=shares.subjects),
     }
 
 
-def _counted(question: Question, days: list[date]) -> tuple[dict[int, Visits], dict[int, Day]]:
-    """By place of the day, from 1."""
-    of = period(days[0], days[-1], question.zone)
+def _began(question: Question, needed: Sequence[date]) -> dict[date, Visits]:
+    """By day, of these days and maybe of others between them."""
+    found: dict[date, Visits] = {}
+    for first, last in _read_together(needed):
+        found |= _began_between(question, first, last)
+    return found
+
+
+def _read_together(needed: Sequence[date]) -> list[tuple[date, date]]:
+    """First and last day; to read the days between two stretches is no more than to read around both."""
+    found: list[tuple[date, date]] = []
+    for first, last in stretches(needed):
+        if found and first - found[-1][1] <= LOOK_AHEAD + LOOK_BACK + DAY:
+            first = found.pop()[0]
+        found.append((first, last))
+    return found
+
+
+def _began_between(question: Question, first: date, last: date) -> dict[date, Visits]:
+    of, days = period(first, last, question.zone), list(dates(first, last))
     between, kinds = edges([(day, day) for day in days], question.zone), kinds_of(question.program_id)
-    shares = EventType.objects.filter(program_id=question.program_id, name="share").values_list("id", flat=True)
-    share = shares.first() or 0
 
-    def counted(events: Events) -> tuple[Sessions, tuple[Had, ...]]:
-        place, types = np.searchsorted(between, events.at, side="right"), events["type"]
-        within = (place > 0) & (place <= len(days))
-        asked = (within, within & (types == kinds.view), within & (types == share))
-        had = tuple(_had(place[those], events.subject[those], len(days)) for those in asked)
-        return rows(visits(events, of), between, kinds), had
+    def counted(events: Events) -> Sessions:
+        return rows(visits(events, of), between, kinds)
 
-    found = Reading(question.program_id, scanned(of), COLUMNS).each(counted)
-    began = together(some for some, _ in found).by_place()
-    present, viewed, shared = (_by_place([had[n] for _, had in found]) for n in range(3))
-    nobody = 0, BitMap64()
-    return (
-        {
-            place: Visits(len(some.subject), int(some.views.sum()), int(some.duration.sum()), bitmap(some.subject))
-            for place, some in began
-        },
-        {
-            place: _day(visitors, viewed.get(place, nobody), shared.get(place, nobody))
-            for place, (_, visitors) in present.items()
-        },
-    )
+    found = together(Reading(question.program_id, scanned(of), COLUMNS).each(counted))
+    return {days[place - 1]: _visits(some) for place, some in found.by_place()}
 
 
-def _had(place: Numbers, subject: Numbers, places: int) -> Had:
-    """Of events in the order of subjects and times."""
-    first = changes(place) | changes(subject)
-    return Had(np.bincount(place, minlength=places + 1), place[first], subject[first])
-
-
-def _by_place(some: Sequence[Had]) -> dict[int, tuple[int, BitMap64]]:
-    """How many events, and whose."""
-    if not some:
-        return {}
-    number = np.sum([had.events for had in some], axis=0)
-    place, subject = (np.concatenate(column) for column in ([had.place for had in some], [had.subject for had in some]))
-    order = np.argsort(place, kind="stable")
-    return {of: (int(number[of]), bitmap(subject[order[where]])) for of, where in alike(place[order])}
-
-
-def _day(visitors: BitMap64, views: tuple[int, BitMap64], shares: tuple[int, BitMap64]) -> Day:
-    return Day(views[0], shares[0], visitors, views[1], shares[1])
+def _visits(some: Sessions) -> Visits:
+    return Visits(len(some.subject), int(some.views.sum()), int(some.duration.sum()), bitmap(some.subject))
 
 
 def _ever(question: Question) -> BitMap64:

@@ -31,13 +31,16 @@ from pyroaring import BitMap64
 
 from consent.errors import invalid
 from reports.metrics.bands import NUMBERS, bin_of, number_of
-from reports.metrics.calendar import DAY, KEYS, Interval, day_start, intervals, period, utc_days
+from reports.metrics.calendar import DAY, KEYS, Interval, dates, day_start, intervals, period, utc_days
+from reports.metrics.catalogue import by_name
 from reports.metrics.registry import Question, metric
 from reports.metrics.standing import EVENTS
 from reports.metrics.tallies import whose
 from reports.privacy.bins import quantiles, summed
 from reports.privacy.cells import closed
 from reports.privacy.figures import Count, Dimension, Distinct, Figure, Figures, Known, PerSubject, Row, Value
+from reports.rollups.contribution import Days, active
+from reports.rollups.read import standing
 from tracking.ingest.parse import MAX_SKEW
 from tracking.ingest.screen import CONTEXT
 from tracking.models import EventType
@@ -181,6 +184,8 @@ def counted(
     question: Question, asked: Trends, parts: list[tuple[date, date]], type_id: int | None
 ) -> Mapping[int, Mapping[Value, list[Alike]]]:
     """Place of the interval, from 1 -> value -> its events."""
+    if asked.property is None and asked.field in (None, "event"):
+        return _by_day(question, parts, by_event=asked.field == "event", type_id=type_id)
     whole = period(parts[0][0], parts[-1][1], question.zone)
     pages = asked.field == "page"
     statement = TRENDS.format(
@@ -207,6 +212,21 @@ def counted(
         cursor.execute(statement, parameters)
         for place, value, place_of_bin, events, total, subjects in cursor.fetchall():
             found[place][value].append(Alike(place_of_bin, events, total, BitMap64(subjects)))
+    return found
+
+
+def _by_day(
+    question: Question, parts: list[tuple[date, date]], *, by_event: bool, type_id: int | None
+) -> Mapping[int, Mapping[Value, list[Alike]]]:
+    """The same, mostly from rollups, which hold the days' events by their type."""
+    types = (None if type_id is None else (type_id,)) if by_event else ()
+    days = standing(Days(question.program_id, question.zone, parts[0][0], parts[-1][1], types=types))
+    named = by_name(question.program_id, days) if by_event else {day: {None: active(days[day])} for day in days}
+    found: dict[int, dict[Value, list[Alike]]] = defaultdict(lambda: defaultdict(list))
+    for place, part in enumerate(parts, start=1):
+        for day in dates(*part):
+            for value, of in named.get(day, {}).items():
+                found[place][value].append(Alike(None, of.number, Decimal(0), of.subjects))
     return found
 
 

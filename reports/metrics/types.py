@@ -1,5 +1,6 @@
 """The events of each type, by day, as `trends` by event has them: what the gate holds other reports' figures of a type to."""
 
+from collections.abc import Mapping
 from datetime import date
 
 from reports.metrics.calendar import period
@@ -7,7 +8,7 @@ from reports.metrics.catalogue import by_name
 from reports.metrics.registry import Question
 from reports.privacy.figures import Dimension, OfType
 from reports.privacy.types import NAME
-from reports.rollups.contribution import Days
+from reports.rollups.contribution import Days, Tallies
 from reports.rollups.read import standing
 
 VIEWS = OfType("page_view")
@@ -16,9 +17,13 @@ SHARES = OfType("share")
 
 def types_by_day(question: Question, first: date, last: date) -> list[Dimension]:
     """Of the days with events; mostly from rollups. Under the tenant's transaction."""
-    found = standing(Days(question.program_id, question.zone, first, last, types=None))
+    return types_of(question, standing(Days(question.program_id, question.zone, first, last, types=None)))
+
+
+def types_of(question: Question, days: Mapping[date, Tallies]) -> list[Dimension]:
+    """The same of what stands on days, with the events of all types."""
     return [
         Dimension(period(day, day, question.zone), NAME, named, keys={"date": day.isoformat()})
-        for day, named in sorted(by_name(question.program_id, found).items())
+        for day, named in sorted(by_name(question.program_id, days).items())
         if named
     ]

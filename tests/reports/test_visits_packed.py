@@ -1,4 +1,4 @@
-"""`sessions` and `overview` where some days are packed, some are not, and not everybody counts: as the slow count has it."""
+"""`sessions`, `overview` and `trends` where some days have rollups, some have none, and not everybody counts: as the slow count has it."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reports.metrics.trends import Trends
 from tests.consent.rights import Working
 from tests.reports import oracle_sessions
 from tests.reports.events import History
@@ -14,10 +15,14 @@ from tests.reports.rolled import roll
 from tests.reports.test_activity_oracle import AUTUMN, SHAPES, ZONES, drawing, histories
 from tests.reports.test_funnel_oracle import saying
 from tests.reports.test_overview import check_overview
+from tests.reports.test_trends_oracle import check as check_trends
 from tests.reports.test_visits import reported
 
 Histories = Callable[..., History]
 NAMED = st.fixed_dictionaries({"name": st.sampled_from(["page_view", "page_view", "share", "launch", "hide", "tap"])})
+OF_ROLLUPS = st.builds(
+    Trends, event=st.sampled_from([None, "page_view"]), field=st.sampled_from([None, "event"]), compare=st.booleans()
+)
 ROLLED = ("rollup", "rollup_day", "rollup_events")
 
 
@@ -49,5 +54,6 @@ def test_any_history(history: Histories, as_worker: Working, zone: str, around: 
         by = data.draw(st.sampled_from(["day", "day", "week", "month"]))
         assert reported(there, first, last, by) == oracle_sessions.sessions(counted, zone, first, last, by)
         check_overview(there, counted, first, last)
+        check_trends(there, counted, first, last, by, data.draw(OF_ROLLUPS))
 
     compared()
