@@ -59,6 +59,11 @@ class Findings:
         if len(self.kept) < MOST:
             self.kept.append(Finding(fault, row, told, since))
 
+    def __iadd__(self, later: "Findings") -> "Findings":
+        self.count += later.count
+        self.kept += later.kept[: MOST - len(self.kept)]
+        return self
+
 
 def streamed(statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[tuple[Any, ...]]:
     """The rows one after another, two pages of them in memory: the next is fetched while one is used. A transaction must be open."""

@@ -1,10 +1,13 @@
-"""Whether leaves are opened by what they stand for: consent records and audit entries of a mini-program, and the log of accounts."""
+"""Whether leaves are opened by what they stand for: consent records and audit entries of a mini-program, and the log of accounts.
+
+A mini-program's leaves are gone through in parts, which several processes may do at once (consent.ledger.beside).
+"""
 
 import json
+from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 from pyroaring import BitMap64
@@ -28,7 +31,15 @@ DAY = timedelta(days=1)
 _LEAVES = """
     SELECT leaf.id, leaf.hash, placed.origin, placed."index", placed.hash, {columns}
     FROM leaf LEFT JOIN log_leaf placed ON placed.leaf_id = leaf.id LEFT JOIN {table} opens ON opens.leaf_id = leaf.id
-    WHERE leaf.program_id {own} AND leaf.type = %(type)s ORDER BY leaf.id
+    WHERE leaf.program_id {own} AND leaf.type = %(type)s AND leaf.id BETWEEN %(first)s AND %(last)s ORDER BY leaf.id
+"""
+_PARTS = """
+    WITH theirs AS (SELECT id FROM leaf WHERE program_id {own} AND type = %(type)s),
+    numbered AS (
+        SELECT id, ntile((SELECT greatest(1, least(%(most)s, count(*) / %(at_least)s)) FROM theirs)::int) OVER (ORDER BY id) AS part
+        FROM theirs
+    )
+    SELECT min(id), max(id), count(*) FROM numbered GROUP BY part ORDER BY part
 """
 _LEAFLESS = """
     SELECT opens.id FROM {table} opens WHERE {opens} AND opens.leaf_id IS NOT NULL
@@ -86,11 +97,8 @@ def _columns(model: Model, *unread: str) -> tuple[str, ...]:
 _RECORD_COLUMNS = _columns(ConsentRecord, "client_id", "idempotency", "answered", "leaf_id")
 _ENTRY_COLUMNS = _columns(AuditEntry, "leaf_id")
 _ACCOUNT_COLUMNS = _columns(AccountEntry, "leaf_id")
-
-
-def _read_record(values: Sequence[Any]) -> Any:
-    """What `entries.canonical` reads of a record: there may be millions, and a model's instance costs more than all else."""
-    return SimpleNamespace(**dict(zip(_RECORD_COLUMNS, values, strict=True)))
+_Record = namedtuple("_Record", _RECORD_COLUMNS)  # type: ignore[misc]
+"""What `entries.canonical` reads of a record: there may be millions, and a model's instance costs more than all else."""
 
 
 def _read_entry(values: Sequence[Any]) -> AuditEntry:
@@ -110,7 +118,7 @@ KINDS = (
         LeafType.CONSENT_RECORD,
         ConsentRecord,
         _RECORD_COLUMNS,
-        _read_record,
+        _Record._make,
         entries.canonical,
         lambda record: record.received_at + RECORD_LATE,
     ),
@@ -135,6 +143,17 @@ OF_ACCOUNTS = Kind(
 )
 
 
+@dataclass(frozen=True)
+class Part:
+    """Leaves of a mini-program (None: of the log of accounts) of one type, by their ids, both inclusive."""
+
+    program_id: int | None
+    type: LeafType
+    first: int
+    last: int
+    leaves: int
+
+
 @dataclass
 class Opened:
     """What was gone through. `placed`: the indexes whose leaf was seen, by origin; `unlisted`: erased, and not listed yet."""
@@ -145,46 +164,67 @@ class Opened:
     waiting: int = 0
     placed: dict[int, BitMap64] = field(default_factory=dict)
 
-
-def opened(program_id: int, logs: Mapping[int, Log], opened: Opened, findings: Findings) -> None:
-    """Goes through one mini-program's leaves. `logs`: by their numbers. Under the tenant, within a snapshot."""
-    _gone_through(KINDS, program_id, logs, opened, findings)
-    _omitted(program_id, logs, findings)
-
-
-def opened_of_accounts(logs: Mapping[int, Log], opened: Opened, findings: Findings) -> None:
-    """The same with the leaves of the log of accounts. Under no mini-program."""
-    _gone_through([OF_ACCOUNTS], None, logs, opened, findings)
-    _omitted_of_accounts(findings)
+    def __iadd__(self, other: "Opened") -> "Opened":
+        self.opened += other.opened
+        self.redacted += other.redacted
+        self.unlisted += other.unlisted
+        self.waiting += other.waiting
+        for number, indexes in other.placed.items():
+            self.placed[number] = self.placed.get(number, BitMap64()) | indexes
+        return self
 
 
-def _gone_through(
-    kinds: Sequence[Kind], program_id: int | None, logs: Mapping[int, Log], opened: Opened, findings: Findings
-) -> None:
+def parts(program_id: int | None, *, most: int, at_least: int) -> list[Part]:
+    """So many of each type at most, about as large as one another, and of so many leaves where there are several. Under the tenant."""
+    found: list[Part] = []
+    for kind in _kinds(program_id):
+        asked = {"program": program_id, "type": kind.leaf, "most": most, "at_least": at_least}
+        found += [Part(program_id, kind.leaf, *part) for part in streamed(_PARTS.format(own=kind.own), asked)]
+    return found
+
+
+def opened(part: Part, logs: Mapping[int, Log]) -> tuple[Opened, Findings]:
+    """Goes through the leaves. `logs`: by their numbers. Under the tenant, within a snapshot."""
+    opened, findings = Opened(), Findings()
     pending = BitMap64(row[0] for row in streamed("SELECT leaf_id FROM leaf_redacted"))
     waiting = BitMap64(row[0] for row in streamed("SELECT leaf_id FROM leaf_waiting"))
     redacted, overdue = _redacted(logs), _overdue(logs)
-    for kind in kinds:
-        asked = {"program": program_id, "type": kind.leaf}
-        columns = ", ".join(f"opens.{name}" for name in kind.columns)
-        rows = streamed(_LEAVES.format(columns=columns, table=kind.table, own=kind.own), asked)
-        for leaf_id, hashed, origin, index, placed, *values in rows:
-            place = Place(leaf_id, bytes(hashed), logs.get(origin), index, None if placed is None else bytes(placed))
-            _placed(place, waiting, opened, findings)
-            if values[0] is not None:
-                _open(kind, place, values, redacted, opened, findings)
-            elif place.known_in(redacted):
-                opened.redacted += 1
-            elif leaf_id in pending:
-                opened.unlisted += 1
-                if leaf_id in overdue:
-                    told = "what opened this leaf is gone, and no redaction lists it, which a day's run would have done"
-                    findings.add(Fault.RECORD_GONE, place.row(), told)
-            else:
-                told = "what opened this leaf is gone, and no redaction lists it"
+    (kind,) = (kind for kind in _kinds(part.program_id) if kind.leaf == part.type)
+    asked = {"program": part.program_id, "type": part.type, "first": part.first, "last": part.last}
+    columns = ", ".join(f"opens.{name}" for name in kind.columns)
+    rows = streamed(_LEAVES.format(columns=columns, table=kind.table, own=kind.own), asked)
+    for leaf_id, hashed, origin, index, placed, *values in rows:
+        place = Place(leaf_id, bytes(hashed), logs.get(origin), index, None if placed is None else bytes(placed))
+        _placed(place, waiting, opened, findings)
+        if values[0] is not None:
+            _open(kind, place, values, redacted, opened, findings)
+        elif place.known_in(redacted):
+            opened.redacted += 1
+        elif leaf_id in pending:
+            opened.unlisted += 1
+            if leaf_id in overdue:
+                told = "what opened this leaf is gone, and no redaction lists it, which a day's run would have done"
                 findings.add(Fault.RECORD_GONE, place.row(), told)
+        else:
+            told = "what opened this leaf is gone, and no redaction lists it"
+            findings.add(Fault.RECORD_GONE, place.row(), told)
+    return opened, findings
+
+
+def leafless(program_id: int | None, logs: Mapping[int, Log], findings: Findings) -> None:
+    """What has no leaf and should have one, or whose leaf is gone. Under the tenant, within a snapshot."""
+    for kind in _kinds(program_id):
+        asked = {"program": program_id, "type": kind.leaf}
         for (row_id,) in streamed(_LEAFLESS.format(table=kind.table, own=kind.own, opens=kind.opens), asked):
             findings.add(Fault.RECORD_WITHOUT_LEAF, f"{kind.table} {row_id}", "its leaf is gone, or is another's")
+    if program_id is None:
+        _omitted_of_accounts(findings)
+    else:
+        _omitted(program_id, logs, findings)
+
+
+def _kinds(program_id: int | None) -> Sequence[Kind]:
+    return KINDS if program_id is not None else [OF_ACCOUNTS]
 
 
 def _omitted(program_id: int, logs: Mapping[int, Log], findings: Findings) -> None:
@@ -216,7 +256,7 @@ def _omitted_of_accounts(findings: Findings) -> None:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Place:
     """A leaf and where it is in a log; `log` None: it has no place."""
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import connection, transaction
+from psycopg import sql
 
 from consent.statements import Answer, ask, together
 
@@ -39,15 +40,25 @@ def snapshot(program_id: int) -> Iterator[None]:
 
 
 @contextmanager
-def snapshot_of_all(*, lasting: bool = False) -> Iterator[None]:
+def snapshot_of_all(*, lasting: bool = False, of: str | None = None) -> Iterator[None]:
     """A transaction whose every statement sees what the first one does, whichever tenants it goes through. `lasting`: without
-    the session's limits on how long statements take and on the pauses between them, for who reads everything and lets nobody wait."""
+    the session's limits on how long statements take and on the pauses between them, for who reads everything and lets nobody wait.
+    `of`: what another process told of its own (`exported`), to see what that one does."""
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            if of is not None:
+                # It takes a literal only, no parameter.
+                cursor.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(of))
             if lasting:
                 cursor.execute(_LASTING, [["statement_timeout", "idle_in_transaction_session_timeout"]])
         yield
+
+
+def exported() -> str:
+    """What names this transaction's snapshot to other processes for as long as it is open."""
+    ((name,),) = ask("SELECT pg_export_snapshot()").rows()
+    return str(name)
 
 
 @contextmanager

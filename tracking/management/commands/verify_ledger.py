@@ -1,6 +1,9 @@
 """Verifies the log, and what rests on it, from its rows and from checkpoints that were published outside."""
 
-from collections.abc import Iterator, Sequence
+import os
+from argparse import ArgumentTypeError
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from typing import Any
 
@@ -8,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.core.management.base import CommandError, CommandParser
 
 from consent import edge
-from consent.ledger import openings, sinks
+from consent.ledger import beside, openings, sinks
+from consent.ledger.beside import Theirs
 from consent.ledger.checkpoints import MAX_NOTE_BYTES, Head, NotACheckpoint, opened, read
 from consent.ledger.findings import Fault, Findings
 from consent.ledger.models import LogOrigin
@@ -20,7 +24,8 @@ from consent.records.explained import unexplained
 from consent.vault import jws
 from tracking.evidence import uncovered
 
-UNREADABLE = 2
+NOT_VERIFIED = 2
+MOST_PROCESSES = 64
 
 
 class Command(OperatorCommand):
@@ -28,7 +33,7 @@ class Command(OperatorCommand):
         "Verify the log: its rows and tree against its checkpoints, each leaf against the consent record, the entry of the"
         " audit log or of the log of accounts that it commits to, the consent states against their records, and each event against the record it names. Name the checkpoints"
         " that you keep outside the database: without them a log that was rebuilt as a whole passes. It changes nothing. Exit"
-        " code 0: all of it holds; 1: something does not; 2: a file cannot be read."
+        " code 0: all of it holds; 1: something does not; 2: it could not be verified, as a file cannot be read or a process was ended."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -45,6 +50,12 @@ class Command(OperatorCommand):
             help="the public keys, kept outside (default: those of the keyring, which is this server's own)",
         )
         parser.add_argument("--no-events", action="store_true", help="leave the events out, which may be many")
+        parser.add_argument(
+            "--processes",
+            type=_processes,
+            metavar="NUMBER",
+            help=f"that open leaves at once (default: one for each processor that {beside.AT_LEAST:,} of them are left to)",
+        )
         super().add_arguments(parser)
 
     def run(self, options: dict[str, Any]) -> None:
@@ -55,7 +66,7 @@ class Command(OperatorCommand):
             origins = LogOrigin.objects.order_by("number")
             logs = {one.number: verified(one, keys=keys, published=heads, findings=findings) for one in list(origins)}
             rows_gone(logs.values(), findings)
-            states, events = _rows(logs, counted, findings, with_events=not options["no_events"])
+            states, events = _rows(logs, counted, findings, options)
             openings.without_leaf(logs, counted, findings)
         lost, known = gaps(logs.values()), {log.origin.name for log in logs.values()}
         for head in heads:
@@ -68,17 +79,42 @@ class Command(OperatorCommand):
             raise CommandError(f"{findings.count} findings: the log does not hold")
 
 
-def _rows(logs: dict[int, Log], counted: Opened, findings: Findings, *, with_events: bool) -> tuple[int, int]:
-    """All mini-programs, one after another, and what belongs to none; answers how many states and events there are."""
+def _processes(text: str) -> int:
+    """argparse type."""
+    if not text.isdecimal() or not 0 < int(text) <= MOST_PROCESSES:
+        raise ArgumentTypeError(f"give a number of processes, 1 to {MOST_PROCESSES}")
+    return int(text)
+
+
+def _rows(logs: dict[int, Log], counted: Opened, findings: Findings, options: dict[str, Any]) -> tuple[int, int]:
+    """All mini-programs, one after another, and what belongs to none; answers how many states and events there are. Raises CommandError."""
     states = events = 0
-    for program_id in list(openings.programs()):
-        with tenant(program_id):
-            openings.opened(program_id, logs, counted, findings)
-            states += unexplained(program_id, findings)
-            events += uncovered(program_id, findings) if with_events else 0
-    with of_no_program():
-        openings.opened_of_accounts(logs, counted, findings)
+    processes = options["processes"] or len(os.sched_getaffinity(0))
+    at_least = 1 if options["processes"] else beside.AT_LEAST
+    try:
+        with beside.openers(processes, logs, at_least=at_least) as openers:
+            for program_id in list(openings.programs()):
+                with tenant(program_id):
+                    others, theirs = Findings(), openers.open(program_id)
+                    openings.leafless(program_id, logs, others)
+                    states += unexplained(program_id, others)
+                    events += 0 if options["no_events"] else uncovered(program_id, others)
+                    _taken(theirs, counted, findings)
+                    findings += others
+            with of_no_program():
+                _taken(openers.open(None), counted, findings)
+                openings.leafless(None, logs, findings)
+    except BrokenProcessPool:
+        told = "a process that opened leaves was ended, as a machine that is out of memory does: give fewer --processes"
+        raise CommandError(told, returncode=NOT_VERIFIED) from None
     return states, events
+
+
+def _taken(theirs: Iterable[Theirs], counted: Opened, findings: Findings) -> None:
+    for one in theirs:
+        opened, found = one()
+        counted += opened
+        findings += found
 
 
 def _keys(name: str | None) -> dict[str, Ed25519PublicKey]:
@@ -87,9 +123,9 @@ def _keys(name: str | None) -> dict[str, Ed25519PublicKey]:
         public = [key.public for key in edge.vault().keyring.signing.keys]
         return {jws.thumbprint(key): Ed25519PublicKey.from_public_bytes(key) for key in public}
     try:
-        return jws.key_set(read_bytes(name, returncode=UNREADABLE))
+        return jws.key_set(read_bytes(name, returncode=NOT_VERIFIED))
     except jws.NotAKeySet as error:
-        raise CommandError(f"{name}: {error}", returncode=UNREADABLE) from None
+        raise CommandError(f"{name}: {error}", returncode=NOT_VERIFIED) from None
 
 
 def _heads(name: str, keys: dict[str, Ed25519PublicKey], findings: Findings) -> Iterator[Head]:
@@ -105,7 +141,7 @@ def _heads(name: str, keys: dict[str, Ed25519PublicKey], findings: Findings) -> 
 def _notes(name: str) -> Iterator[tuple[int, str]]:
     """The checkpoints of a file of any size, each with its line: one a line, or one by itself. Raises CommandError."""
     beginning, found = b"", False
-    for line, text in enumerate(read_lines(name, most=sinks.TAIL_BYTES, returncode=UNREADABLE), 1):
+    for line, text in enumerate(read_lines(name, most=sinks.TAIL_BYTES, returncode=NOT_VERIFIED), 1):
         beginning += text if len(beginning) <= MAX_NOTE_BYTES else b""
         for note in sinks.notes_in([text]):
             found = True
@@ -115,7 +151,7 @@ def _notes(name: str) -> Iterator[tuple[int, str]]:
         try:
             read(note)
         except NotACheckpoint as error:
-            raise CommandError(f"{name}: {error}", returncode=UNREADABLE) from None
+            raise CommandError(f"{name}: {error}", returncode=NOT_VERIFIED) from None
         yield 1, note
 
 
