@@ -22,7 +22,7 @@ from tests.benchmarks.world import ROOT, World, manage
 KINDS = {"none": "without a log", "log": "with the log", "head": "with the head of a chain"}
 DECISIONS = {"unlogged": "decisions without a log", "decided": "decisions as they are recorded"}
 WRITERS, PROCESSES = 16, 4
-SECONDS, ROUNDS = 5.0, 3
+SECONDS, ROUNDS = 5.0, 5
 KEPT, BAR_S = 0.8, 60
 LOG = ("log_origin", "log_leaf", "log_node", "log_statement", "log_checkpoint", "log_publication")
 _SEQUENCING = """

@@ -1,4 +1,5 @@
-"""How long a withdrawal takes beside full load, and where one subject is asked for by many clients at once.
+"""How long a withdrawal takes beside full load, with the load's web processes and with some of their own (docs/operations.md), and
+where one subject is asked for by many clients at once.
 
 The worker runs, as it does in production: it erases what the withdrawn consents had collected. Afterwards subjects are
 without consent, so that what insists on storing every event is to be measured before.
@@ -16,6 +17,7 @@ from tests.benchmarks.world import World
 BATCH = 100
 A_SECOND, WITHDRAWERS = 10, 5
 """Several, so that a withdrawal does not wait for the one before it."""
+OWN_PROCESSES = 2
 HOT_CLIENTS, HOT_BATCH = 8, 10
 ENDED = ("consent_withdrawn", "consent_changing", "busy")
 """How an event may be refused where subjects withdraw; `busy` tells that a lock was held for long."""
@@ -27,26 +29,33 @@ Beside = tuple[list[float], Measured]
 
 
 def withdrawals(made: World, log: Path, seconds: float) -> str:
-    """Markdown. `seconds` for either of the two."""
+    """Markdown. `seconds` for each of the three."""
     with web(made.environment, log / "web.log") as address, worker(made.environment, log / "worker.log"):
-        full, hot = _beside_full_load(made, address, seconds), _hot(made, address, seconds)
+        full, hot = _beside_full_load(made, "W", seconds, address, address), _hot(made, address, seconds)
+        with web(made.environment, log / "consents.log", workers=OWN_PROCESSES) as own:
+            apart = _beside_full_load(made, "O", seconds, address, own)
     lines = [
         "| withdrawals | calls | p50 | p99 | longest | events a second stored meanwhile | clients |",
         "|---|---|---|---|---|---|---|",
         _line(f"{A_SECOND} a second beside full load, {BATCH} events a call", full),
+        _line(f"the same, answered by {OWN_PROCESSES} processes of their own", apart),
         _line(f"of one subject, {HOT_CLIENTS} clients, {HOT_BATCH} events a call", hot),
         "",
         f"- beside full load: {answers(full[1].answers)}",
+        f"- with processes of their own: {answers(apart[1].answers)}",
         f"- one subject: {answers(hot[1].answers)}",
     ]
     return "\n".join(lines)
 
 
-def _beside_full_load(made: World, address: tuple[str, int], seconds: float) -> Beside:
+def _beside_full_load(
+    made: World, name: str, seconds: float, address: tuple[str, int], decided: tuple[str, int]
+) -> Beside:
+    """`decided`: where the withdrawals go. Another name draws other subjects, and names other events."""
     more = ("--seconds", str(seconds), "--refusals", *ENDED)
-    loads = http_commands(made, address, BATCH, "W", *more)
+    loads = http_commands(made, address, BATCH, name, *more)
     drawn = ("--subjects", str(len(made.subjects)), "--rate", str(A_SECOND / WITHDRAWERS), "--seconds", str(seconds))
-    decisions = [(*_decisions(made, address), "many", f"W{client}", *drawn) for client in range(WITHDRAWERS)]
+    decisions = [(*_decisions(made, decided), "many", f"{name}{client}", *drawn) for client in range(WITHDRAWERS)]
     return _run(made, loads, decisions)
 
 
