@@ -61,8 +61,12 @@ since the purge before."""
 
 
 def mostly_held(program_id: int, zone: ZoneInfo, first: date, last: date, *, as_of: datetime) -> bool:
-    """Whether rollups answer for these days, but for a few that are not closed or not built, and those too old for one."""
-    first = max(first, first_whole(program_id, as_of.date()))
+    """Whether rollups answer for these days, but for a few that are not closed or not built, and those too old for one or for
+    any event."""
+    attached = attached_days()
+    if not attached:
+        return False
+    first = max(first, first_whole(program_id, as_of.date()), attached[0] - 2 * DAY)
     clean = len(stored.clean_days(program_id, zone, first, last))
     return clean > 0 and (last - first).days + 1 <= clean + FEW
 
