@@ -15,6 +15,7 @@ from reports.api.answers.people import LifecycleAnswered, StickinessAnswered
 from reports.metrics import lifecycle
 from reports.metrics.calendar import Interval
 from reports.privacy.threshold import Released
+from reports.rollups import read
 from tests.consent.rights import Working
 from tests.reports import oracle_lifecycle
 from tests.reports.events import History, Seen, local
@@ -142,6 +143,19 @@ def test_beside_rollups_the_remembered_days_tell_who_is_new(
         roll(shanghai.program, [date(2025, 10, n) for n in range(1, 6)])
     found = told(shanghai, "2025-10-04", "2025-10-05", as_of=local("2025-10-09 12:00:00"))
     assert rows(found, *STATES) == {"2025-10-04": [0, 0, 0, 0, 0], "2025-10-05": [1, 0, 2, 0, 0]}
+
+
+def test_days_before_all_partitions_need_no_rollup(
+    history: Histories, as_worker: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "_from_events", None)
+    monkeypatch.setattr(read, "attached_days", lambda: [date(2025, 10, n) for n in range(3, 10)])
+    shanghai = history()
+    shanghai.add(*seen("ann", "2025-10-03", "2025-10-05"))
+    with as_worker():
+        roll(shanghai.program, [date(2025, 10, n) for n in range(1, 6)])
+    found = rows(told(shanghai, "2025-09-01", "2025-10-05", as_of=local("2025-10-09 12:00:00")), "new", "resurrected")
+    assert {day: some for day, some in found.items() if any(some)} == {"2025-10-03": [1, 0], "2025-10-05": [0, 1]}
 
 
 @pytest.mark.parametrize(
