@@ -22,6 +22,7 @@ from consent.officers import accounts
 from consent.officers.models import AccountEntry
 from consent.records import entries
 from consent.records.models import ConsentRecord
+from consent.statements import ask
 
 RECORD_LATE = timedelta(seconds=PROMISED_S)
 ENTRY_LATE = timedelta(hours=2)
@@ -30,16 +31,16 @@ DAY = timedelta(days=1)
 
 _LEAVES = """
     SELECT leaf.id, leaf.hash, placed.origin, placed."index", placed.hash, {columns}
-    FROM leaf LEFT JOIN log_leaf placed ON placed.leaf_id = leaf.id LEFT JOIN {table} opens ON opens.leaf_id = leaf.id
+    FROM leaf
+    LEFT JOIN log_leaf placed ON placed.leaf_id = leaf.id AND placed.leaf_id BETWEEN %(first)s AND %(last)s
+    LEFT JOIN {table} opens ON opens.leaf_id = leaf.id AND opens.leaf_id BETWEEN %(first)s AND %(last)s
     WHERE leaf.program_id {own} AND leaf.type = %(type)s AND leaf.id BETWEEN %(first)s AND %(last)s ORDER BY leaf.id
 """
-_PARTS = """
-    WITH theirs AS (SELECT id FROM leaf WHERE program_id {own} AND type = %(type)s),
-    numbered AS (
-        SELECT id, ntile((SELECT greatest(1, least(%(most)s, count(*) / %(at_least)s)) FROM theirs)::int) OVER (ORDER BY id) AS part
-        FROM theirs
-    )
-    SELECT min(id), max(id), count(*) FROM numbered GROUP BY part ORDER BY part
+_THEIRS = "FROM leaf WHERE program_id {own} AND type = %(type)s"
+_WHOLE = f"SELECT count(*), min(id), max(id) {_THEIRS}"
+_PARTS = f"""
+    SELECT min(id), max(id), count(*) FROM (SELECT id, ntile(%(parts)s) OVER (ORDER BY id) AS part {_THEIRS}) AS numbered
+    GROUP BY part ORDER BY part
 """
 _LEAFLESS = """
     SELECT opens.id FROM {table} opens WHERE {opens} AND opens.leaf_id IS NOT NULL
@@ -178,8 +179,14 @@ def parts(program_id: int | None, *, most: int, at_least: int) -> list[Part]:
     """So many of each type at most, about as large as one another, and of so many leaves where there are several. Under the tenant."""
     found: list[Part] = []
     for kind in _kinds(program_id):
-        asked = {"program": program_id, "type": kind.leaf, "most": most, "at_least": at_least}
-        found += [Part(program_id, kind.leaf, *part) for part in streamed(_PARTS.format(own=kind.own), asked)]
+        asked = {"program": program_id, "type": kind.leaf}
+        ((leaves, first, last),) = ask(_WHOLE.format(own=kind.own), asked).rows()
+        number = min(most, leaves // at_least)
+        if number > 1:
+            parts = streamed(_PARTS.format(own=kind.own), asked | {"parts": number})
+            found += [Part(program_id, kind.leaf, *part) for part in parts]
+        elif leaves:
+            found.append(Part(program_id, kind.leaf, first, last, leaves))
     return found
 
 

@@ -58,9 +58,11 @@ _FIND = "start the stack (make serve), and set VAR to its folder or DATABASE_URL
 
 
 class OperatorCommand(BaseCommand):
-    """A command of API.md's table. Subclasses say their arguments and `run`; a Problem becomes exit code 1."""
+    """A command of API.md's table. Subclasses say their arguments and `run`; a Problem becomes exit code 1, and a database that does not
+    answer `UNANSWERED`."""
 
     requires_system_checks: list[str] = []
+    UNANSWERED = 1
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
@@ -72,7 +74,8 @@ class OperatorCommand(BaseCommand):
         except Problem as problem:
             raise CommandError(told(problem)) from None
         except (OperationalError, psycopg.OperationalError) as error:
-            raise CommandError(f"the database does not answer as it should: {first_line(error)}\n{_FIND}") from None
+            told_of_it = f"the database does not answer as it should: {first_line(error)}\n{_FIND}"
+            raise CommandError(told_of_it, returncode=self.UNANSWERED) from None
 
     def _refuse_restored(self, options: dict[str, Any]) -> None:
         """Raises CommandError."""

@@ -32,7 +32,7 @@ from reports.columns.visits import visits
 from reports.metrics.calendar import DAY, dates, month, period
 from reports.metrics.catalogue import by_name
 from reports.metrics.lifecycle import states_by_place
-from reports.metrics.page_views import kinds_of
+from reports.metrics.page_views import Kinds, kinds_of
 from reports.metrics.registry import Question, metric
 from reports.metrics.session import LOOK_AHEAD, LOOK_BACK, scanned
 from reports.metrics.sessions import MICROSECONDS
@@ -114,10 +114,9 @@ def overview(question: Question) -> Figures:
     began = _began(question, needed)
     new = states_by_place(question, [(day, day) for day in (days[0] - DAY, *days)])
     figures = {
-        day: _figures(
-            began.get(day, Visits()), there.get(day, BitMap64()), named.get(day, {}), new.get((n, "new"), BitMap64())
-        )
+        day: _figures(began[day], there.get(day, BitMap64()), named.get(day, {}), new.get((n, "new"), BitMap64()))
         for n, day in enumerate(days, start=2)
+        if day in began
     }
 
     def row(of: date, **keys: date) -> Row:
@@ -132,7 +131,7 @@ def overview(question: Question) -> Figures:
     until = period(question.last, question.last, question.zone)
     latest = new.get((len(days) + 1, "new"), BitMap64())
     totals: dict[str, tuple[Period, Figure]] = {"cumulative_visitors": (until, Figure(len(ever), ever, latest))}
-    return Figures(tables, totals, of_type=OF_TYPE, types=types_of(question, found))
+    return Figures(tables, totals, of_type=OF_TYPE, types=types_of(question, named))
 
 
 def _figures(visits: Visits, visitors: BitMap64, named: Mapping[Value, Tallied], new: BitMap64) -> dict[str, Figure]:
@@ -154,10 +153,11 @@ def _figures(visits: Visits, visitors: BitMap64, named: Mapping[Value, Tallied],
 
 
 def _began(question: Question, needed: Sequence[date]) -> dict[date, Visits]:
-    """By day, of these days and maybe of others between them."""
-    found: dict[date, Visits] = {}
+    """Of each of the days."""
+    found, kinds = dict.fromkeys(needed, Visits()), kinds_of(question.program_id)
     for first, last in _read_together(needed):
-        found |= _began_between(question, first, last)
+        began = _began_between(question, first, last, kinds)
+        found |= {day: began[day] for day in found.keys() & began.keys()}
     return found
 
 
@@ -171,9 +171,9 @@ def _read_together(needed: Sequence[date]) -> list[tuple[date, date]]:
     return found
 
 
-def _began_between(question: Question, first: date, last: date) -> dict[date, Visits]:
+def _began_between(question: Question, first: date, last: date, kinds: Kinds) -> dict[date, Visits]:
     of, days = period(first, last, question.zone), list(dates(first, last))
-    between, kinds = edges([(day, day) for day in days], question.zone), kinds_of(question.program_id)
+    between = edges([(day, day) for day in days], question.zone)
 
     def counted(events: Events) -> Sessions:
         return rows(visits(events, of), between, kinds)

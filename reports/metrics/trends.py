@@ -20,7 +20,7 @@ tell of that one. The p90: reports.privacy.bins, from NUMBERS.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -35,11 +35,11 @@ from reports.metrics.calendar import DAY, KEYS, Interval, dates, day_start, inte
 from reports.metrics.catalogue import by_name
 from reports.metrics.registry import Question, metric
 from reports.metrics.standing import EVENTS
-from reports.metrics.tallies import whose
+from reports.metrics.tallies import Tallied, whose
 from reports.privacy.bins import quantiles, summed
 from reports.privacy.cells import closed
 from reports.privacy.figures import Count, Dimension, Distinct, Figure, Figures, Known, PerSubject, Row, Value
-from reports.rollups.contribution import Days, active
+from reports.rollups.contribution import Days, Tally, active
 from reports.rollups.read import standing
 from tracking.ingest.parse import MAX_SKEW
 from tracking.ingest.screen import CONTEXT
@@ -184,7 +184,7 @@ def counted(
     question: Question, asked: Trends, parts: list[tuple[date, date]], type_id: int | None
 ) -> Mapping[int, Mapping[Value, list[Alike]]]:
     """Place of the interval, from 1 -> value -> its events."""
-    if asked.property is None and asked.field in (None, "event"):
+    if asked.property is None and (asked.field == "event" or (asked.field is None and type_id is None)):
         return _by_day(question, parts, by_event=asked.field == "event", type_id=type_id)
     whole = period(parts[0][0], parts[-1][1], question.zone)
     pages = asked.field == "page"
@@ -221,13 +221,21 @@ def _by_day(
     """The same, mostly from rollups, which hold the days' events by their type."""
     types = (None if type_id is None else (type_id,)) if by_event else ()
     days = standing(Days(question.program_id, question.zone, parts[0][0], parts[-1][1], types=types))
-    named = by_name(question.program_id, days) if by_event else {day: {None: active(days[day])} for day in days}
-    found: dict[int, dict[Value, list[Alike]]] = defaultdict(lambda: defaultdict(list))
-    for place, part in enumerate(parts, start=1):
-        for day in dates(*part):
-            for value, of in named.get(day, {}).items():
-                found[place][value].append(Alike(None, of.number, Decimal(0), of.subjects))
-    return found
+    named: Mapping[date, Mapping[Value, Tally | Tallied]] = {day: {None: active(days[day])} for day in days}
+    if by_event:
+        named = by_name(question.program_id, days)
+    return {
+        place: _of_interval([named[day] for day in dates(*part) if day in named])
+        for place, part in enumerate(parts, start=1)
+    }
+
+
+def _of_interval(days: Sequence[Mapping[Value, Tally | Tallied]]) -> dict[Value, list[Alike]]:
+    some: dict[Value, list[Tally | Tallied]] = defaultdict(list)
+    for named in days:
+        for value, tally in named.items():
+            some[value].append(tally)
+    return {value: [Alike(None, sum(one.number for one in of), Decimal(0), whose(of))] for value, of in some.items()}
 
 
 def type_of(program_id: int, asked: Trends) -> int | None:

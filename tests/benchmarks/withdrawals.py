@@ -31,9 +31,10 @@ Beside = tuple[list[float], Measured]
 def withdrawals(made: World, log: Path, seconds: float) -> str:
     """Markdown. `seconds` for each of the three."""
     with web(made.environment, log / "web.log") as address, worker(made.environment, log / "worker.log"):
-        full, hot = _beside_full_load(made, "W", seconds, address, address), _hot(made, address, seconds)
+        full = _beside_full_load(made, "W", seconds, address, address)
         with web(made.environment, log / "consents.log", workers=OWN_PROCESSES) as own:
             apart = _beside_full_load(made, "O", seconds, address, own)
+        hot = _hot(made, address, seconds)
     lines = [
         "| withdrawals | calls | p50 | p99 | longest | events a second stored meanwhile | clients |",
         "|---|---|---|---|---|---|---|",

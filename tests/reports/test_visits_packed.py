@@ -20,8 +20,15 @@ from tests.reports.test_visits import reported
 
 Histories = Callable[..., History]
 NAMED = st.fixed_dictionaries({"name": st.sampled_from(["page_view", "page_view", "share", "launch", "hide", "tap"])})
-OF_ROLLUPS = st.builds(
-    Trends, event=st.sampled_from([None, "page_view"]), field=st.sampled_from([None, "event"]), compare=st.booleans()
+OF_ROLLUPS = st.one_of(
+    st.builds(Trends, event=st.sampled_from([None, "page_view"]), compare=st.booleans()),
+    st.builds(
+        Trends,
+        event=st.sampled_from([None, "page_view"]),
+        field=st.just("event"),
+        only=st.sampled_from([None, frozenset(["page_view"]), frozenset(["share", "tap"])]),
+        compare=st.booleans(),
+    ),
 )
 ROLLED = ("rollup", "rollup_day", "rollup_events")
 

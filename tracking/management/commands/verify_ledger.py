@@ -1,6 +1,5 @@
 """Verifies the log, and what rests on it, from its rows and from checkpoints that were published outside."""
 
-import os
 from argparse import ArgumentTypeError
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -33,8 +32,11 @@ class Command(OperatorCommand):
         "Verify the log: its rows and tree against its checkpoints, each leaf against the consent record, the entry of the"
         " audit log or of the log of accounts that it commits to, the consent states against their records, and each event against the record it names. Name the checkpoints"
         " that you keep outside the database: without them a log that was rebuilt as a whole passes. It changes nothing. Exit"
-        " code 0: all of it holds; 1: something does not; 2: it could not be verified, as a file cannot be read or a process was ended."
+        " code 0: all of it holds; 1: something does not; 2: it could not be verified: a file cannot be"
+        " read, the database does not answer, a process was ended."
     )
+
+    UNANSWERED = NOT_VERIFIED
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -54,7 +56,8 @@ class Command(OperatorCommand):
             "--processes",
             type=_processes,
             metavar="NUMBER",
-            help=f"that open leaves at once (default: one for each processor that {beside.AT_LEAST:,} of them are left to)",
+            default=beside.PROCESSES,
+            help=f"how many processes open leaves at once, each some {beside.AT_LEAST:,} at least (default: %(default)s)",
         )
         super().add_arguments(parser)
 
@@ -87,12 +90,11 @@ def _processes(text: str) -> int:
 
 
 def _rows(logs: dict[int, Log], counted: Opened, findings: Findings, options: dict[str, Any]) -> tuple[int, int]:
-    """All mini-programs, one after another, and what belongs to none; answers how many states and events there are. Raises CommandError."""
+    """All mini-programs, one after another, and what belongs to none; answers how many states and events there are. Raises
+    CommandError."""
     states = events = 0
-    processes = options["processes"] or len(os.sched_getaffinity(0))
-    at_least = 1 if options["processes"] else beside.AT_LEAST
     try:
-        with beside.openers(processes, logs, at_least=at_least) as openers:
+        with beside.openers(options["processes"], logs) as openers:
             for program_id in list(openings.programs()):
                 with tenant(program_id):
                     others, theirs = Findings(), openers.open(program_id)
@@ -105,7 +107,7 @@ def _rows(logs: dict[int, Log], counted: Opened, findings: Findings, options: di
                 _taken(openers.open(None), counted, findings)
                 openings.leafless(None, logs, findings)
     except BrokenProcessPool:
-        told = "a process that opened leaves was ended, as a machine that is out of memory does: give fewer --processes"
+        told = "a process that opened leaves was ended, or did not start: is there memory for fewer --processes?"
         raise CommandError(told, returncode=NOT_VERIFIED) from None
     return states, events
 
