@@ -12,17 +12,19 @@ from consent.programs.models import MiniProgram
 class Leaf(models.Model):
     """The salted hash of a record (see consent.ledger.leaves). Holds no subject; outlives the record and its salt.
 
-    `program`: null of an entry of the log of accounts. `subject_version` orders the leaves of one subject when the sequencer gives indexes. No time: the checkpoint's minute
-    is all that is to be known of it.
+    `program`: null of an entry of the log of accounts. `subject_version` orders the leaves of one subject when the sequencer gives
+    indexes. No time: the checkpoint's minute is all that is to be known of it. No foreign key in the database: its check has all
+    acts lock one row for as long as they last.
     """
 
-    program = models.ForeignKey(MiniProgram, models.PROTECT, null=True)
+    program = models.ForeignKey(MiniProgram, models.PROTECT, null=True, db_constraint=False, db_index=False)
     type = models.SmallIntegerField()
     hash = models.BinaryField(max_length=32)
     subject_version = models.IntegerField()
 
     class Meta:
         db_table = "leaf"
+        indexes = [models.Index(fields=["program", "id"], name="leaf_of_program")]
 
 
 class WaitingLeaf(models.Model):
