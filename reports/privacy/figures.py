@@ -163,7 +163,7 @@ class Row:
     """A line of a table: `keys` say what it is about (`{"date": "2026-10-05"}`), and all its counts end with `period`.
 
     `parts`: counts, of sets and equally many blocks, that add up to one told elsewhere. `hidden_with`: count -> one of these
-    that it would tell of.
+    that it would tell of. `begun`: the period that its events of one type lie in, where `period` ends later.
     """
 
     period: Period
@@ -171,6 +171,7 @@ class Row:
     counts: Mapping[str, Figure]
     parts: Sequence[str] = ()
     hidden_with: Mapping[str, str] = field(default_factory=dict)
+    begun: Period | None = None
 
 
 class Tally(Protocol):
@@ -200,10 +201,11 @@ class Detail:
 class Dimension(Closed):
     """Lines of a table, one for each value of `name`; `keys` say what they are about beside it.
 
-    `parts`: every event counts in one of them. `only`: one line for these values together, and none for others.
+    `parts`: every event counts in one of them. `only`: one line for these values together, and none for others. `tells`: the
+    type of events whose number can be worked out from all lines together.
     """
 
-    __slots__ = ("_parts", "details", "keys", "name", "only", "period")
+    __slots__ = ("_parts", "details", "keys", "name", "only", "period", "tells")
 
     def __init__(
         self,
@@ -214,8 +216,10 @@ class Dimension(Closed):
         keys: Mapping[str, str] | None = None,
         details: Sequence[Detail] = (),
         only: frozenset[str] | None = None,
+        tells: "OfType | None" = None,
     ) -> None:
         self.period = period
+        self.tells = tells
         self.name = name
         self._parts = parts
         self.keys = keys or {}
@@ -293,10 +297,11 @@ class Cohort:
 
 
 class OfType(NamedTuple):
-    """A column of `trends` (`events`, `subjects`) for one type of events."""
+    """A column of `trends` (`events`, `subjects`) for one type of events. `others`: types that are counted with it."""
 
     event: str
     column: str = "events"
+    others: tuple[str, ...] = ()
 
 
 class Month(NamedTuple):

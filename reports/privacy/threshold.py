@@ -20,7 +20,7 @@ What was told of a closed period stands: reports.frozen. What two answers can te
 docs/threat-model.md.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -67,7 +67,7 @@ def release(figures: Figures, *, k: int, as_of: datetime, by_day: Sequence[Figur
     if k < 1:
         raise ValueError("k is 1 or more")
     types = Types(figures.types, k, as_of)
-    days = Days([*_days(figures, by_day, types, k, as_of)], k, as_of)
+    days = _days(figures, by_day, types, k, as_of)
     names: list[str] = []
     lines: list[Line] = []
     summed: list[Judged] = []
@@ -118,15 +118,17 @@ def _of_values(table: str, line: Dimension, rows: Sequence[Judged], days: Days, 
     return Line(table, line.keys, [line.period], told)
 
 
-def _days(
-    figures: Figures, by_day: Sequence[Figures], types: Types, k: int, as_of: datetime
-) -> Iterator[tuple[Row | Dimension, Mapping[str, Cell]]]:
+def _days(figures: Figures, by_day: Sequence[Figures], types: Types, k: int, as_of: datetime) -> Days:
+    lines: list[tuple[Row, Mapping[str, Cell]]] = []
+    tables: list[tuple[Dimension, Sequence[Judged]]] = []
     for some in by_day:
         for line in some.tables["data"]:
             if isinstance(line, Row):
-                yield line, _cells(line, figures.of_type, types, k, as_of)
+                lines.append((line, _cells(line, figures.of_type, types, k, as_of)))
             elif isinstance(line, Dimension):
-                yield line, {}
+                rows = room_left(line, judged(line, k, as_of), figures.of_type, types, k, as_of)
+                tables.append((line, rows))
+    return Days(lines, tables, k, as_of)
 
 
 def _line(
@@ -149,7 +151,7 @@ def _cells(row: Row, of_type: Mapping[str, OfType], types: Types, k: int, as_of:
         told = column([row.counts[name] for name in row.parts], row.period, k, as_of)
         cells |= dict(zip(row.parts, told, strict=True))
     for name, of in of_type.items():
-        if name in cells and cells[name].status is Status.OK and types.hide(of, row.period):
+        if name in cells and cells[name].status is Status.OK and types.hide(of, row.begun or row.period):
             cells[name] = SUPPRESSED
     return _hidden_with(row, cells)
 

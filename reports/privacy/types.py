@@ -29,12 +29,17 @@ class Types:
 
     def hide(self, of: OfType, period: Period) -> bool:
         """A type of which nothing happened, and any in a period that goes on, is as its own figure says."""
-        if self._k == 1 or not closed(period, self._as_of) or not self._happened(of.event, period):
+        if self._k == 1 or not closed(period, self._as_of):
+            return False
+        return any(self._hides(event, of.column, period) for event in (of.event, *of.others))
+
+    def _hides(self, event: str, column: str, period: Period) -> bool:
+        if not self._happened(event, period):
             return False
         if period not in self._rows:
             self._rows[period] = self._judged(period)
-        told = [row for row in self._rows[period] if row.part.value == of.event and not row.part.other]
-        return not told or told[0].cells[of.column].status is Status.SUPPRESSED
+        told = [row for row in self._rows[period] if row.part.value == event and not row.part.other]
+        return not told or told[0].cells[column].status is Status.SUPPRESSED
 
     def _judged(self, period: Period) -> Sequence[Judged]:
         days = [line for line in self._lines if inside(line.period, period)]
@@ -52,27 +57,26 @@ class Types:
 
     @cached_property
     def _days(self) -> Days:
-        return Days([(line, {}) for line in self._lines], self._k, self._as_of)
+        return Days([], [(line, judged(line, self._k, self._as_of)) for line in self._lines], self._k, self._as_of)
 
 
 def room_left(
     line: Dimension, rows: Sequence[Judged], of_type: Mapping[str, OfType], types: Types, k: int, as_of: datetime
 ) -> list[Judged]:
-    """Rows whose column adds up to a type's events: where these are hidden, so is the smallest row, unless one is hidden already.
+    """Rows whose column adds up to a type's events are told where these are, and where all of them can be worked out from the rows.
 
-    What tells their sum in each row, such as a share of it, is not told at all.
+    No row is hidden in the others' stead: in another range, or a longer interval, it would be another one, and the two would tell
+    both. What tells the sum in each row, such as a share of it, is hidden by itself.
     """
     hidden = {name for name, of in of_type.items() if rows and name in rows[0].cells and types.hide(of, line.period)}
+    sums = any(isinstance(rows[0].figures[name], Count) for name in hidden)
+    if sums or (line.tells is not None and types.hide(line.tells, line.period)):
+        return [replace(row, cells=dict.fromkeys(row.cells, SUPPRESSED)) for row in rows]
     if not hidden:
         return list(rows)
-    sums = {name for name in hidden if isinstance(rows[0].figures[name], Count)}
     told = [
-        dict(row.cells) | {name: SUPPRESSED for name in hidden - sums if row.cells[name].status is Status.OK}
-        for row in rows
+        dict(row.cells) | {name: SUPPRESSED for name in hidden if row.cells[name].status is Status.OK} for row in rows
     ]
-    if any(all(cells[name].status is not Status.SUPPRESSED for cells in told) for name in sums):
-        smallest = min(range(len(rows)), key=lambda n: len(rows[n].part.tally.subjects))
-        told[smallest] = dict.fromkeys(told[smallest], SUPPRESSED)
     for name in rows[0].cells:
         column = [cells[name] for cells in told]
         more = hide_more([row.figures[name] for row in rows], column, line.period, k, as_of)

@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from reports.privacy.cells import Cell, Status, closed, joined, tellable, united
-from reports.privacy.dimensions import SUPPRESSED, Judged, hide_more, judged, together
+from reports.privacy.dimensions import SUPPRESSED, Judged, hide_more, together
 from reports.privacy.figures import Dimension, Figure, Period, Row, Value, opened, parted
 from reports.privacy.grid import cutting
 
@@ -34,14 +34,25 @@ class Day(NamedTuple):
 class Days:
     """What is hidden on days, by what the lines are about beside their date."""
 
-    def __init__(self, lines: Sequence[tuple[Row | Dimension, Mapping[str, Cell]]], k: int, as_of: datetime) -> None:
-        """`lines`: of days, a row's with what is told of it."""
+    def __init__(
+        self,
+        lines: Sequence[tuple[Row, Mapping[str, Cell]]],
+        tables: Sequence[tuple[Dimension, Sequence[Judged]]],
+        k: int,
+        as_of: datetime,
+    ) -> None:
+        """Of days, each with what is told of it."""
         self._k = k
         self._as_of = as_of
         self._days: dict[tuple[Any, ...], list[Day]] = {}
         for line, cells in lines:
-            day = Day(line.period, date.fromisoformat(line.keys["date"] or ""), dict(self._hidden(line, cells)))
-            self._days.setdefault(_about(line), []).append(day)
+            self._add(line, _suppressed(ONE, cells, line.counts))
+        for table, rows in tables:
+            self._add(table, self._hidden(table, rows))
+
+    def _add(self, line: Row | Dimension, hidden: Iterator[tuple[tuple[Any, str], Figure]]) -> None:
+        day = Day(line.period, date.fromisoformat(line.keys["date"] or ""), dict(hidden))
+        self._days.setdefault(_about(line), []).append(day)
 
     def cells(self, line: Row | Dimension, cells: Mapping[str, Cell], figures: Mapping[str, Figure]) -> dict[str, Cell]:
         """Of a line that is one row."""
@@ -105,11 +116,7 @@ class Days:
     def _inside(self, line: Row | Dimension) -> list[Day]:
         return [day for day in self._days.get(_about(line), ()) if inside(day.period, line.period)]
 
-    def _hidden(self, line: Row | Dimension, cells: Mapping[str, Cell]) -> Iterator[tuple[tuple[Any, str], Figure]]:
-        if isinstance(line, Row):
-            yield from _suppressed(ONE, cells, line.counts)
-            return
-        rows = judged(line, self._k, self._as_of)
+    def _hidden(self, line: Dimension, rows: Sequence[Judged]) -> Iterator[tuple[tuple[Any, str], Figure]]:
         if line.only is not None:
             yield from _suppressed(ONE, *together(line, rows, self._k, self._as_of))
         told = {row.part.value: row.cells for row in rows if not row.part.other}
