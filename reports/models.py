@@ -105,6 +105,7 @@ class RollupEvents(models.Model):
     ids = models.BinaryField(null=True)
     numbers = models.BinaryField(null=True)
     elements = models.BinaryField(null=True)
+    contexts = models.BinaryField(null=True)
 
     class Meta:
         db_table = "rollup_events"

@@ -63,6 +63,7 @@ classify(
             "ids": _BEHAVIOUR,
             "numbers": _BEHAVIOUR,
             "elements": _BEHAVIOUR,
+            "contexts": _BEHAVIOUR,
         },
         # Figures that have passed the gate: each rests on k subjects or on nobody, and none of them leads to a person. So no
         # holder has them, and an erasure leaves them as it leaves what was told.

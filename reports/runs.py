@@ -243,7 +243,7 @@ def _end(run: Claimed, **values: Any) -> bool:
 
 
 def _made_before(program_id: int, key: IdempotencyKey) -> ReportRun:
-    found = ReportRun.objects.filter(program_id=program_id, idempotency=key.key_hash).order_by("-asked_at").first()
+    found = ReportRun.objects.filter(program_id=program_id, idempotency__in=key.hashes).order_by("-asked_at").first()
     if found is None:
         raise NotFound("not_found", "what this Idempotency-Key made has expired; ask again with another")
     return found

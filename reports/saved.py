@@ -113,7 +113,7 @@ def refuse_name(name: str) -> None:
 
 
 def _made_before(program_id: int, key: IdempotencyKey) -> SavedReport:
-    rows = SavedReport.objects.filter(program_id=program_id, idempotency=key.key_hash)
+    rows = SavedReport.objects.filter(program_id=program_id, idempotency__in=key.hashes)
     saved = rows.order_by("-saved_at").first()
     if saved is None:
         raise _unknown()

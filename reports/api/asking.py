@@ -22,7 +22,7 @@ def answered(
     csv: bool,
     reached: Reached = unwatched,
 ) -> dict[str, Any]:
-    """API.md's answer as of `now`. `csv`: only the rows of `data` are told. Raises Invalid, NotFound."""
+    """The API's answer as of `now`. `csv`: only the rows of `data` are told. Raises Invalid, NotFound."""
     asks = question(asked, program_id=program_id, zone=zone, sandbox=sandbox, now=now, csv=csv)
     return rendered(answer(metric, asks, k=k_of(sandbox=sandbox), reached=reached), zone=zone, as_of=now)
 

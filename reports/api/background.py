@@ -13,6 +13,7 @@ from reports.api.shapes import FunnelAsked, ReportAsked, RetentionAsked
 from reports.metrics.anomalies import WINDOW
 from reports.metrics.registry import MAX_DAYS, Reached
 from reports.metrics.session import LOOK_BACK
+from reports.metrics.trends import IN_COLUMNS
 from reports.models import Counting
 from reports.rollups.build import build, buildable, to_build
 from reports.runs import Claimed
@@ -22,12 +23,17 @@ _LOOKED_BACK = LOOK_BACK // timedelta(days=1)
 READ_BEFORE = {
     "activity": 2 * _MONTH,
     "anomalies": WINDOW,
+    "distributions": _LOOKED_BACK,
     "forecast": 0,
+    "frequency": 0,
     "funnel": 0,
     "lifecycle": 2 * _MONTH,
+    "overview": 2 * _MONTH,
     "pages": _LOOKED_BACK,
     "paths": _LOOKED_BACK,
     "retention": MAX_DAYS,
+    "sessions": _LOOKED_BACK,
+    "shares": 2 * _MONTH,
     "stickiness": _MONTH,
 }
 """The reports that days' rollups answer, with how many days before the range they read at most."""
@@ -68,5 +74,5 @@ def _missing(run: Claimed, asked: ReportAsked, zone: ZoneInfo, now: datetime) ->
 def _from_events(asked: ReportAsked) -> bool:
     """Whether the report reads events also where days have a rollup."""
     if isinstance(asked, FunnelAsked):
-        return asked.breakdown not in (None, "page")
+        return asked.breakdown not in (None, *IN_COLUMNS)
     return isinstance(asked, RetentionAsked) and asked.clock != "calendar"

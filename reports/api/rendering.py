@@ -28,7 +28,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def rendered(answer: Answer, *, zone: str, as_of: datetime) -> dict[str, Any]:
-    """API.md's answer: plain names in each row, `null` where a cell is not told, and `status` saying why per name."""
+    """The API's answer: plain names in each row, `null` where a cell is not told, and `status` saying why per name."""
     released = answer.released
     tables: dict[str, Any] = {name: [_row(row) for row in rows] for name, rows in released.tables.items()}
     if LINKS in tables:

@@ -35,7 +35,8 @@ class Events:
 
     Further columns, where asked for: `type` and `page` (ids; 0: no page), `session` (a hash of 64 bits of the client's
     session_id, 0: none, which tells the sessions of one subject apart), `dwell` (ms, -1: none), `scroll` and `load` (numbers
-    of the properties scroll_depth and load_ms, NaN: none), `element` and `value` (Reading.texts; 0: none).
+    of the properties scroll_depth and load_ms, NaN: none), `element`, `scene`, `os`, `app_version` and `value` (Reading.texts; 0:
+    none).
     """
 
     columns: Mapping[str, Column]

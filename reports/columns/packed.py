@@ -1,12 +1,13 @@
 """Events of a subject and a local day as bytes: packed by PostgreSQL, unpacked by numpy, and none of them an object.
 
 A record has 11 bytes: of the event's time (Events.at) the low 40 bits, which come again after 12 days; of its type's id the low
-18, of its page's the low 24, and FLAGS, which say what of it stands elsewhere, one value after the other in the events' order:
-among the ids, 8 bytes each, and the numbers, floats of 8, and the elements, UTF-8 that ends with a zero. So no id is too
-long, and nothing is kept where there is nothing. A session's id is kept where it is another than that of the event before.
+16, of its page's the low 24, and FLAGS, which say what of it stands elsewhere, one value after the other in the events' order:
+among the ids, 8 bytes each, and the numbers, floats of 8, and the elements and contexts, UTF-8 that ends with a zero. So no id is
+too long, and nothing is kept where there is nothing. A session's id, a scene, and what an event ran on are kept where they are
+others than those of the event before.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,37 +16,47 @@ import numpy as np
 from reports.columns.events import Column, Events, Flags, Floats, Numbers
 from reports.columns.said import NUMBERS, TEXTS
 
-LAYOUT = 1
+LAYOUT = 2
 """Another number for another way of packing, hashes of session ids included: days that were packed in the old one are packed
 again (reports.models.RollupDay.layout)."""
 
 RECORD = 11
-_TIME_BITS, _TYPE_BITS, _PAGE_BITS, _FLAG_BITS = 40, 18, 24, 6
+_TIME_BITS, _TYPE_BITS, _PAGE_BITS, _FLAG_BITS = 40, 16, 24, 8
 _PAGE_FROM = _FLAG_BITS
 _TYPE_FROM = _PAGE_FROM + _PAGE_BITS
 _REST_BITS = _TYPE_FROM + _TYPE_BITS
 
-SWITCHED, FURTHER, DWELL, SCROLL, LOAD, ELEMENT = (1 << bit for bit in range(_FLAG_BITS))
+SWITCHED, FURTHER, DWELL, SCROLL, LOAD, ELEMENT, SCENE, DEVICE = (1 << bit for bit in range(_FLAG_BITS))
 """FLAGS: the session is another than before (at first: than none), whose hash is among the ids; the rest of the type's and the
-page's id are; dwell, scroll depth and load time are numbers; an element is among them."""
+page's id are; dwell, scroll depth and load time are numbers; an element is among them; the scene is another than before, and os
+or app_version is (at first: than none), which are among the contexts."""
+
+CONTEXTS: Final = ("scene", "os", "app_version")
+"""The columns that are kept among the contexts."""
+
+_BETWEEN: Final = "\x1f"
+"""os and app_version, of which none has such a character (tracking.ingest.screen); no text, nor a scene, is empty."""
+_NOT_SAID = f"chr({ord(_BETWEEN)})"
 
 PACKED = f"""
     WITH counted AS (
         SELECT e.subject_id, e.corrected_at, e.event_id, {NUMBERS["type"]} AS type, {NUMBERS["page"]} AS page,
                {NUMBERS["session"]} AS session, {NUMBERS["dwell"]} AS dwell, {NUMBERS["scroll"]} AS scroll,
-               {NUMBERS["load"]} AS load, {TEXTS["element"]} AS element,
+               {NUMBERS["load"]} AS load, {TEXTS["element"]} AS element, coalesce({TEXTS["scene"]}, '') AS scene,
+               coalesce({TEXTS["os"]}, '') || {_NOT_SAID} || coalesce({TEXTS["app_version"]}, '') AS device,
                width_bucket(e.corrected_at, %(edges)s::timestamptz[]) AS place
         FROM event e JOIN event_type t ON t.id = e.type_id
         WHERE e.program_id = %(program)s AND e.day = ANY(%(days)s::date[]) AND e.subject_id = ANY(%(of)s::bigint[])
           AND e.corrected_at >= %(begins)s AND e.corrected_at < %(ends)s
     ),
     flagged AS (
-        SELECT place, subject_id, corrected_at, event_id, type, page, session, dwell, scroll, load, element,
+        SELECT place, subject_id, corrected_at, event_id, type, page, session, dwell, scroll, load, element, scene, device,
                (type >> {_TYPE_BITS} <> 0 OR page >> {_PAGE_BITS} <> 0)::int * {FURTHER} + (dwell <> -1)::int * {DWELL}
                + (scroll <> 'NaN')::int * {SCROLL} + (load <> 'NaN')::int * {LOAD} + (element IS NOT NULL)::int * {ELEMENT}
-               + (session <> lag(session, 1, 0::bigint) OVER
-                  (PARTITION BY subject_id, place ORDER BY corrected_at, event_id))::int * {SWITCHED} AS flags
-        FROM counted
+               + (session <> lag(session, 1, 0::bigint) OVER before)::int * {SWITCHED}
+               + (scene <> lag(scene, 1, '') OVER before)::int * {SCENE}
+               + (device <> lag(device, 1, {_NOT_SAID}) OVER before)::int * {DEVICE} AS flags
+        FROM counted WINDOW before AS (PARTITION BY subject_id, place ORDER BY corrected_at, event_id)
     )
     SELECT %(program)s::int AS program_id, %(first)s::date + place - 1 AS day, subject_id,
            string_agg(
@@ -68,10 +79,15 @@ PACKED = f"""
                '' ORDER BY corrected_at, event_id
            ) FILTER (WHERE flags & {DWELL | SCROLL | LOAD} <> 0) AS numbers,
            string_agg(convert_to(element, 'UTF8') || '\\x00', '' ORDER BY corrected_at, event_id)
-               FILTER (WHERE flags & {ELEMENT} <> 0) AS elements
+               FILTER (WHERE flags & {ELEMENT} <> 0) AS elements,
+           string_agg(
+               CASE WHEN flags & {SCENE} <> 0 THEN convert_to(scene, 'UTF8') || '\\x00' ELSE '' END
+               || CASE WHEN flags & {DEVICE} <> 0 THEN convert_to(device, 'UTF8') || '\\x00' ELSE '' END,
+               '' ORDER BY corrected_at, event_id
+           ) FILTER (WHERE flags & {SCENE | DEVICE} <> 0) AS contexts
     FROM flagged GROUP BY subject_id, place
 """
-"""(program_id, day, subject_id, events, ids, numbers, elements) of stored events. Parameters: those of reports.rollups.Days, and
+"""(program_id, day, subject_id, events, ids, numbers, elements, contexts) of stored events. Parameters: those of reports.rollups.Days, and
 `of`: whose."""
 
 # Both fields reach into the other one: neither has a width of numpy's.
@@ -80,8 +96,8 @@ _RECORD: Final = np.dtype(
 )
 _NUMBERS: Final = {"dwell": DWELL, "scroll": SCROLL, "load": LOAD}
 
-Coder = Callable[[list[str]], Column]
-"""From texts to their codes."""
+Coder = Callable[[str, Sequence[str | None]], Numbers]
+"""From a column's name and texts to their codes; 0 of None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +111,7 @@ class Packed:
     ids: bytes
     numbers: bytes
     elements: bytes
+    contexts: bytes
 
 
 def unpacked(packed: Packed, columns: Collection[str], coder: Coder, *, types: Collection[int] | None = None) -> Events:
@@ -107,6 +124,10 @@ def unpacked(packed: Packed, columns: Collection[str], coder: Coder, *, types: C
         found |= _numbers(_flags(rest), np.frombuffer(packed.numbers, ">f8").astype(np.float64))
     if "element" in columns:
         found["element"] = _elements(_flags(rest), packed.elements, coder)
+    if not set(CONTEXTS).isdisjoint(columns):
+        for name, (switched, values) in _contexts(_flags(rest), packed.contexts).items():
+            if name in columns:
+                found[name] = _lasting(switched, coder(name, values), number)
     row, low = np.repeat(np.arange(len(number)), number), records["at"]
     if types is not None:
         asked = np.flatnonzero(_any_of(found["type"], types))
@@ -159,17 +180,17 @@ def _ids(rest: Numbers, packed: Packed, number: Numbers, columns: Collection[str
         if name in found:
             found[name][further] += ids[after + behind] << bits
     if "session" in columns:
-        found["session"] = _sessions(flags, ids[place[_flagged(flags, SWITCHED)]], number)
+        switched = _flagged(flags, SWITCHED)
+        found["session"] = _lasting(switched, ids[place[switched]], number)
     return found
 
 
-def _sessions(flags: Numbers, hashes: Numbers, number: Numbers) -> Numbers:
-    """Each event's; none before a row's first. `number`: of each row's events."""
-    switched = _flagged(flags, SWITCHED)
+def _lasting(switched: Flags, values: Numbers, number: Numbers) -> Numbers:
+    """Each event's, where those that are flagged have the values; none before a row's first. `number`: of each row's events."""
     so_far = np.cumsum(switched)
     firsts = np.cumsum(number) - number
     before = np.repeat(so_far[firsts] - switched[firsts], number)
-    return np.where(so_far > before, np.concatenate(([0], hashes))[so_far], 0)
+    return np.where(so_far > before, np.concatenate(([0], values))[so_far], 0)
 
 
 def _numbers(flags: Numbers, values: Floats) -> dict[str, Column]:
@@ -187,5 +208,23 @@ def _numbers(flags: Numbers, values: Floats) -> dict[str, Column]:
 
 def _elements(flags: Numbers, elements: bytes, coder: Coder) -> Column:
     column = np.zeros(len(flags), np.int64)
-    column[_flagged(flags, ELEMENT)] = coder(elements.decode().split("\0")[:-1])
+    column[_flagged(flags, ELEMENT)] = coder("element", _texts(elements))
     return column
+
+
+def _contexts(flags: Numbers, contexts: bytes) -> dict[str, tuple[Flags, list[str | None]]]:
+    """Of each column which events have another than before, and what they have."""
+    texts, place = _texts(contexts), _places(flags, {SCENE: 1, DEVICE: 1})
+    entered, ran = _flagged(flags, SCENE), _flagged(flags, DEVICE)
+    scenes = [texts[n] or None for n in place[entered].tolist()]
+    devices = [texts[n].split(_BETWEEN, 1) for n in (place[ran] + entered[ran]).tolist()]
+    return {
+        "scene": (entered, scenes),
+        "os": (ran, [os or None for os, _ in devices]),
+        "app_version": (ran, [version or None for _, version in devices]),
+    }
+
+
+def _texts(ended: bytes) -> list[str]:
+    """Of UTF-8 each of which ends with a zero."""
+    return ended.decode().split("\0")[:-1]

@@ -7,7 +7,7 @@ million events are no million objects. It sorts once, since all aggregates ask f
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import date, timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
@@ -23,7 +23,7 @@ from pyroaring import BitMap64
 from consent.programs.models import MiniProgram
 from consent.statements import ask
 from reports.columns.arrays import Statement, ahead, column, take_as_it_comes
-from reports.columns.events import Column, Events, micros
+from reports.columns.events import Events, Numbers, micros
 from reports.columns.packed import unpacked
 from reports.columns.said import NUMBERS, TEXTS
 from reports.metrics.calendar import MOMENT, period, utc_days
@@ -202,8 +202,7 @@ class Reading:
 
     def _unpacked(self, row: tuple[Any, ...]) -> Events:
         """Days are packed whole, and of them only some instants may be asked for."""
-        coder = partial(self._coded, "element")
-        events = unpacked(read_packed(row, self._zone), self._columns, coder, types=self._types)
+        events = unpacked(read_packed(row, self._zone), self._columns, self._coded, types=self._types)
         within = (events.at >= micros(self._of.begins)) & (events.at < micros(self._of.ends))
         return events if within.all() else events.take(within)
 
@@ -217,7 +216,8 @@ class Reading:
 
     def texts(self, name: str) -> list[str | None]:
         """Of the column's codes, from 0 on: None, and what the events read so far say."""
-        return list(self._codes[name])
+        with self._coding:
+            return list(self._codes[name])
 
     def _asked(self, instants: Sequence[Period], of: BitMap64 | None) -> tuple[str, Mapping[str, Any]]:
         """A statement and its parameters."""
@@ -242,7 +242,7 @@ class Reading:
         texts = {name: self._coded(name, said) for name, said in zip(self._texts, arrays[len(numbers) :], strict=True)}
         return number, Events(numbers | texts)
 
-    def _coded(self, name: str, said: Sequence[str | None]) -> Column:
+    def _coded(self, name: str, said: Sequence[str | None]) -> Numbers:
         codes = self._codes[name]
         with self._coding:
             return np.fromiter((codes.setdefault(text, len(codes)) for text in said), np.int64, len(said))

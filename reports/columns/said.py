@@ -20,4 +20,9 @@ NUMBERS: Final = {
     "scroll": _FLOAT.format(name="scroll_depth"),
     "load": _FLOAT.format(name="load_ms"),
 }
-TEXTS: Final = {"element": "CASE WHEN t.name = 'tap' THEN e.properties ->> 'element' END"}
+TEXTS: Final = {
+    "element": "CASE WHEN t.name = 'tap' THEN e.properties ->> 'element' END",
+    "scene": "e.scene",
+    "os": "e.context ->> 'os'",
+    "app_version": "e.context ->> 'app_version'",
+}

@@ -91,6 +91,11 @@ def band(bands: Bands, value: float) -> str:
     return bands[max(bisect_right([edge for edge, _ in bands], value), 1) - 1][1]
 
 
+def places(bands: Bands, values: NDArray[Any]) -> NDArray[np.intp]:
+    """The same of an array, as places in `bands`."""
+    return np.maximum(np.searchsorted([edge for edge, _ in bands], values, side="right"), 1) - 1
+
+
 def bin_of(value: str, edges: str) -> str:
     """SQL: the number of the bin, from 1, of a numeric expression; `edges` names the parameter."""
     known = f"%({edges})s::numeric[]"

@@ -12,21 +12,29 @@ The bands are fixed and public. For the gate each dimension is a table of its ow
 one row, `value_other`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
-from django.db import connection
+import numpy as np
 from pyroaring import BitMap64
 
-from reports.metrics.bands import DEPTH_BANDS, STAY_BANDS, band
+from reports.columns.events import Events, Numbers, span
+from reports.columns.groups import alike, bitmap
+from reports.columns.packed import CONTEXTS
+from reports.columns.read import Reading
+from reports.columns.visits import visits
+from reports.metrics.bands import DEPTH_BANDS, STAY_BANDS, places
 from reports.metrics.calendar import period
+from reports.metrics.page_views import kinds_of
 from reports.metrics.registry import Question, metric
-from reports.metrics.session import NUMBERED, scan
-from reports.metrics.standing import EVENTS
+from reports.metrics.session import scanned
 from reports.metrics.tallies import Tallied
+from reports.metrics.types import VIEWS, types_by_day
+from reports.metrics.visited import COLUMNS, Sessions, edges, firsts, rows, together
 from reports.metrics.whole import whole
 from reports.privacy.figures import Dimension, Figures, Value
 
-DIMENSIONS = ("scene", "os", "app_version", "dwell_band", "depth_band")
+DIMENSIONS = (*CONTEXTS, "dwell_band", "depth_band")
 
 DEFINITION = (
     "Sessions that began in the range (client session_id, otherwise cut at pauses over 30:00, 24 h at most), by "
@@ -37,35 +45,7 @@ DEFINITION = (
     "missing. closed false: the range is not over for 48 h, all values are one row, and figures may still change."
 )
 
-
-def first_of(name: str) -> str:
-    ordered = f'array_agg({name} ORDER BY corrected_at, {name} COLLATE "C")'
-    return f"({ordered} FILTER (WHERE {name} IS NOT NULL))[1] AS {name}"
-
-
-DISTRIBUTIONS = f"""
-    WITH visited AS (
-        SELECT e.subject_id, e.corrected_at, e.session_id, t.name, e.scene,
-               e.context ->> 'os' AS os, e.context ->> 'app_version' AS app_version,
-               width_bucket(e.corrected_at, %(edges)s::timestamptz[]) AS place
-        FROM {EVENTS} AND e.corrected_at >= %(visits_from)s AND e.corrected_at < %(visits_until)s
-    ),
-    {NUMBERED},
-    visits AS (
-        SELECT subject_id, min(place) AS place, {first_of("scene")}, {first_of("os")}, {first_of("app_version")},
-               floor(extract(epoch FROM max(corrected_at) - min(corrected_at)))::bigint AS dwell,
-               count(*) FILTER (WHERE name = 'page_view') AS depth
-        FROM numbered GROUP BY subject_id, session_id, number
-    )
-    SELECT said.dimension, said.value, count(*), array_agg(visits.subject_id)
-    FROM visits CROSS JOIN LATERAL (
-        VALUES ('scene', scene), ('os', os), ('app_version', app_version),
-               ('dwell_band', dwell::text), ('depth_band', depth::text)
-    ) AS said(dimension, value)
-    WHERE visits.place BETWEEN 1 AND %(places)s
-    GROUP BY said.dimension, said.value
-"""
-_BANDS = {"dwell_band": STAY_BANDS, "depth_band": DEPTH_BANDS}
+_SECOND = span(timedelta(seconds=1))
 NONE = Tallied("sessions", 0, BitMap64())
 
 
@@ -75,18 +55,44 @@ def distributions(question: Question) -> Figures:
     found = _visits(question)
     asked = period(question.first, question.last, question.zone)
     total = sum(found["depth_band"].values(), start=NONE).figures()
-    tables = [Dimension(asked, "value", found[name], keys={"dimension": name}) for name in DIMENSIONS]
+    tables = [
+        Dimension(asked, "value", found[name], keys={"dimension": name}, tells=VIEWS if name == "depth_band" else None)
+        for name in DIMENSIONS
+    ]
     totals = {name: (asked, figure) for name, figure in total.items()}
-    return Figures({"data": tables}, totals, summed="data", whole=whole(question))
+    types = types_by_day(question, question.first, question.last)
+    return Figures({"data": tables}, totals, summed="data", types=types, whole=whole(question))
 
 
 def _visits(question: Question) -> Mapping[str, Mapping[Value, Tallied]]:
     """Dimension -> value -> its sessions."""
-    found: dict[str, dict[Value, Tallied]] = {name: {} for name in DIMENSIONS}
-    with connection.cursor() as cursor:
-        cursor.execute(DISTRIBUTIONS, scan(question))
-        for dimension, said, sessions, subjects in cursor.fetchall():
-            value = band(_BANDS[dimension], int(said)) if dimension in _BANDS else said
-            of_value = found[dimension].get(value, NONE)
-            found[dimension][value] = of_value + Tallied("sessions", sessions, BitMap64(subjects))
+    of = period(question.first, question.last, question.zone)
+    between, kinds = edges([(question.first, question.last)], question.zone), kinds_of(question.program_id)
+    reading = Reading(question.program_id, scanned(of), (*COLUMNS, *CONTEXTS))
+
+    def part(events: Events) -> tuple[Sessions, Mapping[str, Numbers]]:
+        visited = visits(events, of)
+        return rows(visited, between, kinds), {name: firsts(visited, name, reading.texts(name)) for name in CONTEXTS}
+
+    parts = reading.each(part)
+    sessions = together(some for some, _ in parts)
+    found: dict[str, Mapping[Value, Tallied]] = {}
+    for name in CONTEXTS:
+        codes = np.concatenate([np.zeros(0, np.int64), *(said[name] for _, said in parts)])
+        found[name] = _tallied(codes, reading.texts(name), sessions.subject)
+    for name, bands, values in (
+        ("dwell_band", STAY_BANDS, sessions.duration // _SECOND),
+        ("depth_band", DEPTH_BANDS, sessions.views),
+    ):
+        found[name] = _tallied(places(bands, values), [told for _, told in bands], sessions.subject)
     return found
+
+
+def _tallied(codes: Numbers, values: Sequence[Value], subjects: Numbers) -> dict[Value, Tallied]:
+    """Of sessions, each with the place of its value among `values`."""
+    order = np.argsort(codes, kind="stable")
+    whose = subjects[order]
+    return {
+        values[code]: Tallied("sessions", where.stop - where.start, bitmap(whose[where]))
+        for code, where in alike(codes[order])
+    }

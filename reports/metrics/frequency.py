@@ -11,22 +11,28 @@ is in one; who has none is in no row. `subjects`, beside: all of them.
 The bands are fixed and public. For the gate values with fewer than k subjects are one row, `value_other`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 from django.db import connection
 from pyroaring import BitMap64
 
 from consent.errors import invalid
-from reports.metrics.bands import COUNT_BANDS, SUM_BANDS, Bands, number_of
-from reports.metrics.calendar import DAY, dates, day_start, period, utc_days
+from reports.columns.groups import alike, bitmap
+from reports.columns.read import Reading
+from reports.metrics.bands import COUNT_BANDS, SUM_BANDS, number_of, places
+from reports.metrics.calendar import period, utc_days
 from reports.metrics.registry import Question, metric
 from reports.metrics.standing import EVENTS
-from reports.metrics.stickiness import Users
+from reports.metrics.stickiness import Users, by_number
 from reports.metrics.trends import Trends, type_of
 from reports.metrics.whole import whole
+from reports.models import RollupKind
 from reports.privacy.figures import Count, Dimension, Figures, Value
+from reports.rollups.contribution import NOBODY, Days, active
+from reports.rollups.read import standing
 from tracking.ingest.parse import MAX_SKEW
 
 DEFINITION = (
@@ -37,22 +43,15 @@ DEFINITION = (
     "not over for 48 h, all values are one row, and figures may still change."
 )
 
-FREQUENCY = """
-    WITH counted AS (
-        SELECT e.subject_id, width_bucket(e.corrected_at, %(edges)s::timestamptz[]) AS place, {number} AS number
-        FROM {events} AND e.corrected_at >= %(begins)s AND e.corrected_at < %(ends)s
-         AND (%(type)s::bigint IS NULL OR e.type_id = %(type)s::bigint)
-    ),
-    of_subject AS (SELECT subject_id, {value} AS value FROM counted GROUP BY subject_id)
-    SELECT {shown}, array_agg(subject_id) FROM of_subject WHERE value IS NOT NULL GROUP BY 1
+SUMS = """
+    WITH of_subject AS (
+        SELECT e.subject_id, sum({number}) AS value
+        FROM {events} AND e.corrected_at >= %(begins)s AND e.corrected_at < %(ends)s AND e.type_id = %(type)s
+        GROUP BY e.subject_id
+    )
+    SELECT width_bucket(value, %(bands)s::numeric[]), array_agg(subject_id) FROM of_subject WHERE value IS NOT NULL GROUP BY 1
 """
 By = Literal["events", "days", "property"]
-_VALUE: dict[By, str] = {
-    "events": "count(*)::numeric",
-    "days": "count(DISTINCT place)::numeric",
-    "property": "sum(number)",
-}
-_BANDS: dict[By, Bands] = {"events": COUNT_BANDS, "property": SUM_BANDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,32 +79,50 @@ def frequency(question: Question) -> Figures:
 
 def _users(question: Question, asked: Frequency) -> Mapping[Value, Users]:
     """By band, or number of days."""
+    type_id = type_of(question.program_id, Trends(asked.event, asked.property))
+    if asked.by == "days":
+        return by_number(_each_day(question, type_id))
+    return _by_events(question, type_id) if asked.property is None else _by_sum(question, type_id, asked.property)
+
+
+def _each_day(question: Question, type_id: int | None) -> Iterator[BitMap64]:
+    """Who has such events, of the days that have any; mostly from rollups."""
+    types = () if type_id is None else (type_id,)
+    days = standing(Days(question.program_id, question.zone, question.first, question.last, types=types))
+    for tallies in days.values():
+        tally = active(tallies) if type_id is None else tallies.get((RollupKind.EVENT.value, type_id), NOBODY)
+        if tally.subjects:
+            yield tally.subjects
+
+
+def _by_events(question: Question, type_id: int | None) -> Mapping[Value, Users]:
     of = period(question.first, question.last, question.zone)
-    bands = _BANDS.get(asked.by)
-    statement = FREQUENCY.format(
-        events=EVENTS,
-        number=number_of("%(property)s::text") if asked.property else "NULL::numeric",
-        value=_VALUE[asked.by],
-        shown="width_bucket(value, %(bands)s::numeric[])" if bands else "value",
-    )
+    reading = Reading(question.program_id, of, (), types=None if type_id is None else [type_id])
+    none = np.zeros(0, np.int64)
+    parts = [(none, none), *reading.each(lambda events: np.unique(events.subject, return_counts=True))]
+    subjects, numbers = (np.concatenate(column) for column in zip(*parts, strict=True))
+    place = places(COUNT_BANDS, numbers)
+    order = np.argsort(place, kind="stable")
+    return {COUNT_BANDS[one][1]: Users(bitmap(subjects[order][where])) for one, where in alike(place[order])}
+
+
+def _by_sum(question: Question, type_id: int | None, name: str) -> Mapping[Value, Users]:
+    """`type_id` is of an event that has the property."""
+    of = period(question.first, question.last, question.zone)
     parameters: dict[str, Any] = {
         "program": question.program_id,
-        "type": type_of(question.program_id, Trends(asked.event, asked.property)),
-        "property": asked.property,
-        "edges": [day_start(day, question.zone) for day in dates(question.first, question.last + DAY)],
+        "type": type_id,
+        "property": name,
         "begins": of.begins,
         "ends": of.ends,
         "days": utc_days(of, skew=MAX_SKEW),
-        "bands": [edge for edge, _ in bands or ()],
+        "bands": [edge for edge, _ in SUM_BANDS],
     }
     with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        rows = {int(value): Users(BitMap64(subjects)) for value, subjects in cursor.fetchall()}
-    return {_named(bands, value): users for value, users in rows.items()}
+        cursor.execute(SUMS.format(events=EVENTS, number=number_of("%(property)s::text")), parameters)
+        return {_sum_band(place): Users(BitMap64(subjects)) for place, subjects in cursor.fetchall()}
 
 
-def _named(bands: Bands | None, value: int) -> str:
-    """A number of days as it is; a band by its place, 0 below all."""
-    if bands is None:
-        return str(value)
-    return bands[value - 1][1] if value else f"below {bands[0][0]}"
+def _sum_band(place: int) -> str:
+    """0 is below all."""
+    return SUM_BANDS[place - 1][1] if place else f"below {SUM_BANDS[0][0]}"

@@ -50,10 +50,11 @@ from reports.metrics.calendar import period
 from reports.metrics.catalogue import type_ids
 from reports.metrics.needed import EVERYBODY, needed
 from reports.metrics.registry import Question, metric
-from reports.metrics.trends import FIELDS
+from reports.metrics.trends import FIELDS, IN_COLUMNS
+from reports.metrics.types import types_by_day
 from reports.metrics.whole import whole
 from reports.privacy.bins import quantiles
-from reports.privacy.figures import Count, Dimension, Figure, Figures, Period, Steps, Value
+from reports.privacy.figures import Count, Dimension, Figure, Figures, OfType, Period, Steps, Value
 from tracking.models import Page
 
 TOUCHED = {name: said for name, said in FIELDS.items() if name != "event"}
@@ -146,7 +147,11 @@ def funnel(question: Question) -> Figures:
         "open_subjects": Count(len(subjects), subjects=subjects),
     }
     totals = {name: (asked_days, count) for name, count in counts.items()}
-    return Figures({"data": [steps]}, totals, whole=whole(question))
+    # Of a window that is open for all of them they are all events of the type.
+    first, *others = asked.steps
+    opening = OfType(first, others=tuple(others) if asked.mode == "unordered" else ())
+    types = types_by_day(question, question.first, question.last)
+    return Figures({"data": [steps]}, totals, of_type={"open_attempts": opening}, types=types, whole=whole(question))
 
 
 def _counted(question: Question, asked: Funnel) -> tuple[Mapping[Value, Attempts], Numbers]:
@@ -167,9 +172,9 @@ def _counted(question: Question, asked: Funnel) -> tuple[Mapping[Value, Attempts
     reading = Reading(
         question.program_id,
         Period(of.begins, of.ends + asked.window),
-        ["type", "page"] if asked.field == "page" else ["type"],
+        ["type", *([asked.field] if asked.field in IN_COLUMNS else [])],
         types=None if rules.strict else kinds,
-        value=None if asked.field in (None, "page") else TOUCHED[asked.field],
+        value=None if asked.field is None or asked.field in IN_COLUMNS else TOUCHED[asked.field],
     )
     needs = EVERYBODY
     if asked.mode == "ordered" and asked.field is None:
@@ -200,7 +205,7 @@ def _values(events: Events, asked: Funnel) -> Numbers:
     """What each event says in the field of the breakdown, as a number."""
     if asked.field is None:
         return np.zeros(len(events), np.int64)
-    said: Numbers = events["page" if asked.field == "page" else "value"]
+    said: Numbers = events[_column(asked.field)]
     return said
 
 
@@ -209,7 +214,11 @@ def _names(program_id: int, asked: Funnel, reading: Reading, said: Numbers) -> M
     if asked.field == "page":
         pages = Page.objects.filter(program_id=program_id, id__in=np.unique(said).tolist())
         return dict(pages.values_list("id", "path"))
-    return {} if asked.field is None else dict(enumerate(reading.texts("value")))
+    return {} if asked.field is None else dict(enumerate(reading.texts(_column(asked.field))))
+
+
+def _column(field: str) -> str:
+    return field if field in IN_COLUMNS else "value"
 
 
 def _by_value(found: Chosen, names: Mapping[int, Value]) -> dict[Value, Attempts]:

@@ -33,8 +33,9 @@ from reports.metrics.catalogue import type_ids
 from reports.metrics.registry import Question, metric
 from reports.metrics.standing import EVENTS
 from reports.metrics.tallies import whose
+from reports.metrics.types import types_by_day
 from reports.privacy.bins import quantiles, summed
-from reports.privacy.figures import Count, Figure, Figures, PartCount, Period, Row
+from reports.privacy.figures import Count, Figure, Figures, OfType, PartCount, Period, Row
 from tracking.ingest.parse import MAX_SKEW
 
 QUANTILES = {"p10_s": 0.1, "p25_s": 0.25, "median_s": 0.5, "p75_s": 0.75, "p90_s": 0.9}
@@ -116,8 +117,10 @@ def time_between(question: Question) -> Figures:
     for place, (first, last) in enumerate(parts, start=1):
         of = period(first, last, question.zone)
         lived = Period(of.begins, of.ends + asked.bound)
-        rows.append(Row(lived, {KEYS[question.interval]: first.isoformat()}, _figures(found.get(place, []))))
-    return Figures({"data": rows})
+        keys = {KEYS[question.interval]: first.isoformat()}
+        rows.append(Row(lived, keys, _figures(found.get(place, [])), begun=of))
+    of_type = dict.fromkeys(("starts", "open_starts"), OfType(asked.start_event))
+    return Figures({"data": rows}, of_type=of_type, types=types_by_day(question, parts[0][0], parts[-1][1]))
 
 
 def _figures(alike: list[Alike]) -> dict[str, Figure]:

@@ -12,7 +12,7 @@ event comes again. Calls that were refused as a whole (4xx) held no events that 
 - `late`: accepted when the local day of their corrected_at had been closed for reports, 48 h after its end: closed
   figures have changed by them.
 - `duplicate`: stored before, or twice in one batch.
-- `refused`, and by code, API.md's names: `consent_missing`, `outside_consent`, … Without consent it may be nobody's
+- `refused`, and by code, the API's names: `consent_missing`, `outside_consent`, … Without consent it may be nobody's
   fault; `invalid_event` or `undeclared_property` means that a mini-program sends what it should not.
 Beside `data` the same over all intervals and types.
 

@@ -84,7 +84,7 @@ _METRICS: dict[str, Metric] = {}
 
 
 def metric(name: str, *, definition: str, derive: Derive | None = None) -> Callable[[Run], Run]:
-    """Register a metric under API.md's name."""
+    """Register a metric under the API's name."""
 
     def register(run: Run) -> Run:
         if name in _METRICS:

@@ -9,17 +9,12 @@ midnight UTC: no session is longer than 24 h, and what counts on a day depends o
 nothing else, whatever range is asked, even where a client never changes its `session_id`.
 A session belongs to the local day of its first event. One that began before the range is not counted in it.
 
-Only window functions over one subject's events: no recursion, and each shard does its own.
+Only window functions over one subject's events, in SQL here and on columns in reports.columns.visits: no recursion.
 """
 
-from collections.abc import Sequence
-from datetime import date, timedelta
-from typing import Any
+from datetime import timedelta
 
-from reports.metrics.calendar import DAY, day_start, intervals, period, utc_days
-from reports.metrics.registry import Question
 from reports.privacy.figures import Period
-from tracking.ingest.parse import MAX_SKEW
 
 LOOK_BACK = timedelta(hours=72)
 """How long before the first day a scan begins so that every session of that day is told from one that goes on.
@@ -32,7 +27,7 @@ would if the whole run were seen.
 LOOK_AHEAD = timedelta(hours=24)
 """How long after the last day a scan ends so that every session of that day is seen whole."""
 
-MARKED = """
+STARTS = """
     runs AS (
         SELECT *,
                max(corrected_at) FILTER (WHERE previous IS NULL OR corrected_at - previous > pause) OVER
@@ -52,47 +47,12 @@ MARKED = """
                   AND (previous < began + interval '24 hours'
                        OR (previous AT TIME ZONE 'UTC')::date <> (corrected_at AT TIME ZONE 'UTC')::date) AS is_start
         FROM runs
-    )
-"""
-"""CTEs: from `visited` (subject_id, corrected_at, session_id and more) to `marked`: whether it begins a session."""
-
-STARTS = f"""
-    {MARKED},
+    ),
     starts AS (SELECT subject_id, place FROM marked WHERE is_start)
 """
-"""CTEs: from `visited` with `place` to `starts`, one row a session: its first event."""
-
-NUMBERED = f"""
-    {MARKED},
-    numbered AS (
-        SELECT *,
-               count(*) FILTER (WHERE is_start) OVER
-                   (PARTITION BY subject_id, session_id ORDER BY corrected_at) AS number
-        FROM marked
-    )
-"""
-"""CTEs: from `visited` to `numbered`: (subject_id, session_id, number) is a session. Moments share their number."""
+"""CTEs: from `visited` (subject_id, corrected_at, session_id, place) to `starts`, one row a session: its first event."""
 
 
 def scanned(of: Period) -> Period:
     """What is read so that the sessions that began in it are whole."""
     return Period(of.begins - LOOK_BACK, of.ends + LOOK_AHEAD)
-
-
-def scan(question: Question) -> dict[str, Any]:
-    """Parameters of a scan for the sessions of the asked intervals: `place` numbers the intervals from 1."""
-    return scan_of(question, intervals(question.first, question.last, question.interval))
-
-
-def scan_of(question: Question, parts: Sequence[tuple[date, date]]) -> dict[str, Any]:
-    """The same of consecutive intervals."""
-    read = scanned(period(parts[0][0], parts[-1][1], question.zone))
-    return {
-        "program": question.program_id,
-        "edges": [day_start(first, question.zone) for first, _ in parts]
-        + [day_start(parts[-1][1] + DAY, question.zone)],
-        "places": len(parts),
-        "visits_from": read.begins,
-        "visits_until": read.ends,
-        "days": utc_days(read, skew=MAX_SKEW),
-    }

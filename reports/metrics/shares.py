@@ -16,20 +16,29 @@ For the gate what came from shares rests on the subjects with such sessions and 
 came from a share and those who did not. Shares are told where `trends` tells them (reports.privacy.types).
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
+from typing import NamedTuple
 
-from django.db import connection
+import numpy as np
 from pyroaring import BitMap64
 
-from reports.metrics.calendar import DAY, KEYS, intervals, period
-from reports.metrics.distributions import first_of
+from reports.columns.events import Events, Flags, Numbers
+from reports.columns.groups import alike, bitmap, changes
+from reports.columns.read import Reading
+from reports.columns.visits import visits
+from reports.metrics.calendar import DAY, KEYS, dates, intervals, period
+from reports.metrics.catalogue import by_name
 from reports.metrics.lifecycle import states_by_place
 from reports.metrics.registry import Question, metric
-from reports.metrics.session import NUMBERED, scan_of
-from reports.metrics.standing import EVENTS
-from reports.metrics.types import SHARES as OF_SHARES
-from reports.metrics.types import types_by_day
-from reports.privacy.figures import Count, Figure, Figures, OfType, PartCount, Row
+from reports.metrics.session import scanned
+from reports.metrics.tallies import Tallied, whose
+from reports.metrics.types import SHARES, types_of
+from reports.metrics.visited import edges, firsts
+from reports.privacy.figures import Count, Figure, Figures, OfType, PartCount, Row, Value
+from reports.rollups.contribution import Days
+from reports.rollups.read import standing
 
 SHARED_SCENES = ("1007", "1008", "1036", "1044", "1096", "1154", "1155")
 """WeChat's codes: a card in a chat with one person, in a group, from an app, with a share ticket; a chat's record; Moments."""
@@ -43,36 +52,10 @@ DEFINITION = (
     "restricted is missing. closed false: the figures may still change."
 )
 
-# The kinds of rows: 1 of sessions, 2 of shares.
-SHARES = f"""
-    WITH visited AS (
-        SELECT e.subject_id, e.corrected_at, e.session_id, t.name, e.scene,
-               width_bucket(e.corrected_at, %(edges)s::timestamptz[]) AS place
-        FROM {EVENTS} AND e.corrected_at >= %(visits_from)s AND e.corrected_at < %(visits_until)s
-    ),
-    {NUMBERED},
-    visits AS (
-        SELECT subject_id, min(place) AS place, min(corrected_at) AS began, {first_of("scene")}
-        FROM numbered GROUP BY subject_id, session_id, number
-    ),
-    told AS (
-        SELECT subject_id, place, coalesce(scene = ANY(%(shared)s::text[]), false) AS shared,
-               rank() OVER (PARTITION BY subject_id, place ORDER BY began) = 1 AS is_first
-        FROM visits WHERE place BETWEEN 1 AND %(places)s
-    )
-    SELECT 1, place, count(*) FILTER (WHERE shared), array_agg(subject_id) FILTER (WHERE shared),
-           array_agg(subject_id) FILTER (WHERE NOT shared), array_agg(subject_id) FILTER (WHERE shared AND is_first)
-    FROM told GROUP BY place
-    UNION ALL
-    SELECT 2, place, count(*), array_agg(subject_id), NULL, NULL
-    FROM visited WHERE name = 'share' AND place BETWEEN 1 AND %(places)s GROUP BY place
-"""
-
-
 OF_TYPE = {
-    "shares": OF_SHARES,
-    "sharers": OfType(OF_SHARES.event, "subjects"),
-    "returns_per_share": OF_SHARES,
+    "shares": SHARES,
+    "sharers": OfType(SHARES.event, "subjects"),
+    "returns_per_share": SHARES,
 }
 
 
@@ -100,23 +83,71 @@ def shares(question: Question) -> Figures:
     parts = intervals(question.first, question.last, question.interval)
     before = intervals(parts[0][0] - DAY, parts[0][0] - DAY, question.interval)
     states = states_by_place(question, [*before, *parts])
-    came: dict[int, Came] = {}
-    shared: dict[int, Shared] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(SHARES, {**scan_of(question, parts), "shared": list(SHARED_SCENES)})
-        for kind, place, number, *sets in cursor.fetchall():
-            subjects = [BitMap64(some or ()) for some in sets]
-            if kind == 1:
-                came[place] = Came(number, *subjects)
-            else:
-                shared[place] = Shared(number, subjects[0])
+    came = _came(question, parts)
+    days = by_name(question.program_id, standing(Days(question.program_id, question.zone, *_ends(parts), types=None)))
     rows = []
     for place, (first, last) in enumerate(parts, start=1):
         new = states.get((place + 1, "new"), BitMap64())
-        figures = _figures(shared.get(place, Shared()), came.get(place, Came()), new)
+        figures = _figures(_shared(days, first, last), came.get(place, Came()), new)
         rows.append(Row(period(first, last, question.zone), {KEYS[question.interval]: first.isoformat()}, figures))
-    types = types_by_day(question, parts[0][0], parts[-1][1])
-    return Figures({"data": rows}, of_type=OF_TYPE, types=types)
+    return Figures({"data": rows}, of_type=OF_TYPE, types=types_of(question, days))
+
+
+def _ends(parts: Sequence[tuple[date, date]]) -> tuple[date, date]:
+    return parts[0][0], parts[-1][1]
+
+
+def _shared(days: Mapping[date, Mapping[Value, Tallied]], first: date, last: date) -> Shared:
+    made = [named[SHARES.event] for day in dates(first, last) if SHARES.event in (named := days.get(day, {}))]
+    return Shared(sum(of_day.number for of_day in made), whose(made))
+
+
+class _Begun(NamedTuple):
+    """Sessions: the interval each began in, whose it is, whether it came from a share, and whether none of the subject's began
+    before it in the interval."""
+
+    place: Numbers
+    subject: Numbers
+    shared: Flags
+    first: Flags
+
+
+def _came(question: Question, parts: Sequence[tuple[date, date]]) -> dict[int, Came]:
+    """By the place of the interval."""
+    of, between = period(*_ends(parts), question.zone), edges(parts, question.zone)
+    reading = Reading(question.program_id, scanned(of), ("session", "scene"))
+
+    def begun(events: Events) -> _Begun:
+        visited = visits(events, of)
+        began, subject = visited.events.at[visited.starts], visited.events.subject[visited.starts]
+        place, scenes = np.searchsorted(between, began, side="right"), reading.texts("scene")
+        shared = [code for code, scene in enumerate(scenes) if scene in SHARED_SCENES]
+        from_share = np.isin(firsts(visited, "scene", scenes), shared)
+        return _Begun(place, subject, from_share, _is_first(place, subject, began))
+
+    none = np.zeros(0, np.int64)
+    sessions = [_Begun(none, none, none > 0, none > 0), *reading.each(begun)]
+    place, subject, shared, first = (np.concatenate(column) for column in zip(*sessions, strict=True))
+    order = np.argsort(place, kind="stable")
+    found: dict[int, Came] = {}
+    for interval, where in alike(place[order]):
+        which = order[where]
+        whom, from_share = subject[which], shared[which]
+        firsts_from_share = bitmap(whom[from_share & first[which]])
+        found[interval] = Came(
+            int(from_share.sum()), bitmap(whom[from_share]), bitmap(whom[~from_share]), firsts_from_share
+        )
+    return found
+
+
+def _is_first(place: Numbers, subject: Numbers, began: Numbers) -> Flags:
+    """Of two that began at one instant both are."""
+    order = np.lexsort((began, subject, place))
+    another = changes(place[order]) | changes(subject[order])
+    earliest = began[order][np.flatnonzero(another)][np.cumsum(another) - 1]
+    found = np.zeros(len(order), bool)
+    found[order] = began[order] == earliest
+    return found
 
 
 def _figures(shared: Shared, came: Came, new: BitMap64) -> dict[str, Figure]:

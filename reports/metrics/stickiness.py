@@ -56,10 +56,10 @@ def stickiness(question: Question) -> Figures:
         figures = _figures(here, month)
         rows.append(Row(period(day, day, question.zone), {"date": day.isoformat()}, figures))
     asked = period(question.first, question.last, question.zone)
-    by_number = _by_number(some for day, some in found.items() if day >= question.first)
-    everybody = BitMap64().union(*(users.subjects for users in by_number.values()))
+    numbers = by_number(some for day, some in found.items() if day >= question.first)
+    everybody = BitMap64().union(*(users.subjects for users in numbers.values()))
     return Figures(
-        {"data": rows, "active_days": [Dimension(asked, "days", by_number)]},
+        {"data": rows, "active_days": [Dimension(asked, "days", numbers)]},
         {"subjects": (asked, Count(len(everybody), subjects=everybody))},
         summed="active_days",
         whole=whole(question),
@@ -75,8 +75,8 @@ def _figures(here: BitMap64, month: BitMap64) -> dict[str, Figure]:
     }
 
 
-def _by_number(found: Iterable[BitMap64]) -> Mapping[Value, Users]:
-    """By the number of days; nobody's numbers are not there."""
+def by_number(found: Iterable[BitMap64]) -> Mapping[Value, Users]:
+    """Who came on how many days, of those who came on each; nobody's numbers are not there."""
     # Who came on n days or more: with one more day, who came on n - 1 before it and on it.
     at_least: list[BitMap64] = []
     for day in found:

@@ -20,36 +20,60 @@ tell of that one. The p90: reports.privacy.bins, from NUMBERS.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
+import numpy as np
 from django.db import connection
 from pyroaring import BitMap64
 
 from consent.errors import invalid
+from reports.columns.events import Events
+from reports.columns.groups import bitmap, changes
+from reports.columns.packed import CONTEXTS
+from reports.columns.read import Reading
 from reports.metrics.bands import NUMBERS, bin_of, number_of
 from reports.metrics.calendar import DAY, KEYS, Interval, dates, day_start, intervals, period, utc_days
 from reports.metrics.catalogue import by_name
 from reports.metrics.registry import Question, metric
 from reports.metrics.standing import EVENTS
 from reports.metrics.tallies import Tallied, whose
+from reports.metrics.types import types_by_day
+from reports.metrics.visited import edges
 from reports.privacy.bins import quantiles, summed
 from reports.privacy.cells import closed
-from reports.privacy.figures import Count, Dimension, Distinct, Figure, Figures, Known, PerSubject, Row, Value
+from reports.privacy.figures import (
+    Count,
+    Dimension,
+    Distinct,
+    Figure,
+    Figures,
+    Known,
+    OfType,
+    PerSubject,
+    Row,
+    Value,
+)
 from reports.rollups.contribution import Days, Tally, active
 from reports.rollups.read import standing
 from tracking.ingest.parse import MAX_SKEW
 from tracking.ingest.screen import CONTEXT
-from tracking.models import EventType
+from tracking.models import EventType, Page
 
 PROPERTY = "properties."
 FIELDS = {"event": "t.name", "scene": "e.scene", "page": "e.page_id::text"} | {
     name: f"e.context ->> '{name}'" for name in CONTEXT
 }
 """Field -> SQL of its value; of a page, its id."""
+IN_COLUMNS = ("page", *CONTEXTS)
+"""Fields that are columns of the events, packed of closed days."""
+
+OF_EVENTS = ("events", "subjects", "events_per_subject", "known")
+"""Figures that tell how much there was of the event asked for."""
 
 DEFINITION = (
     "Events by the local day, week (from Monday) or month of their corrected_at; weeks and months touched count whole. "
@@ -154,7 +178,14 @@ def trends(question: Question) -> Figures:
     found = counted(question, asked, earlier + parts, type_id)
     lines = [_line(question, asked, part, found[n]) for n, part in enumerate(earlier + parts, start=1)]
     tables = {"data": lines[len(earlier) :]}
-    return Figures(tables | {"previous": lines[: len(earlier)]} if asked.compare else tables)
+    if asked.compare:
+        tables["previous"] = lines[: len(earlier)]
+    if asked.event is None or asked.field == "event":
+        return Figures(tables)
+    # By the values of another field: together they are all events of the type.
+    of_type = {name: OfType(asked.event, "subjects" if name == "subjects" else "events") for name in OF_EVENTS}
+    whole = [*earlier, *parts]
+    return Figures(tables, of_type=of_type, types=types_by_day(question, whole[0][0], whole[-1][1]))
 
 
 def _line(
@@ -186,6 +217,8 @@ def counted(
     """Place of the interval, from 1 -> value -> its events."""
     if asked.property is None and (asked.field == "event" or (asked.field is None and type_id is None)):
         return _by_day(question, parts, by_event=asked.field == "event", type_id=type_id)
+    if asked.property is None and asked.field in IN_COLUMNS:
+        return _by_column(question, parts, asked.field, type_id)
     whole = period(parts[0][0], parts[-1][1], question.zone)
     pages = asked.field == "page"
     statement = TRENDS.format(
@@ -213,6 +246,50 @@ def counted(
         for place, value, place_of_bin, events, total, subjects in cursor.fetchall():
             found[place][value].append(Alike(place_of_bin, events, total, BitMap64(subjects)))
     return found
+
+
+def _by_column(
+    question: Question, parts: list[tuple[date, date]], name: str, type_id: int | None
+) -> Mapping[int, Mapping[Value, list[Alike]]]:
+    """The same of a field that is a column."""
+    between = edges(parts, question.zone)
+    of = period(parts[0][0], parts[-1][1], question.zone)
+    reading = Reading(question.program_id, of, (name,), types=None if type_id is None else [type_id])
+    found: dict[int, dict[int, list[Alike]]] = defaultdict(lambda: defaultdict(list))
+
+    def count(events: Events) -> None:
+        place, value = np.searchsorted(between, events.at, side="right"), events[name]
+        # Stable: the subjects of each stay in their order.
+        order = np.lexsort((value, place))
+        place, value, subject = place[order], value[order], events.subject[order]
+        starts = np.flatnonzero(changes(place) | changes(value)).tolist()
+        for start, end in pairwise([*starts, len(order)]):
+            whom = subject[start:end]
+            some = Alike(None, end - start, Decimal(0), bitmap(whom[changes(whom)]))
+            found[int(place[start])][int(value[start])].append(some)
+
+    reading.each(count)
+    codes = {code for of_place in found.values() for code in of_place}
+    names = _names(question.program_id, name, codes, reading)
+    named: dict[int, dict[Value, list[Alike]]] = defaultdict(lambda: defaultdict(list))
+    for place, of_place in found.items():
+        for code, some in of_place.items():
+            named[place][names.get(code)] += some
+    return {place: _together(named[place]) for place in range(1, len(parts) + 1)}
+
+
+def _names(program_id: int, column: str, codes: Collection[int], reading: Reading) -> Mapping[int, Value]:
+    """Of a column's codes; 0 has none."""
+    if column == "page":
+        return dict(Page.objects.filter(program_id=program_id, id__in=codes).values_list("id", "path"))
+    return dict(enumerate(reading.texts(column)))
+
+
+def _together(found: Mapping[Value, Sequence[Alike]]) -> dict[Value, list[Alike]]:
+    """What is told by no number, value by value."""
+    return {
+        value: [Alike(None, sum(one.events for one in some), Decimal(0), whose(some))] for value, some in found.items()
+    }
 
 
 def _by_day(

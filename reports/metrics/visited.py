@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from reports.columns.events import Flags, Numbers, micros
-from reports.columns.groups import alike
+from reports.columns.groups import alike, changes
 from reports.columns.visits import Visits
 from reports.metrics.calendar import DAY, day_start
 from reports.metrics.page_views import Kinds
@@ -57,6 +57,24 @@ def rows(visits: Visits, between: Numbers, kinds: Kinds) -> Sessions:
         at[ends - 1] - at[starts],
         _number(active, starts, ends) > 0,
     )
+
+
+def firsts(visits: Visits, name: str, texts: Sequence[str | None]) -> Numbers:
+    """Of each session the code of the first text of a column that an event of it gives, of several at one instant the first in the
+    order of code points; 0 where none does. `texts`: of the codes (Reading.texts)."""
+    said = np.flatnonzero(visits.events[name])
+    codes, number, at = visits.events[name][said], visits.number[said], visits.events.at[said]
+    first = changes(number)
+    starts = np.flatnonzero(first)
+    in_order = np.array(sorted(range(1, len(texts)), key=lambda code: str(texts[code])), np.int64)
+    rank = np.zeros(len(texts), np.int64)
+    rank[in_order] = np.arange(len(in_order))
+    earliest = at == at[starts][np.cumsum(first) - 1]
+    found = np.zeros(len(visits.starts), np.int64)
+    if len(starts):
+        lowest = np.minimum.reduceat(np.where(earliest, rank[codes], len(texts)), starts)
+        found[number[starts]] = in_order[lowest]
+    return found
 
 
 def together(some: Iterable[Sessions]) -> Sessions:

@@ -289,6 +289,12 @@ def forget(program_id: int, days: Collection[date]) -> None:
     RollupDay.objects.filter(program_id=program_id, day__in=days).update(changes=-1, built_at=None, layout=0)
 
 
+def not_packed(program_id: int, days: Collection[date]) -> None:
+    """Nothing packed of these days is read any more, in whatever form it is; their tallies stand."""
+    if days:
+        RollupDay.objects.filter(program_id=program_id, day__in=days).update(layout=0)
+
+
 def soil(program_id: int, days: Collection[date]) -> None:
     """Have the days built again; until then they are answered from their events."""
     RollupDay.objects.filter(program_id=program_id, day__in=days).update(changes=-1)

@@ -65,6 +65,7 @@ class Rollups(Derived):
         wrong = _change(program_id, subject_id, held.clean, before, after)
         # Also what was packed in another form, or on days that are to be built again.
         packed.take_out(program_id, subject_id, resting)
+        stored.not_packed(program_id, set(held.clean) - held.packed)
         _pack(program_id, zone, subject_id, held.packed - wrong)
 
     @contextmanager

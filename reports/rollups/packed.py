@@ -15,12 +15,12 @@ from consent.programs.tenancy import ask_erase_role, ask_own_role
 from consent.statements import Int8s, ask, together
 from reports.columns.arrays import Statement, numbers
 from reports.columns.events import DAY_ZERO, Numbers, micros
-from reports.columns.packed import PACKED, Packed
+from reports.columns.packed import CONTEXTS, PACKED, Packed
 from reports.metrics.calendar import dates, day_start
 from reports.rollups.contribution import Days
 
 _PUT = f"""
-    INSERT INTO rollup_events (program_id, day, subject_id, events, ids, numbers, elements)
+    INSERT INTO rollup_events (program_id, day, subject_id, events, ids, numbers, elements, contexts)
     SELECT * FROM ({PACKED}) AS packed WHERE day = ANY(%(chosen)s::date[]) ORDER BY day, subject_id
 """
 _TAKE_OUT = "DELETE FROM rollup_events WHERE program_id = %s AND day = ANY(%s::date[]) AND subject_id = %s"
@@ -34,7 +34,7 @@ _HOLDING = """
 _DIFFERS = f"""
     WITH expected AS ({PACKED}),
     held AS (
-        SELECT program_id, day, subject_id, events, ids, numbers, elements FROM rollup_events
+        SELECT program_id, day, subject_id, events, ids, numbers, elements, contexts FROM rollup_events
         WHERE program_id = %(program)s AND day BETWEEN %(first)s AND %(last)s
     )
     SELECT EXISTS (TABLE expected EXCEPT TABLE held) OR EXISTS (TABLE held EXCEPT TABLE expected)
@@ -44,7 +44,8 @@ _READ = """
     SELECT array_agg(subject_id {order}), array_agg((day - %(from)s::date)::bigint {order}), array_agg(octet_length(events)::bigint {order}),
            string_agg(events, '' {order}), string_agg(ids, '' {order}),
            string_agg(CASE WHEN %(numbers)s THEN numbers END, '' {order}),
-           string_agg(CASE WHEN %(elements)s THEN elements END, '' {order})
+           string_agg(CASE WHEN %(elements)s THEN elements END, '' {order}),
+           string_agg(CASE WHEN %(contexts)s THEN contexts END, '' {order})
     FROM rollup_events WHERE program_id = %(program)s AND {of}
 """
 _OF_DAY = "day = %(day)s AND subject_id = ANY(%(subjects)s)"
@@ -105,6 +106,7 @@ def _of_columns(columns: Collection[str]) -> dict[str, Any]:
         "from": DAY_ZERO,
         "numbers": not {"dwell", "scroll", "load"}.isdisjoint(columns),
         "elements": "element" in columns,
+        "contexts": not set(CONTEXTS).isdisjoint(columns),
     }
 
 

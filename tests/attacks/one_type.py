@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.attacks.registry import attack, less, quotient, times
-from tests.attacks.world import MONDAY, World, beyond, row, seen
+from tests.attacks.world import MONDAY, SUNDAY, World, beyond, row, seen
 
 
 def others(world: World, told: float | None, name: str = "page_view") -> bool | None:
@@ -107,6 +107,74 @@ def others_than_exposures_of_each_page(world: World) -> bool | None:
     one_event_and_another(world)
     told = world.ask("conversion", exposure="page_view", goal="share", breakdown="page")["data"]
     return others(world, row(told, value="home").get("exposures"))
+
+
+@attack
+def others_than_views_of_each_page_as_they_went(world: World) -> bool | None:
+    one_event_and_another(world)
+    told = world.ask("trends", event="page_view", breakdown="page")["data"]
+    return others(world, row(told, value="home").get("events"))
+
+
+@attack
+def others_than_views_of_some_pages(world: World) -> bool | None:
+    one_event_and_another(world)
+    home = {"field": "page", "op": "eq", "value": "home"}
+    (told,) = world.ask("trends", event="page_view", filters=[home])["data"]
+    return others(world, told["events"])
+
+
+@attack
+def others_than_starts(world: World) -> bool | None:
+    one_event_and_another(world)
+    (told,) = world.ask("intervals", start_event="page_view", end_event="share", bound_s=60)["data"]
+    return others(world, told["starts"])
+
+
+@attack
+def others_than_views_by_how_many_visits_had(world: World) -> bool | None:
+    """The group views a page, too, so that no visit has none."""
+    one_event_and_another(world)
+    world.group(name="page_view", page="home")
+    depths = [one for one in world.ask("distributions")["data"] if one["dimension"] == "depth_band"]
+    views = [times(one["sessions"], None if one["value"] is None else int(one["value"])) for one in depths]
+    return others(world, less(0, *(None if one is None else -one for one in views)))
+
+
+def pages_of_a_week(world: World) -> None:
+    """On the last day two of three pages, and of the group alone another event."""
+    week = [MONDAY + timedelta(days=n) for n in range(7)]
+    viewed = {"home": world.crowd, "cart": world.crowd[:20], "help": world.crowd[:12]}
+    for day in week:
+        for page, viewers in viewed.items():
+            if page != "help" or day != week[-1]:
+                world.history.add_all(seen(one, day, page=page) for one in viewers)
+    world.group(SUNDAY, name="order")
+
+
+@attack
+def others_than_views_of_pages_in_two_ranges(world: World) -> bool | None:
+    """What the last day hides of a page the range with it tells, less that without it."""
+    pages_of_a_week(world)
+    ranges = [(MONDAY, SUNDAY), (MONDAY, SUNDAY - timedelta(days=1))]
+    both = [row(world.ask("pages", *dates)["data"], page="cart").get("views") for dates in ranges]
+    home = row(world.ask("pages", SUNDAY)["data"], page="home").get("views")
+    cart = less(*both)
+    (every,) = world.ask("activity", SUNDAY)["data"]
+    return beyond(less(every["events"], home, cart), len(world.accomplices))
+
+
+@attack
+def others_than_exposures_of_pages_by_the_week(world: World) -> bool | None:
+    """The week's less the days' on which they are told."""
+    pages_of_a_week(world)
+    asked: dict[str, Any] = {"exposure": "page_view", "goal": "share", "breakdown": "page"}
+    week = row(world.ask("conversion", SUNDAY, interval="week", **asked)["data"], value="cart").get("exposures")
+    days = world.ask("conversion", MONDAY, SUNDAY, **asked)["data"]
+    told = [row(days, value="cart", date=str(MONDAY + timedelta(days=n))).get("exposures") for n in range(6)]
+    home = row(days, value="home", date=str(SUNDAY)).get("exposures")
+    (every,) = world.ask("activity", SUNDAY)["data"]
+    return beyond(less(every["events"], home, less(week, *told)), len(world.accomplices))
 
 
 @attack

@@ -20,7 +20,7 @@ from tests.consent.rights import Working, ask, lively
 from tests.stack import manage
 
 OPEN = {"erasure_handle", "salt", "secret_hash", "hash", "key_hash", "fingerprint", "idempotency", "key", "subjects",
-        "events", "ids", "numbers", "elements", "link_hash", "root"}  # fmt: skip
+        "events", "ids", "numbers", "elements", "contexts", "link_hash", "root"}  # fmt: skip
 """Bytes that no key of the keyring guards: random, hashes, or what rollups hold of subjects' events."""
 
 

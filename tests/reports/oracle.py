@@ -1,4 +1,4 @@
-"""activity once more, slowly and another way: event by event in plain Python, by the words of METRICS.md."""
+"""activity once more, slowly and another way: event by event in plain Python, by the words of its definition."""
 
 from collections import defaultdict
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""contribution once more, slowly: event by event in exact fractions, by the words of METRICS.md."""
+"""contribution once more, slowly: event by event in exact fractions, by the words of its definition."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""conversion once more, slowly and another way: subject by subject, by the words of METRICS.md."""
+"""conversion once more, slowly and another way: subject by subject, by the words of its definition."""
 
 from collections import defaultdict
 from datetime import date, timedelta

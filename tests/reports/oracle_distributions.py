@@ -1,4 +1,4 @@
-"""distributions once more, slowly and another way: session by session in plain Python, by the words of METRICS.md."""
+"""distributions once more, slowly and another way: session by session in plain Python, by the words of its definition."""
 
 from collections import defaultdict
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""funnel once more, slowly and another way: attempt by attempt in plain Python, by the words of METRICS.md."""
+"""funnel once more, slowly and another way: attempt by attempt in plain Python, by the words of its definition."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass

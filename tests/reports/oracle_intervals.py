@@ -1,4 +1,4 @@
-"""intervals and frequency once more, slowly and another way: subject by subject, by the words of METRICS.md."""
+"""intervals and frequency once more, slowly and another way: subject by subject, by the words of its definition."""
 
 from collections import Counter, defaultdict
 from datetime import date, datetime, timedelta

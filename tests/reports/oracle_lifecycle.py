@@ -1,4 +1,4 @@
-"""lifecycle and stickiness once more, slowly and another way: subject by subject, by the words of METRICS.md."""
+"""lifecycle and stickiness once more, slowly and another way: subject by subject, by the words of its definition."""
 
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""overview and shares once more, slowly and another way, by the words of METRICS.md; new ones: tests.reports.oracle_lifecycle."""
+"""overview and shares once more, slowly and another way, by the words of its definition; new ones: tests.reports.oracle_lifecycle."""
 
 from calendar import monthrange
 from datetime import date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""pages once more, slowly and another way: view by view in plain Python, by the words of METRICS.md.
+"""pages once more, slowly and another way: view by view in plain Python, by the words of its definition.
 
 Medians and p90 are answered exactly; the report's bins are checked to hold them.
 """

@@ -1,4 +1,4 @@
-"""paths once more, slowly and another way: session by session, by the words of METRICS.md."""
+"""paths once more, slowly and another way: session by session, by the words of its definition."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""retention once more, slowly and another way: subject by subject, by the words of METRICS.md."""
+"""retention once more, slowly and another way: subject by subject, by the words of its definition."""
 
 from collections import defaultdict
 from datetime import date, datetime, timedelta

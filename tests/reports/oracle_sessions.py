@@ -1,4 +1,4 @@
-"""sessions once more, slowly and another way: every session as a list of its events, by the words of METRICS.md."""
+"""sessions once more, slowly and another way: every session as a list of its events, by the words of its definition."""
 
 from collections import defaultdict
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""trends once more, slowly and another way: event by event in plain Python, by the words of METRICS.md."""
+"""trends once more, slowly and another way: event by event in plain Python, by the words of its definition."""
 
 from collections import defaultdict
 from datetime import date, timedelta

@@ -55,7 +55,8 @@ def packed_of(program: Program, subject_id: int | None = None) -> list[tuple[Any
     with tenant(program.id):
         rows = RollupEvents.objects.filter(program_id=program.id).order_by("day", "subject_id")
         found = rows if subject_id is None else rows.filter(subject_id=subject_id)
-        return [tuple(row) for row in found.values_list("day", "subject_id", "events", "ids", "numbers", "elements")]
+        columns = ("day", "subject_id", "events", "ids", "numbers", "elements", "contexts")
+        return [tuple(row) for row in found.values_list(*columns)]
 
 
 def wrong(program: Program, days: Iterable[date]) -> list[date]:

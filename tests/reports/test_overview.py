@@ -244,11 +244,7 @@ def test_any_history(history: Histories, zone: str, around: datetime, examples: 
         there.add_all(happened)
         check_overview(there, happened, first, last)
         by = data.draw(st.sampled_from(["day", "day", "week", "month"]))
-        found = told(there, first.isoformat(), last.isoformat(), "shares", interval=by)
-        slow = oracle_overview.shares(happened, zone, first, last, by, AS_OF)
-        assert {
-            next(iter(row.keys.values())): [cell.value for cell in row.cells.values()] for row in found.tables["data"]
-        } == slow
+        check_shares(there, happened, first, last, by)
 
     compared()
 
@@ -265,6 +261,14 @@ def check_overview(history: History, happened: list[Seen], first: date, last: da
                 happened, zone, of, AS_OF
             )
     assert released.totals["cumulative_visitors"].value == oracle_overview.cumulative(happened, zone, last)
+
+
+def check_shares(history: History, happened: list[Seen], first: date, last: date, by: str) -> None:
+    found = told(history, first.isoformat(), last.isoformat(), "shares", interval=by)
+    slow = oracle_overview.shares(happened, history.program.zone, first, last, by, AS_OF)
+    assert {
+        next(iter(row.keys.values())): [cell.value for cell in row.cells.values()] for row in found.tables["data"]
+    } == slow
 
 
 def test_cumulative_visitors_need_k_new_ones_on_the_last_day(history: Histories) -> None:

@@ -29,7 +29,8 @@ from tests.reports.test_rollups import ago, closed_days, lived, local_day
 from tests.reports.test_rollups_retention import DAY, KEPT, at
 
 Histories = Callable[..., History]
-COLUMNS = ["type", "page", "session", "dwell", "scroll", "load", "element"]
+TEXTS = ["element", "scene", "os", "app_version"]
+COLUMNS = ["type", "page", "session", "dwell", "scroll", "load", *TEXTS]
 PEOPLE = ["ann", "bob", "cem"]
 NAMES = ["page_view", "page_leave", "tap", "for_personalisation"]
 
@@ -41,6 +42,10 @@ def seen(draw: st.DrawFn, around: datetime) -> Seen:
         "load_ms": draw(st.sampled_from([None, 1e-7, 123, 1e20])),
         "element": draw(st.sampled_from([None, "", "buy", "\u8d2d\u4e70", "buy"])),
     }
+    context = {
+        "os": draw(st.sampled_from([None, "ios", "\u9e3f\u8499"])),
+        "app_version": draw(st.sampled_from([None, "8.0", "10.0"])),
+    }
     name = draw(st.sampled_from(NAMES))
     return Seen(
         draw(st.sampled_from(PEOPLE)),
@@ -51,21 +56,23 @@ def seen(draw: st.DrawFn, around: datetime) -> Seen:
         name,
         draw(st.sampled_from([None, "home", "list"])),
         draw(st.sampled_from([None, 0, 2**31 - 1])),
+        scene=draw(st.sampled_from([None, "1001", "1007"])),
+        context={name: value for name, value in context.items() if value is not None} or None,
         properties={name: value for name, value in properties.items() if value is not None},
     )  # fmt: skip
 
 
 def told(history: History, of: Period, columns: list[str], **more: Any) -> list[tuple[Any, ...]]:
-    """A row an event, each column by its name's place in `columns`; elements as texts."""
+    """A row an event, each column by its name's place in `columns`, codes as their texts."""
     with tenant(history.program.id):
         reading = Reading(history.program.id, of, columns, **more)
         found: list[tuple[Any, ...]] = []
         for part in reading:
-            table = [part[name].tolist() for name in ["subject", "at", *columns]]
-            if "element" in columns:
-                texts = reading.texts("element")
-                table[-1] = [texts[code] for code in table[-1]]
-            rows = list(zip(*table, strict=True))
+            table = {name: part[name].tolist() for name in ["subject", "at", *columns]}
+            for name in set(TEXTS).intersection(columns):
+                texts = reading.texts(name)
+                table[name] = [texts[code] for code in table[name]]
+            rows = list(zip(*table.values(), strict=True))
             assert not {row[0] for row in rows} & {row[0] for row in found}, "nobody is in two parts"
             found += rows
     return [tuple(str(value) for value in row) for row in found]
@@ -129,7 +136,11 @@ def test_of_any_history_the_packed_events_say_what_the_events_say(
                 there.end_consent(who, purpose="personalisation")
         begins = around - data.draw(st.integers(-50, 100)) * timedelta(hours=1)
         of = Period(begins, begins + data.draw(st.sampled_from([1, 24, 80, 150])) * timedelta(hours=1))
-        columns = data.draw(st.sampled_from([COLUMNS, ["session"], ["type", "element"], ["dwell"], []]))
+        columns = data.draw(
+            st.sampled_from(
+                [COLUMNS, ["session"], ["type", "element"], ["dwell"], ["scene"], ["os", "app_version"], []]
+            )
+        )
         types = data.draw(st.none() | st.lists(st.sampled_from(types_of(there)), max_size=3))
         with monkeypatch.context() as patched:
             patched.setattr(read, "FEW", data.draw(st.sampled_from([-1, 20])))
@@ -261,7 +272,7 @@ def test_no_id_is_too_long(history: Histories, as_worker: Working, monkeypatch: 
         " SELECT %s, program_id, 'long_' || %s::bigint, id, '', 'active', '{behaviour}', '{}', 1 FROM purpose"
         " WHERE program_id = %s AND code = 'analytics'"
     )
-    ids = [2**18 - 1, 2**18, 2**18 + 1, 2**40, 2**62 + 3]
+    ids = [2**16 - 1, 2**16, 2**16 + 1, 2**40, 2**62 + 3]
     for n, number in enumerate(ids):
         shanghai.owner.execute(insert, [number, number, shanghai.program.id])
         for session in (None, "s"):
@@ -343,13 +354,15 @@ def test_who_is_restricted_while_a_day_is_built_is_in_all_of_it_or_in_none(
     [
         "DELETE FROM rollup_events WHERE subject_id = %(ann)s",
         "UPDATE rollup_events SET numbers = NULL WHERE subject_id = %(ann)s",
+        "UPDATE rollup_events SET contexts = NULL WHERE subject_id = %(ann)s",
         "INSERT INTO rollup_events (program_id, day, subject_id, events) SELECT program_id, day, 0, events FROM rollup_events"
         " WHERE subject_id = %(ann)s",
     ],
 )
 def test_a_check_finds_what_is_not_what_the_events_say(history: Histories, as_worker: Working, harm: str) -> None:
     shanghai = history()
-    shanghai.add(Seen("ann", local("2025-10-10 12:00:00"), dwell_ms=7), Seen("bob", local("2025-10-10 12:00:00")))
+    noon = local("2025-10-10 12:00:00")
+    shanghai.add(Seen("ann", noon, dwell_ms=7, scene="1001"), Seen("bob", local("2025-10-10 12:00:00")))
     with as_worker():
         roll(shanghai.program, [date(2025, 10, 10)])
     assert wrong(shanghai.program, [date(2025, 10, 10)]) == []
@@ -399,6 +412,25 @@ def test_what_a_withdrawal_leaves_is_packed_again(
     assert len(before) == 8
     assert len(left) == 2
     assert set(left) < set(before)
+
+
+def test_a_day_packed_in_another_layout_is_read_by_nobody_once_some_of_it_went(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    """Of that layout nothing can be packed again, and without it the day lacks what is left of the subject."""
+    there = History(program, owner)
+    add_types(there)
+    there.ids["alice"] = subject_of(owner, lived(program, "alice"))
+    there.add(Seen("alice", ago(5), purpose="personalisation", name="for_personalisation"))
+    with as_worker():
+        roll(program, closed_days(program))
+    layouts = "SELECT day FROM rollup_day WHERE program_id = %s AND layout = 0"
+    assert owner.execute(layouts, [program.id]).fetchall() == []
+    owner.execute("UPDATE rollup_day SET layout = layout + 1 WHERE program_id = %s", [program.id])
+    program.decide("alice", "withdrawn")
+    owner.execute("UPDATE purpose_erasure SET not_before = asked_at")
+    erase_due(as_worker)
+    assert (local_day(program, ago(5)),) in owner.execute(layouts, [program.id]).fetchall()
 
 
 def test_a_purge_takes_the_rows_of_days_that_are_over(

@@ -10,9 +10,12 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
+from consent.vault import keyring
+from consent.vault.store import FileStore
 from reports import tasks
 from reports.api.questions import RANGES, dates
 from tests.cast import Program, now
+from tests.consent.signed import Ring
 from tests.reports.events import History, Seen, local
 
 RANGE = {"from": "2025-10-06", "to": "2025-10-07"}
@@ -143,9 +146,11 @@ def test_a_name_is_taken_once_in_a_mini_program(program: Program, other: Program
     save(other)
 
 
-def test_the_same_key_saves_once(program: Program, owner: psycopg.Connection) -> None:
+def test_the_same_key_saves_once(program: Program, owner: psycopg.Connection, own_ring: Ring) -> None:
     made = save(program, Idempotency_Key="k")
     assert save(program, Idempotency_Key="k") == made
+    keyring.add_key(FileStore(own_ring.path), "index", made=now())
+    assert save(program, Idempotency_Key="k") == made, "also once the index key has another version"
     refused = program.post("saved-reports", TREND | {"name": "another"}, Idempotency_Key="k")
     assert refused.json()["code"] == "idempotency_conflict"
     assert owner.execute("SELECT count(*) FROM saved_report").fetchone() == (1,)
