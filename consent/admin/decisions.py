@@ -26,7 +26,7 @@ from unfold.widgets import (
 
 from consent import edge
 from consent.admin.base import Owned, officer
-from consent.errors import Conflict, NotFound
+from consent.errors import NotFound, Problem
 from consent.programs.tenancy import tenant
 from consent.rights import rejections, requesters, review, tasks
 from consent.rights.models import ERASING, ExtensionReason, RejectionReason, RequestState, SubjectRequest
@@ -217,6 +217,13 @@ _REFUSED = {
     "request_closed": _("The request is closed; nothing was changed."),
     "already_extended": _("The deadline has been extended before; nothing was changed."),
     "overdue": _("The deadline is over, and can no longer be extended."),
+    **dict.fromkeys(
+        ("consent_missing", "consent_refused", "consent_withdrawn", "consent_expired", "undeclared_attribute"),
+        _("What is to be added may not be collected: the person does not consent to its purpose. Reject it."),
+    ),
+    "restricted": _("The person's data are restricted; nothing was changed."),
+    "identity_conflict": _("One of the new identifiers is another person's; nothing was changed."),
+    "journal_unavailable": _("The journal takes nothing at the moment; nothing was changed. Try again soon."),
     "not_found": _("No notice is in force, so the person could not be told whom to complain to. Publish one first."),
 }
 
@@ -298,7 +305,7 @@ class Decided(Owned):
     ) -> HttpResponseBase:
         try:
             decision.act(request, asked, given)
-        except (Conflict, NotFound) as problem:
+        except Problem as problem:
             messages.warning(request, str(_REFUSED.get(problem.code, _NOT_DONE)))
         else:
             messages.success(request, str(decision.done))

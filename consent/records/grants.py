@@ -70,7 +70,7 @@ class Grant(NamedTuple):
     renewal_required: bool
 
     def refusal(self, now: datetime, coverage: Coverage | None) -> str | None:
-        """API.md's code for why nothing may be stored at `now`, or None."""
+        """The API's code for why nothing may be stored at `now`, or None."""
         if self.erasure_pending:
             return "erasure_pending"
         if self.restricted:

@@ -3,6 +3,7 @@ declares them stands."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from django.db import connection
 
@@ -11,7 +12,7 @@ from consent.programs.tenancy import role
 from consent.records.models import AUTHORISING, ConsentState, ProfileAttribute
 from consent.records.queries import coverage, standing
 
-ALL = 2**31 - 1
+ALL, LAST = 2**31 - 1, 2**63 - 1
 
 # The shortest retention that the subject was told since the attribute was set; without a record, that anybody was.
 _OVER = """
@@ -31,7 +32,7 @@ _OVER = """
              ), 0)
         WHERE told.purpose_id = a.purpose_id
     ) AS kept
-    WHERE a.program_id = %(program)s AND a.subject_id > %(after)s
+    WHERE a.program_id = %(program)s AND a.subject_id > %(after)s AND a.subject_id <= %(last)s
       AND (NOT p.active OR (a.updated_at AT TIME ZONE 'UTC')::date + kept.days < %(today)s)
     ORDER BY a.subject_id FETCH FIRST %(limit)s ROWS WITH TIES
 """
@@ -40,11 +41,11 @@ Expired = tuple[int, str, str, int, bool, date, datetime | None]
 """Subject, attribute, the purpose's code, days kept, whether it is active, the first day on which it is over, its end."""
 
 
-def over(program_id: int, *, now: datetime, after: int = 0, limit: int = ALL) -> list[Expired]:
-    """Attributes whose own purpose keeps them no longer: all of each of the first subjects with ids above `after`."""
-    today = now.astimezone(UTC).date()
+def over(program_id: int, *, now: datetime, after: int = 0, last: int = LAST, limit: int = ALL) -> list[Expired]:
+    """Attributes whose own purpose keeps them no longer: all of each of the first subjects with ids above `after`, up to `last`."""
+    asked: dict[str, Any] = {"program": program_id, "now": now, "today": now.astimezone(UTC).date()}
     with connection.cursor() as cursor:
-        cursor.execute(_OVER, {"program": program_id, "now": now, "today": today, "after": after, "limit": limit})
+        cursor.execute(_OVER, {**asked, "after": after, "last": last, "limit": limit})
         found: list[Expired] = cursor.fetchall()
     return found
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from consent.errors import Conflict, Fault, Invalid
+from consent.errors import Conflict, Fault, Invalid, invalid
 from consent.notices.models import NoticePurpose, Purpose
 from consent.programs.tenancy import tenant
 from consent.records.grants import Covered, Grant
@@ -31,7 +31,8 @@ def put_attributes(
 ) -> tuple[uuid.UUID, list[str]]:
     """Set (or, with None, remove) attributes, all or nothing; answers the pseudonym and the names kept.
 
-    Raises Invalid: `undeclared_attribute`, or the code of why the purpose may not be processed (`consent_missing`, …).
+    Raises Invalid: `undeclared_attribute`, or the code of why the purpose may not be processed (`consent_missing`, …), which for
+    removing are `restricted` and `erasure_pending` alone.
     """
     with tenant(program_id):
         subject = _known(vault, program_id, identifiers)
@@ -100,6 +101,8 @@ def write(vault: Vault, subject: Subject, attributes: Mapping[str, str | None]) 
 def _write(vault: Vault, subject: Subject, attributes: Mapping[str, str | None], held_grants: HeldGrants) -> int:
     purposes = _purposes(subject, attributes, held_grants)
     removed = [name for name, value in attributes.items() if value is None]
+    if removed:
+        _refuse_removal(subject)
     ProfileAttribute.objects.filter(subject=subject, name__in=removed).delete()
     data_key = vault.data_key(subject.program_id, subject.id)
     rows = [
@@ -121,6 +124,14 @@ def _write(vault: Vault, subject: Subject, attributes: Mapping[str, str | None],
         update_fields=["purpose", "sealed", "updated_at"],
     )
     return len(attributes)
+
+
+def _refuse_removal(subject: Subject) -> None:
+    """Restricted or about to be erased, data are what a law or the person wants kept, or evidence until then."""
+    try:
+        identities.refuse_closed(subject)
+    except Conflict as problem:
+        raise invalid(problem.code, problem.detail, "/attributes") from None
 
 
 def opened(vault: Vault, subject: Subject) -> dict[str, str]:

@@ -40,7 +40,7 @@ _CLOCK = "SELECT clock_timestamp()"
 
 @dataclass(frozen=True)
 class PurposeStatus:
-    """API.md's answer of `/consents/status` for one purpose; `notice` is the sha256 of the version consented to."""
+    """The API's answer of `/consents/status` for one purpose; `notice` is the sha256 of the version consented to."""
 
     purpose: str
     state: str

@@ -1,4 +1,4 @@
-"""When a request must be answered: the earlier of a number of working days and a number of days (LAW.md L15).
+"""When a request must be answered: the earlier of a number of working days and a number of days (docs/law.md L15).
 
 Working days are those of the PRC holiday calendar: holidays are none, and weekends worked for them are. The State Council
 publishes a year's calendar late in the year before; in a year without one, weekends alone are left out.

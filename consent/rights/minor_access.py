@@ -92,10 +92,14 @@ def over(program_id: int, *, now: datetime) -> QuerySet[MinorAccess]:
     return MinorAccess.objects.filter(program_id=program_id, asked_at__lt=now - WAITS - USABLE)
 
 
-def lists_waiting(incident_id: int, *, now: datetime) -> QuerySet[IncidentAccess]:
-    """The lists of an incident that officers ask for and nobody has approved, the first first."""
-    asked = IncidentAccess.objects.filter(entry__incident_id=incident_id, approved_at__isnull=True)
-    return asked.filter(asked_at__gt=now - WAITS).order_by("asked_at", "id")
+def still_waiting(asked: QuerySet[A], *, now: datetime) -> QuerySet[A]:
+    """What nobody has approved of what officers ask to see."""
+    return asked.filter(approved_at__isnull=True, asked_at__gt=now - WAITS)
+
+
+def lists_waiting(program_id: int, *, now: datetime) -> QuerySet[IncidentAccess]:
+    """The lists of people that officers ask for and nobody has approved, the first first."""
+    return still_waiting(IncidentAccess.objects.filter(program_id=program_id), now=now).order_by("asked_at", "id")
 
 
 def approve(*, program_id: int, access_id: uuid.UUID, by: str) -> None:

@@ -102,14 +102,18 @@ class ProfileHolder(PersonalDataHolder):
         """Subject by subject, whose attributes are few."""
         after = 0
         while found := letting_go.over(program_id, now=keeping.settled, after=after, limit=PAGE):
-            for subject_id, names in letting_go.by_subject(found):
-                yield self._let_go(program_id, subject_id, names, keeping)
+            for subject_id, _names in letting_go.by_subject(found):
+                yield self._let_go(program_id, subject_id, keeping)
                 after = subject_id
 
-    def _let_go(self, program_id: int, subject_id: int, names: list[str], keeping: Keeping) -> int:
-        """None where somebody else holds the subject: the next purge comes soon."""
-        held = Subject.objects.select_for_update(no_key=True, skip_locked=True).filter(id=subject_id).first()
-        return letting_go.let_go(program_id, subject_id, names, now=keeping.settled) if held else 0
+    def _let_go(self, program_id: int, subject_id: int, keeping: Keeping) -> int:
+        """None where somebody else holds the subject: the next purge comes soon. What is over is asked again under its lock: it may
+        have been set anew since it was found."""
+        if not Subject.objects.select_for_update(no_key=True, skip_locked=True).filter(id=subject_id).exists():
+            return 0
+        found = letting_go.over(program_id, now=keeping.settled, after=subject_id - 1, last=subject_id)
+        names = [name for _, name, *_ in found]
+        return letting_go.let_go(program_id, subject_id, names, now=keeping.settled)
 
     def over(self, *, program_id: int, keeping: Keeping) -> Iterator[Over]:
         counted: Counter[tuple[Reason, str, int | None]] = Counter()
@@ -123,7 +127,7 @@ class ProfileHolder(PersonalDataHolder):
 
 
 class ConsentHolder(PersonalDataHolder):
-    """Records with their salts and evidence, and the states they come to. The salted leaves stay (DESIGN: what remains)."""
+    """Records with their salts and evidence, and the states they come to. The salted leaves stay (docs/threat-model.md, "What remains after an erasure")."""
 
     identifier = "consent.records"
     title = _("Consents")
@@ -240,7 +244,7 @@ class RequestHolder(PersonalDataHolder):
 
     def over(self, *, program_id: int, keeping: Keeping) -> Iterator[Over]:
         """Packages, which housekeeping erases by the minute."""
-        rows = Package.objects.filter(program_id=program_id, expires_at__lte=keeping.now)
+        rows = packages.expired(now=keeping.now).filter(program_id=program_id)
         if expired := rows.count():
             late = rows.filter(expires_at__lt=keeping.now - HOUSEKEEPING_LATE).count()
             yield Over("package", Reason.EXPIRED, expired, late)

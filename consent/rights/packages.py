@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import msgspec
+from django.db.models import QuerySet
 from django.db.models.functions import Length
 from django.utils import translation
 
@@ -223,16 +224,23 @@ def erase_parts(package: Package, numbers: range | None, *, limit: int) -> int:
     return len(found)
 
 
+def expired(*, now: datetime) -> QuerySet[Package]:
+    """Those that are over. One that is being made is not: its request would be completed with what was left of it."""
+    making = SubjectRequest.objects.filter(closed_at__isnull=True).values("id")
+    return Package.objects.filter(expires_at__lte=now).exclude(complete=False, request_id__in=making)
+
+
 def erase_expired(program_id: int, package_id: uuid.UUID, *, now: datetime, limit: int = 200) -> int:
     """Delete an expired package in short transactions; answers how many parts. Another worker's part of it is no error."""
     erased = 0
     while True:
         with tenant(program_id):
-            package = Package.objects.filter(id=package_id, expires_at__lte=now).first()
+            # Every writer of a subject's rows locks the subject first; meanwhile it may have been completed.
+            whose = Package.objects.filter(id=package_id).values("subject_id")
+            Subject.objects.select_for_update(no_key=True).filter(id__in=whose).first()
+            package = expired(now=now).filter(id=package_id).first()
             if package is None:
                 return erased
-            # Every writer of a subject's rows locks the subject first.
-            Subject.objects.select_for_update(no_key=True).filter(id=package.subject_id).first()
             step = erase_parts(package, None, limit=limit)
             if step < limit:
                 with role("zq_erase"):

@@ -14,7 +14,7 @@ from consent.errors import Conflict, Fault, Invalid, invalid
 from consent.ledger.models import AuditEntry
 from consent.notices.models import NoticePurpose
 from consent.records import profile
-from consent.records.models import ProfileAttribute
+from consent.records.models import ProfileAttribute, PurposeErasure
 from consent.records.queries import db_now
 from consent.rights import content
 from consent.rights.holders import Changes, PersonalDataHolder
@@ -118,12 +118,15 @@ def attributes(vault: Vault, subject: Subject, changed: Mapping[str, str | None]
     if new:
         _add(vault, subject, new)
     data_key, now = vault.data_key(subject.program_id, subject.id), db_now()
+    # What a withdrawal owes to erase is what was set before it: corrected, it keeps its time, and goes all the same.
+    owed = PurposeErasure.objects.filter(subject=subject, done_at__isnull=True, kept_days__isnull=True)
     for name in sorted(held):
         value, row = changed[name], rows.filter(name=name)
         if value is None:
             row.delete()
         else:
-            row.update(sealed=seal(data_key, value.encode(), profile.cell(subject, name)), updated_at=now)
+            row.update(sealed=seal(data_key, value.encode(), profile.cell(subject, name)))
+            row.exclude(purpose_id__in=owed.values("purpose_id")).update(updated_at=now)
     return len(held) + len(new)
 
 

@@ -1,4 +1,4 @@
-"""Nothing is overdue in silence (LAW.md L15): each request due soon, overdue, or refused and not told is noted once a stage,
+"""Nothing is overdue in silence (docs/law.md L15): each request due soon, overdue, or refused and not told is noted once a stage,
 and once more where it was opened again."""
 
 import uuid

@@ -46,7 +46,8 @@ LONGEST_REFERENCE = 200
 
 logger = logging.getLogger("zhiqing.rights")
 
-# Whose guardian's requests end: those known to be 14, or older by a consent of their own. Noon in UTC is when a day has
+# Whose guardian's requests end: those known to be 14, or older by a consent of their own. Of whom no age was ever told an
+# officer decides. Noon in UTC is when a day has
 # begun everywhere on earth.
 _GROWN = """
     SELECT request.id FROM subject_request request
@@ -54,8 +55,10 @@ _GROWN = """
     JOIN subject ON subject.subject_id = about.subject_id
     WHERE request.program_id = %s AND request.closed_at IS NULL AND request.requester = 'guardian'
       AND request.point_of_no_return_at IS NULL
-      AND (NOT subject.under_14
-           OR subject.turns_14_on <= (clock_timestamp() AT TIME ZONE 'UTC' - interval '12 hours')::date)
+      AND (subject.turns_14_on <= (clock_timestamp() AT TIME ZONE 'UTC' - interval '12 hours')::date
+           OR NOT subject.under_14 AND EXISTS (
+               SELECT FROM consent_record said
+               WHERE said.subject_id = subject.subject_id AND said.age_band IN ('14_17', 'adult')))
       AND NOT EXISTS (SELECT FROM holder_run run WHERE run.request_id = request.id
                       AND (run.status <> 'pending' OR run.attempts > 0))
     ORDER BY request.id

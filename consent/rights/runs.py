@@ -17,8 +17,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.db.models import DateTimeField, F
 from django.db.models.functions import Coalesce
 
-from consent.errors import NotFound, Problem
-from consent.journal.writing import JournalAway
+from consent.errors import NotFound, Problem, Unavailable
 from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
 from consent.records.queries import Clock, db_now
@@ -42,7 +41,7 @@ MAX_ATTEMPTS = 10
 LONGEST_PAUSE = timedelta(minutes=10)
 SHORTEST_WAIT, LONGEST_WAIT = timedelta(seconds=1), timedelta(minutes=5)
 # What stands around the work is away: the work is not to blame, and is tried until that is back.
-SURROUNDINGS = (OperationalError, InterfaceError, KeyringError, OSError, AnswersAwaited, JournalAway)
+SURROUNDINGS = (OperationalError, InterfaceError, KeyringError, OSError, AnswersAwaited, Unavailable)
 ACTOR = "worker"
 _RECTIFIED = (RequestState.COMPLETED, RequestState.PARTIALLY_COMPLETED)
 

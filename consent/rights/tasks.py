@@ -90,8 +90,8 @@ def housekeep() -> None:
         expired = list(Package.objects.filter(expires_at__lte=now).values_list("id", "program_id"))
         programs = list(MiniProgram.objects.values_list("id", flat=True))
     for package_id, program_id in expired:
-        parts = packages.erase_expired(program_id, package_id, now=now)
-        logger.info("expired package erased", extra={"fields": {"package": str(package_id), "parts": parts}})
+        if parts := packages.erase_expired(program_id, package_id, now=now):
+            logger.info("expired package erased", extra={"fields": {"package": str(package_id), "parts": parts}})
     for program_id in programs:
         with tenant(program_id):
             forget_old(program_id, now=now)

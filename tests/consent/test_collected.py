@@ -14,7 +14,7 @@ from consent.rights import collected
 from consent.rights.holders import Collected, PersonalDataHolder, Reason, holder_of
 from tests.cast import Program, event, now
 from tests.consent import retaining
-from tests.consent.retaining import also_for, erase_due, events, over, since, told
+from tests.consent.retaining import also_for, erase_due, events, keeping, over, since, told
 from tests.consent.rights import Working, carry_out, erased, file, lively, package_of, sections
 from tests.tracking.test_barrier import Caller, wait_for_waiters
 
@@ -447,3 +447,19 @@ def test_the_deadline_is_that_of_the_law(program: Program, owner: psycopg.Connec
     assert (found.rows, found.overdue) == (6, 0)
     (found,) = [o for o in over(program, later=timedelta(hours=73)) if o.table == "event"]
     assert (found.rows, found.overdue) == (6, 6)
+
+
+def test_an_attribute_set_anew_while_a_purge_goes_through_others_stays(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    for openid in ("alice", "bob"):
+        lively(program, openid)
+    owner.execute("UPDATE profile_attribute SET updated_at = now() - interval '1000 days'")
+    steps = holder_of("consent.profile").purge(program_id=program.id, keeping=keeping(), full=False, limit=500)
+    with as_worker(), tenant(program.id):
+        assert next(steps) == 2, "alice's, and bob's are found"
+    profile = {"subject": {"openid": "bob"}, "attributes": {"city": "苏州"}}
+    assert program.call("PUT", "profile", profile).status_code == 200
+    with as_worker(), tenant(program.id):
+        assert next(steps) == 1
+    assert attributes(owner) == [("city", "personalisation")]

@@ -1,8 +1,10 @@
 """The package of an access request: made over many transactions, read when complete, gone when expired."""
 
 import uuid
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,7 +18,17 @@ from consent.rights.own_holders import RequestHolder
 from consent.vault.models import Subject
 from tests.cast import Program, now
 from tests.consent.desk import request_row
-from tests.consent.rights import KEPT, Working, carry_out, file, lively, package_of, sections, subject_of
+from tests.consent.rights import (
+    KEPT,
+    Working,
+    carry_out,
+    file,
+    lively,
+    overdue,
+    package_of,
+    sections,
+    subject_of,
+)
 from tracking.personal_data import EventHolder
 
 
@@ -141,6 +153,27 @@ def _peak_kib() -> int:
     """The most memory this process has had."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(status["VmHWM"].split()[0])
+
+
+def test_a_package_that_is_being_made_does_not_expire(
+    program: Program, owner: psycopg.Connection, as_worker: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long its holders could not go on: done runs are not done again."""
+    lively(program)
+    filed = file(program, "access")
+
+    def away(self: RequestHolder, **more: Any) -> Iterator[Any]:
+        raise OSError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RequestHolder, "export", away)
+        assert carry_out(program, as_worker, filed)["state"] == "in_progress"
+    owner.execute("UPDATE package SET expires_at = now()")
+    with as_worker():
+        tasks.housekeep()
+    overdue(owner)
+    assert carry_out(program, as_worker, filed)["state"] == "completed"
+    assert {row["name"] for row in sections(package_of(program, filed))["attributes"]} == {"city", "nickname"}
 
 
 def test_a_package_expires_and_is_erased(program: Program, owner: psycopg.Connection, as_worker: Working) -> None:

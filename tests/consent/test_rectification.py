@@ -3,6 +3,7 @@
 import psycopg
 
 from tests.cast import Program
+from tests.consent.retaining import erase_due
 from tests.consent.rights import Working, ask, carry_out, file, lively, package_of, problem, sections
 
 
@@ -59,6 +60,17 @@ def test_a_held_attribute_is_corrected_whatever_became_of_its_consent(program: P
     program.decide("alice", "withdrawn", purpose="personalisation")
     filed = file(program, "rectification", changes={"attributes": {"city": "苏州"}})
     assert carry_out(program, as_worker, filed)["state"] == "completed"
+
+
+def test_what_is_corrected_goes_with_the_consent_that_ended_before(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    lively(program)
+    program.decide("alice", "withdrawn", purpose="personalisation")
+    carry_out(program, as_worker, file(program, "rectification", changes={"attributes": {"city": "苏州"}}))
+    owner.execute("UPDATE purpose_erasure SET not_before = asked_at")
+    erase_due(as_worker)
+    assert owner.execute("SELECT count(*) FROM profile_attribute").fetchone() == (0,)
 
 
 def test_an_attribute_not_held_needs_a_consent(program: Program) -> None:

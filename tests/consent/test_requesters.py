@@ -274,14 +274,27 @@ def test_a_request_meanwhile_being_carried_out_is_not_doubled(program: Program, 
     assert shown(program, filed)["state"] == "verifying"
 
 
-def test_a_guardian_asks_for_a_child_only(program: Program, desk: Desk) -> None:
+def test_a_guardian_asks_for_a_child_only(program: Program, desk: Desk, as_worker: Working) -> None:
     program.decide("grown")
     grown = file(program, "access", "grown", requester="guardian")
     assert "no guardian asks for them" in verify(desk, grown, "guardianship")
-    assert shown(program, grown)["state"] == "verifying"
+    with as_worker():
+        tasks.remind()
+    assert shown(program, grown)["state"] == "verifying", "nobody told an age"
+    program.decide("grown", age_band="adult")
+    with as_worker():
+        tasks.remind()
+    assert shown(program, grown)["state"] == "rejected"
     program.decide("alice", **guarded(minors_notice(program)))
     filed = file(program, "access", requester="guardian")
     assert verify(desk, filed, "guardianship") == "The requester is verified."
+
+
+def test_a_correction_that_may_not_be_made_is_told_to_the_officer_who_verifies(program: Program, desk: Desk) -> None:
+    program.decide("alice")
+    filed = file(program, "rectification", requester="agent", changes={"attributes": {"city": "苏州"}})
+    assert "does not consent to its purpose" in verify(desk, filed)
+    assert shown(program, filed)["state"] == "verifying"
 
 
 def test_what_a_guardian_asked_ends_when_the_child_is_14(

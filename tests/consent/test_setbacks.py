@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from django.db import InterfaceError, OperationalError
 
+from consent.errors import Unavailable
 from consent.rights.holders import Erased
 from consent.vault.keyring import KeyringError
 from tests.cast import Program, event
@@ -51,7 +52,9 @@ def _failed_erasure(
 
 
 @pytest.mark.parametrize(
-    "error", [KeyringError("x"), OperationalError("x"), InterfaceError("x"), OSError("x")], ids=repr
+    "error",
+    [KeyringError("x"), OperationalError("x"), InterfaceError("x"), OSError("x"), Unavailable("keyring_behind", "x")],
+    ids=repr,
 )
 def test_what_the_surroundings_did_is_no_attempt(
     program: Program,
