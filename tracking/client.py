@@ -72,7 +72,7 @@ class Patience:
 
 @dataclass(frozen=True)
 class Sent:
-    """What became of events: API.md's result for each, in the order they were given."""
+    """What became of events: the API's result for each, in the order they were given."""
 
     results: list[dict[str, Any]] = field(default_factory=list)
 

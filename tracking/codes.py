@@ -1,4 +1,4 @@
-"""Why an event is not stored: API.md's codes. They are words of ours, so counting by them keeps nothing of an event."""
+"""Why an event is not stored: the API's codes. They are words of ours, so counting by them keeps nothing of an event."""
 
 REFUSED = (
     "consent_missing",

@@ -6,20 +6,25 @@ from datetime import date, datetime, timedelta
 from django.db import connection, transaction
 
 DAYS_AHEAD = 3
+DAYS_AT_ONCE = 100
+"""As many partitions a transaction makes: it holds a lock on each."""
 
 _known: set[date] = set()
 """Days this process has seen a partition for. A partition that retention dropped since is found out by the write."""
 
 
 def ensure_days(days: Iterable[date]) -> int:
-    """Make what is missing, in a transaction of its own (never one that holds a batch's locks); answers how many."""
+    """Make what is missing, in transactions of their own (never one that holds a batch's locks); answers how many."""
     missing = sorted(set(days) - _known)
     if not missing:
         return 0
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute("SELECT ensure_event_days(%s::date[])", [missing])
-        made = int(cursor.fetchone()[0])
-    _known.update(missing)
+    made = 0
+    for place in range(0, len(missing), DAYS_AT_ONCE):
+        some = missing[place : place + DAYS_AT_ONCE]
+        with transaction.atomic(durable=True), connection.cursor() as cursor:
+            cursor.execute("SELECT ensure_event_days(%s::date[])", [some])
+            made += int(cursor.fetchone()[0])
+        _known.update(some)
     return made
 
 

@@ -19,12 +19,14 @@ def idempotency_key(request: Request, decoded: msgspec.Struct) -> IdempotencyKey
         return None
     if not 0 < len(given) <= 255 or not given.isprintable():
         raise Invalid("invalid_idempotency_key", "Idempotency-Key has 1 to 255 printable characters")
-    by, fingerprints = caller(request), edge.vault().lookup.fingerprints
+    by, lookup = caller(request), edge.vault().lookup
     body = msgspec.json.encode([request.method, request.path, decoded], order="deterministic")
+    # Two clients may choose the same key.
+    hashes = lookup.fingerprints(by.program_id, "idempotency key", f"{by.client_id}:{given}".encode())
     return IdempotencyKey(
         program_id=by.program_id,
         client_id=by.client_id,
-        # Two clients may choose the same key.
-        hashes=fingerprints(by.program_id, "idempotency key", f"{by.client_id}:{given}".encode()),
-        fingerprints=fingerprints(by.program_id, "idempotent body", body),
+        hashes=hashes,
+        fingerprints=lookup.fingerprints(by.program_id, "idempotent body", body),
+        key_hash=hashes[lookup.versions.index(lookup.primary)],
     )

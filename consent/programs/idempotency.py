@@ -24,11 +24,8 @@ class IdempotencyKey:
     hashes: tuple[bytes, ...]
     """By every enabled version of the index key, the oldest first: of two processes in a rotation both have one of them."""
     fingerprints: tuple[bytes, ...]
-
-    @property
-    def key_hash(self) -> bytes:
-        """What the rows carry that the call makes."""
-        return self.hashes[-1]
+    key_hash: bytes
+    """What the rows carry that the call makes: by the primary version, which every process has."""
 
 
 def claim(key: IdempotencyKey) -> bool:

@@ -12,7 +12,7 @@ from tests.cast import Program, event, now
 from tests.tracking.test_barrier import Caller, stored, wait_for_waiters
 from tests.tracking.test_events import codes
 from tracking import partitions
-from tracking.ingest import actions, write
+from tracking.ingest import actions, screen, write
 
 ANOTHERS_EVENT = """
     INSERT INTO event (subject_id, consent_record_id, type_id, occurred_at, corrected_at, received_at, day, program_id,
@@ -36,6 +36,29 @@ def test_an_event_that_is_being_written_by_another_is_answered_busy(
         owner.execute(ANOTHERS_EVENT, ["e1"])
         assert codes(program.send(*batch)) == [("retry", "busy")] * len(batch)
     assert program.send(*batch)["stored"] == 1
+
+
+def test_a_batch_that_cannot_be_screened_for_a_lock_is_answered_busy(
+    program: Program, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while a migration waits for the catalogue's table, in a process that has not read it yet."""
+    monkeypatch.setattr(actions, "LOCK_TIMEOUT", "200ms")
+    program.decide("alice")
+    screen._active.clear()
+    batch = [event("alice", "e1"), {"event_id": "e2"}]
+    with owner.transaction(force_rollback=True):
+        owner.execute("LOCK TABLE event_type IN ACCESS EXCLUSIVE MODE")
+        assert codes(program.send(*batch)) == [("retry", "busy"), ("refused", "invalid_event")]
+    assert program.send(*batch)["stored"] == 1
+
+
+def test_days_without_partitions_are_made_some_at_a_time(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database makes 500 in one call and no more."""
+    assert partitions.DAYS_AT_ONCE <= 500
+    monkeypatch.setattr(partitions, "DAYS_AT_ONCE", 2)
+    days = [(now() - timedelta(days=300 + n)).date() for n in range(3)]
+    assert partitions.ensure_days(days) == 3
+    assert set(days) <= set(partitions.attached_days())
 
 
 @pytest.mark.usefixtures("written_by")

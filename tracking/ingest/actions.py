@@ -114,9 +114,11 @@ class _Attempt:
         return self._outcome
 
     def busy(self) -> Outcome:
-        """Nothing was written: whoever passed the screening may send the same again. The others are counted."""
+        """Nothing was written: whoever passed the screening, or was not screened, may send the same again. The others are counted."""
+        screened = self._counting is not None
+        reads = [item.read for item in self._candidates] if screened else filter(None, self._batch.read)
         self._outcome.stored.clear()
-        self._outcome.refused |= {item.read.place: Refusal("busy") for item in self._candidates}
+        self._outcome.refused |= {read.place: Refusal("busy") for read in reads}
         if self._counting is not None:
             with tenant(self._program_id):
                 counted = self._counting.write(self._outcome)
