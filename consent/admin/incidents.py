@@ -36,7 +36,7 @@ from consent.api.problems import passing_of
 from consent.errors import Conflict, Invalid, NotFound, Problem
 from consent.processing import incidents
 from consent.processing.incidents import Said
-from consent.processing.models import Incident, IncidentEntry
+from consent.processing.models import Incident, IncidentAccess, IncidentEntry
 from consent.programs.models import MiniProgram
 from consent.rights import minor_access
 from consent.rights.affected import known_tables
@@ -126,13 +126,28 @@ class StandingFilter(admin.SimpleListFilter):
         return [
             ("authority", _("authority not notified")),
             ("people", _("people not notified")),
+            ("list", _("a list of people waits for another officer")),
             ("open", _("open")),
             ("closed", _("closed")),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "list":
+            return _with_list_waiting(request, queryset)
         wanted = {**UNTOLD, "open": Q(closed=False), "closed": Q(closed=True)}.get(self.value() or "")
         return queryset if wanted is None else queryset.filter(wanted)
+
+
+def _with_list_waiting(request: HttpRequest, incidents: QuerySet[Any]) -> QuerySet[Any]:
+    program = picked(request)
+    assert program is not None, "Owned asks for one first"
+    asked = minor_access.lists_waiting(program.pk, now=edge.now())
+    return incidents.filter(pk__in=asked.order_by().values("entry__incident"))
+
+
+def _lists_waiting(incident: Incident) -> QuerySet[IncidentAccess]:
+    asked = minor_access.lists_waiting(incident.program_id, now=edge.now())
+    return asked.filter(entry__incident=incident)
 
 
 @admin.register(Incident)
@@ -155,7 +170,7 @@ class Incidents(Owned):
     change_form_outer_after_template = "consent/admin/incident.html"
 
     def figures(self, request: HttpRequest, program: MiniProgram) -> Iterator[Figure]:
-        """Who has yet to be told (PIPL 57)."""
+        """Who has yet to be told (PIPL 57), and which lists of them another officer has to approve."""
         if not self.has_view_permission(request):
             return
         for words, key in (
@@ -165,6 +180,9 @@ class Incidents(Owned):
             href = f"{reverse('admin:consent_incident_changelist')}?standing={key}"
             found = counted(self.get_queryset(request).filter(UNTOLD[key]))
             yield waiting(Section.INCIDENTS, words, found, href=href, colour="danger")
+        href = f"{reverse('admin:consent_incident_changelist')}?standing=list"
+        listed = counted(_with_list_waiting(request, self.get_queryset(request)))
+        yield waiting(Section.INCIDENTS, gettext("lists of people that wait for another officer"), listed, href=href)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Incident]:
         newest = IncidentEntry.objects.filter(incident=OuterRef("pk")).order_by("-id")
@@ -294,7 +312,7 @@ class Incidents(Owned):
             "incident_approve.html",
             title=gettext("Approve a list with people under 18"),
             original=incident,
-            asked=list(minor_access.lists_waiting(incident.pk, now=edge.now())),
+            asked=list(_lists_waiting(incident)),
             own=officer(request),
         )
 
@@ -306,7 +324,7 @@ class Incidents(Owned):
             "may_download": request.user.has_perm(DOWNLOAD_PERMISSION),
             "may_approve": request.user.has_perm(APPROVE_PERMISSION)
             and incident is not None
-            and minor_access.lists_waiting(incident.pk, now=edge.now()).exists(),
+            and _lists_waiting(incident).exists(),
         }
         context = {"newest": told[0] if told else None, "earlier": told[1:], **may}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})

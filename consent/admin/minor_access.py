@@ -1,8 +1,10 @@
 """What officers ask to see of minors: another officer approves it here, and is shown nothing of the person."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 from django.utils.html import format_html
@@ -14,9 +16,11 @@ from consent import edge
 from consent.admin import packages
 from consent.admin.badges import badge
 from consent.admin.base import at, officer
+from consent.admin.figures import Figure, Section, counted, waiting
 from consent.admin.find import link_to, may_find
 from consent.admin.webhooks import Done
 from consent.errors import Conflict
+from consent.programs.models import MiniProgram
 from consent.rights import minor_access, reveal
 from consent.rights.minor_access import Standing
 from consent.rights.models import Guarded, MinorAccess
@@ -29,11 +33,23 @@ TOLD_WAITING = _(
 APPROVE_PERMISSION = "consent.change_minoraccess"
 
 
+class StandingFilter(admin.SimpleListFilter):
+    title = _("standing")
+    parameter_name = "standing"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(Standing.WAITING.value, Standing.WAITING.label)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[MinorAccess]) -> QuerySet[MinorAccess]:
+        return minor_access.still_waiting(queryset, now=edge.now()) if self.value() == Standing.WAITING else queryset
+
+
 @admin.register(MinorAccess)
 class MinorAccesses(Done):
     """The latest first. Of whom it is about nothing is shown."""
 
     icon, rank = "supervisor_account", 15
+    list_filter = [StandingFilter]
     list_display = [
         "__str__",
         "what",
@@ -63,6 +79,12 @@ class MinorAccesses(Done):
     change_form_outer_before_template = "consent/admin/minor_access_links.html"
     permission = APPROVE_PERMISSION
     deeds = (("approve", _("Approve"), "check"),)
+
+    def figures(self, request: HttpRequest, program: MiniProgram) -> Iterator[Figure]:
+        if self.has_view_permission(request):
+            found = counted(minor_access.still_waiting(self.get_queryset(request), now=edge.now()))
+            href = f"{reverse('admin:consent_minoraccess_changelist')}?standing={Standing.WAITING.value}"
+            yield waiting(Section.REQUESTS, gettext("minors’ data that wait for another officer"), found, href=href)
 
     def offered(self, row: MinorAccess) -> set[str]:
         return {"approve"} if minor_access.standing(row, edge.now()) == Standing.WAITING else set()

@@ -13,6 +13,8 @@ from consent.rights.models import USABLE, WAITS
 from tests.cast import Program
 from tests.consent.desk import Desk, holder, officer
 from tests.consent.processing import incident
+from tests.consent.test_home import home
+from tests.consent.test_home import listed as listed_rows
 
 TOLD = "another officer has to approve"
 APPROVED = "approved_by = 'officer:0', approved_at = clock_timestamp()"
@@ -92,6 +94,19 @@ def test_a_list_with_minors_is_taken_once_after_another_officer_approved(
     ]
     given = owner.execute("SELECT recipient, ground, subjects, actor FROM disclosure").fetchall()
     assert given == [("officer", "incident.notice", 2, asker)]
+
+
+def test_the_first_page_tells_of_a_list_that_waits(
+    program: Program, owner: psycopg.Connection, grace: Desk, heidi: Desk, breach: Incident
+) -> None:
+    words = "Lists of people that wait for another officer"
+    incident(program, table="consent_record")
+    assert home(heidi)[words].told == "0"
+    take(grace, breach)
+    line = home(heidi)[words]
+    assert (line.told, listed_rows(heidi, line)) == ("1", 1)
+    approve(heidi, owner, breach)
+    assert home(heidi)[words].told == "0"
 
 
 def test_nobody_approves_the_list_they_ask_for(

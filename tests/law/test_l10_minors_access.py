@@ -29,6 +29,7 @@ from tests.consent.desk import Desk, holder, officer, request_row
 from tests.consent.retaining import over, purge
 from tests.consent.rights import Working, carry_out, erased, file
 from tests.consent.test_find_person import PERSON
+from tests.consent.test_home import home, listed
 
 MAY = ("find_subject", "reveal_subject", "view_minoraccess", "change_minoraccess")
 ASKED = {"reason": "authority", "reference": "京网信〔2026〕12号"}
@@ -80,6 +81,21 @@ def entries(owner: psycopg.Connection) -> list[tuple[str, str]]:
     return owner.execute(
         "SELECT action, actor FROM audit_entry WHERE action LIKE 'minor_access.%' OR action = 'person.revealed' ORDER BY id"
     ).fetchall()
+
+
+def test_the_first_page_tells_of_what_waits(
+    program: Program, owner: psycopg.Connection, grace: Desk, heidi: Desk
+) -> None:
+    words = "Minors’ data that wait for another officer"
+    child(program)
+    ask(grace)
+    approve(heidi, owner)
+    assert home(heidi)[words].told == "0"
+    ask(heidi)
+    line = home(grace)[words]
+    assert (line.told, listed(grace, line)) == ("1", 1)
+    earlier(owner, WAITS)
+    assert home(grace)[words].told == "0", "it is over"
 
 
 def test_a_minors_values_are_shown_once_after_another_officer_approved(
