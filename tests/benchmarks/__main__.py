@@ -70,7 +70,7 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--affected-events", type=int, default=2_000_000, help="(default: 2000000; 10000000 is the long run)"
     )
-    parser.add_argument("--withdrawal-seconds", type=float, default=30, help="of either kind (default: 30)")
+    parser.add_argument("--withdrawal-seconds", type=float, default=30, help="of each kind (default: 30)")
     parser.add_argument("--soak", type=float, default=300, metavar="SECONDS", help="0 leaves it out (default: 300)")
     parser.add_argument("--var", type=Path, default=ROOT / "var" / "bench", help="folder (default: var/bench)")
     parser.add_argument(

@@ -34,9 +34,13 @@ def web(
     workers: int = 4,
     application: str = "config.wsgi:application",
     backlog: int = 1024,
+    niceness: int = 0,
 ) -> Iterator[tuple[str, int]]:
-    """Its address; stopped at the end of the block. `log` takes what it says."""
-    with served(environment, log, workers=workers, application=application, backlog=backlog) as running:
+    """Its address; stopped at the end of the block. `log` takes what it says. `niceness`: how far its processes stand back from
+    others, as of nice(1)."""
+    with served(
+        environment, log, workers=workers, application=application, backlog=backlog, niceness=niceness
+    ) as running:
         yield running.address
 
 
@@ -48,13 +52,14 @@ def served(
     workers: int = 4,
     application: str = "config.wsgi:application",
     backlog: int = 1024,
+    niceness: int = 0,
 ) -> Iterator[Web]:
     """As `web`, with its processes."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=backlog)
     command = ["-m", "gunicorn", "--config=python:config.gunicorn", application, f"--bind=fd://{listener.fileno()}"]
     with log.open("ab") as sink:
         process = subprocess.Popen(
-            [sys.executable, *command, f"--workers={workers}"],
+            ["nice", f"-n{niceness}", sys.executable, *command, f"--workers={workers}"],
             cwd=ROOT, env={**environment, "ZHIQING_ROLE": "application"}, stdout=sink, stderr=sink,
             pass_fds=[listener.fileno()],
         )  # fmt: skip

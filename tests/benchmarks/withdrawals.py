@@ -1,5 +1,5 @@
-"""How long a withdrawal takes beside full load, with the load's web processes and with some of their own (docs/operations.md), and
-where one subject is asked for by many clients at once.
+"""How long a withdrawal takes beside full load, with the load's web processes, with some of their own (docs/operations.md), and
+with some that the system prefers to the load's; and where one subject is asked for by many clients at once.
 
 The worker runs, as it does in production: it erases what the withdrawn consents had collected. Afterwards subjects are
 without consent, so that what insists on storing every event is to be measured before.
@@ -17,7 +17,7 @@ from tests.benchmarks.world import World
 BATCH = 100
 A_SECOND, WITHDRAWERS = 10, 5
 """Several, so that a withdrawal does not wait for the one before it."""
-OWN_PROCESSES = 2
+OWN_PROCESSES, NICENESS = 2, 10
 HOT_CLIENTS, HOT_BATCH = 8, 10
 ENDED = ("consent_withdrawn", "consent_changing", "busy")
 """How an event may be refused where subjects withdraw; `busy` tells that a lock was held for long."""
@@ -29,21 +29,29 @@ Beside = tuple[list[float], Measured]
 
 
 def withdrawals(made: World, log: Path, seconds: float) -> str:
-    """Markdown. `seconds` for each of the three."""
-    with web(made.environment, log / "web.log") as address, worker(made.environment, log / "worker.log"):
-        full = _beside_full_load(made, "W", seconds, address, address)
-        with web(made.environment, log / "consents.log", workers=OWN_PROCESSES) as own:
-            apart = _beside_full_load(made, "O", seconds, address, own)
-        hot = _hot(made, address, seconds)
+    """Markdown. `seconds` for each of the four."""
+    with worker(made.environment, log / "worker.log"):
+        with (
+            web(made.environment, log / "web.log", niceness=NICENESS) as address,
+            web(made.environment, log / "consents.log", workers=OWN_PROCESSES) as own,
+        ):
+            ahead = _beside_full_load(made, "N", seconds, address, own)
+        with web(made.environment, log / "web.log") as address:
+            full = _beside_full_load(made, "W", seconds, address, address)
+            with web(made.environment, log / "consents.log", workers=OWN_PROCESSES) as own:
+                apart = _beside_full_load(made, "O", seconds, address, own)
+            hot = _hot(made, address, seconds)
     lines = [
         "| withdrawals | calls | p50 | p99 | longest | events a second stored meanwhile | clients |",
         "|---|---|---|---|---|---|---|",
         _line(f"{A_SECOND} a second beside full load, {BATCH} events a call", full),
         _line(f"the same, answered by {OWN_PROCESSES} processes of their own", apart),
+        _line(f"the same, the load's processes at a niceness of {NICENESS}", ahead),
         _line(f"of one subject, {HOT_CLIENTS} clients, {HOT_BATCH} events a call", hot),
         "",
         f"- beside full load: {answers(full[1].answers)}",
         f"- with processes of their own: {answers(apart[1].answers)}",
+        f"- ahead of the load: {answers(ahead[1].answers)}",
         f"- one subject: {answers(hot[1].answers)}",
     ]
     return "\n".join(lines)
