@@ -389,7 +389,7 @@ ZHIQING_PERSON_REVEALS = env.integer(
     "ZHIQING_PERSON_REVEALS",
     20,
     minimum=1,
-    about="People whose identifiers and profile an officer may see in an hour, likewise",
+    about="People whose identifiers and profile an officer may see, or whose package they may take for others, in an hour, likewise",
 )
 ZHIQING_PACKAGE_KEPT = timedelta(
     days=env.integer("ZHIQING_PACKAGE_DAYS", 7, minimum=1, about="Days an access package can be fetched")

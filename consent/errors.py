@@ -1,4 +1,4 @@
-"""What the domain raises. Each error has the status, code and text of API.md's problem+json; none carries a sent value."""
+"""What the domain raises. Each error has the status, code and text of the API's problem+json; none carries a sent value."""
 
 from dataclasses import dataclass, field
 from typing import Any

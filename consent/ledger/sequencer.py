@@ -1,4 +1,4 @@
-"""Gives leaves their places in the log, and signs what it has come to: one transaction under one lock (DESIGN of the log).
+"""Gives leaves their places in the log, and signs what it has come to: one transaction under one lock (docs/ledger.md).
 
 It takes every leaf that can be seen, in one statement and so in one snapshot, ordered by (subject version, id). What a
 transaction has not committed yet (idle, prepared, slow) is not seen and waits; nobody waits for it. Nothing is asked of

@@ -58,7 +58,7 @@ _FIND = "start the stack (make serve), and set VAR to its folder or DATABASE_URL
 
 
 class OperatorCommand(BaseCommand):
-    """A command of API.md's table. Subclasses say their arguments and `run`; a Problem becomes exit code 1, and a database that does not
+    """An operator's command. Subclasses say their arguments and `run`; a Problem becomes exit code 1, and a database that does not
     answer `UNANSWERED`."""
 
     requires_system_checks: list[str] = []

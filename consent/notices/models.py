@@ -15,7 +15,7 @@ class Audience(models.TextChoices):
 
 
 class SeparateConsent(models.TextChoices):
-    """The article of PIPL that asks for an act of its own (LAW.md L8)."""
+    """The article of PIPL that asks for an act of its own (docs/law.md L8)."""
 
     SHARING = "23", _("Art. 23: provision to another handler")
     DISCLOSURE = "25", _("Art. 25: public disclosure")

@@ -1,4 +1,4 @@
-"""The database's roles: five groups without a login, and the two logins that work through them (DESIGN of access).
+"""The database's roles: five groups without a login, and the two logins that work through them (docs/adr/0002).
 
 Membership of the powerful groups is not inherited: a transaction takes such a role by SET LOCAL ROLE, in the one place
 that needs it.

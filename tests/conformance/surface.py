@@ -141,7 +141,7 @@ WITH_BODY = tuple(call for call in CALLS if call.body is not None)
 
 
 def told(response: Any, *statuses: int) -> Any:
-    """The problem, having the contract's shape (API.md, Errors); any 4xx of the contract unless some are named."""
+    """The problem, having the contract's shape (RFC 9457); any 4xx of the contract unless some are named."""
     assert response.status_code in (statuses or STATUSES), (response.status_code, response.content)
     assert response["Content-Type"] == "application/problem+json"
     problem = response.json()

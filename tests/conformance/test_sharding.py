@@ -1,4 +1,4 @@
-"""The schema shards by subject as it stands: DESIGN.md's rules for keys, foreign keys and triggers, asked of pg_catalog."""
+"""The schema shards by subject as it stands: rules for keys, foreign keys and triggers, asked of pg_catalog."""
 
 from typing import LiteralString
 
@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from django.apps import apps
 
-# Distributed by its own hash, because it is asked before the subject is known (DESIGN.md, "Finding a subject").
+# Distributed by its own hash, because it is asked before the subject is known.
 LOOKUP = "subject_lookup"
 # The catalogue's: a path is the mini-program's, and found by it; it names a subject only until a second one was there.
 CATALOGUE = {"page"}

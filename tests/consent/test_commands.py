@@ -1,4 +1,4 @@
-"""The operator's commands of API.md: their results, their JSON, and how they fail."""
+"""The operator's commands: their results, their JSON, and how they fail."""
 
 import io
 import json

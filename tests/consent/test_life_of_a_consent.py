@@ -1,4 +1,4 @@
-"""Renewed, expired, deferred, refused, imported, asked by itself: each rule of a consent's life as LAW.md states it."""
+"""Renewed, expired, deferred, refused, imported, asked by itself: each rule of a consent's life as docs/law.md states it."""
 
 from datetime import timedelta
 from typing import Any
