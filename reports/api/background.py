@@ -9,7 +9,7 @@ from consent.programs.models import MiniProgram
 from consent.programs.tenancy import without_tenant
 from reports.api import questions
 from reports.api.asking import answered
-from reports.api.shapes import FunnelAsked, ReportAsked, RetentionAsked
+from reports.api.shapes import FrequencyAsked, FunnelAsked, ReportAsked, RetentionAsked, TrendsAsked
 from reports.metrics.anomalies import WINDOW
 from reports.metrics.registry import MAX_DAYS, Reached
 from reports.metrics.session import LOOK_BACK
@@ -35,6 +35,7 @@ READ_BEFORE = {
     "sessions": _LOOKED_BACK,
     "shares": 2 * _MONTH,
     "stickiness": _MONTH,
+    "trends": 0,
 }
 """The reports that days' rollups answer, with how many days before the range they read at most."""
 
@@ -75,4 +76,9 @@ def _from_events(asked: ReportAsked) -> bool:
     """Whether the report reads events also where days have a rollup."""
     if isinstance(asked, FunnelAsked):
         return asked.breakdown not in (None, *IN_COLUMNS)
+    if isinstance(asked, TrendsAsked):
+        field, _ = asked.dimension()
+        return asked.property is not None or field not in (None, "event", *IN_COLUMNS)
+    if isinstance(asked, FrequencyAsked):
+        return asked.property is not None
     return isinstance(asked, RetentionAsked) and asked.clock != "calendar"

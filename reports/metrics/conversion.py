@@ -94,7 +94,7 @@ class Exposed:
         }
 
 
-@metric("conversion", definition=DEFINITION)
+@metric("conversion", definition=DEFINITION, anew=1)
 def conversion(question: Question) -> Figures:
     """Under the tenant's transaction. Raises Invalid `unknown_event`, `unknown_field`, `invalid_goal`."""
     asked = question.options

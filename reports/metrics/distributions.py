@@ -49,7 +49,7 @@ _SECOND = span(timedelta(seconds=1))
 NONE = Tallied("sessions", 0, BitMap64())
 
 
-@metric("distributions", definition=DEFINITION)
+@metric("distributions", definition=DEFINITION, anew=1)
 def distributions(question: Question) -> Figures:
     """Under the tenant's transaction."""
     found = _visits(question)

@@ -127,7 +127,7 @@ class Attempts:
         return figures
 
 
-@metric("funnel", definition=DEFINITION)
+@metric("funnel", definition=DEFINITION, anew=1)
 def funnel(question: Question) -> Figures:
     """Under the tenant's transaction. Raises Invalid `unknown_event`, `unknown_field`, `invalid_exclusion`."""
     asked = question.options
@@ -147,10 +147,10 @@ def funnel(question: Question) -> Figures:
         "open_subjects": Count(len(subjects), subjects=subjects),
     }
     totals = {name: (asked_days, count) for name, count in counts.items()}
-    # Of a window that is open for all of them they are all events of the type.
+    # Where the window is open for all of them they are all events of the type.
     first, *others = asked.steps
     opening = OfType(first, others=tuple(others) if asked.mode == "unordered" else ())
-    types = types_by_day(question, question.first, question.last)
+    types = types_by_day(question, question.first, question.last) if len(waiting) else []
     return Figures({"data": [steps]}, totals, of_type={"open_attempts": opening}, types=types, whole=whole(question))
 
 

@@ -105,7 +105,7 @@ class Alike(NamedTuple):
     subjects: BitMap64
 
 
-@metric("intervals", definition=DEFINITION)
+@metric("intervals", definition=DEFINITION, anew=1)
 def time_between(question: Question) -> Figures:
     """Under the tenant's transaction. Raises Invalid `unknown_event`."""
     asked = question.options

@@ -57,7 +57,7 @@ DEFINITION = (
 )
 
 
-@metric("pages", definition=DEFINITION)
+@metric("pages", definition=DEFINITION, anew=1)
 def pages(question: Question) -> Figures:
     """Under the tenant's transaction."""
     found = _heat(question)

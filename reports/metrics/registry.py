@@ -64,6 +64,8 @@ class Metric:
     definition: str
     run: Run
     derive: Derive | None = None
+    anew: int = 0
+    """How often the gate came to hold more of it than before: what was told until then is no answer any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +85,13 @@ STANDS = (
 _METRICS: dict[str, Metric] = {}
 
 
-def metric(name: str, *, definition: str, derive: Derive | None = None) -> Callable[[Run], Run]:
+def metric(name: str, *, definition: str, derive: Derive | None = None, anew: int = 0) -> Callable[[Run], Run]:
     """Register a metric under the API's name."""
 
     def register(run: Run) -> Run:
         if name in _METRICS:
             raise ValueError(f"{name} is registered already")
-        _METRICS[name] = Metric(name, definition, run, derive)
+        _METRICS[name] = Metric(name, definition, run, derive, anew)
         return run
 
     return register
@@ -117,7 +119,8 @@ def unwatched(counting: Counting) -> None:
 def answer(name: str, question: Question, *, k: int, reached: Reached = unwatched) -> Answer:
     """Run a metric and pass it through the gate; of what was told before, tell that. With how many subjects withdrew."""
     found = known(name)
-    about = frozen.about(name, found.definition, question.interval, options=question.options)
+    anew = [found.anew] if found.anew else []
+    about = frozen.about(name, found.definition, question.interval, *anew, options=question.options)
     asked = frozen.Asked(question.program_id, question.zone.key, k, about)
     with snapshot(question.program_id):
         with connection.cursor() as cursor:

@@ -77,7 +77,7 @@ class Shared:
     sharers: BitMap64 = field(default_factory=BitMap64)
 
 
-@metric("shares", definition=DEFINITION)
+@metric("shares", definition=DEFINITION, anew=1)
 def shares(question: Question) -> Figures:
     """Under the tenant's transaction."""
     parts = intervals(question.first, question.last, question.interval)

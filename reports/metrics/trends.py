@@ -16,7 +16,7 @@ Without a breakdown every interval is there, also where nothing happened; with o
 For the gate a cell rests on the interval's, or the value's, subjects; those of a property on the subjects who have it and
 apart on those with events that do not have it. Values with fewer than k subjects in an interval are `value_other` there.
 A filter is answered from the breakdown's rows; and so is `event`, in a closed interval: any event less each but one would
-tell of that one. The p90: reports.privacy.bins, from NUMBERS.
+tell of that one. An event by another field, or filtered by one, is told where it is told by itself (reports.privacy.types). The p90: reports.privacy.bins, from NUMBERS.
 """
 
 from collections import defaultdict
@@ -166,7 +166,7 @@ class Happened:
         }
 
 
-@metric("trends", definition=DEFINITION)
+@metric("trends", definition=DEFINITION, anew=1)
 def trends(question: Question) -> Figures:
     """Under the tenant's transaction. Raises Invalid `unknown_event`, `unknown_property`, `unknown_field`."""
     asked = question.options if isinstance(question.options, Trends) else Trends()
@@ -180,9 +180,10 @@ def trends(question: Question) -> Figures:
     tables = {"data": lines[len(earlier) :]}
     if asked.compare:
         tables["previous"] = lines[: len(earlier)]
-    if asked.event is None or asked.field == "event":
+    if type_id is None:
         return Figures(tables)
-    # By the values of another field: together they are all events of the type.
+    # Nothing but events of the type, by whatever values: together they are all there are.
+    assert asked.event is not None, "a type is asked for by its name"
     of_type = {name: OfType(asked.event, "subjects" if name == "subjects" else "events") for name in OF_EVENTS}
     whole = [*earlier, *parts]
     return Figures(tables, of_type=of_type, types=types_by_day(question, whole[0][0], whole[-1][1]))

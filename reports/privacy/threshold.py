@@ -151,7 +151,9 @@ def _cells(row: Row, of_type: Mapping[str, OfType], types: Types, k: int, as_of:
         told = column([row.counts[name] for name in row.parts], row.period, k, as_of)
         cells |= dict(zip(row.parts, told, strict=True))
     for name, of in of_type.items():
-        if name in cells and cells[name].status is Status.OK and types.hide(of, row.begun or row.period):
+        if name not in cells or cells[name].status is not Status.OK:
+            continue
+        if types.hide(of, row.begun or row.period, month=row.keys.get("month")):
             cells[name] = SUPPRESSED
     return _hidden_with(row, cells)
 

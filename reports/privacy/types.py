@@ -25,23 +25,24 @@ class Types:
         self._lines = days
         self._k = k
         self._as_of = as_of
-        self._rows: dict[Period, Sequence[Judged]] = {}
+        self._rows: dict[tuple[Period, str | None], Sequence[Judged]] = {}
 
-    def hide(self, of: OfType, period: Period) -> bool:
-        """A type of which nothing happened, and any in a period that goes on, is as its own figure says."""
+    def hide(self, of: OfType, period: Period, *, month: str | None = None) -> bool:
+        """A type of which nothing happened, and any in a period that goes on, is as its own figure says. `month`: which one the
+        period is, where it is one, by its first day."""
         if self._k == 1 or not closed(period, self._as_of):
             return False
-        return any(self._hides(event, of.column, period) for event in (of.event, *of.others))
+        return any(self._hides(event, of.column, period, month) for event in (of.event, *of.others))
 
-    def _hides(self, event: str, column: str, period: Period) -> bool:
+    def _hides(self, event: str, column: str, period: Period, month: str | None) -> bool:
         if not self._happened(event, period):
             return False
-        if period not in self._rows:
-            self._rows[period] = self._judged(period)
-        told = [row for row in self._rows[period] if row.part.value == event and not row.part.other]
+        if (period, month) not in self._rows:
+            self._rows[period, month] = self._judged(period, month)
+        told = [row for row in self._rows[period, month] if row.part.value == event and not row.part.other]
         return not told or told[0].cells[column].status is Status.SUPPRESSED
 
-    def _judged(self, period: Period) -> Sequence[Judged]:
+    def _judged(self, period: Period, month: str | None) -> Sequence[Judged]:
         days = [line for line in self._lines if inside(line.period, period)]
         if [line.period for line in days] == [period]:
             return judged(days[0], self._k, self._as_of)
@@ -49,7 +50,8 @@ class Types:
         for line in days:
             for value, tally in parted(line).items():
                 found.setdefault(value, []).append(tally)
-        whole = Dimension(period, NAME, {value: added(some) for value, some in found.items()})
+        parts = {value: added(some) for value, some in found.items()}
+        whole = Dimension(period, NAME, parts, keys=None if month is None else {"month": month})
         return self._days.rows(whole, judged(whole, self._k, self._as_of))
 
     def _happened(self, event: str, period: Period) -> bool:
@@ -68,7 +70,11 @@ def room_left(
     No row is hidden in the others' stead: in another range, or a longer interval, it would be another one, and the two would tell
     both. What tells the sum in each row, such as a share of it, is hidden by itself.
     """
-    hidden = {name for name, of in of_type.items() if rows and name in rows[0].cells and types.hide(of, line.period)}
+    hidden = {
+        name
+        for name, of in of_type.items()
+        if rows and name in rows[0].cells and types.hide(of, line.period, month=line.keys.get("month"))
+    }
     sums = any(isinstance(rows[0].figures[name], Count) for name in hidden)
     if sums or (line.tells is not None and types.hide(line.tells, line.period)):
         return [replace(row, cells=dict.fromkeys(row.cells, SUPPRESSED)) for row in rows]

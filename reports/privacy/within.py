@@ -98,18 +98,28 @@ class Days:
 
     def _cutting(self, line: Dimension, rows: Sequence[Judged], column: Sequence[Cell], name: str) -> set[Value]:
         """The values that the days and the other values of a column would tell too much of, in any block."""
-        days = [
-            {value: opened(figure)[1] for (value, of), figure in day.hidden.items() if of == name and value != ONE}
-            for day in self._inside(line)
-        ]
         told = [
             row.part.value
             for row, cell in zip(rows, column, strict=True)
             if not row.part.other and cell.status is Status.OK
         ]
+        blocks = len(opened(rows[0].figures[name])[1])
+        inside = self._inside(line)
+        if "month" not in line.keys:
+            return self._cut(inside, told, name, blocks)
+        # Told weeks may be taken from it: those that hide nothing by themselves leave nothing.
+        across, within = _by_week(inside, date.fromisoformat(line.keys["month"] or ""))
+        left = [day for days in within if self._cut(days, told, name, blocks) for day in days]
+        return set[Value]().union(*(self._cut(days, told, name, blocks) for days in (*across, left)))
+
+    def _cut(self, some: Sequence[Day], told: Sequence[Value], name: str, blocks: int) -> set[Value]:
+        days = [
+            {value: opened(figure)[1] for (value, of), figure in day.hidden.items() if of == name and value != ONE}
+            for day in some
+        ]
         found: set[Value] = set()
-        for n in range(len(opened(rows[0].figures[name])[1])):
-            cells = [{value: joined([blocks[n]]) for value, blocks in day.items()} for day in days]
+        for n in range(blocks if days else 0):
+            cells = [{value: joined([of[n]]) for value, of in day.items()} for day in days]
             found |= cutting(cells, told, self._k)
         return found
 

@@ -1,10 +1,14 @@
 """What is told of one type of events, less all events."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from tests.attacks.registry import attack, less, quotient, times
 from tests.attacks.world import MONDAY, SUNDAY, World, beyond, row, seen
+from tests.cast import now
+
+LONGEST = 30 * 24 * 3600
+"""Seconds of the longest window."""
 
 
 def others(world: World, told: float | None, name: str = "page_view") -> bool | None:
@@ -129,6 +133,71 @@ def others_than_starts(world: World) -> bool | None:
     one_event_and_another(world)
     (told,) = world.ask("intervals", start_event="page_view", end_event="share", bound_s=60)["data"]
     return others(world, told["starts"])
+
+
+@attack
+def others_than_views_by_their_event(world: World) -> bool | None:
+    one_event_and_another(world)
+    (told,) = world.ask("trends", event="page_view", breakdown="event")["data"]
+    return others(world, told["events"])
+
+
+@attack
+def others_than_views_filtered_by_their_event(world: World) -> bool | None:
+    one_event_and_another(world)
+    own = {"field": "event", "op": "eq", "value": "page_view"}
+    (told,) = world.ask("trends", event="page_view", filters=[own])["data"]
+    return others(world, told["events"])
+
+
+def of_late(world: World, metric: str, figure: str, **asked: Any) -> bool | None:
+    """Of a day whose windows of thirty days are all open."""
+    day = now().date() - timedelta(days=10)
+    world.history.add_all(seen(one, day, name="page_view", page="home") for one in world.crowd)
+    world.group(day, name="order")
+    told = world.ask(metric, day, **asked)
+    (every,) = world.ask("activity", day)["data"]
+    return beyond(less(every["events"], told["data"][0].get(figure, told.get(figure))), len(world.accomplices))
+
+
+@attack
+def others_than_attempts_that_are_open(world: World) -> bool | None:
+    steps = [{"event": "page_view"}, {"event": "share"}]
+    return of_late(world, "funnel", "open_attempts", steps=steps, window_s=LONGEST)
+
+
+@attack
+def others_than_attempts_in_any_order_that_are_open(world: World) -> bool | None:
+    steps = [{"event": "share"}, {"event": "page_view"}]
+    return of_late(world, "funnel", "open_attempts", steps=steps, window_s=LONGEST, mode="unordered")
+
+
+@attack
+def others_than_starts_that_are_open(world: World) -> bool | None:
+    return of_late(world, "intervals", "open_starts", start_event="page_view", end_event="share", bound_s=LONGEST)
+
+
+@attack
+def month_less_a_week_beside_all_events(world: World) -> bool | None:
+    """Of the first full week so many others are told of, that it is told itself, and the day of the group's is all that is left."""
+    month = [date(MONDAY.year, MONDAY.month, n) for n in range(1, 32)]
+    for day in month:
+        world.history.add_all(seen(one, day, page="home") for one in world.crowd)
+    for n in range(10):
+        world.history.add(seen(f"x{n}", MONDAY + timedelta(days=n % 2), name="order"))
+    last = MONDAY + timedelta(days=7)
+    world.group(last, name="order")
+
+    def views(first: date, until: date, interval: str) -> dict[str, float | None]:
+        told = world.ask("trends", first, until, event="page_view", interval=interval)["data"]
+        return {str(one.get("date") or one.get(interval)): one["events"] for one in told}
+
+    (whole,) = views(month[0], month[-1], "month").values()
+    week = views(MONDAY, SUNDAY, "week")[str(MONDAY)]
+    days = views(month[0], month[-1], "day")
+    rest = [told for day, told in days.items() if not str(MONDAY) <= day <= str(SUNDAY) and day != str(last)]
+    (every,) = world.ask("activity", last)["data"]
+    return beyond(less(every["events"], less(whole, week, *rest)), len(world.accomplices))
 
 
 @attack
