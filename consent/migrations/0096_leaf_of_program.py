@@ -7,6 +7,8 @@ from django.db import migrations, models
 from consent.indexes import built_beside_writes
 
 _INDEX = "leaf_program_id_b3ad45dd"
+_DROP = f"DROP INDEX CONCURRENTLY IF EXISTS {_INDEX}"
+_FOREVER, _AS_BEFORE = "SET lock_timeout = 0", "RESET lock_timeout"
 
 
 class Migration(migrations.Migration):
@@ -20,8 +22,8 @@ class Migration(migrations.Migration):
         migrations.SeparateDatabaseAndState(
             database_operations=[
                 migrations.RunSQL(
-                    f"DROP INDEX CONCURRENTLY IF EXISTS {_INDEX}",
-                    f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {_INDEX} ON leaf (program_id)",
+                    [_FOREVER, _DROP, _AS_BEFORE],
+                    [_FOREVER, _DROP, f"CREATE INDEX CONCURRENTLY {_INDEX} ON leaf (program_id)", _AS_BEFORE],
                 )
             ],
             state_operations=[
