@@ -12,7 +12,8 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.forms import AdminOwnPasswordChangeForm
 
-from consent.officers import accounts
+from consent import edge
+from consent.officers import accounts, attempts
 
 
 class OwnPasswordForm(AdminOwnPasswordChangeForm):  # type: ignore[misc]  # unfold carries no types
@@ -24,6 +25,22 @@ class OwnPasswordForm(AdminOwnPasswordChangeForm):  # type: ignore[misc]  # unfo
             self.fields["old_password"].help_text = _(
                 "Somebody else set this password. Choose one that only you know to go on."
             )
+
+    def clean_old_password(self) -> str:
+        """Wrong ones are counted as at the sign-in: whoever has a session may not try on here."""
+        now = edge.now()
+        counters = [attempts.counter(edge.vault().lookup, "account", self.user.get_username())]
+        if not attempts.begin(counters, now=now):
+            raise ValidationError(
+                _("There were too many wrong passwords: wait a minute, after more of them up to an hour.")
+            )
+        try:
+            given: str = super().clean_old_password()
+        except ValidationError:
+            attempts.failed(counters, account=accounts.named(self.user.pk), now=now)
+            raise
+        attempts.succeeded(counters)
+        return given
 
     def clean_new_password1(self) -> str:
         given: str = self.cleaned_data["new_password1"]

@@ -37,13 +37,15 @@ IDLE, LONGEST = timedelta(minutes=30), timedelta(hours=8)
 TOUCHED = timedelta(minutes=1)
 """How exactly it is known when a session was last used: each time it is written down costs a statement."""
 ISSUER = "Zhiqing"
-WITHOUT = ("admin:login", "admin:logout", "admin_language", "admin_second_factor", "admin_enrol")
+TO_ALL = ("admin:login", "admin:logout", "admin_language")
+"""Pages that answer without a session."""
+WITHOUT = (*TO_ALL, "admin_second_factor", "admin_enrol")
 """Pages that answer before the second factor, the last two being where it is asked for."""
 
 
 @cache
-def _open() -> frozenset[str]:
-    return frozenset(reverse(name) for name in WITHOUT)
+def _paths(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(map(reverse, names))
 
 
 class SecondFactor:
@@ -54,14 +56,21 @@ class SecondFactor:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         user = request.user
-        if not below_admin(request) or not isinstance(user, User) or request.path in _open():
+        if not below_admin(request) or not isinstance(user, User):
             return self.get_response(request)
-        if SESSION_KEY not in request.session:
-            return redirect(f"{reverse('admin_second_factor')}?{urlencode({'next': request.get_full_path()})}")
-        now, kept = edge.now(), request.session[SESSION_KEY]
-        if kept["mark"] != second_factor.mark(accounts.of(user)) or _over(kept, now):
+        now, kept, after = edge.now(), request.session.get(SESSION_KEY), urlencode({"next": request.get_full_path()})
+        # Before anything is open to it: a session that is over, or of before a reset, would enrol, or be begun anew, by a code alone.
+        if kept is not None and (kept["mark"] != second_factor.mark(accounts.of(user)) or _over(kept, now)):
             logout(request)
-            return redirect(f"{reverse('admin:login')}?{urlencode({'next': request.get_full_path()})}")
+            return (
+                self.get_response(request)
+                if request.path in _paths(TO_ALL)
+                else redirect(f"{reverse('admin:login')}?{after}")
+            )
+        if request.path in _paths(WITHOUT):
+            return self.get_response(request)
+        if kept is None:
+            return redirect(f"{reverse('admin_second_factor')}?{after}")
         if now - datetime.fromisoformat(kept["seen"]) > TOUCHED:
             request.session[SESSION_KEY] = kept | {"seen": now.isoformat()}
         choosing = reverse("admin_password")
@@ -79,8 +88,9 @@ def _keep(request: HttpRequest, user: User, now: datetime) -> None:
     """Under a new session key, so that one from before is worth nothing."""
     user.refresh_from_db()
     request.session.cycle_key()
-    at = now.isoformat()
-    request.session[SESSION_KEY] = {"mark": second_factor.mark(accounts.of(user)), "began": at, "seen": at}
+    at, before = now.isoformat(), request.session.get(SESSION_KEY)
+    began = at if before is None else before["began"]
+    request.session[SESSION_KEY] = {"mark": second_factor.mark(accounts.of(user)), "began": began, "seen": at}
 
 
 class SignInForm(AuthenticationForm):  # type: ignore[misc]  # unfold carries no types

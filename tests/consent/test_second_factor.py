@@ -216,6 +216,15 @@ def test_an_administrator_resets_it_and_its_sessions_end(program: Program) -> No
     assert root.post(f"auth/user/{root.user.pk}/second-factor/").status_code == 403, "their own"
 
 
+def test_a_session_of_before_a_reset_enrols_nothing(program: Program) -> None:
+    """Whoever has the lost telephone has it."""
+    root, desk = superuser(), officer("grace", program).enter(program)
+    root.post(f"auth/user/{desk.user.pk}/second-factor/")
+    assert desk.client.get(ENROL).headers["Location"].startswith("/admin/login/")
+    assert desk.client.post(ENROL, {"code": "000000"}).headers["Location"].startswith("/admin/login/")
+    assert desk.client.get("/admin/login/").status_code == 200
+
+
 def test_who_is_enrolled_is_not_enrolled_again(user: User) -> None:
     enrolled(signed_in(user), user)
     with pytest.raises(Conflict):
@@ -252,6 +261,24 @@ def test_a_session_ends(program: Program, name: str) -> None:
     moved(desk, **{name: limit + timedelta(seconds=1)})
     assert desk.get("consent/notice/").headers["Location"].startswith("/admin/login/")
     assert desk.get("").headers["Location"].startswith("/admin/login/"), "for good"
+
+
+@pytest.mark.parametrize("name", ["seen", "began"])
+def test_a_session_that_is_over_is_not_begun_anew_by_a_code(program: Program, name: str) -> None:
+    desk, limit = officer("grace", program).enter(program), {"seen": IDLE, "began": LONGEST}[name]
+    moved(desk, **{name: limit + timedelta(seconds=1)})
+    response = desk.client.post(CODE, {"code": code_of(desk.user)})
+    assert response.headers["Location"].startswith("/admin/login/")
+    assert SESSION_KEY not in desk.client.session
+
+
+def test_a_code_makes_a_session_no_longer(program: Program) -> None:
+    desk = officer("grace", program).enter(program)
+    moved(desk, began=timedelta(hours=7))
+    began = desk.client.session[SESSION_KEY]["began"]
+    code = second_factor.handed_out(edge.vault().keyring, desk.user.pk, now=edge.now())
+    assert desk.client.post(CODE, {"code": code}).status_code == 302
+    assert desk.client.session[SESSION_KEY]["began"] == began
 
 
 def test_a_session_that_is_used_does_not_idle(program: Program) -> None:
