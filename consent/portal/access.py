@@ -7,12 +7,13 @@ browser sends `Origin: null` with a form, which the CSRF check has to refuse: pa
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import get_script_prefix, reverse
-from django.utils import translation
+from django.utils import timezone, translation
 from django.views import csrf
 from django.views.decorators.cache import never_cache
 
@@ -76,11 +77,13 @@ def shown(
     program = MiniProgram.objects.select_related("controller").get(id=visit.program_id)
     pages = [(name, reverse(f"portal:{name}")) for name in PAGES]
     about: dict[str, Any] = {"visit": visit, "program": program, "current": current, "pages": pages}
-    return told(request, f"consent/portal/{template}.html", status=status, **about, **context)
+    return told(request, f"consent/portal/{template}.html", zone=program.zone, status=status, **about, **context)
 
 
-def told(request: HttpRequest, template: str, *, status: int = 200, **context: Any) -> HttpResponse:
-    return render(request, template, context, status=status)
+def told(request: HttpRequest, template: str, *, zone: str = "UTC", status: int = 200, **context: Any) -> HttpResponse:
+    """`zone`: the mini-program's, in which days and times are told; days of the law are reckoned in it."""
+    with timezone.override(ZoneInfo(zone)):
+        return render(request, template, {"zone": zone, **context}, status=status)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:

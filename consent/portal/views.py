@@ -297,5 +297,6 @@ def claim(request: HttpRequest, request_id: uuid.UUID) -> HttpResponseBase:
         found = requests.stands(request_id)
     except Problem as problem:
         return told(request, "consent/portal/refused.html", status=problem.status, problem=problem)
+    zone = MiniProgram.objects.values_list("zone", flat=True).get(id=found.program_id)
     with translation.override(language(found.locale)):
-        return told(request, "consent/portal/claim.html", asked=found)
+        return told(request, "consent/portal/claim.html", zone=zone, asked=found)
