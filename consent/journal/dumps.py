@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import psycopg
@@ -44,6 +45,7 @@ def restore(owner_url: str, file: Path, *, replace: bool, tools: Path | None) ->
     the backup says: nobody sees anything of it before that is so. Raises Conflict `not_empty`; Invalid `not_a_backup`,
     `not_whole`; Unavailable `tool_missing`, `restore_failed`."""
     listed = _listed(file, tools)
+    _read_through(file, tools)
     with psycopg.connect(owner_url, autocommit=True) as owner:
         found = owner.execute(_EMPTY).fetchone()
         empty = found is not None and found[0]
@@ -51,18 +53,24 @@ def restore(owner_url: str, file: Path, *, replace: bool, tools: Path | None) ->
             raise Conflict(
                 "not_empty", "the database is not empty: name another, or add --replace to lose what it holds"
             )
-        if not empty:
-            with owner.transaction():
-                owner.execute("SET LOCAL lock_timeout = '30s'")
-                for statement in _EMPTIED:
-                    owner.execute(statement.encode())
-    chosen = file.with_name(f"{file.name}.list")
-    try:
-        chosen.write_text(listed)
-        whole = ["--single-transaction", "--exit-on-error", "--no-owner", f"--use-list={chosen}", str(file)]
-        _run("pg_restore", owner_url, whole, tools=tools)
-    finally:
-        chosen.unlink(missing_ok=True)
+        # Whatever can fail before the database is emptied has been tried by then.
+        with tempfile.NamedTemporaryFile("w", prefix="zhiqing-restore-") as chosen:
+            chosen.write(listed)
+            chosen.flush()
+            if not empty:
+                with owner.transaction():
+                    owner.execute("SET LOCAL lock_timeout = '30s'")
+                    for statement in _EMPTIED:
+                        owner.execute(statement.encode())
+            whole = ["--single-transaction", "--exit-on-error", "--no-owner", f"--use-list={chosen.name}", str(file)]
+            _run("pg_restore", owner_url, whole, tools=tools)
+
+
+def _read_through(file: Path, tools: Path | None) -> None:
+    """The list stands at the head: a file that ends too early has it all the same. Raises Invalid `not_whole`."""
+    command = [_tool("pg_restore", tools), "--file=/dev/null", str(file)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        raise Invalid("not_whole", f"{file} cannot be read to its end: was it copied whole?")
 
 
 def _listed(file: Path, tools: Path | None) -> str:

@@ -5,6 +5,7 @@ who come together share the disk's flush.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -38,6 +39,9 @@ class FileSink:
     def write(self, entry: Entry, *, durable: bool) -> None:
         """Raises OSError; what was half written then is passed over by the next line and by readers."""
         with _locked(self.folder):
+            if self._writer is not None and writer_of(self.folder) != self._writer:
+                # What is written to the place that a disk is mounted on is hidden when it is mounted again.
+                raise OSError(errno.ESTALE, "the folder is not the one that was written to: is its disk mounted?")
             newest = next(reversed(files(self.folder)), None)
             path = self.folder / f"journal-{entry.at.astimezone(UTC):%Y-%m-%d}.jsonl"
             if newest is not None and newest.name > path.name:

@@ -199,8 +199,13 @@ def opened(part: Part, logs: Mapping[int, Log]) -> tuple[Opened, Findings]:
     (kind,) = (kind for kind in _kinds(part.program_id) if kind.leaf == part.type)
     asked = {"program": part.program_id, "type": part.type, "first": part.first, "last": part.last}
     columns = ", ".join(f"opens.{name}" for name in kind.columns)
-    rows = streamed(_LEAVES.format(columns=columns, table=kind.table, own=kind.own), asked)
+    rows, before = streamed(_LEAVES.format(columns=columns, table=kind.table, own=kind.own), asked), None
     for leaf_id, hashed, origin, index, placed, *values in rows:
+        if leaf_id == before:
+            told = "another row opens the same leaf: all but one were put in"
+            findings.add(Fault.RECORD_WITHOUT_LEAF, f"{kind.table} {values[0]}", told)
+            continue
+        before = leaf_id
         place = Place(leaf_id, bytes(hashed), logs.get(origin), index, None if placed is None else bytes(placed))
         _placed(place, waiting, opened, findings)
         if values[0] is not None:

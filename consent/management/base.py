@@ -87,9 +87,10 @@ class OperatorCommand(BaseCommand):
         try:
             found = service.standing()
         except OSError as error:
-            raise CommandError(f"the journal cannot be read: {error.strerror}") from None
+            told_of_it = f"the journal cannot be read: {error.strerror}"
+            raise CommandError(told_of_it, returncode=self.UNANSWERED) from None
         if found < needed:
-            raise CommandError(_FIRST[found])
+            raise CommandError(_FIRST[found], returncode=self.UNANSWERED)
 
     def run(self, options: dict[str, Any]) -> None:
         """The command itself; `options` by the names of the flags."""

@@ -165,7 +165,7 @@ def _record(
         for item in told
         if item.decided in (State.REFUSED, State.WITHDRAWN)
         and item.purpose.id in before
-        and before[item.purpose.id].state in AUTHORISING
+        and before[item.purpose.id].state in COLLECTED
     ]
     if ending:
         journal.ended(subject, Kind.OBJECTION if act.method == OBJECTION else Kind.WITHDRAWAL, ending)

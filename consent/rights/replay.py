@@ -174,7 +174,7 @@ class _One:
             return
         with tenant(self.program_id):
             standing = ConsentState.objects.filter(
-                subject=self.subject, purpose__code__in=codes, state__in=AUTHORISING
+                subject=self.subject, purpose__code__in=codes, state__in=records.COLLECTED
             ).select_related("purpose")
             due = sorted(state.purpose.code for state in standing if state.asked_at < codes[state.purpose.code])
         if not due:

@@ -73,7 +73,12 @@ def told(store: KeyStore) -> list[Told]:
 
 
 def add(store: KeyStore, family: str, *, by: str, at: datetime) -> int:
-    """The next version, which nothing uses yet. Raises KeyringError."""
+    """The next version, which nothing uses yet. Raises KeyringError; Conflict `keyring_behind` where another machine has made it
+    already: two keys of one number would each find half of the people."""
+    newest = max(one.version for one in keyring.versions(store) if one.family == family)
+    if KeyVersion.objects.filter(family=family, version__gt=newest).exists():
+        detail = "the database knows a newer version than this keyring has: copy the newest keyring here first"
+        raise Conflict("keyring_behind", detail)
     version = keyring.add_key(store, family, made=at)
     writing.change(family, version, Writes.OPTIONAL)
     _audit("added", family, version, by)

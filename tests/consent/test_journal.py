@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import shutil
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -38,6 +39,32 @@ def test_a_withdrawal_and_a_refusal_of_what_stood_are_told_by_the_handles_hash(
     program.decide("alice", "withdrawn")
     program.decide("bob", "refused")
     assert len(journal.told()) == 2, "nothing stood"
+
+
+@pytest.mark.parametrize("state", ["expired", "invalidated"])
+def test_a_withdrawal_of_what_had_ended_by_itself_is_told_since_it_takes_along_what_was_collected(
+    program: Program, journal: Journal, owner: psycopg.Connection, state: str
+) -> None:
+    program.decide("alice")
+    owner.execute(
+        "UPDATE consent_state SET state = %s, grant_from = NULL, grant_until = NULL, record_from = NULL", [state]
+    )
+    program.decide("alice", "withdrawn")
+    assert journal.told() == [("withdrawal", "analytics")]
+
+
+def test_a_folder_whose_disk_is_away_is_not_made_anew(program: Program, journal: Journal) -> None:
+    """What is written meanwhile would be hidden once the disk is back."""
+    for _ in range(2):
+        program.decide("alice")
+        program.decide("alice", "withdrawn")
+    before = journal.folder.rename(journal.folder.with_name("away"))
+    program.decide("alice")
+    response = program.post("consents", withdrawal())
+    assert (response.status_code, response.json()["code"]) == (503, "journal_unavailable")
+    shutil.rmtree(journal.folder, ignore_errors=True)
+    before.rename(journal.folder)
+    assert program.post("consents", withdrawal()).status_code == 201
 
 
 def test_what_requests_end_is_told_and_what_is_taken_back_after_it(program: Program, journal: Journal) -> None:

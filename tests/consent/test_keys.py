@@ -447,6 +447,15 @@ def test_an_idempotency_key_is_known_by_every_version(
         assert again(key) not in (first, second), "it was said more than a day ago, and may be said of something new"
 
 
+def test_a_version_that_another_machine_made_is_not_made_again(rotated: Program, own_ring: Ring) -> None:
+    """Two keys of one number would each find half of the people."""
+    older = own_ring.path.read_bytes()
+    keys("add", INDEX)
+    own_ring.path.write_bytes(older)
+    assert "copy the newest keyring" in refused("add", INDEX)
+    assert own_ring.path.read_bytes() == older
+
+
 def test_what_is_said_again_to_a_machine_whose_keyring_is_older_is_known(rotated: Program, own_ring: Ring) -> None:
     """A version is added on one machine after the other, and promoted when all have it."""
     older = own_ring.path.read_bytes()

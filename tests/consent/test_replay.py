@@ -146,6 +146,12 @@ def test_commands_wait_for_a_replay_and_what_goes_before_it_for_ids(
     assert service.standing() == Standing.WAITING
 
 
+def test_what_begins_an_epoch_has_no_dry_run(program: Program, journal: Journal) -> None:
+    with pytest.raises(RuntimeError, match="no dry run"):
+        manage("replay_journal", "--begin", "--dry-run", role="worker")
+    assert service.standing() == service.Standing.IN_SERVICE
+
+
 def test_an_epoch_that_the_journal_does_not_know_is_not_begun(
     program: Program, journal: Journal, owner: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -394,6 +400,20 @@ def test_half_a_dump_is_refused_before_anything_is_deleted(
     with pytest.raises(RuntimeError, match="not_whole"):
         manage("restore", str(kept), "--replace")
     assert owner.execute("SELECT id FROM program").fetchall() == [(program.id,)]
+
+
+def test_a_backup_that_was_cut_is_refused_before_anything_is_deleted(
+    program: Program, owner: psycopg.Connection, tmp_path: Path
+) -> None:
+    """Its list is at its head, and whole."""
+    kept = tmp_path / "kept.dump"
+    manage("backup", "--to", str(kept))
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[: len(whole) - 4096])
+    with pytest.raises(RuntimeError, match="not_whole"):
+        manage("restore", str(kept), "--replace")
+    assert owner.execute("SELECT id FROM program").fetchall() == [(program.id,)]
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.dump"]
 
 
 def test_a_restored_database_is_never_in_service_whoever_made_the_backup(

@@ -306,6 +306,19 @@ def test_a_record_put_beside_the_log(log: int, folder: Path, owner: psycopg.Conn
     assert {fault for fault, _, _ in faults(folder)} == {"record_gone", "record_without_leaf"}
 
 
+def test_a_record_that_borrows_a_leaf(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    """It says what the leaf commits to, and is somebody else's."""
+    names = [column.name for column in owner.execute("SELECT * FROM consent_record LIMIT 0").description or ()]
+    other = {"id": "id + 1000000", "subject_id": "(SELECT max(subject_id) FROM subject)"}
+    owner.execute("UPDATE consent_record SET version = 77 WHERE subject_id = (SELECT max(subject_id) FROM subject)")
+    row = owner.execute(
+        f"INSERT INTO consent_record ({', '.join(names)}) SELECT {', '.join(other.get(name, name) for name in names)}"
+        " FROM consent_record ORDER BY id LIMIT 1 RETURNING id".encode()
+    ).fetchone()
+    assert row is not None
+    assert ("record_without_leaf", f"consent_record {row[0]}", None) in faults(folder)
+
+
 def leafless(owner: psycopg.Connection, program: Program, past: str, entry_id: int | None = None) -> int:
     """An audit entry that is written beside the log; answers its number."""
     row = owner.execute(

@@ -83,12 +83,14 @@ class Command(OperatorCommand):
     def run(self, options: dict[str, Any]) -> None:
         if settings.ROLE != "worker":
             raise CommandError("run this with ZHIQING_ROLE=worker: only the worker may put the database in service")
+        if options["begin"] and options["dry_run"]:
+            raise CommandError("--begin has no dry run: what it does is refuse calls, at once")
         standing = service.standing()
         if standing == Standing.UNMIGRATED:
             raise CommandError("the backup is of an earlier version: run migrate first, as the owner")
         required = standing != Standing.IN_SERVICE
         found = _read(options["places"], options["without"])
-        if required and not options["incomplete"]:
+        if (required or options["begin"]) and not options["incomplete"]:
             _refuse(found, begins=options["begin"])
         if options["begin"]:
             epoch = _begin(found.kept)

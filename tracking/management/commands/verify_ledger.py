@@ -21,6 +21,7 @@ from consent.management.base import OperatorCommand, read_bytes, read_lines
 from consent.programs.tenancy import of_no_program, snapshot_of_all, tenant
 from consent.records.explained import unexplained
 from consent.vault import jws
+from consent.vault.keyring import KeyringError
 from tracking.evidence import uncovered
 
 NOT_VERIFIED = 2
@@ -122,7 +123,11 @@ def _taken(theirs: Iterable[Theirs], counted: Opened, findings: Findings) -> Non
 def _keys(name: str | None) -> dict[str, Ed25519PublicKey]:
     """Raises CommandError."""
     if name is None:
-        public = [key.public for key in edge.vault().keyring.signing.keys]
+        try:
+            public = [key.public for key in edge.vault().keyring.signing.keys]
+        except (KeyringError, OSError) as error:
+            told = f"the keyring cannot be read: {error}; or name the published keys by --jwks"
+            raise CommandError(told, returncode=NOT_VERIFIED) from None
         return {jws.thumbprint(key): Ed25519PublicKey.from_public_bytes(key) for key in public}
     try:
         return jws.key_set(read_bytes(name, returncode=NOT_VERIFIED))
