@@ -47,8 +47,7 @@ LONGEST_REFERENCE = 200
 logger = logging.getLogger("zhiqing.rights")
 
 # Whose guardian's requests end: those known to be 14, or older by a consent of their own. Of whom no age was ever told an
-# officer decides. Noon in UTC is when a day has
-# begun everywhere on earth.
+# officer decides. Noon in UTC is when a day has begun everywhere on earth.
 _GROWN = """
     SELECT request.id FROM subject_request request
     JOIN request_subject about ON about.request_id = request.id
@@ -76,12 +75,18 @@ class Method(TextChoices):
 
 
 def check_guardian(requester: str, subject: Subject, now: datetime) -> None:
-    """A guardian asks for a child under 14 only, by what its consents say. Raises Conflict `guardian_not_needed`."""
-    if requester == Requester.GUARDIAN and (not subject.under_14 or minors.turned_14(subject, now)):
+    """A guardian asks for a child under 14: not where its consents say that it is none. Raises Conflict `guardian_not_needed`."""
+    if requester == Requester.GUARDIAN and (minors.turned_14(subject, now) or _said_to_be_older(subject)):
         raise Conflict(
             "guardian_not_needed",
             "by its consents the data subject is not under 14: they ask themselves, or an agent does",
         )
+
+
+def _said_to_be_older(subject: Subject) -> bool:
+    """As `_GROWN` has it."""
+    older = ConsentRecord.objects.filter(subject=subject, age_band__in=("14_17", "adult"))
+    return not subject.under_14 and older.exists()
 
 
 def verify(

@@ -275,16 +275,18 @@ def test_a_request_meanwhile_being_carried_out_is_not_doubled(program: Program, 
 
 
 def test_a_guardian_asks_for_a_child_only(program: Program, desk: Desk, as_worker: Working) -> None:
-    program.decide("grown")
+    program.decide("grown", age_band="adult")
     grown = file(program, "access", "grown", requester="guardian")
     assert "no guardian asks for them" in verify(desk, grown, "guardianship")
-    with as_worker():
-        tasks.remind()
-    assert shown(program, grown)["state"] == "verifying", "nobody told an age"
-    program.decide("grown", age_band="adult")
+    assert shown(program, grown)["state"] == "verifying"
     with as_worker():
         tasks.remind()
     assert shown(program, grown)["state"] == "rejected"
+    program.decide("unknown")
+    unknown = file(program, "access", "unknown", requester="guardian")
+    with as_worker():
+        tasks.remind()
+    assert verify(desk, unknown, "guardianship") == "The requester is verified.", "nobody told an age"
     program.decide("alice", **guarded(minors_notice(program)))
     filed = file(program, "access", requester="guardian")
     assert verify(desk, filed, "guardianship") == "The requester is verified."
