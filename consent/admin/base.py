@@ -114,8 +114,14 @@ class Officers(ModelAdmin):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         declared = self.get_list_filter(request)
-        names = {item if isinstance(item, str) else getattr(item, "parameter_name", None) for item in declared}
-        return lookup.split("__", 1)[0] in names
+        return lookup.split("__", 1)[0] in map(_named, declared)
+
+
+def _named(declared: Any) -> Any:
+    """What a filter of a list is asked by."""
+    if isinstance(declared, tuple | list):
+        return declared[0]
+    return declared if isinstance(declared, str) else getattr(declared, "parameter_name", None)
 
 
 class ViewOnly(Officers):

@@ -229,6 +229,7 @@ def _journaled(
 
 
 def _away(request: HttpRequest, back: str) -> HttpResponseBase:
+    list(messages.get_messages(request))  # what was said of a change that is not there
     told = gettext("The journal cannot be written, and nothing is changed without it. Try again in a moment.")
     messages.error(request, told)
     return redirect(back)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from rest_framework.renderers import BaseRenderer
 
+from consent.rights.table import FORMULA
 from reports.metrics.registry import Answer
 from reports.privacy.cells import Cell
 from reports.privacy.cohorts import ReleasedCohort
@@ -23,8 +24,6 @@ TABLES = (
 
 LINKS = "links"
 """Where there is this table, `data` are all tables together, and it is the one that CSV has."""
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def rendered(answer: Answer, *, zone: str, as_of: datetime) -> dict[str, Any]:
@@ -113,6 +112,6 @@ def _text(value: Any) -> Any:
         return str(value).lower()
     if isinstance(value, tuple | list):
         return "-".join("" if edge is None else str(edge) for edge in value)
-    if isinstance(value, str) and value.startswith(_FORMULA):
+    if isinstance(value, str) and value.startswith(FORMULA):
         return f"'{value}"
     return value

@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import connection
 from psycopg import sql
 
 from tests.cast import Program, event, now
@@ -57,7 +58,15 @@ def test_days_without_partitions_are_made_some_at_a_time(database: None, monkeyp
     assert partitions.DAYS_AT_ONCE <= 500
     monkeypatch.setattr(partitions, "DAYS_AT_ONCE", 2)
     days = [(now() - timedelta(days=300 + n)).date() for n in range(3)]
-    assert partitions.ensure_days(days) == 3
+    asked: list[int] = []
+
+    def noted(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        asked.extend(len(some) for some in params or ())
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(noted):
+        assert partitions.ensure_days(days) == 3
+    assert asked == [2, 1]
     assert set(days) <= set(partitions.attached_days())
 
 

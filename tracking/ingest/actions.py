@@ -114,7 +114,8 @@ class _Attempt:
         return self._outcome
 
     def busy(self) -> Outcome:
-        """Nothing was written: whoever passed the screening, or was not screened, may send the same again. The others are counted."""
+        """Nothing was written: whoever passed the screening, or was not screened, may send the same again. Of what was screened the others
+        are counted."""
         screened = self._counting is not None
         reads = [item.read for item in self._candidates] if screened else filter(None, self._batch.read)
         self._outcome.stored.clear()
