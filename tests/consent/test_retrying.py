@@ -224,7 +224,7 @@ def test_what_could_not_be_filed_now_does_not_go_on_now(
 ) -> None:
     lively(program)
     filed = failed(program, owner, as_worker, monkeypatch, "access", "export")
-    owner.execute("UPDATE subject_request SET requester = 'guardian'")
+    owner.execute("UPDATE subject_request SET requester = 'guardian'; UPDATE consent_record SET age_band = 'adult'")
     refused(program, run_of(owner, filed), "guardian_not_needed")
     owner.execute("UPDATE subject_request SET requester = 'self'")
     carry_out(program, as_worker, file(program, "restriction"))
