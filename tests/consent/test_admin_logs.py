@@ -331,3 +331,8 @@ def _texts(node: ast.expr, tree: ast.Module) -> Iterator[str]:
         for statement in tree.body:
             if isinstance(statement, ast.Assign) and node.id in {getattr(name, "id", "") for name in statement.targets}:
                 yield from _texts(statement.value, tree)
+
+
+def test_disclosures_are_narrowed_by_day(program: Program) -> None:
+    desk = holder("inspector", program).enter(program)
+    assert desk.get("consent/disclosure/?at__gte=2026-01-01%2000:00:00%2B00:00").status_code == 200

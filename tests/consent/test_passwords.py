@@ -92,3 +92,14 @@ def test_nobody_assigns_themselves(program: Program) -> None:
         assert answer.status_code == status, answer.content
     assert list(OfficerAssignment.objects.values_list("user", flat=True)) == [other.user.pk]
     assert Group.objects.filter(user=desk.user, name="role:administrator").exists()
+
+
+def test_an_old_password_is_not_tried_on_and_on(database: None) -> None:
+    """As at the sign-in: five wrong ones, and then none is looked at for a while."""
+    theirs = holder("viewer")
+    for _ in range(5):
+        assert chosen(theirs.client, "not this one", OWN) == 200
+    assert chosen(theirs.client, PASSWORD, OWN) == 200
+    page = theirs.client.post(CHOOSE, {"old_password": PASSWORD, "new_password1": OWN, "new_password2": OWN})
+    assert "too many wrong passwords" in page.content.decode()
+    assert [account for _, account in entries("sign_in.paused")] == [f"officer:{theirs.user.pk}"]

@@ -432,3 +432,13 @@ def test_pages_go_on_in_the_language_that_was_chosen(alice: Program) -> None:
     assert '<html lang="zh-Hans">' in browser.text
     browser.press("/portal/language", locale="fr")
     assert browser.status == 422
+
+
+def test_days_are_the_mini_programs(alice: Program, owner: psycopg.Connection) -> None:
+    """Seven in the morning in China is the day before in UTC."""
+    filed = file(alice, "access")
+    owner.execute("UPDATE subject_request SET received_at = '2026-03-01 23:00+00'")
+    browser = opened(alice, view="requests")
+    text = browser.get(f"/portal/requests/{filed['request_id']}")
+    assert "2026-03-02" in text and "2026-03-01" not in text
+    assert "2026-03-02" in browser.get(f"/portal/claim/{filed['request_id']}")
