@@ -131,16 +131,16 @@ def test_what_is_held_is_read_in_the_page(alice: Program) -> None:
 
 def test_of_a_long_list_the_beginning_is_shown_and_it_is_said(alice: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     cut, beyond = "Only the first 10 are shown here.", "There is more of this than is shown here."
-    assert alice.send(*(event("alice", f"e{n}", now()) for n in range(10)))["stored"] == 10
+    assert alice.send(*(event("alice", f"seen{n}", now()) for n in range(10)))["stored"] == 10
     text = opened(alice, view="data").text
-    assert (text.count("<bdi>e"), cut in text, beyond in text) == (10, False, False)
-    alice.send(event("alice", "e10", now()))
+    assert (text.count("<bdi>seen"), cut in text, beyond in text) == (10, False, False)
+    alice.send(event("alice", "seen10", now()))
     text = opened(alice, view="data").text
-    assert (text.count("<bdi>e"), text.count(cut), beyond in text) == (10, 1, False)
-    assert text.index("<bdi>e") < text.index(cut), "below the list"
+    assert (text.count("<bdi>seen"), text.count(cut), beyond in text) == (10, 1, False)
+    assert text.index("<bdi>seen") < text.index(cut), "below the list"
     monkeypatch.setattr(page, "LOOKED_AT", 5)
     text = opened(alice, view="data").text
-    assert (text.count("<bdi>e"), cut in text, text.count(beyond)) == (5, False, 1)
+    assert (text.count("<bdi>seen"), cut in text, text.count(beyond)) == (5, False, 1)
 
 
 def test_of_many_requests_the_newest_are_listed(alice: Program, monkeypatch: pytest.MonkeyPatch) -> None:
