@@ -1,6 +1,6 @@
 """The app's models, each kept in the room it belongs to."""
 
-from consent.journal.models import JournalWriter, ServiceState
+from consent.journal.models import GivenOut, JournalWriter, ServiceState
 from consent.ledger.models import (
     AuditEntry,
     Disclosure,
@@ -51,6 +51,7 @@ __all__ = [
     "DataKey",
     "DecidedDay",
     "Disclosure",
+    "GivenOut",
     "HolderRun",
     "IdempotencyRecord",
     "ImpactAssessment",

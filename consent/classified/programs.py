@@ -1,7 +1,7 @@
 """Mini-programs, who calls for them, who works for them, and who is told."""
 
 from consent.classified.classes import ACCESS, EVIDENCE, INTERNAL, OPERATIONAL, PSEUDONYM, PUBLIC, REQUEST
-from consent.journal.models import JournalWriter, ServiceState
+from consent.journal.models import GivenOut, JournalWriter, ServiceState
 from consent.officers.models import AccountEntry, RecoveryCode, SignInFailure, StaffAccount
 from consent.platforms.models import PlatformCredential
 from consent.programs.models import ApiClient, ApiKey, Controller, IdempotencyRecord, MiniProgram, OfficerAssignment
@@ -78,6 +78,9 @@ FIELDS: Fields = {
         "details": INTERNAL,
         "leaf_id": OPERATIONAL,
         "salt": ACCESS,
+    },
+    GivenOut: {
+        "number": OPERATIONAL,
     },
     JournalWriter: {
         "id": OPERATIONAL,

@@ -5,17 +5,10 @@ from typing import Any
 
 import psycopg
 
-from consent.journal import writing
+from consent.journal import given_out, writing
 
-_CAN = """
-    SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('public.service_state') AND attname = 'epoch')
-"""
-_NEEDED_FROM = """
-    SELECT coalesce(
-        (SELECT needed_from FROM service_state), (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM journal_number)
-    )
-"""
-_BEGIN = "SELECT begin_epoch(%s), nextval('journal_number'), clock_timestamp()"
+_NEEDED_FROM = f"SELECT coalesce((SELECT needed_from FROM service_state), ({given_out.HIGHEST}))"
+_BEGIN = "SELECT begin_epoch(%s)"
 _STAND = "INSERT INTO service_state (id, needed_from, epoch) VALUES (1, %s, %s)"
 
 
@@ -30,7 +23,7 @@ def begin(connection: psycopg.Connection, known: int, *, as_worker: bool) -> int
 
     Raises psycopg's errors, JournalAway.
     """
-    if not _one(connection, _CAN)[0]:
+    if not given_out.remembered(connection):
         return None
     with connection.transaction():
         _become(connection, as_worker)
@@ -38,14 +31,15 @@ def begin(connection: psycopg.Connection, known: int, *, as_worker: bool) -> int
         since = needed_from(connection)
         connection.execute("DELETE FROM service_state")
         connection.execute(_STAND, [since, None])
-        epoch, number, at = _one(connection, _BEGIN, [known])
+        epoch = int(_one(connection, _BEGIN, [known])[0])
+        number, at = given_out.following(connection)
     writing.restored(number, at, epoch)
     with connection.transaction():
         _become(connection, as_worker)
         # Only now: had the journal not been told, the next restore would begin this epoch again.
         connection.execute("DELETE FROM service_state")
         connection.execute(_STAND, [since, epoch])
-    return int(epoch)
+    return epoch
 
 
 def _become(connection: psycopg.Connection, as_worker: bool) -> None:

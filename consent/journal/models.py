@@ -1,4 +1,5 @@
-"""That the database is in service, which no backup says of itself; and who writes the journal, which every backup says."""
+"""That the database is in service, which no backup says of itself; and who writes the journal and how far it was, which every backup
+says."""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -30,3 +31,12 @@ class JournalWriter(models.Model):
 
     class Meta:
         db_table = "journal_writer"
+
+
+class GivenOut(models.Model):
+    """The number of an entry of the journal, with the act that it was given out for (consent.journal.given_out)."""
+
+    number = models.BigIntegerField(primary_key=True)
+
+    class Meta:
+        db_table = "journal_given_out"

@@ -1,7 +1,7 @@
 """Whether the database was restored and nobody has replayed the journal yet: then calls are refused and workers wait.
 
 It was restored where it does not say that it is in service, as no backup does; or where the journal's files know of a number
-that it has not given out, which finds a `pg_restore` by hand, a snapshot or a standby that was behind. Between that and being in
+that it does not remember to have given out, which finds a `pg_restore` by hand, a snapshot or a standby that was behind. Between that and being in
 service again it waits for its replay: ids go on above all that were given out, so that what a replay needs may be entered.
 """
 
@@ -14,14 +14,12 @@ import psycopg
 from django.db import Error, connection
 from django.db.backends.signals import connection_created
 
-from consent.journal import writing
+from consent.journal import given_out, writing
 
 LOOKED_AFTER_S = 1.0
-_STANDING = """
+_STANDING = f"""
     SELECT EXISTS (SELECT FROM service_state WHERE opened_at IS NOT NULL),
-        EXISTS (SELECT FROM service_state WHERE epoch IS NOT NULL),
-        (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM journal_number),
-        to_regclass('public.journal_writer') IS NOT NULL
+        EXISTS (SELECT FROM service_state WHERE epoch IS NOT NULL), ({given_out.HIGHEST})
 """
 
 logger = logging.getLogger("zhiqing.journal")
@@ -69,13 +67,11 @@ def standing() -> Standing:
     confirmed = writing.confirmed()
     connection.ensure_connection()
     try:
-        found = connection.connection.execute(_STANDING).fetchone()
+        found = connection.connection.execute(_STANDING.encode()).fetchone()
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
         return Standing.UNMIGRATED  # of an earlier version, or being restored
-    opened, goes_on, given_out, this_version = found
-    if not this_version:
-        return Standing.UNMIGRATED
-    if confirmed > given_out or not (opened or goes_on):
+    opened, goes_on, highest = found
+    if confirmed > highest or not (opened or goes_on):
         return Standing.RESTORED
     return Standing.IN_SERVICE if opened else Standing.WAITING
 

@@ -8,17 +8,19 @@ from django.conf import settings
 from django.db import transaction
 
 from consent import edge
-from consent.journal import files, writers, writing
+from consent.journal import files, given_out, writers, writing
 
 logger = logging.getLogger("zhiqing.journal")
 
 
 @shared_task(name="consent.journal.tasks.keep", ignore_result=True)
 def keep() -> None:
-    """Tell the journal how far the database is, and drop the days that no backup reaches back to, and who wrote before."""
+    """Tell the journal how far the database is, and drop the days that no backup reaches back to, who wrote before, and all numbers but
+    the highest."""
     try:
         with transaction.atomic():
             writers.forget(settings.ZHIQING_BACKUP_DAYS)
+            given_out.forget()
         writing.mark()
         if dropped := drop():
             logger.info("days of the journal dropped", extra={"fields": {"files": dropped}})

@@ -10,18 +10,16 @@ from datetime import timedelta
 import psycopg
 from django.db import connection
 
-from consent.journal import epochs
+from consent.journal import epochs, given_out
 from consent.journal.files import Kept
 
-_CAN = "SELECT to_regclass('public.journal_writer') IS NOT NULL"
 _KNOWN = "SELECT id FROM journal_writer WHERE number <= %s"
 _FORGET = "DELETE FROM journal_writer WHERE at < clock_timestamp() - make_interval(secs => %s)"
 
 
 def known(database: psycopg.Connection) -> set[str]:
     """Who wrote by the time of the backup; nobody where the database is of an earlier version. Raises psycopg's errors."""
-    can = database.execute(_CAN).fetchone()
-    if can is None or not can[0]:
+    if not given_out.remembered(database):
         return set()
     return {str(row[0]) for row in database.execute(_KNOWN, [epochs.needed_from(database)]).fetchall()}
 
@@ -29,8 +27,7 @@ def known(database: psycopg.Connection) -> set[str]:
 def missing(database: psycopg.Connection, journals: Collection[Kept]) -> set[str]:
     """Whose entries are needed and in none of the journals; nobody's where the database is of an earlier version, and has to be migrated
     first. Who became known to the database after its restore has nothing that it lacks. Raises psycopg's errors."""
-    can = database.execute(_CAN).fetchone()
-    if can is None or not can[0]:
+    if not given_out.remembered(database):
         return set()
     since = epochs.needed_from(database)
     needed = known(database)

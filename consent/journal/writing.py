@@ -10,14 +10,17 @@ from typing import Any
 from django.db import connection, transaction
 
 from consent.errors import Unavailable
+from consent.journal import given_out
 from consent.journal.entries import Entry, Kind, handle_hash
 from consent.journal.files import FileSink
 from consent.journal.webhook import NotTaken, WebhookSink
 from consent.vault.models import Subject
 
-_NUMBER = """
-    SELECT nextval('journal_number'), clock_timestamp(), ARRAY(SELECT id FROM journal_writer ORDER BY id),
+_NUMBER = f"""
+    WITH given AS ({given_out.NEXT})
+    SELECT number, clock_timestamp(), ARRAY(SELECT id FROM journal_writer ORDER BY id),
         EXISTS (SELECT FROM journal_writer WHERE id = %s AND at > clock_timestamp() - interval '1 day')
+    FROM given
 """
 _KNOWN = """
     INSERT INTO journal_writer (id, number) VALUES (%s, %s) ON CONFLICT (id) DO UPDATE SET at = clock_timestamp()

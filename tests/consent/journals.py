@@ -44,6 +44,12 @@ def journaling(folder: Path, url: str | None = None, token: str | None = None) -
         writing.configure(folder=None, url=None, token=None)
 
 
+def went_back(owner: psycopg.Connection, number: int) -> None:
+    """The database remembers no higher number than that; its sequence counts further, as after a recovery from the write-ahead log."""
+    owner.execute("DELETE FROM journal_given_out WHERE number > %s", [number])
+    owner.execute("SELECT setval('journal_number', last_value + 32) FROM journal_number")
+
+
 def hash_of(owner: psycopg.Connection, pseudonym: str) -> str:
     row = owner.execute("SELECT erasure_handle FROM subject WHERE pseudonym = %s", [pseudonym]).fetchone()
     assert row is not None

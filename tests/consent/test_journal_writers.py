@@ -10,7 +10,7 @@ import pytest
 
 from consent.journal import files, tasks, writing
 from tests.cast import Program
-from tests.consent.journals import Journal, database_beside, journaling, withdrawal
+from tests.consent.journals import Journal, database_beside, journaling, went_back, withdrawal
 from tests.consent.journals import as_it_was as as_it_was
 from tests.consent.journals import journal as journal
 from tests.consent.journals import looked_at_anew as looked_at_anew
@@ -48,7 +48,7 @@ def machines(program: Program, owner: psycopg.Connection, tmp_path: Path) -> tup
         assert program.post("consents", withdrawal()).status_code == 201
     with journaling(one) as first:
         file(program, "restriction", "bob")
-    owner.execute("SELECT setval('journal_number', %s)", [first.lines()[0]["number"]])
+    went_back(owner, first.lines()[0]["number"])
     owner.execute("DELETE FROM journal_writer WHERE id = %s", [name(two)])
     owner.execute("DELETE FROM service_state")
     return one, two
