@@ -6,14 +6,15 @@ transaction ids, which restores and prepared transactions would falsify. A seque
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import connection
 
-from consent.ledger import checkpoints, log, statements, tree
+from consent.ledger import checkpoints, log, losses, statements, tree
 from consent.ledger.checkpoints import Head
+from consent.ledger.losses import Lost
 from consent.ledger.models import LogCheckpoint, LogOrigin
 from consent.ledger.statements import Statement
 from consent.ledger.tree import Growing, Leaves
@@ -59,8 +60,9 @@ def sequence(*, name: str, signing: SigningKeys, published: Sequence[Head], now:
         return _grown(origin, signing, now)
 
 
-def begin(*, name: str, previous: str, gap: Mapping[str, int]) -> LogOrigin:
-    """Begin another log, whose first leaf names the checkpoint that the one before had come to, and what of it is missing.
+def begin(*, name: str, lost: Lost, earlier: Sequence[Lost]) -> LogOrigin:
+    """Begin another log, whose first leaf names the checkpoint that the one before had come to, and what of it is missing, and the
+    same of `earlier` ones of which nothing that is left tells.
 
     Waits for a run that is under way. The next run signs, once it has given all that waits a place.
     """
@@ -68,8 +70,8 @@ def begin(*, name: str, previous: str, gap: Mapping[str, int]) -> LogOrigin:
         with connection.cursor() as cursor:
             cursor.execute(_LOCK.replace("pg_try_advisory_xact_lock", "pg_advisory_xact_lock"))
         before = log.current()
-        origin = LogOrigin.objects.create(number=before.number + 1 if before else 1, name=name, previous=previous)
-        _write(origin.number, 0, [statements.of_origin(name, previous, gap)])
+        origin = LogOrigin.objects.create(number=before.number + 1 if before else 1, name=name, previous=lost.note)
+        _write(origin.number, 0, [statements.of_origin(name, lost, earlier)])
         _extended(origin.number, Growing())
         return origin
 
@@ -85,12 +87,12 @@ def refuse_behind(origin: LogOrigin | None, published: Sequence[Head]) -> None:
         if head.origin == origin.name:
             if log.root_at(origin.number, head.size) != head.root:
                 raise Behind("the log does not begin with what was published of it")
-        elif origin.previous is None or not _before(head, checkpoints.read(origin.previous)):
+        elif not any(_before(head, gone) for gone in losses.told(origin)):
             raise Behind("checkpoints of another origin were published, which the log does not go on from")
 
 
 def _before(head: Head, previous: Head) -> bool:
-    """Whether one that was published of the log before is the one gone on from, or smaller: then another place had more."""
+    """Whether one that was published of a log before is the one gone on from, or smaller: then another place had more."""
     return head.text() == previous.text() or (head.origin == previous.origin and head.size < previous.size)
 
 

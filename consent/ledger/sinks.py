@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -49,6 +49,9 @@ class Sink(Protocol):
     def newest(self) -> str | None:
         """The note that was published last; None where there is none, or where it cannot be read there. Raises Unreachable."""
 
+    def all(self) -> Iterator[str]:
+        """The notes that were published there, the oldest first; none where they cannot be read. Raises Unreachable."""
+
 
 @dataclass(frozen=True)
 class FileSink:
@@ -87,6 +90,15 @@ class FileSink:
             raise Unreachable(error.strerror or "the file cannot be read") from None
         return next(iter(notes_in(reversed(lines))), None)
 
+    def all(self) -> Iterator[str]:
+        try:
+            with self.path.open("rb") as file:
+                yield from notes_in(file)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise Unreachable(error.strerror or "the file cannot be read") from None
+
     def _tail(self, size: int) -> bytes:
         with self.path.open("rb") as file:
             file.seek(max(0, self.path.stat().st_size - size))
@@ -117,8 +129,11 @@ class WebhookSink:
     def newest(self) -> str | None:
         return None
 
+    def all(self) -> Iterator[str]:
+        return iter(())
 
-def notes_in(lines: Iterator[bytes] | Sequence[bytes]) -> Iterator[str]:
+
+def notes_in(lines: Iterable[bytes]) -> Iterator[str]:
     """The checkpoints of a file's lines; torn lines are passed over."""
     for line in lines:
         try:

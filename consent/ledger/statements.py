@@ -1,6 +1,6 @@
 """What the log says itself: redactions, changes of the signing key, and where an origin begins. Its salt and content stay."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from django.db import connection
 
 from consent.ledger.leaves import LeafType, leaf_hash, new_salt
+from consent.ledger.losses import Lost
 from consent.ledger.models import LogStatement
 from consent.vault import jws
 from consent.vault.signing import SigningKey, SigningKeys
@@ -33,9 +34,15 @@ class Statement:
         return leaf_hash(self.type, self.salt, self.content)
 
 
-def of_origin(name: str, previous: str, gap: Mapping[str, int]) -> Statement:
-    """`previous`: the checkpoint of the log before; `gap`: how many leaves it had and how many of them there are."""
-    return Statement(LeafType.ORIGIN, {"origin": name, "previous": previous, "gap": dict(gap)})
+def of_origin(name: str, lost: Lost, earlier: Sequence[Lost]) -> Statement:
+    """`lost`: what is missing of the log before, which it goes on from; `earlier`: the same of others before that."""
+    content = {"origin": name, **_told(lost)}
+    return Statement(LeafType.ORIGIN, content | ({"earlier": list(map(_told, earlier))} if earlier else {}))
+
+
+def _told(lost: Lost) -> dict[str, Any]:
+    """The checkpoint, how many leaves it has, and how many of them there are."""
+    return {"previous": lost.note, "gap": {"published": lost.head.size, "held": lost.held}}
 
 
 def redactions(now: datetime) -> Iterator[Statement]:

@@ -38,8 +38,8 @@ _UNKNOWN = b""
 
 @dataclass(frozen=True)
 class Gap:
-    """What a log's first leaf says of the one before, which it goes on from after a loss: it had come to the checkpoint `before`,
-    and `held` rows of it are left."""
+    """What a log's first leaf says of one before, after a loss: it had come to the checkpoint `before`, and `held` rows of it are
+    left."""
 
     before: Head
     held: int
@@ -53,7 +53,7 @@ class Gap:
 class Log:
     """What a log came to. `times` and `sizes`: of its checkpoints, the published ones too, in their order; `said`: the places of its
     statements; `redacted`: the places it lists, by origin; `published`: the size of the largest checkpoint from outside;
-    `beyond`: the largest checkpoints of more rows than there are, as (size, root, where it is); `gap`: signed, and well told."""
+    `beyond`: the largest checkpoints of more rows than there are, as (size, root, where it is); `gaps`: signed, and well told."""
 
     origin: LogOrigin
     size: int = 0
@@ -67,7 +67,7 @@ class Log:
     unsaid: BitMap64 = field(default_factory=BitMap64)
     redacted: dict[str, BitMap64] = field(default_factory=dict)
     beyond: list[tuple[int, bytes, str]] = field(default_factory=list)
-    gap: Gap | None = None
+    gaps: list[Gap] = field(default_factory=list)
 
     def row(self, index: int) -> str:
         return f"log_leaf {self.origin.number}/{index}"
@@ -201,7 +201,7 @@ class _Heads:
 
 def gaps(logs: Iterable[Log]) -> dict[str, Gap]:
     """By the name of the log that was lost in part."""
-    return {log.gap.before.origin: log.gap for log in logs if log.gap is not None}
+    return {gap.before.origin: gap for log in logs for gap in log.gaps}
 
 
 def rows_gone(logs: Collection[Log], findings: Findings) -> None:
@@ -238,17 +238,17 @@ def _statements(log: Log, keys: Mapping[str, Ed25519PublicKey], findings: Findin
         told = "it goes on from another checkpoint than its first leaf says"
         findings.add(Fault.STATEMENT_CHANGED, f"log_origin {log.origin.number}", told)
     elif began["previous"] is not None and log.last_good:
-        log.gap = _gap(began, keys)
+        public = [key.public_bytes_raw() for key in keys.values()]
+        log.gaps = [gap for told in (began, *began.get("earlier", ())) if (gap := _gap(told, public)) is not None]
 
 
-def _gap(began: Mapping[str, Any], keys: Mapping[str, Ed25519PublicKey]) -> Gap | None:
-    """None where none of the keys signed the checkpoint that it goes on from."""
+def _gap(told: Mapping[str, Any], keys: Sequence[bytes]) -> Gap | None:
+    """None where none of the keys signed the checkpoint."""
     try:
-        before = checkpoints.opened(began["previous"], [key.public_bytes_raw() for key in keys.values()])
+        before = checkpoints.opened(told["previous"], keys)
     except NotACheckpoint:
         return None
-    told = began["gap"]
-    return Gap(before, told["held"]) if told["published"] == before.size else None
+    return Gap(before, told["gap"]["held"]) if told["gap"]["published"] == before.size else None
 
 
 def _key_told(row: str, content: Mapping[str, Any], keys: Mapping[str, Ed25519PublicKey], findings: Findings) -> None:

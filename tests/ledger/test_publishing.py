@@ -255,7 +255,8 @@ def test_a_new_origin_names_the_old_checkpoint_and_the_gap_and_goes_on(
     assert (looked["begun"], LogOrigin.objects.count()) == (False, 1)
     made = begin(as_worker, "example.com/ledger-2")
     assert made == {
-        "origin": "example.com/ledger-2", "previous": old, "published": checkpoints.read(old).size, "held": lost, "begun": True,
+        "origin": "example.com/ledger-2", "previous": old, "published": checkpoints.read(old).size, "held": lost, "earlier": [],
+        "begun": True,
     }  # fmt: skip
     run(as_worker)
     assert ready()
@@ -344,6 +345,80 @@ def test_a_log_of_which_nothing_is_left_is_told(
     run(as_worker)
     (gap,) = verify(folder)["gaps"]
     assert (gap["origin"], gap["held"], gap["published"]) == ("zhiqing.invalid/ledger", 0, made["published"])
+
+
+@pytest.fixture
+def lost_twice(gone_on: tuple[int, int], folder: Path, owner: psycopg.Connection) -> tuple[int, int]:
+    """The same backup is restored again: nothing is left of the second log, and of the first what there was."""
+    owner.execute("INSERT INTO leaf_waiting SELECT leaf_id FROM log_leaf WHERE origin = 2 AND leaf_id IS NOT NULL")
+    for table in ("log_leaf", "log_node", "log_statement", "log_checkpoint", "log_publication"):
+        owner.execute(f"DELETE FROM {table} WHERE origin = 2".encode())
+    owner.execute("DELETE FROM log_origin WHERE number = 2")
+    return gone_on
+
+
+def test_after_a_second_loss_the_first_one_is_told_as_well(
+    lost_twice: tuple[int, int], folder: Path, as_worker: Working
+) -> None:
+    held, size = lost_twice
+    second = checkpoints.read(published(folder)[-1])
+    assert second.origin == "example.com/ledger-2"
+    made = begin(as_worker, "example.com/ledger-3")
+    assert (made["held"], made["published"]) == (0, second.size)
+    assert made["earlier"] == [{"origin": "zhiqing.invalid/ledger", "published": size, "held": held}]
+    run(as_worker)
+    assert ready()
+    told = verify(folder)
+    assert [(gap["origin"], gap["published"], gap["held"], gap["told_by"]) for gap in told["gaps"]] == [
+        ("example.com/ledger-2", second.size, 0, "example.com/ledger-3"),
+        ("zhiqing.invalid/ledger", size, held, "example.com/ledger-3"),
+    ]
+
+
+def test_after_a_second_loss_a_place_that_stayed_behind_holds_nothing_up(
+    lost_twice: tuple[int, int], folder: Path, as_worker: Working
+) -> None:
+    """Its newest is of the log that was lost first."""
+    begin(as_worker, "example.com/ledger-3")
+    lines = (folder / sinks.FILE).read_text().splitlines(keepends=True)
+    of_first = [line for line in lines if head(json.loads(line)["checkpoint"]).origin == "zhiqing.invalid/ledger"]
+    (folder / sinks.FILE).write_text("".join(of_first))
+    assert ready()
+    run(as_worker)
+    assert head(published(folder)[-1]).origin == "example.com/ledger-3"
+
+
+def test_what_a_webhook_alone_took_of_logs_that_are_lost_is_named_by_the_operator(
+    lost_twice: tuple[int, int], folder: Path, tmp_path: Path, as_worker: Working
+) -> None:
+    held, size = lost_twice
+    newest = {head(note).origin: note for note in published(folder)}
+    kept = (folder / sinks.FILE).read_bytes()
+    (folder / sinks.FILE).unlink()
+    files = []
+    for name in ("example.com/ledger-2", "zhiqing.invalid/ledger"):
+        file = tmp_path / name.replace("/", "-")
+        file.write_text(newest[name])
+        files += ["--checkpoint", str(file)]
+    with pytest.raises(CommandError, match="used before"):
+        begin(as_worker, "zhiqing.invalid/ledger", *files)
+    made = begin(as_worker, "example.com/ledger-3", *files)
+    assert made["previous"] == newest["example.com/ledger-2"]
+    assert made["earlier"] == [{"origin": "zhiqing.invalid/ledger", "published": size, "held": held}]
+    (folder / sinks.FILE).write_bytes(kept)
+    run(as_worker)
+    assert len(verify(folder)["gaps"]) == 2
+
+
+def test_of_an_earlier_loss_more_than_was_told_is_a_finding(
+    lost_twice: tuple[int, int], folder: Path, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    held, size = lost_twice
+    begin(as_worker, "example.com/ledger-3")
+    run(as_worker)
+    owner.execute('DELETE FROM log_leaf WHERE origin = 1 AND "index" = %s', [held - 1])
+    owner.execute("DELETE FROM log_node WHERE origin = 1 AND (position + 1) << level > %s", [held - 1])
+    assert ("rows_gone", f"log_leaf 1/{held - 1} to {size - 1}") in [(fault, row) for fault, row, _ in faults(folder)]
 
 
 def test_no_new_origin_without_need_or_under_an_old_name(program: Program, folder: Path, as_worker: Working) -> None:

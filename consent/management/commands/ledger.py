@@ -6,8 +6,9 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
 from consent import edge
-from consent.ledger import checkpoints, log, sequencer, tasks
+from consent.ledger import log, losses, sequencer, tasks
 from consent.ledger.checkpoints import ORIGIN, Head, NotACheckpoint, opened, verifier_key
+from consent.ledger.losses import Lost
 from consent.management.base import OperatorCommand, read_bytes
 
 
@@ -27,8 +28,11 @@ class Command(OperatorCommand):
         )
         parser.add_argument(
             "--checkpoint",
+            action="append",
+            default=[],
             metavar="FILE",
-            help="with new-origin: the newest that was published of the log before (default: of ZHIQING_LEDGER_FOLDER)",
+            help="with new-origin: the newest that was published of the log before (default: of ZHIQING_LEDGER_FOLDER); after"
+            " several losses also, behind it, the newest of each log before that",
         )
         parser.add_argument(
             "--dry-run", action="store_true", help="with new-origin: say what it would name, and begin nothing"
@@ -63,25 +67,27 @@ class Command(OperatorCommand):
             raise CommandError("a name is a URL of yours without its scheme, as consent.example.com/ledger-2")
         if settings.ROLE != "worker" and not options["dry_run"]:
             raise CommandError("run this with ZHIQING_ROLE=worker: only the worker's login writes the log")
-        note = self._previous(options)
-        head, origin = checkpoints.read(note), log.current()
-        if options["name"] == head.origin or log.known(options["name"]):
+        lost, earlier = self._lost(options)
+        if options["name"] in {one.head.origin for one in (lost, *earlier)} or log.known(options["name"]):
             raise CommandError("this name was used before: an origin is one log, for good")
-        if self._in_order(head):
+        if self._in_order(lost.head):
             raise CommandError("the log is what was published of it, and goes on: there is no need for another")
-        held = log.size_of(origin.number) if origin and origin.name == head.origin else 0
-        gap = {"published": head.size, "held": held}
         if not options["dry_run"]:
-            sequencer.begin(name=options["name"], previous=note, gap=gap)
-        result = {"origin": options["name"], "previous": note, **gap, "begun": not options["dry_run"]}
+            sequencer.begin(name=options["name"], lost=lost, earlier=earlier)
+        result = {
+            "origin": options["name"],
+            "previous": lost.note,
+            "published": lost.head.size,
+            "held": lost.held,
+            "earlier": [{"origin": one.head.origin, "published": one.head.size, "held": one.held} for one in earlier],
+            "begun": not options["dry_run"],
+        }
         self.answer(
             options,
             result,
             options["name"],
             then=(
-                f"of {head.size} leaves that were published of {head.origin} there are {held}"
-                if held < head.size
-                else f"the log has {held} leaves, and not those of the {head.size} that were published",
+                *map(_missing, (lost, *earlier)),
                 "next: keep the old checkpoints; the sequencer signs the new log's first in a few seconds",
             ),
         )
@@ -94,16 +100,26 @@ class Command(OperatorCommand):
             return False
         return tasks.in_order()
 
-    def _previous(self, options: dict[str, Any]) -> str:
-        """The checkpoint to go on from. Raises CommandError."""
-        if options["checkpoint"]:
-            found = [read_bytes(options["checkpoint"]).decode(errors="replace")]
-        else:
-            found = [note for sink in edge.ledger_sinks() if (note := sink.newest()) is not None]
+    def _lost(self, options: dict[str, Any]) -> tuple[Lost, list[Lost]]:
+        """What is missing of the log to go on from, and of others of which nothing that is left tells. Raises CommandError."""
+        given = [read_bytes(name).decode(errors="replace") for name in options["checkpoint"]]
+        found = given or [note for sink in edge.ledger_sinks() if (note := sink.newest()) is not None]
         if not found:
             raise CommandError("name the newest checkpoint that was published: --checkpoint FILE")
+        public = [key.public for key in edge.vault().keyring.signing.keys]
         try:
-            opened(found[0], [key.public for key in edge.vault().keyring.signing.keys])
+            lost = losses.of(found[0])
+            others = losses.untold([*given, *(note for sink in edge.ledger_sinks() for note in sink.all())])
+            earlier = [one for one in others if one.head.origin != lost.head.origin]
+            for one in (lost, *earlier):
+                opened(one.note, public)
         except NotACheckpoint as error:
-            raise CommandError(f"the checkpoint cannot be gone on from: {error}") from None
-        return found[0]
+            raise CommandError(f"a checkpoint cannot be gone on from: {error}") from None
+        return lost, earlier
+
+
+def _missing(lost: Lost) -> str:
+    head = lost.head
+    if lost.held < head.size:
+        return f"of {head.size} leaves that were published of {head.origin} there are {lost.held}"
+    return f"{head.origin} has {lost.held} leaves, and not those of the {head.size} that were published"

@@ -180,7 +180,7 @@ def _result(logs: dict[int, Log], counted: Opened, findings: Findings, states: i
         "gaps": [
             {"origin": gap.before.origin, "published": gap.before.size, "held": gap.held, "told_by": log.origin.name}
             for log in logs.values()
-            if (gap := log.gap) is not None
+            for gap in log.gaps
         ],
         "without_a_place": counted.waiting,
         "opened": counted.opened,
