@@ -1,8 +1,11 @@
-"""What Django answers where no view does: the same problem+json as the API."""
+"""What Django answers where no view does: the same problem+json as the API, and a page where a page was asked for."""
+
+import sys
 
 from django.http import HttpRequest, HttpResponse
 
-from consent.api.problems import of_status
+from consent import pages
+from consent.api.problems import of_status, uncaught
 
 
 def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -18,4 +21,7 @@ def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def handler500(request: HttpRequest) -> HttpResponse:
-    return of_status(500)
+    """Django calls it while it handles what nothing has caught."""
+    error = sys.exception()
+    assert error is not None
+    return pages.refused(request, uncaught(error))

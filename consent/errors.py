@@ -98,6 +98,13 @@ class RateLimited(Problem):
     title = "Too many requests"
 
 
+class InternalError(Problem):
+    """500: a fault of ours."""
+
+    status = 500
+    title = "Internal error"
+
+
 class Unavailable(Problem):
     """503: try again later."""
 

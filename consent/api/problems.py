@@ -11,7 +11,7 @@ from django.http import Http404, HttpResponseBase, JsonResponse, UnreadablePostE
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
-from consent.errors import Problem, Unavailable
+from consent.errors import InternalError, Problem, Unavailable
 
 logger = logging.getLogger("zhiqing.errors")
 CONTENT_TYPE = "application/problem+json"
@@ -48,7 +48,6 @@ _CODES = {
     413: ("too_large", "Too large", "the body is larger than this call takes"),
     415: ("unsupported_media_type", "Unsupported media type", "send application/json"),
     429: ("rate_limited", "Too many requests", "wait as long as Retry-After says"),
-    500: ("internal_error", "Internal error", "the service failed; the log names this incident"),
 }
 
 
@@ -94,16 +93,23 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
 
 
 def internal_error(error: BaseException) -> JsonResponse:
-    """500 with an incident number that the log has too; 503 where PostgreSQL is away or busy: the same may succeed soon."""
+    """Of what nothing has caught."""
+    return of_status(408) if isinstance(error, UnreadablePostError) else of_problem(uncaught(error))
+
+
+def uncaught(error: BaseException) -> Problem:
+    """What to tell of it, which the log has too: 503 where PostgreSQL is away or busy, since the same may succeed soon; else 500 with the
+    number of the incident. A refusal tells itself."""
+    if isinstance(error, Problem):
+        return error
     incident = str(uuid.uuid4())
-    if isinstance(error, UnreadablePostError):
-        return of_status(408)
     if passing := passing_of(error):
         logger.warning("database away", exc_info=error, extra={"fields": {"incident": incident, "told": passing.code}})
-        return of_problem(passing)
+        return passing
     logger.error("unhandled", exc_info=error, extra={"fields": {"incident": incident}})
-    code, title, detail = _CODES[500]
-    return problem(500, code, title, detail, incident=incident)
+    return InternalError(
+        "internal_error", "the service failed; the log names this incident", extra={"incident": incident}
+    )
 
 
 def passing_of(error: BaseException) -> Unavailable | None:

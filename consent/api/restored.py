@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponseBase
 
-from consent.api.problems import of_problem
+from consent import pages
 from consent.errors import Unavailable
 from consent.journal import service
 from consent.journal.service import Standing
@@ -32,4 +32,4 @@ class AfterRestore:
         if standing == Standing.IN_SERVICE:
             return self.get_response(request)
         code, detail = _NOT_MIGRATED if standing == Standing.UNMIGRATED else _RESTORED
-        return of_problem(Unavailable(code, f"{detail}; send the same again later", retry_after=RETRY_S))
+        return pages.refused(request, Unavailable(code, f"{detail}; send the same again later", retry_after=RETRY_S))

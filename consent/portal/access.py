@@ -86,9 +86,14 @@ def told(request: HttpRequest, template: str, *, zone: str = "UTC", status: int 
         return render(request, template, {"zone": zone, **context}, status=status)
 
 
+def below_portal(request: HttpRequest) -> bool:
+    """Whether the address is one of the data subjects' pages."""
+    return request.path_info.startswith(reverse("portal:home").removeprefix(get_script_prefix().rstrip("/")))
+
+
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
     """A form without its token: of another site, or of a page whose cookies the browser dropped."""
-    if request.path_info.startswith(reverse("portal:home").removeprefix(get_script_prefix().rstrip("/"))):
+    if below_portal(request):
         return page(lambda asked: told(asked, "consent/portal/over.html", status=403))(request)
     return csrf.csrf_failure(request, reason)
 
