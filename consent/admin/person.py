@@ -34,7 +34,7 @@ from consent.notices.reading import LANGUAGES
 from consent.officers import references
 from consent.processing import incidents
 from consent.records.minors import is_minor
-from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State
+from consent.records.models import AUTHORISING, ConsentRecord, ConsentState
 from consent.records.queries import coverage, db_now, standing
 from consent.rights import barrier, languages, legal_holds
 from consent.rights.holders import UnknownHolder, holder_of, holders
@@ -237,7 +237,7 @@ def _done(subject: Subject) -> dict[str, Any]:
     for state in states:
         grant = grants[state.purpose_id]
         refusal = grant.refusal(now, grant.told(covered))
-        shown = State.EXPIRED if refusal == "consent_expired" else State(grant.state)
+        shown = grant.as_told(refusal)
         record = in_force.get(grant.record_id)
         consents.append(
             {

@@ -133,12 +133,14 @@ def _act(done: ActDone, *, may_import: bool) -> Act:
             raise Invalid("invalid", faults[0].detail, faults)
     if done.method == "import" and not may_import:
         raise Forbidden("insufficient_scope", "a consent of method import needs the scope import")
-    times = {"/occurred_at": done.occurred_at, "/sent_at": done.sent_at, "/turns_14_on": done.turns_14_on}
+    times = {"/occurred_at": done.occurred_at, "/sent_at": done.sent_at}
     if done.guardian is not None:
         times["/guardian/verified_at"] = done.guardian.verified_at
-    for pointer, moment in times.items():
-        if moment is not None and not 2000 <= moment.year <= 2200:
-            raise invalid("invalid", "the year lies outside 2000 to 2200", pointer)
+    bounds = [(pointer, moment, 2000) for pointer, moment in times.items()]
+    # Somebody of a hundred turned 14 long before there were mini-programs.
+    for pointer, moment, first in [*bounds, ("/turns_14_on", done.turns_14_on, 1900)]:
+        if moment is not None and not first <= moment.year <= 2200:
+            raise invalid("invalid", f"the year lies outside {first} to 2200", pointer)
     return Act(
         method=done.method,
         kind=done.act,

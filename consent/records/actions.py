@@ -12,7 +12,7 @@ from consent.notices.models import Purpose
 from consent.programs.idempotency import IdempotencyKey, claim, used
 from consent.programs.tenancy import tenant
 from consent.records import erasures, minors, projection, receipts
-from consent.records.coming_of_age import end_at_14, end_guardianship
+from consent.records.coming_of_age import end_at_14, end_childhood, end_guardianship
 from consent.records.decisions import Act, Decision, Told, purposes_ended, told_of
 from consent.records.entries import Moment, insert, leaves_of, new_record, number
 from consent.records.grants import CLOCK_TOLERANCE, of_state
@@ -80,11 +80,13 @@ def record_decisions(
                     return subject.pseudonym, recorded
             except SubjectTaken:
                 continue
+        raise Conflict(
+            "subject_changing", "the subject is being created by another call; send this again", retry_after=1
+        )
     except Exception:
         if leaving is not None:
             retract(program_id, leaving, purposes=purposes_ended(decisions))
         raise
-    raise Conflict("subject_changing", "the subject is being created by another call; send this again", retry_after=1)
 
 
 def _announce(
@@ -219,6 +221,7 @@ def _age_checked(subject: Subject, told: list[Told], act: Act, moment: Moment) -
     """
     if any(item.decided not in (State.REFUSED, State.WITHDRAWN) for item in told):
         minors.check_age(subject, act.age_band, moment.corrected_at)
+        minors.check_guardian(act.guardian, latest=(act.sent_at or moment.received_at) + CLOCK_TOLERANCE)
     under_14 = minors.is_under_14(subject, act.age_band, moment.corrected_at)
     alone = act.kind == "single" and len(told) == 1
     for place, item in enumerate(told):
@@ -232,22 +235,27 @@ def _age_checked(subject: Subject, told: list[Told], act: Act, moment: Moment) -
 def _advance(subject: Subject, act: Act, moment: Moment) -> None:
     """Count the act, and keep what it tells of the subject's age.
 
-    A subject now known to be under 14 had no guardian before: all grants so far wait for one. Turning 14 ends them;
-    each purpose is asked for anew.
+    A subject now known to be under 14 had no guardian before: all grants so far wait for one, and what they collected has to
+    go. Turning 14 ends them; each purpose is asked for anew.
     """
     subject.turns_14_on = act.turns_14_on or subject.turns_14_on
-    under_14 = minors.is_under_14(subject, act.age_band, moment.received_at)
+    given, now = [state for state in moment.before.values() if state.state in AUTHORISING], moment.received_at
+    if act.turns_14_on is not None:
+        end_at_14(subject, given)
+    under_14 = minors.is_under_14(subject, act.age_band, now)
     if under_14 and not subject.under_14:
         ConsentState.objects.filter(subject=subject).update(guardian_pending=True)
         for state in moment.before.values():
             state.guardian_pending = True
-    if subject.under_14 and not under_14:
-        end_guardianship(subject, moment.before, moment.received_at)
+        unguarded = [erasures.Unguarded(state.purpose_id, subject.version + 1) for state in given]
+        erasures.owe_unguarded(subject, unguarded, at=now)
+    elif subject.under_14 and not under_14:
+        end_guardianship(subject, moment.before, now)
+    elif act.turns_14_on is not None and not under_14:
+        end_childhood(subject, given, now)
     subject.version += 1
     subject.under_14 = under_14
     subject.save(update_fields=["version", "turns_14_on", "under_14"])
-    if act.turns_14_on is not None:
-        end_at_14(subject, [state for state in moment.before.values() if state.state in AUTHORISING])
 
 
 def end_consents(

@@ -12,7 +12,7 @@ from consent.ledger.audit import audit
 from consent.programs.tenancy import tenant
 from consent.records import erasures, minors, projection
 from consent.records.entries import insert
-from consent.records.grants import EVERYWHERE, until_14
+from consent.records.grants import EVERYWHERE, begun_everywhere, until_14
 from consent.records.models import ConsentRecord, ConsentState
 from consent.records.queries import db_now, turned_14
 from consent.vault.models import Subject
@@ -103,8 +103,34 @@ def end_guardianship(subject: Subject, held: dict[int, ConsentState], now: datet
 
 def end_at_14(subject: Subject, given: list[ConsentState]) -> None:
     """A birthday that is told later ends what was given before it, too."""
-    records = ConsentRecord.objects.filter(subject=subject, id__in=[state.record_id for state in given])
-    times = dict(records.values_list("id", "corrected_at"))
+    records = _in_force(subject, given)
     for state in given:
-        state.grant_until = until_14(state.grant_until, times[state.record_id], subject.turns_14_on)
+        state.grant_until = until_14(state.grant_until, records[state.record_id].corrected_at, subject.turns_14_on)
         state.save(update_fields=["grant_until"])
+
+
+def end_childhood(subject: Subject, given: list[ConsentState], now: datetime) -> None:
+    """Of somebody who had turned 14 when the birthday was first told: nobody stood by what they gave before it, so that ends as
+    invalidated, and what it collected has to go. Of a grant that they renewed since, only what came before that."""
+    assert subject.turns_14_on is not None
+    grown, records = begun_everywhere(subject.turns_14_on), _in_force(subject, given)
+    ended = {state.purpose_id: state for state in given if records[state.record_id].corrected_at < grown}
+    for state in ended.values():
+        state.guardian_pending = True
+    renewed = [
+        state
+        for state in given
+        if state.purpose_id not in ended and state.grant_from is not None and state.grant_from < grown
+    ]
+    for state in renewed:
+        state.grant_from = state.record_from
+        state.save(update_fields=["grant_from"])
+    before = [erasures.Unguarded(state.purpose_id, records[state.record_id].version) for state in renewed]
+    erasures.owe_unguarded(subject, before, at=now)
+    if ended:
+        end_guardianship(subject, ended, now)
+
+
+def _in_force(subject: Subject, given: list[ConsentState]) -> dict[int, ConsentRecord]:
+    rows = ConsentRecord.objects.filter(subject=subject, id__in=[state.record_id for state in given])
+    return {record.id: record for record in rows}

@@ -4,10 +4,13 @@ Written with the record itself, so that no withdrawal is acknowledged without it
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import connection
 
 from consent.records.models import ConsentRecord, PurposeErasure, State
+from consent.vault.models import Subject
 
 _TAKES_ALONG = (State.REFUSED, State.WITHDRAWN, State.INVALIDATED)
 _SHORTER = """
@@ -24,7 +27,39 @@ _SHORTER = """
           AND earlier.version < given.version AND earlier.authorises_from IS NOT NULL
           AND before.retention_days > told.retention_days
     )
+    ON CONFLICT DO NOTHING
 """
+"""Where the same act tells that no guardian stood by what was before, all of that is owed already (`owe_unguarded`)."""
+
+
+@dataclass(frozen=True)
+class Unguarded:
+    """A grant of a child that no guardian stood by: what the records before `version` authorised should not have been collected."""
+
+    purpose_id: int
+    version: int
+
+
+def owe_unguarded(subject: Subject, found: Sequence[Unguarded], *, at: datetime) -> None:
+    """What was collected from a child before its age was known, whoever consents from now on (PIPL 31, 47). `at`: when it was told."""
+    PurposeErasure.objects.bulk_create(
+        (
+            PurposeErasure(
+                subject_id=subject.id,
+                purpose_id=one.purpose_id,
+                version=one.version,
+                program_id=subject.program_id,
+                asked_at=at,
+                owed_from=at,
+                not_before=at,
+            )
+            for one in found
+        ),
+        # Of what a shorter retention took some, all goes now.
+        update_conflicts=True,
+        unique_fields=["subject", "purpose", "version"],
+        update_fields=["kept_days", "asked_at", "owed_from", "not_before", "attempts", "done_at"],
+    )
 
 
 def owe(records: Sequence[ConsentRecord]) -> None:
@@ -34,17 +69,20 @@ def owe(records: Sequence[ConsentRecord]) -> None:
     A consent that no guardian stood by ends with all that it collected; one that ran out leaves it to its retention.
     """
     PurposeErasure.objects.bulk_create(
-        PurposeErasure(
-            subject_id=record.subject_id,
-            purpose_id=record.purpose_id,
-            version=record.version,
-            program_id=record.program_id,
-            asked_at=record.received_at,
-            owed_from=record.received_at,
-            not_before=record.received_at,
-        )
-        for record in records
-        if record.state in _TAKES_ALONG
+        (
+            PurposeErasure(
+                subject_id=record.subject_id,
+                purpose_id=record.purpose_id,
+                version=record.version,
+                program_id=record.program_id,
+                asked_at=record.received_at,
+                owed_from=record.received_at,
+                not_before=record.received_at,
+            )
+            for record in records
+            if record.state in _TAKES_ALONG
+        ),
+        ignore_conflicts=True,  # as above
     )
     given = [record for record in records if record.authorises_from is not None]
     if given:

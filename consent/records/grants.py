@@ -85,6 +85,10 @@ class Grant(NamedTuple):
             return "consent_expired"
         return None if self.grant_from <= now else "outside_consent"
 
+    def as_told(self, refusal: str | None) -> State:
+        """The state as people and callers are told it: of a consent that ran out no record is written, so the clock says it."""
+        return State.EXPIRED if refusal == "consent_expired" else State(self.state)
+
     def covers(self, occurred_at: datetime, corrected_at: datetime, now: datetime) -> bool:
         """Whether an event lies in the current unbroken grant; neither clock may reach back before it."""
         return (

@@ -9,6 +9,7 @@ from django.db import connection
 
 from consent.notices.models import NoticePurpose
 from consent.programs.tenancy import role
+from consent.records.grants import Grant
 from consent.records.models import AUTHORISING, ConsentState, ProfileAttribute
 from consent.records.queries import coverage, standing
 
@@ -80,13 +81,17 @@ def let_go(program_id: int, subject_id: int, names: Iterable[str], *, now: datet
 def _keepers(program_id: int, subject_id: int, now: datetime) -> list[tuple[int, NoticePurpose]]:
     """The active purposes whose consent stands or ran out, and what their notices tell.
 
-    One that ran out collects nothing new, and keeps what it has until its retention is over.
+    One that ran out collects nothing new, and keeps what it has until its retention is over. A child's without a guardian is none.
     """
     states = ConsentState.objects.filter(subject_id=subject_id, purpose__active=True)
     grants = standing(states, coverage(program_id), now)
-    pairs = {grant.purpose_id: grant.notice_id for grant in grants.values() if grant.state in AUTHORISING}
+    pairs = {grant.purpose_id: grant.notice_id for grant in grants.values() if _stands(grant)}
     told = NoticePurpose.objects.filter(program_id=program_id, purpose_id__in=pairs).order_by("purpose_id")
     return [(row.purpose_id, row) for row in told if pairs[row.purpose_id] == row.notice_id]
+
+
+def _stands(grant: Grant) -> bool:
+    return grant.state in AUTHORISING and not grant.guardian_pending
 
 
 def _keeps(told: NoticePurpose, row: ProfileAttribute, now: datetime) -> bool:

@@ -1,7 +1,8 @@
 """Under fourteen (PIPL 28, 31): who is, what a consent then needs, and what ends when they turn fourteen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from consent.errors import invalid
 from consent.ledger.leaves import new_salt
@@ -62,6 +63,12 @@ def check_age(subject: Subject, age_band: str, at: datetime) -> None:
             "the birthday says that they had turned 14 everywhere: leave under_14 out, or put turns_14_on right",
             "/age_band",
         )
+
+
+def check_guardian(guardian: Mapping[str, Any] | None, *, latest: datetime) -> None:
+    """Who is to be verified tomorrow has not been. Raises Invalid `in_the_future`."""
+    if guardian is not None and datetime.fromisoformat(guardian["verified_at"]) > latest:
+        raise invalid("in_the_future", "the guardian's verification lies in the future", "/guardian/verified_at")
 
 
 def check_given(subject: Subject, notice: Notice, *, under_14: bool, at: datetime, place: int, alone: bool) -> None:

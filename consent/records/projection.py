@@ -39,7 +39,8 @@ def authorises(
     known: Standing,
 ) -> Allowed | None:
     """What a decision allows: nothing unless given; nothing where it is dated before the newest refusal or the like,
-    where it would begin before the record in force, or where it ends before it begins.
+    where it would begin before the record in force, or where it ends before it begins. A record whose guardian is missing, or that
+    has to be renewed, is not in force: a guardian who consented before the child's own last tap is heard.
 
     from = max(corrected consent time, the notice's effective time); the barriers' times cannot exceed it (checked
     first). until = min(expiry, the 14th birthday, the next material version's effective time); the last is not kept
@@ -54,6 +55,7 @@ def authorises(
     if (
         grant is not None
         and grant.state in AUTHORISING
+        and not (grant.guardian_pending or grant.renewal_required)
         and grant.record_from
         and since < grant.record_from <= known.now
     ):

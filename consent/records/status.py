@@ -19,10 +19,7 @@ from consent.vault.lookup import Identifiers
 STATUS = f"""
     SELECT p.id, p.code, p.necessary, p.active,
         told.notice_id, told_in.sha256, told.categories, told.retention_days,
-        (SELECT min(later_in.effective_at)
-         FROM notice_purpose later JOIN notice later_in ON later_in.id = later.notice_id
-         WHERE later.purpose_id = p.id AND later.material
-           AND later_in.audience = told_in.audience AND later_in.version > told_in.version),
+        material.first, material.newest,
         r.id, r.notice_id, r.authorises_from, r.authorises_until, r.corrected_at, b.turns_14_on,
         {", ".join(f"s.{name}" for name in FIELDS)}
     FROM purpose p
@@ -32,6 +29,13 @@ STATUS = f"""
     LEFT JOIN subject b ON b.subject_id = s.subject_id
     LEFT JOIN notice_purpose told ON told.purpose_id = p.id AND told.notice_id IN (s.notice_id, r.notice_id)
     LEFT JOIN notice told_in ON told_in.id = told.notice_id
+    LEFT JOIN LATERAL (
+        SELECT min(later_in.effective_at) AS first,
+            max(later_in.effective_at) FILTER (WHERE later_in.effective_at <= clock_timestamp()) AS newest
+        FROM notice_purpose later JOIN notice later_in ON later_in.id = later.notice_id
+        WHERE later.purpose_id = p.id AND later.material
+          AND later_in.audience = told_in.audience AND later_in.version > told_in.version
+    ) material ON true
     WHERE p.program_id = %s
     ORDER BY p.id
 """
@@ -61,11 +65,13 @@ class _Purpose:
 
 @dataclass
 class _Held:
-    """What the query found, by purpose, by (purpose, notice), by record and by notice; and of the subject their birthday."""
+    """What the query found, by purpose, by (purpose, notice), by record and by notice; and of the subject their birthday. `broadened`:
+    when the newest material version after that notice took effect, where one has."""
 
     purposes: dict[int, _Purpose] = field(default_factory=dict)
     grants: dict[int, Grant] = field(default_factory=dict)
     covered: dict[tuple[int, int], Coverage] = field(default_factory=dict)
+    broadened: dict[tuple[int, int], datetime | None] = field(default_factory=dict)
     waiting: dict[int, AuthorisingRecord] = field(default_factory=dict)
     sha256: dict[int, str] = field(default_factory=dict)
     turns_14_on: date | None = None
@@ -112,7 +118,7 @@ def refuse_unknown(purposes: Sequence[str] | None, known: set[str]) -> None:
 def _held(rows: Sequence[tuple[Any, ...]]) -> _Held:
     held = _Held()
     for purpose_id, code, necessary, active, *more in rows:
-        notice_id, sha256, categories, days, lapses_at, *more = more
+        notice_id, sha256, categories, days, lapses_at, broadened_at, *more = more
         record_id, of_notice, since, until, corrected_at, turns_14_on, *state = more
         held.purposes[purpose_id] = _Purpose(code, necessary, active)
         if state[0] is None:
@@ -121,6 +127,7 @@ def _held(rows: Sequence[tuple[Any, ...]]) -> _Held:
         held.turns_14_on = turns_14_on
         if notice_id is not None:
             held.covered[purpose_id, notice_id] = Coverage(frozenset(categories), days, lapses_at)
+            held.broadened[purpose_id, notice_id] = broadened_at
             held.sha256[notice_id] = sha256
         if record_id is not None:
             until = until_14(until, corrected_at, turns_14_on)
@@ -139,7 +146,7 @@ def _status(
             purpose=purpose.code,
             state=State.UNKNOWN,
             allowed=False,
-            service_allowed=not purpose.necessary,
+            service_allowed=not (purpose.necessary and purpose.active),
             may_prompt=purpose.active and not closed,
             renewal_required=False,
             expires_at=None,
@@ -150,20 +157,28 @@ def _status(
     refusal = grant.refusal(now, told)
     lapsed = told is not None and told.lapsed(now)
     renewal = refusal == "renewal_required" or (lapsed and grant.state in AUTHORISING)
-    refused = grant.state in (State.REFUSED, State.WITHDRAWN)
-    cooling = refused and grant.barrier_at is not None and now < grant.barrier_at + prompt_cooldown and not lapsed
+    cooling = _cooling(grant, held, now, prompt_cooldown)
     # A grant that is not yet in force (its notice takes effect later) allows nothing now, and need not be asked for.
     wanting = refusal not in (None, "outside_consent")
     return PurposeStatus(
         purpose=purpose.code,
-        state=State.EXPIRED if refusal == "consent_expired" else grant.state,
+        state=grant.as_told(refusal),
         allowed=refusal is None and purpose.active,
-        service_allowed=refusal is None or not purpose.necessary,
+        service_allowed=refusal is None or not (purpose.necessary and purpose.active),
         may_prompt=purpose.active and not cooling and not closed and wanting,
         renewal_required=renewal,
         expires_at=grant.grant_until,
         notice=_sha256(grant, held.sha256),
     )
+
+
+def _cooling(grant: Grant, held: _Held, now: datetime, prompt_cooldown: timedelta) -> bool:
+    """Whether somebody who said no is not to be asked yet. A material version ends that if it took effect after they said it."""
+    if grant.state not in (State.REFUSED, State.WITHDRAWN) or grant.barrier_at is None:
+        return False
+    broadened_at = held.broadened.get((grant.purpose_id, grant.notice_id)) if grant.notice_id is not None else None
+    anew = broadened_at is not None and broadened_at > grant.barrier_at
+    return now < grant.barrier_at + prompt_cooldown and not anew
 
 
 def _sha256(grant: Grant, known: Mapping[int, str]) -> str | None:

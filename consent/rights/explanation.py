@@ -81,7 +81,7 @@ def _rule(
     words = _ENDED if not purpose.active else _ALLOWED if refusal is None else _REFUSED[refusal]
     return {
         "purpose": purpose.code,
-        "state": "unknown" if grant is None else grant.state,
+        "state": "unknown" if grant is None else grant.as_told(refusal),
         "recorded": purpose.active and refusal is None,
         "in_words": {locale: _in(locale, words) for locale in LOCALES},
         "necessary": purpose.necessary,

@@ -149,12 +149,13 @@ class ConsentHolder(PersonalDataHolder):
 
     def export(self, *, vault: Vault, subject: Subject) -> Iterator[Row]:
         states = list(ConsentState.objects.filter(subject=subject).select_related("purpose"))
-        grants = standing(states, coverage(subject.program_id), db_now())
+        covered, now = coverage(subject.program_id), db_now()
+        grants = standing(states, covered, now)
         notices = Notice.objects.in_bulk({grant.notice_id for grant in grants.values() if grant.notice_id is not None})
         for state in states:
             grant = grants[state.purpose_id]
             notice = notices[grant.notice_id] if grant.notice_id is not None else None
-            yield "states", _state(state, grant, notice)
+            yield "states", _state(state, grant, grant.refusal(now, grant.told(covered)), notice)
         data_key, last = vault.data_key(subject.program_id, subject.id), 0
         rows = ConsentRecord.objects.filter(subject=subject).select_related("purpose", "notice").order_by("id")
         while page := list(rows.filter(id__gt=last)[:PAGE]):
@@ -338,12 +339,13 @@ def _deleted(rows: QuerySet[Any]) -> int:
     return rows.delete()[0]
 
 
-def _state(state: ConsentState, grant: Grant, notice: Notice | None) -> dict[str, Any]:
-    """`grant`: the state as it stands now, once what was pending has come into force; `notice`: the one it rests on."""
+def _state(state: ConsentState, grant: Grant, refusal: str | None, notice: Notice | None) -> dict[str, Any]:
+    """`grant`: the state as it stands now, once what was pending has come into force, and why it allows nothing; `notice`: the one
+    it rests on."""
     code = state.purpose.code
     return {
         "purpose": code,
-        "state": grant.state,
+        "state": grant.as_told(refusal),
         "notice": notice.sha256 if notice else None,
         "told": explanation.told_in_all(notice, code) if notice else None,
         **_fields(grant, "grant_from", "grant_until", "barrier_at"),

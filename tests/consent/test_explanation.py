@@ -62,6 +62,20 @@ def test_every_purpose_is_told_with_what_was_decided_and_what_follows(
     assert set(sections(package_of(program, filed))) == {"notice_in_force", "rules"}
 
 
+def test_a_consent_that_ran_out_is_told_as_such(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    """No record says so. The person's copy has the same."""
+    lively(program)
+    owner.execute("UPDATE consent_state SET grant_until = now() - interval '1 day' WHERE state = 'given'")
+    told = rules(program, explained(program, as_worker))["analytics"]
+    assert (told["state"], told["recorded"]) == ("expired", False)
+    filed = file(program, "copy")
+    carry_out(program, as_worker, filed)
+    states = {row["purpose"]: row["state"] for row in sections(package_of(program, filed))["states"]}
+    assert states == {"analytics": "expired", "personalisation": "expired", "precise_location": "refused"}
+
+
 @pytest.mark.parametrize(("locale", "words"), [("zh-Hans", "您拒绝了这一目的"), ("en", "You refused this")])
 def test_the_page_is_in_the_persons_language(program: Program, as_worker: Working, locale: str, words: str) -> None:
     lively(program)

@@ -1,5 +1,6 @@
 """Renewed, expired, deferred, refused, imported, asked by itself: each rule of a consent's life as docs/law.md states it."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -16,10 +17,11 @@ from tests.consent.processing import mechanism
 NOT_IMPORTING = ("consents", "events", "requests", "portal", "reports")
 
 
-def published(program: Program, *, material: bool = False) -> str:
+def published(program: Program, *, material: bool = False, more: Sequence[str] = ("location",)) -> str:
+    """`more`: the categories by which a material version is broader than the example."""
     return publish_notice(
         program_id=program.id,
-        text=broader() if material else example_notice(),
+        text=broader(*more) if material else example_notice(),
         effective_at=None,
         lead=AT_ONCE,
         by="test",
@@ -27,10 +29,10 @@ def published(program: Program, *, material: bool = False) -> str:
     ).sha256
 
 
-def broader() -> NoticeText:
+def broader(*more: str) -> NoticeText:
     """The example, whose first purpose collects more."""
     text = example_notice()
-    text.purposes[0].categories = [*text.purposes[0].categories, "location"]
+    text.purposes[0].categories = [*text.purposes[0].categories, *more]
     return text
 
 
@@ -71,7 +73,7 @@ def test_consent_to_a_new_version_before_it_takes_effect_leaves_no_gap(
     program.decide("alice")
     tomorrow = now() + timedelta(days=1)
     later = publish_notice(
-        program_id=program.id, text=broader(), effective_at=tomorrow, lead=AT_ONCE, by="test", now=now()
+        program_id=program.id, text=broader("location"), effective_at=tomorrow, lead=AT_ONCE, by="test", now=now()
     ).sha256
     assert status(program, "alice")["renewal_required"] is False, "not before its time"
     program.decide("alice", notice=later)
@@ -139,6 +141,18 @@ def test_only_a_material_version_ends_the_cool_down(program: Program, material: 
     assert (found["state"], found["may_prompt"], found["renewal_required"]) == (decision, material, False)
     program.decide("alice", "refused", notice=notice)
     assert status(program, "alice")["may_prompt"] is False, "asked once, and refused again"
+
+
+@pytest.mark.parametrize("decision", ["refused", "withdrawn"])
+def test_who_says_no_after_a_material_version_took_effect_is_not_asked_again(program: Program, decision: str) -> None:
+    """The settings page names no notice for a withdrawal, and a page that was open names the old one."""
+    old = program.notice
+    program.decide("alice")
+    published(program, material=True)
+    program.decide("alice", decision, notice=old)
+    assert status(program, "alice")["may_prompt"] is False
+    published(program, material=True, more=("location", "profile"))
+    assert status(program, "alice")["may_prompt"] is True
 
 
 @pytest.mark.parametrize("decision", ["refused", "withdrawn", "deferred"])

@@ -13,10 +13,11 @@ from consent.records.grants import begins, begun_everywhere, until_14
 from consent.records.models import ConsentRecord
 from consent.records.queries import earlier_records
 from tests.cast import Program, event, now
-from tests.consent.acts import act, code, guarded, minors_notice, refused, status
+from tests.consent.acts import GUARDIAN, act, code, guarded, minors_notice, refused, status
 from tests.consent.retaining import erase_due, events
 from tests.consent.rights import Working, lively
 from tests.consent.signed import said
+from tests.stack import manage
 
 STATES = "SELECT state, guardian_pending, pending FROM consent_state ORDER BY purpose_id"
 
@@ -226,13 +227,117 @@ def test_an_age_that_contradicts_the_birthday_is_refused_unless_it_says_no(
     assert status(program, "alice")["allowed"]
 
 
+@pytest.mark.parametrize(
+    "more", [{"age_band": "under_14"}, {"turns_14_on": "2099-01-01"}], ids=lambda more: next(iter(more))
+)
+def test_what_was_collected_before_the_age_was_known_goes_at_once(
+    program: Program, owner: psycopg.Connection, as_worker: Working, more: dict[str, str]
+) -> None:
+    """Whoever consents then: the guardian's consent is to what follows. No other purpose of the child's keeps an attribute."""
+    lively(program)
+    lively(program, "bob")
+    minors = minors_notice(program)
+    program.decide("alice", "refused", "precise_location", **more)
+    assert owner.execute(
+        "SELECT p.code, e.version, e.kept_days FROM purpose_erasure e JOIN purpose p ON p.id = e.purpose_id ORDER BY p.code"
+    ).fetchall() == [("analytics", 4, None), ("personalisation", 4, None)]
+    program.decide("alice", **guarded(minors))
+    assert code(program, "anew") is None
+    assert erase_due(as_worker) == (2, 8), "six events, two attributes"
+    assert events(owner) == ["anew", *(f"bob-{n}" for n in range(6))]
+    assert owner.execute("SELECT count(*) FROM profile_attribute").fetchone() == (2,), "bob's"
+
+
+def test_the_act_that_tells_the_age_may_be_the_guardians_or_a_withdrawal(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    """Each purpose is owed once, though that act itself ends one, or agrees to a shorter retention."""
+    minors = minors_notice(program)
+    for openid in ("alice", "bob"):
+        program.decide(openid)
+        program.send(event(openid, openid))
+    program.decide("alice", **guarded(minors))
+    program.decide("bob", "withdrawn", age_band="under_14")
+    assert code(program, "anew") is None
+    assert owner.execute("SELECT version, kept_days FROM purpose_erasure").fetchall() == [(2, None)] * 2
+    assert erase_due(as_worker) == (2, 2)
+    assert events(owner) == ["anew"]
+
+
+def _days_ago(days: int) -> str:
+    return (now() - timedelta(days=days)).isoformat()
+
+
+def test_a_birthday_that_is_told_when_it_is_over_ends_what_a_child_gave_alone(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    """What they gave since they turned fourteen stands."""
+    program.decide("alice", method="import", occurred_at=_days_ago(10))
+    program.decide("alice", "given", "personalisation")
+    program.send(event("alice", "alone"))
+    birthday = (now() - timedelta(days=3)).date().isoformat()
+    for _ in range(2):
+        program.decide("alice", "refused", "precise_location", turns_14_on=birthday)
+        found = status(program, "alice")
+        assert (found["state"], found["allowed"], found["may_prompt"]) == ("invalidated", False, True)
+        assert status(program, "alice", "personalisation")["allowed"]
+        assert owner.execute("SELECT kept_days FROM purpose_erasure").fetchall() == [(None,)]
+    program.decide("alice")
+    assert code(program, "anew") is None
+    assert erase_due(as_worker) == (1, 1)
+    assert events(owner) == ["anew"]
+
+
+def test_of_what_they_renewed_since_only_what_came_before_goes(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    program.decide("alice", method="import", occurred_at=_days_ago(10))
+    program.send(event("alice", "alone"))
+    assert program.decide("alice")["records"][0]["state"] == "renewed"
+    program.send(event("alice", "since"))
+    birthday = (now() - timedelta(days=3)).date().isoformat()
+    program.decide("alice", "refused", "precise_location", turns_14_on=birthday)
+    assert status(program, "alice")["allowed"]
+    assert owner.execute(
+        "SELECT grant_from = record_from FROM consent_state ORDER BY purpose_id LIMIT 1"
+    ).fetchone() == (True,)
+    assert erase_due(as_worker) == (1, 1)
+    assert events(owner) == ["since"]
+    assert manage("verify_ledger")
+
+
+def test_a_guardian_who_consented_before_the_childs_own_last_tap_is_heard(program: Program) -> None:
+    minors = minors_notice(program)
+    at = now()
+    program.decide("alice", notice=minors, age_band="under_14")
+    program.decide("alice", occurred_at=at.isoformat(), **guarded(minors))
+    assert code(program, "e1") is None
+
+
+def test_a_guardian_who_is_yet_to_be_verified_is_none(program: Program) -> None:
+    minors = minors_notice(program)
+    later = GUARDIAN | {"verified_at": (now() + timedelta(minutes=5)).isoformat()}
+    body = act(program, ("analytics", "given"), **guarded(minors, guardian=later))
+    refused(program, body, 422, "in_the_future", "/guardian/verified_at")
+    # By the sender's clock, where it says what that shows.
+    ahead = {"sent_at": later["verified_at"], "occurred_at": later["verified_at"]}
+    assert program.post("consents", body | ahead).status_code == 201
+
+
+@pytest.mark.parametrize("decision", ["given", "withdrawn"])
+def test_somebody_old_is_heard(program: Program, decision: str) -> None:
+    program.decide("alice")
+    program.decide("alice", decision, turns_14_on="1954-05-01")
+    body = act(program, ("analytics", decision), turns_14_on="1899-05-01")
+    refused(program, body, 422, "invalid", "/turns_14_on")
+
+
 @pytest.mark.parametrize("by_task", [True, False])
 def test_what_was_collected_without_a_guardian_is_owed_when_they_turn_fourteen(
     program: Program, owner: psycopg.Connection, as_worker: Working, by_task: bool
 ) -> None:
     """Whatever they consent to themselves on that day. What a guardian consented to is left to its retention."""
     lively(program)
-    lively(program, "bob")
     minors = minors_notice(program)
     program.decide("alice", "refused", "precise_location", age_band="under_14")
     program.decide("alice", "given", "personalisation", **guarded(minors))
@@ -241,14 +346,12 @@ def test_what_was_collected_without_a_guardian_is_owed_when_they_turn_fourteen(
         with as_worker():
             tasks.come_of_age()
     program.decide("alice")
-    assert code(program, "anew") is None
     owed = owner.execute(
         "SELECT p.code, e.kept_days, r.state, e.owed_from = r.received_at FROM purpose_erasure e"
         " JOIN purpose p ON p.id = e.purpose_id JOIN consent_record r USING (subject_id, purpose_id, version)"
+        " WHERE r.state = 'invalidated'"
     ).fetchall()
     assert owed == [("analytics", None, "invalidated", True)]
-    assert erase_due(as_worker) == (1, 6)
-    assert events(owner) == ["anew", *(f"bob-{n}" for n in range(6))]
 
 
 @pytest.mark.parametrize("by_task", [True, False])

@@ -151,10 +151,11 @@ def test_a_purpose_that_is_not_active_allows_nothing_and_is_not_asked_for(
     program: Program, owner: psycopg.Connection
 ) -> None:
     program.decide("alice")
-    owner.execute("UPDATE purpose SET active = false")
+    owner.execute("UPDATE purpose SET active = false, necessary = true")
     for purpose in ("analytics", "personalisation"):
         found = status(program, "alice", purpose)
         assert (found["allowed"], found["may_prompt"]) == (False, False)
+        assert found["service_allowed"], "nobody can consent to it, and nothing is done for it"
 
 
 def test_whoever_is_restricted_is_asked_for_nothing(program: Program, owner: psycopg.Connection) -> None:
