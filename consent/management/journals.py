@@ -31,6 +31,14 @@ def unnamed(missing: Collection[str]) -> str:
     )
 
 
+NOT_GIVEN = "a receiver keeps the journal, and nothing of it is given: how far ids were before is in it alone. Name the file of its lines by --from"
+
+
+def not_given(journals: Collection[Kept]) -> bool:
+    """Whether the journal that tells of earlier epochs is a receiver's, and none of it was read: ids would be given out twice."""
+    return settings.ZHIQING_JOURNAL_URL is not None and not any(kept.entries for kept in journals)
+
+
 def read_places(places: list[Path] | None) -> dict[Path, Kept]:
     """Each place has a chain of its own. Raises CommandError."""
     if places is None:

@@ -14,6 +14,7 @@ from tests.consent.journals import Journal, database_beside, journaling, went_ba
 from tests.consent.journals import as_it_was as as_it_was
 from tests.consent.journals import journal as journal
 from tests.consent.journals import looked_at_anew as looked_at_anew
+from tests.consent.receiver import receiving
 from tests.consent.rights import Working, file, problem
 from tests.stack import manage
 
@@ -142,6 +143,25 @@ def test_a_restore_begins_nothing_while_a_folder_is_not_given(
         manage("revoke_client", "--program", str(program.id), "--client", str(program.client_id), role="application")
         assert [line["kind"] for line in Journal(new).lines()] == ["restored", "client_revoked", "committed"]
         assert replayed(*given(one, two))["complete"]
+
+
+def test_what_a_receiver_alone_knows_of_is_asked_for_before_ids_go_on(
+    program: Program, owner: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same backup is restored twice: the second time ids lie above those that were given out in between."""
+    kept, lines = tmp_path / "kept.dump", tmp_path / "kept.jsonl"
+    with receiving() as receiver:
+        monkeypatch.setenv("ZHIQING_JOURNAL_DIR", "")
+        monkeypatch.setenv("ZHIQING_JOURNAL_URL", receiver.url)
+        manage("backup", "--to", str(kept))
+        for epoch in (1, 2):
+            with database_beside(owner, monkeypatch):
+                done = json.loads(manage("restore", str(kept), "--json"))
+                assert (done["epoch"], done["missing"]) == (None, [])
+                with pytest.raises(RuntimeError, match="a receiver keeps the journal, and nothing of it is given"):
+                    replayed("--begin")
+                lines.write_bytes(b"".join(body + b"\n" for _, _, body in receiver.requests))
+                assert replayed("--begin", "--from", str(lines))["epoch"] == epoch
 
 
 def test_who_is_gone_is_forgotten_with_the_last_backup_that_needs_it(

@@ -16,7 +16,7 @@ from consent.journal.files import Kept
 from consent.journal.service import Standing
 from consent.ledger.tasks import in_order
 from consent.management.base import OperatorCommand
-from consent.management.journals import places_argument, read_places, unnamed
+from consent.management.journals import NOT_GIVEN, not_given, places_argument, read_places, unnamed
 from consent.officers import replay as access
 from consent.officers.replay import Taken
 from consent.programs.models import MiniProgram
@@ -203,6 +203,8 @@ def _refuse(found: _Read, *, begins: bool) -> None:
     """An epoch is begun by every journal, however far they reach back. Raises CommandError."""
     if found.missing:
         raise CommandError(f"{unnamed(found.missing)}. {_LOST}")
+    if not_given([found.kept]):
+        raise CommandError(f"{NOT_GIVEN}. {_LOST}")
     if not found.complete and not begins:
         raise CommandError(_missing(found.kept))
 

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from consent.journal import dumps, epochs, plan, writers
 from consent.management.base import OperatorCommand, first_line
-from consent.management.journals import places_argument, read_places, unnamed
+from consent.management.journals import NOT_GIVEN, not_given, places_argument, read_places, unnamed
 from consent.management.owning import owner_url
 
 
@@ -40,7 +40,8 @@ class Command(OperatorCommand):
         with psycopg.connect(owner_url(), autocommit=True) as owner:
             # One that is missing may know of an epoch: the ids of this one would be given out twice.
             missing = writers.missing(owner, journals.values())
-            epoch = None if missing else epochs.begin(owner, known, as_worker=False)
+            unknown = bool(missing) or not_given(journals.values())
+            epoch = None if unknown else epochs.begin(owner, known, as_worker=False)
         begin = ("  ZHIQING_ROLE=worker manage.py replay_journal --begin",) if epoch is None else ()
         self.answer(
             options,
@@ -49,6 +50,7 @@ class Command(OperatorCommand):
             then=(
                 "calls are answered 503 until the journal is replayed. Now, in this order:",
                 *([f"  {unnamed(missing)}"] if missing else []),
+                *([f"  {NOT_GIVEN}"] if not_given(journals.values()) else []),
                 "  ZHIQING_ROLE=owner manage.py migrate   (where the backup is of an earlier version)",
                 *begin,
                 "  manage.py keys list, and keys enable FAMILY:VERSION where the backup rests on a version that was retired since",
