@@ -9,7 +9,15 @@ from consent.programs.models import MiniProgram
 from consent.programs.tenancy import without_tenant
 from reports.api import questions
 from reports.api.asking import answered
-from reports.api.shapes import FrequencyAsked, FunnelAsked, ReportAsked, RetentionAsked, TrendsAsked
+from reports.api.shapes import (
+    ContributionAsked,
+    ConversionAsked,
+    FrequencyAsked,
+    FunnelAsked,
+    ReportAsked,
+    RetentionAsked,
+    TrendsAsked,
+)
 from reports.metrics.anomalies import WINDOW
 from reports.metrics.registry import MAX_DAYS, Reached
 from reports.metrics.session import LOOK_BACK
@@ -23,6 +31,8 @@ _LOOKED_BACK = LOOK_BACK // timedelta(days=1)
 READ_BEFORE = {
     "activity": 2 * _MONTH,
     "anomalies": WINDOW,
+    "contribution": 2 * _MONTH,
+    "conversion": 0,
     "distributions": _LOOKED_BACK,
     "forecast": 0,
     "frequency": 0,
@@ -67,13 +77,26 @@ def made(run: Claimed, expect: Callable[[int], None], reached: Reached, *, now: 
 def _missing(run: Claimed, asked: ReportAsked, zone: ZoneInfo, now: datetime) -> list[date]:
     if run.metric not in READ_BEFORE or _from_events(asked):
         return []
-    before = timedelta(days=READ_BEFORE[run.metric])
+    before = timedelta(days=READ_BEFORE[run.metric]) + _compared(asked)
     last = date.max if isinstance(asked, RetentionAsked) else asked.to + timedelta(days=_MONTH)
     return to_build(run.program_id, zone, buildable(run.program_id, zone, now).within(asked.from_ - before, last))
 
 
+def _compared(asked: ReportAsked) -> timedelta:
+    """How far before the range the earlier one begins that it is compared with."""
+    length = asked.to - asked.from_ + timedelta(days=1)
+    if isinstance(asked, ContributionAsked):
+        return asked.from_ - asked.compare_from if asked.compare_from is not None else length
+    return length + timedelta(days=_MONTH) if isinstance(asked, TrendsAsked) and asked.compare else timedelta(0)
+
+
 def _from_events(asked: ReportAsked) -> bool:
     """Whether the report reads events also where days have a rollup."""
+    if isinstance(asked, ContributionAsked):
+        return asked.property is not None or asked.breakdown not in ("event", *IN_COLUMNS)
+    if isinstance(asked, ConversionAsked):
+        field, _ = asked.dimension()
+        return field not in (None, "page")
     if isinstance(asked, FunnelAsked):
         return asked.breakdown not in (None, *IN_COLUMNS)
     if isinstance(asked, TrendsAsked):

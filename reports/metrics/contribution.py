@@ -146,7 +146,8 @@ def derive(question: Question, released: Released) -> Released:
         rows, told = _of_sum(rows, released.totals)
     first, last = _before(question)
     compared = {"compare_from": _ok(first.isoformat()), "compare_to": _ok(last.isoformat())}
-    return Released.derived(released.k, {"data": rows}, {**released.totals, **told, **compared})
+    totals = {**released.totals, **told, **compared}
+    return Released.derived(released.k, {"data": rows}, totals, withheld=released.range_withheld)
 
 
 @metric("contribution", definition=DEFINITION, derive=derive)

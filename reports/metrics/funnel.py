@@ -146,10 +146,11 @@ def funnel(question: Question) -> Figures:
         "open_attempts": Count(len(waiting), subjects=subjects),
         "open_subjects": Count(len(subjects), subjects=subjects),
     }
-    totals = {name: (asked_days, count) for name, count in counts.items()}
+    # An attempt that is open when the range is over is open no more when its window is.
+    totals = {name: (lived, count) for name, count in counts.items()}
     # Where the window is open for all of them they are all events of the type.
     first, *others = asked.steps
-    opening = OfType(first, others=tuple(others) if asked.mode == "unordered" else ())
+    opening = OfType(first, others=tuple(others) if asked.mode == "unordered" else (), begun=asked_days)
     types = types_by_day(question, question.first, question.last) if len(waiting) else []
     return Figures({"data": [steps]}, totals, of_type={"open_attempts": opening}, types=types, whole=whole(question))
 

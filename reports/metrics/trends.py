@@ -195,7 +195,10 @@ def _line(
     of = period(*part, question.zone)
     keys = {KEYS[question.interval]: part[0].isoformat()}
     measured = asked.property is not None
-    alone = asked.event if asked.field == "event" and asked.only == frozenset([asked.event or ""]) else None
+    # An event is one figure whether it is named or filtered (`kept_as`).
+    alone = (
+        asked.kept_as().event if asked.field == "event" and asked.only is not None and len(asked.only) == 1 else None
+    )
     if asked.field is None or (alone and (alone not in found or not closed(of, question.as_of))):
         return Row(of, keys, Happened(tuple(found.get(alone, ())), measured).figures())
     values = {*found, *(asked.only or ())}

@@ -297,11 +297,13 @@ class Cohort:
 
 
 class OfType(NamedTuple):
-    """A column of `trends` (`events`, `subjects`) for one type of events. `others`: types that are counted with it."""
+    """A column of `trends` (`events`, `subjects`) for one type of events. `others`: types that are counted with it. `begun`: when
+    they happened, where the figure's period is longer than that."""
 
     event: str
     column: str = "events"
     others: tuple[str, ...] = ()
+    begun: Period | None = None
 
 
 class Month(NamedTuple):

@@ -79,7 +79,8 @@ def release(figures: Figures, *, k: int, as_of: datetime, by_day: Sequence[Figur
                 lines.append(_withheld(name, line, k, as_of))
             elif isinstance(line, Cohort):
                 cohort = released_cohort(line, k, as_of)
-                lines += cohort_lines(name, cohort, [line.period, *(period for period, _ in line.cells)])
+                periods = [line.period, *(period for period, _ in line.cells)]
+                lines += cohort_lines(name, cohort, periods, grows=line.chained)
             elif isinstance(line, Dimension):
                 rows = room_left(line, days.rows(line, judged(line, k, as_of)), figures.of_type, types, k, as_of)
                 summed += rows if name == figures.summed else ()
@@ -196,7 +197,8 @@ def _totals(
             cell = SUPPRESSED
         if figure.distinct and not leaves_enough(figure, name, judged_rows, k):
             cell = SUPPRESSED
-        if cell.status is Status.OK and name in figures.of_type and types.hide(figures.of_type[name], period):
+        of = figures.of_type.get(name)
+        if cell.status is Status.OK and of is not None and types.hide(of, of.begun or period):
             cell = SUPPRESSED
         row = ReleasedRow({}, {name: cell}, closed(period, as_of))
         told.append(Line("", {}, [period], [("", row)], name))

@@ -21,12 +21,12 @@ _PAGES = "INSERT INTO page (program_id, path) SELECT %s, 'pages/list/' || lpad(n
 # scene, every event what it ran on.
 _VISITS = """
     INSERT INTO event (subject_id, consent_record_id, type_id, program_id, page_id, occurred_at, corrected_at, received_at, day,
-        dwell_ms, event_id, session_id, scene, os, app_version, properties)
+        dwell_ms, event_id, session_id, scene, context, properties)
     SELECT v.subject_id, 0, t.id, %(program)s, v.page, v.at, v.at, v.at, (v.at AT TIME ZONE 'UTC')::date,
         CASE WHEN v.name = 'page_view' AND chance < 0.7 THEN (1000 + 60000 * chance * chance)::int END,
         %(day)s || '-' || n || '-' || p || '-' || second, v.session_id,
-        CASE WHEN p + second = 0 THEN (1001 + n %% 40)::text END, CASE WHEN v.subject_id %% 3 = 0 THEN 'ios' ELSE 'android' END,
-        '3.' || v.subject_id %% 5 || '.' || extract(day FROM v.at)::int / 8,
+        CASE WHEN p + second = 0 THEN (1001 + n %% 40)::text END,
+        jsonb_build_object('os', CASE WHEN v.subject_id %% 3 = 0 THEN 'ios' ELSE 'android' END, 'app_version', '3.' || v.subject_id %% 5),
         CASE v.name WHEN 'page_leave' THEN jsonb_build_object('scroll_depth', round(chance::numeric, 2), 'load_ms', (80 + 4000 * chance * chance)::int)
             WHEN 'tap' THEN jsonb_build_object('element', 'button-' || (chance * 5)::int) END
     FROM (

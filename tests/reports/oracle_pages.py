@@ -90,7 +90,7 @@ def _row(views: list[View], touches: list[Seen], of: int) -> dict[str, Any]:
         "scroll_depth_mean": _ratio(fsum(scrolls), len(scrolls), 3),
         "interactions_per_view": _ratio(len(touches), len(views), 3),
         "load": sorted(max(view.load) for view in views if view.load),
-        "elements": _elements(touches) if views else {},
+        "elements": _elements(touches),
         "load_bands": _bands(views),
     }
 

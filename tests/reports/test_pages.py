@@ -224,6 +224,7 @@ def test_taps_by_element(history: Histories) -> None:
         ("item", None): [1, 1],
         ("item", "buy"): [3, 2],
         ("item", "like"): [1, 1],
+        ("other page", "buy"): [1, 1],
     }
 
 

@@ -125,4 +125,15 @@ def test_a_range_that_was_withheld_is_told_once_it_may_be(shop: History) -> None
     assert shop.program.post("reports/pages", body).json()["views"] == 106
     shop.owner.execute("DELETE FROM event WHERE day = '2025-10-12' AND program_id = %s", [shop.program.id])
     shop.add(Seen("s0", local("2025-10-12 12:00:00"), name="page_view", page="home"))
-    assert shop.program.post("reports/pages", body).json()["views"] == 106, "what was told stands"
+    told = shop.program.post("reports/pages", body).json()
+    assert (told["views"], told["privacy"]["range_withheld"]) == (106, False), "what was told stands"
+
+
+def test_what_is_worked_out_of_a_withheld_range_says_so(shop: History) -> None:
+    body = {"from": "2025-10-10", "to": "2025-10-12", "breakdown": "event"}
+    told = shop.program.post("reports/contribution", body).json()
+    assert {row["value_after"] for row in told["data"]} == {None}
+    assert told["privacy"]["range_withheld"]
+    assert not shop.program.post("reports/contribution", body | {"to": "2025-10-11"}).json()["privacy"][
+        "range_withheld"
+    ]

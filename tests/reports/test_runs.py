@@ -179,6 +179,25 @@ def test_days_without_totals_are_counted_first(
     assert [name for name, *_ in seen] == ["figures", "by_day", "gate"]
 
 
+@pytest.mark.parametrize(
+    ("first", "body"),
+    [
+        (9, {"metric": "contribution", "breakdown": "event"}),
+        (9, {"metric": "contribution", "breakdown": "page", "event": "page_view"}),
+        (9, {"metric": "trends", "compare": "previous"}),
+        (10, {"metric": "conversion", "goal": "share"}),
+    ],
+    ids=lambda body: "-".join(body) if isinstance(body, dict) else "",
+)
+def test_so_are_those_of_the_range_before(
+    recent: History, as_worker: Working, owner: psycopg.Connection, first: int, body: dict[str, Any]
+) -> None:
+    worked(as_worker, ask(recent.program, body | {"from": str(_ago(first)), "to": str(_ago(8))}))
+    assert owner.execute("SELECT state FROM report_run").fetchone() == ("done",)
+    built = "SELECT count(*) FROM rollup_day WHERE built_at IS NOT NULL AND day = %s"
+    assert owner.execute(built, [_ago(10)]).fetchone() == (1,)
+
+
 # --- what is refused
 
 
