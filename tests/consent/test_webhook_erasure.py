@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -13,6 +14,7 @@ from consent.rights import erasure, runs
 from consent.webhooks import delivery, endpoints
 from tests.cast import Program
 from tests.consent.receiver import EVERY, Receiver, Told, deliver, endpoint, later, messages, receiving, verified
+from tests.consent.retaining import over, purge
 from tests.consent.rights import Working, carry_out, erased, file, lively, overdue, package_of, sections, shown
 from tests.consent.test_erasure import far_ids as far_ids
 from tests.consent.test_erasure import places, traces_of
@@ -285,6 +287,40 @@ def test_another_erasure_is_told_of_anew(
         filed["request_id"],
         second["request_id"],
     ]
+
+
+def test_who_has_erased_is_not_told_again_while_the_erasure_waits_for_another(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    """Its message is all that says so, and stays although it was delivered more than a week ago."""
+    lively(program)
+    told = endpoint(program, receiver.url, events=["subject.erased", "consent.changed"], acknowledges=True)
+    held_up = endpoint(program, "https://x.example/", events=["subject.erased"], acknowledges=True)
+    filed = begun(program, owner, as_worker)
+    deliver(told, as_worker)
+    program.decide("bob")
+    deliver(told, as_worker)
+    assert [(o.table, o.rows) for o in over(program, later=timedelta(days=8))] == [("webhook_message", 1)]
+    purge(program, as_worker, later=timedelta(days=8))
+    assert messages(owner, "event") == ["subject.erased"] * 2
+    receiver.status = 404
+    assert again(program, owner, as_worker, filed) == ("in_progress", "pending")
+    deliver(told, as_worker)
+    assert receiver.told() == ["subject.erased", "consent.changed"]
+    assert endpoints.switch(program_id=program.id, endpoint_id=held_up.id, on=False, by="test")
+    assert again(program, owner, as_worker, filed) == ("completed", "done")
+
+
+def test_what_told_of_an_erasure_that_ended_goes_with_its_time(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    lively(program)
+    told = endpoint(program, receiver.url, events=["subject.erased"], acknowledges=True)
+    begun(program, owner, as_worker)
+    deliver(told, as_worker)
+    owner.execute("UPDATE request_subject SET open = false")
+    purge(program, as_worker, later=timedelta(days=8))
+    assert messages(owner, "id") == []
 
 
 def test_a_worker_that_dies_after_the_answer_asks_again_under_the_same_id(
