@@ -87,6 +87,53 @@ def test_who_does_not_acknowledge_is_told_once_and_holds_nothing_up(
     assert noted == [(f"webhook:{told.id}", {"status": "500"}, 0)]
 
 
+def not_told(owner: psycopg.Connection) -> list[tuple[str, str]]:
+    """(endpoint, why) of each note."""
+    rows = owner.execute(
+        "SELECT target, details ->> 'status' FROM audit_entry WHERE action = 'webhook.erasure_not_told' ORDER BY id"
+    ).fetchall()
+    return [(target.removeprefix("webhook:"), status) for target, status in rows]
+
+
+def test_that_an_endpoint_was_never_told_is_noted_once_when_its_time_is_over(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    never = endpoint(program, "https://x.example/")
+    endpoint(program, "https://y.example/", acknowledges=True)
+    for name in ("alice", "bob"):
+        lively(program, name)
+        filed = file(program, "erasure", name)
+        assert again(program, owner, as_worker, filed) == ("in_progress", "pending")
+    owner.execute("UPDATE webhook_message SET created_at = created_at - interval '97 hours'")
+    for _ in range(2):
+        purge(program, as_worker)
+        assert not_told(owner) == [(str(never.id), "never_tried")]
+
+
+def test_that_an_endpoint_was_never_told_is_noted_when_it_is_switched_off_and_when_it_is_gone(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    told = [endpoint(program, receiver.url, events=["subject.erased"], acknowledges=holds) for holds in (False, True)]
+    receiver.status = 410
+    filed = []
+    for name in ("alice", "bob"):
+        lively(program, name)
+        filed.append(file(program, "erasure", name))
+        assert again(program, owner, as_worker, filed[-1]) == ("in_progress", "pending")
+    for one in told:
+        deliver(one, as_worker)
+    noted = [(str(told[0].id), "410"), (str(told[0].id), "switched_off")]
+    assert not_told(owner) == noted
+    assert endpoints.switch(program_id=program.id, endpoint_id=told[1].id, on=False, by="test")
+    assert [again(program, owner, as_worker, one) for one in filed] == [("completed", "done")] * 2
+    assert not_told(owner) == noted, "of who acknowledges somebody has seen to it"
+    switched = endpoint(program, receiver.url)
+    lively(program)
+    begun(program, owner, as_worker)
+    assert endpoints.switch(program_id=program.id, endpoint_id=switched.id, on=False, by="test")
+    assert not_told(owner) == [*noted, (str(switched.id), "switched_off")]
+
+
 def test_an_erasure_is_told_before_whatever_waits(
     program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
 ) -> None:
