@@ -44,6 +44,11 @@ def of_erasures(endpoint_id: uuid.UUID) -> QuerySet[WebhookMessage]:
     return told.filter(data__request_id__in=[str(request_id) for request_id in under_way])
 
 
+def waiting_for(endpoint_id: uuid.UUID) -> int:
+    """How many erasures under way wait for the endpoint's 2xx."""
+    return of_erasures(endpoint_id).filter(endpoint__acknowledges=True, endpoint__released=False).count()
+
+
 def _erasure(subject_id: int) -> list[str]:
     """The open request that erases the subject; one at most."""
     rows = RequestSubject.objects.filter(subject_id=subject_id, open=True, scope="", kind__in=ERASING)
