@@ -15,7 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
@@ -25,7 +25,7 @@ from consent.admin.base import Owned, at, officer, own_page, picked
 from consent.admin.figures import Figure, Section, counted, waiting
 from consent.errors import Conflict, NotFound, Problem
 from consent.programs.models import MiniProgram
-from consent.webhooks import endpoints
+from consent.webhooks import endpoints, queries
 from consent.webhooks.models import Event, WebhookEndpoint, WebhookMessage
 
 CHANGE_ENDPOINT, CHANGE_MESSAGE = "consent.change_webhookendpoint", "consent.change_webhookmessage"
@@ -36,6 +36,9 @@ _FAULTS = {
     "unknown_event": _("Choose at least one event."),
     "erasure_not_told": _("Who holds personal data has to be told of erasures: choose that event too."),
     "switched_off": _("Nothing is sent to this endpoint: switch it on first."),
+    "secret_rotating": _(
+        "The secret before the newest one still signs: make a new one after the time at “secret before valid until”."
+    ),
     "not_given_up": _("The message is delivered, or is being tried; nothing was changed."),
 }
 
@@ -98,6 +101,10 @@ class Done(Owned):
         """The names of what may be done now."""
         raise NotImplementedError
 
+    def warning(self, row: Any, name: str) -> str:
+        """What else comes of it, for the page that asks."""
+        return ""
+
     def do(self, request: HttpRequest, row: Any, name: str) -> HttpResponseBase:
         """Raises Conflict, NotFound."""
         raise NotImplementedError
@@ -120,7 +127,7 @@ class Done(Owned):
             if row is None or name not in self.offered(row):
                 raise Http404
             if request.method != "POST":
-                return self.asked(request, row, title)
+                return self.asked(request, row, title, warning=self.warning(row, name))
             try:
                 return self.do(request, row, name)
             except (Conflict, NotFound) as problem:
@@ -167,8 +174,22 @@ class WebhookEndpoints(Done):
     )
 
     def offered(self, row: WebhookEndpoint) -> set[str]:
+        rotate = {"rotate"} if row.previous_until is None or row.previous_until <= edge.now() else set()
         off = {"off"} if row.active or (row.acknowledges and not row.released) else set()
-        return {"rotate"} | off | (set() if row.active else {"on"})
+        return rotate | off | (set() if row.active else {"on"})
+
+    def warning(self, row: WebhookEndpoint, name: str) -> str:
+        if name != "off" or not row.acknowledges or row.released:
+            return ""
+        number = queries.waiting_for(row.pk)
+        told = ngettext(
+            "%(number)d erasure waits for this endpoint. Switched off, none waits any more:"
+            " do so once you know that it has erased.",
+            "%(number)d erasures wait for this endpoint. Switched off, none waits any more:"
+            " do so once you know that it has erased.",
+            number,
+        )
+        return told % {"number": number}
 
     def do(self, request: HttpRequest, row: WebhookEndpoint, name: str) -> HttpResponseBase:
         by = officer(request)

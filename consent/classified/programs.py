@@ -124,6 +124,7 @@ FIELDS: Fields = {
         "event": REQUEST,
         "data": EVIDENCE,
         "created_at": REQUEST,
+        "queued_at": OPERATIONAL,
         "attempts": OPERATIONAL,
         "next_attempt_at": OPERATIONAL,
         "lease_until": OPERATIONAL,

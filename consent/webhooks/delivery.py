@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 from django.db import connection
 
-from consent.ledger.audit import audit
 from consent.ledger.disclosures import disclosed
 from consent.ledger.models import Recipient
 from consent.programs.tenancy import tenant, without_tenant
@@ -24,6 +23,7 @@ from consent.records.queries import db_now
 from consent.vault.identities import Vault
 from consent.vault.models import Subject
 from consent.webhooks import endpoints, sending, signing
+from consent.webhooks.endpoints import ACTOR
 from consent.webhooks.models import Event, WebhookEndpoint, WebhookMessage
 from consent.webhooks.sending import Outcome
 
@@ -39,7 +39,6 @@ PAUSES = tuple(timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18
 """After the n-th attempt; the specification's schedule, some three days in all."""
 JITTER = 0.1
 
-ACTOR = "worker"
 logger = logging.getLogger("zhiqing.webhooks")
 
 _DUE = """
@@ -65,6 +64,8 @@ _CANDIDATES = f"""
      WHERE endpoint_id = %(endpoint)s AND event <> '{Event.ERASED.value}' AND {_CLAIMABLE}
      ORDER BY next_attempt_at LIMIT %(limit)s)
 """
+# Of two that count at once both would find room for one. Whoever waits here holds nothing: record() takes the endpoint's row.
+_ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended(%(endpoint)s::text, 0))"
 _HELD = """
     SELECT count(*) FROM webhook_message
     WHERE endpoint_id = %(endpoint)s AND delivered_at IS NULL AND dead_at IS NULL AND lease_until >= %(now)s
@@ -151,6 +152,7 @@ def claim(vault: Vault, program_id: int, endpoint_id: uuid.UUID, *, lease: timed
         secrets = endpoints.secrets(vault, endpoint, now=now)
         asked: dict[str, Any] = {"now": now, "endpoint": endpoint_id, "limit": LOOKED_AT_ONCE, "until": now + lease}
         with connection.cursor() as cursor:
+            cursor.execute(_ONE_AT_A_TIME, asked)
             cursor.execute(_HELD, asked)
             if cursor.fetchone()[0] >= AT_ONCE:
                 return None
@@ -268,12 +270,4 @@ def _again(claimed: Claimed, outcome: Outcome, now: datetime) -> datetime | None
 
 
 def _note_untold(claimed: Claimed, outcome: Outcome, now: datetime) -> None:
-    """The erasure goes on; that this endpoint was not told of it stays known, to the day."""
-    audit(
-        program_id=claimed.program_id,
-        actor=ACTOR,
-        action="webhook.erasure_not_told",
-        target=f"webhook:{claimed.endpoint_id}",
-        details={"status": outcome.status},
-        at=now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0),
-    )
+    endpoints.note_untold(claimed.program_id, claimed.endpoint_id, status=outcome.status, now=now, by=ACTOR)

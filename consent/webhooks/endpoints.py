@@ -2,12 +2,12 @@
 
 import uuid
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import httpx
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from consent.errors import Conflict, NotFound, invalid
 from consent.ledger.audit import audit
@@ -25,10 +25,11 @@ LONGEST_URL = 2_000
 OVERLAP = timedelta(hours=24)
 """For so long the secret before the newest signs as well."""
 GIVEN_UP_AFTER = timedelta(days=4)
-"""Longer than all attempts of a message take (consent.webhooks.delivery.PAUSES)."""
+"""Longer than all attempts of a message take (consent.webhooks.delivery.PAUSES), unless the receiver asks for more patience."""
 HOLDER = "consent.processors"
 """Whose part of an erasure waits for endpoints (consent.webhooks.holder)."""
 SWITCHED_OFF, NEVER_TRIED = "switched_off", "never_tried"
+ACTOR = "worker"
 
 
 def add(
@@ -85,16 +86,16 @@ def secrets(vault: Vault, endpoint: WebhookEndpoint, *, now: datetime) -> tuple[
     return tuple(open_own(vault.keyring, bytes(each), place) for each in sealed)
 
 
-def give_up_old(program_id: int, *, now: datetime) -> int:
+def give_up_old(program_id: int, *, now: datetime) -> None:
     """Messages that were not taken in all the time in which they are tried, be it that their turn never came. Under the tenant.
 
     What an erasure waits for is tried without end.
     """
     waiting = WebhookMessage.objects.filter(program_id=program_id, delivered_at__isnull=True, dead_at__isnull=True)
+    since = now - GIVEN_UP_AFTER
+    old = waiting.filter(Q(queued_at=None) | Q(queued_at__lt=since), created_at__lt=since)
     awaited = {"event": Event.ERASED, "endpoint__acknowledges": True, "endpoint__released": False}
-    old = waiting.filter(created_at__lt=now - GIVEN_UP_AFTER).exclude(**awaited)
-    old.filter(last_status="").update(last_status=NEVER_TRIED)
-    return old.update(dead_at=now, lease_until=None, lease_token=None)
+    _give_up(old.exclude(**awaited), why=NEVER_TRIED, now=now, by=ACTOR)
 
 
 def forget_previous(program_id: int, *, now: datetime) -> int:
@@ -123,7 +124,7 @@ def switch(*, program_id: int, endpoint_id: uuid.UUID, on: bool, by: str) -> boo
                 _wait_again(program_id)
         else:
             mine.update(active=False, released=True)
-            _give_up(_waiting(endpoint_id))
+            _give_up(_waiting(endpoint_id), why=SWITCHED_OFF, now=db_now(), by=by)
         _audited(endpoint, "switched_on" if on else "switched_off", by=by)
     return True
 
@@ -136,7 +137,8 @@ def switch_off_gone(program_id: int, endpoint_id: uuid.UUID, *, by: str) -> None
         return
     WebhookEndpoint.objects.filter(id=endpoint_id).update(active=False)
     left = _waiting(endpoint_id)
-    _give_up(left.exclude(event=Event.ERASED) if endpoint.acknowledges else left)
+    given_up = left.exclude(event=Event.ERASED) if endpoint.acknowledges else left
+    _give_up(given_up, why=SWITCHED_OFF, now=db_now(), by=by)
     _audited(endpoint, "gone", by=by)
 
 
@@ -200,16 +202,34 @@ def _wait_again(program_id: int) -> None:
 
 
 def _again(rows: QuerySet[WebhookMessage]) -> int:
-    return rows.update(attempts=0, next_attempt_at=db_now(), delivered_at=None, dead_at=None, last_status="")
+    now = db_now()
+    return rows.update(attempts=0, queued_at=now, next_attempt_at=now, delivered_at=None, dead_at=None, last_status="")
 
 
 def _waiting(endpoint_id: uuid.UUID) -> QuerySet[WebhookMessage]:
     return WebhookMessage.objects.filter(endpoint_id=endpoint_id, delivered_at__isnull=True, dead_at__isnull=True)
 
 
-def _give_up(rows: QuerySet[WebhookMessage]) -> None:
-    rows.filter(last_status="").update(last_status=SWITCHED_OFF)
-    rows.update(dead_at=db_now(), lease_until=None, lease_token=None, next_attempt_at=F("created_at"))
+def _give_up(rows: QuerySet[WebhookMessage], *, why: str, now: datetime, by: str) -> None:
+    """Rows that wait. Of who acknowledges no erasure is noted: it waits, or somebody has seen to it that they erase."""
+    erasures = rows.filter(event=Event.ERASED, endpoint__acknowledges=False)
+    untold = set(erasures.values_list("program_id", "endpoint_id"))
+    rows.filter(last_status="").update(last_status=why)
+    rows.update(dead_at=now, lease_until=None, lease_token=None, next_attempt_at=F("created_at"))
+    for program_id, endpoint_id in untold:
+        note_untold(program_id, endpoint_id, status=why, now=now, by=by)
+
+
+def note_untold(program_id: int, endpoint_id: uuid.UUID, *, status: str, now: datetime, by: str) -> None:
+    """The erasure goes on; that this endpoint was not told of it stays known, to the day. Under the tenant."""
+    audit(
+        program_id=program_id,
+        actor=by,
+        action="webhook.erasure_not_told",
+        target=f"webhook:{endpoint_id}",
+        details={"status": status},
+        at=now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0),
+    )
 
 
 def _locked(program_id: int, endpoint_id: uuid.UUID) -> WebhookEndpoint:

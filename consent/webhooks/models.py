@@ -64,7 +64,8 @@ class WebhookMessage(models.Model):
     """One event for one endpoint: written in the transaction of what it tells, sent after it, gone some days later.
 
     `id` is the webhook-id of every attempt. `data`: the payload's ids but the pseudonym, which is read when it is sent.
-    `last_status`: the last answer's status, or a word for why there was none.
+    `last_status`: the last answer's status, or a word for why there was none. `queued_at`: when it was to be sent again, if ever;
+    the time in which it is tried begins anew.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
@@ -74,6 +75,7 @@ class WebhookMessage(models.Model):
     event = models.TextField(_("event"), choices=Event.choices)
     data = models.JSONField()
     created_at = models.DateTimeField(_("created at"))
+    queued_at = models.DateTimeField(null=True)
     attempts = models.IntegerField(_("attempts"), default=0)
     next_attempt_at = models.DateTimeField(_("next attempt"))
     lease_until = models.DateTimeField(null=True)

@@ -3,7 +3,9 @@
 import uuid
 from datetime import datetime
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, TextField
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast
 
 from consent.rights.models import ERASING, RequestSubject
 from consent.webhooks.models import Event, WebhookEndpoint, WebhookMessage
@@ -42,6 +44,11 @@ def of_erasures(endpoint_id: uuid.UUID) -> QuerySet[WebhookMessage]:
     return told.filter(data__request_id__in=[str(request_id) for request_id in under_way])
 
 
+def waiting_for(endpoint_id: uuid.UUID) -> int:
+    """How many erasures under way wait for the endpoint's 2xx."""
+    return of_erasures(endpoint_id).filter(endpoint__acknowledges=True, endpoint__released=False).count()
+
+
 def _erasure(subject_id: int) -> list[str]:
     """The open request that erases the subject; one at most."""
     rows = RequestSubject.objects.filter(subject_id=subject_id, open=True, scope="", kind__in=ERASING)
@@ -53,6 +60,9 @@ def endpoints(program_id: int) -> list[WebhookEndpoint]:
 
 
 def over(program_id: int, *, delivered_before: datetime, dead_before: datetime) -> QuerySet[WebhookMessage]:
-    """Messages that are kept no longer."""
-    messages = WebhookMessage.objects.filter(program_id=program_id)
-    return messages.filter(Q(delivered_at__lt=delivered_before) | Q(dead_at__lt=dead_before))
+    """Messages that are kept no longer. Those of an erasure that is under way are all that tells who knows of it already."""
+    messages = WebhookMessage.objects.filter(program_id=program_id).annotate(told=KT("data__request_id"))
+    ended = messages.filter(Q(delivered_at__lt=delivered_before) | Q(dead_at__lt=dead_before))
+    erasures = RequestSubject.objects.filter(subject_id=OuterRef("subject_id"), open=True, scope="", kind__in=ERASING)
+    under_way = erasures.annotate(id_as_told=Cast("request_id", TextField())).filter(id_as_told=OuterRef("told"))
+    return ended.exclude(Exists(under_way), event=Event.ERASED)

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -13,6 +14,7 @@ from consent.rights import erasure, runs
 from consent.webhooks import delivery, endpoints
 from tests.cast import Program
 from tests.consent.receiver import EVERY, Receiver, Told, deliver, endpoint, later, messages, receiving, verified
+from tests.consent.retaining import over, purge
 from tests.consent.rights import Working, carry_out, erased, file, lively, overdue, package_of, sections, shown
 from tests.consent.test_erasure import far_ids as far_ids
 from tests.consent.test_erasure import places, traces_of
@@ -83,6 +85,53 @@ def test_who_does_not_acknowledge_is_told_once_and_holds_nothing_up(
         " WHERE action = 'webhook.erasure_not_told'"
     ).fetchall()
     assert noted == [(f"webhook:{told.id}", {"status": "500"}, 0)]
+
+
+def not_told(owner: psycopg.Connection) -> list[tuple[str, str]]:
+    """(endpoint, why) of each note."""
+    rows = owner.execute(
+        "SELECT target, details ->> 'status' FROM audit_entry WHERE action = 'webhook.erasure_not_told' ORDER BY id"
+    ).fetchall()
+    return [(target.removeprefix("webhook:"), status) for target, status in rows]
+
+
+def test_that_an_endpoint_was_never_told_is_noted_once_when_its_time_is_over(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    never = endpoint(program, "https://x.example/")
+    endpoint(program, "https://y.example/", acknowledges=True)
+    for name in ("alice", "bob"):
+        lively(program, name)
+        filed = file(program, "erasure", name)
+        assert again(program, owner, as_worker, filed) == ("in_progress", "pending")
+    owner.execute("UPDATE webhook_message SET created_at = created_at - interval '97 hours'")
+    for _ in range(2):
+        purge(program, as_worker)
+        assert not_told(owner) == [(str(never.id), "never_tried")]
+
+
+def test_that_an_endpoint_was_never_told_is_noted_when_it_is_switched_off_and_when_it_is_gone(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    told = [endpoint(program, receiver.url, events=["subject.erased"], acknowledges=holds) for holds in (False, True)]
+    receiver.status = 410
+    filed = []
+    for name in ("alice", "bob"):
+        lively(program, name)
+        filed.append(file(program, "erasure", name))
+        assert again(program, owner, as_worker, filed[-1]) == ("in_progress", "pending")
+    for one in told:
+        deliver(one, as_worker)
+    noted = [(str(told[0].id), "410"), (str(told[0].id), "switched_off")]
+    assert not_told(owner) == noted
+    assert endpoints.switch(program_id=program.id, endpoint_id=told[1].id, on=False, by="test")
+    assert [again(program, owner, as_worker, one) for one in filed] == [("completed", "done")] * 2
+    assert not_told(owner) == noted, "of who acknowledges somebody has seen to it"
+    switched = endpoint(program, receiver.url)
+    lively(program)
+    begun(program, owner, as_worker)
+    assert endpoints.switch(program_id=program.id, endpoint_id=switched.id, on=False, by="test")
+    assert not_told(owner) == [*noted, (str(switched.id), "switched_off")]
 
 
 def test_an_erasure_is_told_before_whatever_waits(
@@ -285,6 +334,40 @@ def test_another_erasure_is_told_of_anew(
         filed["request_id"],
         second["request_id"],
     ]
+
+
+def test_who_has_erased_is_not_told_again_while_the_erasure_waits_for_another(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    """Its message is all that says so, and stays although it was delivered more than a week ago."""
+    lively(program)
+    told = endpoint(program, receiver.url, events=["subject.erased", "consent.changed"], acknowledges=True)
+    held_up = endpoint(program, "https://x.example/", events=["subject.erased"], acknowledges=True)
+    filed = begun(program, owner, as_worker)
+    deliver(told, as_worker)
+    program.decide("bob")
+    deliver(told, as_worker)
+    assert [(o.table, o.rows) for o in over(program, later=timedelta(days=8))] == [("webhook_message", 1)]
+    purge(program, as_worker, later=timedelta(days=8))
+    assert messages(owner, "event") == ["subject.erased"] * 2
+    receiver.status = 404
+    assert again(program, owner, as_worker, filed) == ("in_progress", "pending")
+    deliver(told, as_worker)
+    assert receiver.told() == ["subject.erased", "consent.changed"]
+    assert endpoints.switch(program_id=program.id, endpoint_id=held_up.id, on=False, by="test")
+    assert again(program, owner, as_worker, filed) == ("completed", "done")
+
+
+def test_what_told_of_an_erasure_that_ended_goes_with_its_time(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    lively(program)
+    told = endpoint(program, receiver.url, events=["subject.erased"], acknowledges=True)
+    begun(program, owner, as_worker)
+    deliver(told, as_worker)
+    owner.execute("UPDATE request_subject SET open = false")
+    purge(program, as_worker, later=timedelta(days=8))
+    assert messages(owner, "id") == []
 
 
 def test_a_worker_that_dies_after_the_answer_asks_again_under_the_same_id(

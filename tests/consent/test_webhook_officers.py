@@ -14,12 +14,13 @@ import psycopg
 import pytest
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from tests.cast import Program, now
 from tests.consent.acts import act, post_and_close, wait_for_a_waiter
 from tests.consent.desk import Desk, officer
 from tests.consent.receiver import Receiver, Told, deliver, endpoint, later, messages, receiving, verified
-from tests.consent.rights import Working
+from tests.consent.rights import Working, carry_out, file, lively, overdue
 
 MAY = ("add_webhookendpoint", "change_webhookendpoint", "change_webhookmessage")
 SEEN = ("webhookendpoint", "webhookmessage")
@@ -75,9 +76,10 @@ def test_an_endpoint_is_added_listed_rotated_and_removed(
     assert as_json("on", *one)["changed"] is True
     (row,) = as_json("list", "--program", program.id)["endpoints"]
     assert (row["active"], row["acknowledges"], row["released"]) == (True, True, False)
-    assert as_json("remove", *one, "--dry-run") == {"endpoint": told.id, "messages": 1, "removed": False}
+    would = {"endpoint": told.id, "messages": 1, "removed": False, "erasures_waited": 0}
+    assert as_json("remove", *one, "--dry-run") == would
     assert len(messages(owner, "id")) == 1
-    assert as_json("remove", *one) == {"endpoint": told.id, "messages": 1, "removed": True}
+    assert as_json("remove", *one) == {**would, "removed": True}
     assert messages(owner, "id") == []
     entries = owner.execute("SELECT action FROM audit_entry WHERE action LIKE 'webhook.%' ORDER BY id").fetchall()
     assert [row[0] for row in entries] == [
@@ -139,6 +141,31 @@ def test_a_replay_sends_again_what_was_given_up_and_all_when_asked(
         as_json(*replay, since)
 
 
+def begun(program: Program, owner: psycopg.Connection, as_worker: Working) -> None:
+    """An erasure that waits for whoever acknowledges it."""
+    lively(program)
+    filed = file(program, "erasure")
+    overdue(owner)
+    assert carry_out(program, as_worker, filed)["state"] == "in_progress"
+
+
+def test_what_ends_the_wait_of_erasures_says_of_how_many(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    holds, other = added(program, "https://x.example/", "--acknowledges"), added(program, "https://y.example/")
+    begun(program, owner, as_worker)
+    one, beside = (("--program", program.id, "--endpoint", told.id) for told in (holds, other))
+    assert as_json("off", *beside)["erasures_waited"] == 0, "it does not acknowledge"
+    assert as_json("remove", *one, "--dry-run")["erasures_waited"] == 1
+    assert as_json("off", *one)["erasures_waited"] == 1
+    assert as_json("remove", *one, "--dry-run")["erasures_waited"] == 0, "none waits any more"
+    as_json("on", *one)
+    for more, said in ((["--dry-run"], "1 erasures wait for it and would"), ([], "1 erasures waited for it and go on")):
+        told = io.StringIO()
+        call_command("webhook", "remove", *map(str, one), *more, stdout=io.StringIO(), stderr=told)
+        assert said in told.getvalue()
+
+
 def test_an_act_beside_a_removal_is_done_and_told_to_nobody(
     program: Program, owner: psycopg.Connection, receiver: Receiver
 ) -> None:
@@ -185,6 +212,7 @@ def test_an_officer_adds_an_endpoint_and_sees_its_secret_once(
     program.decide("alice")
     deliver(Told(program, endpoint_id, secret), as_worker)
     assert verified(secret, *receiver.requests[0][1:])
+    assert "Make a new secret" in page
     rotated = desk.post(f"consent/webhookendpoint/{endpoint_id}/rotate/")
     assert secret_of(rotated.content.decode()) != secret
     entry = owner.execute("SELECT actor FROM audit_entry WHERE action = 'webhook.rotated'").fetchone()
@@ -218,6 +246,55 @@ def test_an_endpoint_is_switched_off_and_on(program: Program, owner: psycopg.Con
     assert desk.get(f"{page}/off/").status_code == 404
     assert desk.post(f"{page}/on/").status_code == 302
     assert owner.execute(kept).fetchone() == (True, True, False)
+
+
+def test_before_an_endpoint_is_switched_off_the_page_says_how_many_erasures_wait_for_it(
+    program: Program, owner: psycopg.Connection, desk: Desk, as_worker: Working
+) -> None:
+    holds = endpoint(program, "https://x.example/", acknowledges=True)
+    other = endpoint(program, "https://y.example/")
+    begun(program, owner, as_worker)
+    page = desk.get(f"consent/webhookendpoint/{holds.id}/off/").content.decode()
+    assert "1 erasure waits for this endpoint. Switched off, none waits any more" in page
+    for path in (f"{holds.id}/rotate/", f"{other.id}/off/"):
+        assert "waits for this endpoint" not in desk.get(f"consent/webhookendpoint/{path}").content.decode()
+
+
+def test_a_new_secret_is_offered_when_the_one_before_signs_no_more(
+    program: Program, owner: psycopg.Connection, desk: Desk
+) -> None:
+    told = endpoint(program, "https://x.example/")
+    page = f"consent/webhookendpoint/{told.id}"
+    assert desk.post(f"{page}/rotate/").status_code == 200
+    assert "Make a new secret" not in desk.get(f"{page}/change/").content.decode()
+    assert desk.get(f"{page}/rotate/").status_code == 404
+    owner.execute("UPDATE webhook_endpoint SET previous_until = now()")
+    assert "Make a new secret" in desk.get(f"{page}/change/").content.decode()
+    assert desk.post(f"{page}/rotate/").status_code == 200
+
+
+def test_who_asks_for_a_new_secret_twice_at_once_is_told_why_there_is_one(
+    program: Program, owner: psycopg.Connection, desk: Desk
+) -> None:
+    told = endpoint(program, "https://x.example/")
+    page = f"consent/webhookendpoint/{told.id}"
+    answered: list[Any] = []
+
+    def ask() -> None:
+        try:
+            answered.append(desk.post(f"{page}/rotate/"))
+        finally:
+            connection.close()
+
+    asking = threading.Thread(target=ask)
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"]) as first:
+        first.execute("UPDATE webhook_endpoint SET previous = sealed, previous_until = now() + interval '1 day'")
+        asking.start()
+        wait_for_a_waiter(owner)
+    asking.join(20)
+    assert answered[0].status_code == 302, answered[0].content
+    shown = desk.get(f"{page}/change/").content.decode()
+    assert "The secret before the newest one still signs" in shown and "ecret before valid until" in shown
 
 
 def test_messages_are_filtered_by_what_became_of_them_and_sent_again(

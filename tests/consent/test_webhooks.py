@@ -23,7 +23,7 @@ from consent.webhooks import actions, delivery, endpoints, sending, tasks
 from consent.webhooks.models import Event, WebhookEndpoint
 from tests import hints
 from tests.cast import EXAMPLES, Program, now
-from tests.consent.acts import act, guarded, minors_notice
+from tests.consent.acts import act, guarded, minors_notice, wait_for_a_waiter
 from tests.consent.desk import Desk
 from tests.consent.receiver import Receiver, deliver, endpoint, later, messages, receiving, verified
 from tests.consent.retaining import over, purge
@@ -525,6 +525,53 @@ def test_what_never_had_its_turn_is_given_up_when_its_time_is_over(
         purge(program, as_worker)
         assert messages(owner, "dead_at IS NOT NULL") == [given_up]
     assert messages(owner, "last_status") == ["never_tried"]
+
+
+def test_what_is_sent_again_has_all_its_time_anew(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    told = endpoint(program, receiver.url)
+    receiver.status = 503
+    for name in ("alice", "bob"):
+        program.decide(name)
+    owner.execute("UPDATE webhook_message SET created_at = now() - interval '5 days', dead_at = now()")
+    first, _second = messages(owner, "id")
+    endpoints.send_again(program_id=program.id, message_id=first, by="test")
+    since = now() - timedelta(days=6)
+    again = partial(endpoints.replay, program_id=program.id, endpoint_id=told.id, delivered=False, by="test")
+    assert again(since=since) == 1
+    for age, given_up in (("95 hours", False), ("97 hours", True)):
+        owner.execute(f"UPDATE webhook_message SET queued_at = now() - interval '{age}'")
+        purge(program, as_worker)
+        assert messages(owner, "dead_at IS NOT NULL") == [given_up] * 2
+
+
+def test_two_workers_at_the_same_moment_do_not_both_take_the_last_place(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    told = endpoint(program, receiver.url)
+    for number in range(4):
+        program.decide(f"person{number}")
+    second: list[Any] = []
+    with as_worker():
+        settings = dict(connection.settings_dict)
+
+        def work() -> None:
+            connection.settings_dict.update(settings)
+            try:
+                second.append(delivery.claim(edge.vault(), program.id, told.id, lease=delivery.LEASE))
+            finally:
+                connection.close()
+
+        assert delivery.claim(edge.vault(), program.id, told.id, lease=delivery.LEASE) is not None
+        beside = threading.Thread(target=work)
+        with tenant(program.id):
+            assert delivery.claim(edge.vault(), program.id, told.id, lease=delivery.LEASE) is not None
+            beside.start()
+            wait_for_a_waiter(owner)
+        beside.join(20)
+    assert second == [None]
+    assert sorted(messages(owner, "attempts")) == [0, 0, 1, 1]
 
 
 def test_a_slow_endpoint_keeps_two_workers_and_no_more(

@@ -23,6 +23,8 @@ NEEDED = {
     "replay": ("endpoint", "since"),
 }
 ONCE = "next: keep it now, it is not shown again; docs/webhooks.md shows how to verify a signature"
+WAIT = "{} erasures wait for it and would go on without: remove it once you know that it has erased"
+WAITED = "{} erasures waited for it and go on without: see to it that it has erased"
 BY = "operator"
 
 
@@ -48,7 +50,11 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--delivered", action="store_true", help="with replay: what was delivered too, not only what was given up"
         )
-        parser.add_argument("--dry-run", action="store_true", help="with remove: only say what would be deleted")
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="with remove: only say what would be deleted, and how many erasures wait for it",
+        )
         super().add_arguments(parser)
 
     def run(self, options: dict[str, Any]) -> None:
@@ -97,23 +103,30 @@ class Command(OperatorCommand):
         self._switch(program, options, on=False)
 
     def _switch(self, program: MiniProgram, options: dict[str, Any], *, on: bool) -> None:
+        waited = 0 if on else _waiting(program, options)
         changed = endpoints.switch(program_id=program.pk, endpoint_id=options["endpoint"], on=on, by=BY)
-        result = {"endpoint": str(options["endpoint"]), "active": on, "changed": changed}
-        self.answer(options, result, then=(f"switched {'on' if on else 'off'}" if changed else "nothing to change",))
+        result = {"endpoint": str(options["endpoint"]), "active": on, "changed": changed, "erasures_waited": waited}
+        told = f"switched {'on' if on else 'off'}" if changed else "nothing to change"
+        self.answer(options, result, then=(told, *([WAITED.format(waited)] if waited else [])))
 
     def _remove(self, program: MiniProgram, options: dict[str, Any]) -> None:
-        endpoint_id = options["endpoint"]
+        endpoint_id, waited = options["endpoint"], _waiting(program, options)
         if options["dry_run"]:
             with tenant(program.pk):
                 if not any(endpoint.id == endpoint_id for endpoint in queries.endpoints(program.pk)):
                     raise CommandError("this mini-program has no webhook endpoint of this id: list prints them")
                 messages = WebhookMessage.objects.filter(program_id=program.pk, endpoint_id=endpoint_id).count()
-            told = f"the endpoint and {messages} messages would be deleted; nothing was deleted"
+            told, wait = f"the endpoint and {messages} messages would be deleted; nothing was deleted", WAIT
         else:
             messages = endpoints.remove(program_id=program.pk, endpoint_id=endpoint_id, by=BY)
-            told = f"the endpoint and {messages} messages are deleted"
-        result = {"endpoint": str(endpoint_id), "messages": messages, "removed": not options["dry_run"]}
-        self.answer(options, result, then=(told,))
+            told, wait = f"the endpoint and {messages} messages are deleted", WAITED
+        result = {
+            "endpoint": str(endpoint_id),
+            "messages": messages,
+            "removed": not options["dry_run"],
+            "erasures_waited": waited,
+        }
+        self.answer(options, result, then=(told, *([wait.format(waited)] if waited else [])))
 
     def _replay(self, program: MiniProgram, options: dict[str, Any]) -> None:
         count = endpoints.replay(
@@ -125,6 +138,11 @@ class Command(OperatorCommand):
         )
         result = {"endpoint": str(options["endpoint"]), "messages": count}
         self.answer(options, result, then=(f"{count} messages are sent again, under the ids they had",))
+
+
+def _waiting(program: MiniProgram, options: dict[str, Any]) -> int:
+    with tenant(program.pk):
+        return queries.waiting_for(options["endpoint"])
 
 
 def _row(endpoint: WebhookEndpoint) -> dict[str, Any]:
