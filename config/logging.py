@@ -26,7 +26,8 @@ class JsonFormatter(logging.Formatter):
         }
         fields = getattr(record, "fields", None)
         if isinstance(fields, dict):
-            line |= fields
+            # No field takes the place of what every line says.
+            line |= {name: value for name, value in fields.items() if name not in line}
         if record.exc_info and record.exc_info[1] is not None:
             line["exception"] = described(record.exc_info[1])
         return json.dumps(line, ensure_ascii=False, default=str)

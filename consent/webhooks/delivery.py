@@ -95,7 +95,7 @@ class Claimed:
 
     def fields(self, **more: object) -> dict[str, object]:
         """For a log line: the endpoint and the message, never the address or the subject."""
-        told = {"webhook": str(self.endpoint_id), "message": str(self.id), "event": self.event}
+        told = {"webhook": str(self.endpoint_id), "webhook_id": str(self.id), "event": self.event}
         return {**told, "attempts": self.attempts, **more}
 
     @property

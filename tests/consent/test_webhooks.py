@@ -1,6 +1,7 @@
 """Webhooks: what is told of which act, signed how, and how long it is tried."""
 
 import base64
+import json
 import logging
 import re
 import threading
@@ -252,6 +253,8 @@ def test_no_payload_and_no_log_line_names_anybody(
     for line in [JsonFormatter().format(record) for record in caplog.records]:
         assert "canary" not in line and pseudonym not in line and "secret-path" not in line
         assert f'"{subject_id}"' not in line
+    said = {json.loads(JsonFormatter().format(record))["message"] for record in caplog.records}
+    assert {"webhook delivered", "webhook not delivered"} & said
 
 
 # --- Delivering --------------------------------------------------------------------------------------------------------
