@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.middleware.csrf import rotate_token
 from django.shortcuts import render
 from django.urls import get_script_prefix, reverse
 from django.utils import timezone, translation
@@ -92,14 +93,15 @@ def below_portal(request: HttpRequest) -> bool:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
-    """A form without its token: of another site, or of a page whose cookies the browser dropped."""
+    """A form without its token: of another site, of a session before, or of a page whose cookies the browser dropped."""
     if below_portal(request):
         return page(lambda asked: told(asked, "consent/portal/over.html", status=403))(request)
     return csrf.csrf_failure(request, reason)
 
 
-def begin(response: HttpResponseBase, cookie: str) -> None:
-    """Hand the browser its session."""
+def begin(request: HttpRequest, response: HttpResponseBase, cookie: str) -> None:
+    """Hand the browser its session. A page of the one before, still open there, acts on nobody: its forms' token is void."""
+    rotate_token(request)
     response.set_cookie(
         COOKIE,
         cookie,

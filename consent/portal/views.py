@@ -60,7 +60,7 @@ def open_link(request: HttpRequest, link: str) -> HttpResponseBase:
             visit, cookie = sessions.open_link(secret)
             sessions.end_of(request.COOKIES.get(COOKIE, ""))
             response = redirect(f"portal:{visit.view}")
-            begin(response, cookie)
+            begin(request, response, cookie)
             return response
         visit = sessions.linked(secret)
     except (signing.BadSignature, sessions.LinkOver):
