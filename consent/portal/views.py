@@ -24,6 +24,7 @@ from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant
 from consent.records import profile
 from consent.rights import barrier, tasks
+from consent.rights.erasure import day_only
 from consent.rights.holders import Changes
 from consent.rights.languages import language
 from consent.rights.models import RequestKind
@@ -297,6 +298,7 @@ def claim(request: HttpRequest, request_id: uuid.UUID) -> HttpResponseBase:
         found = requests.stands(request_id)
     except Problem as problem:
         return told(request, "consent/portal/refused.html", status=problem.status, problem=problem)
-    zone = MiniProgram.objects.values_list("zone", flat=True).get(id=found.program_id)
+    # Once its subject is erased, all its times are UTC days.
+    zone = "UTC" if day_only(found.received_at) else found.program.zone
     with translation.override(language(found.locale)):
         return told(request, "consent/portal/claim.html", zone=zone, asked=found)

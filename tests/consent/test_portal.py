@@ -442,3 +442,15 @@ def test_days_are_the_mini_programs(alice: Program, owner: psycopg.Connection) -
     text = browser.get(f"/portal/requests/{filed['request_id']}")
     assert "2026-03-02" in text and "2026-03-01" not in text
     assert "2026-03-02" in browser.get(f"/portal/claim/{filed['request_id']}")
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Pacific/Auckland"])
+def test_what_outlived_its_subject_tells_the_day_that_is_kept(
+    zone: str, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    program = make_program(zone=zone)
+    program.decide("alice")
+    filed = erased(program, owner, as_worker)
+    owner.execute("UPDATE subject_request SET received_at = '2026-03-02 00:00+00', closed_at = '2026-03-04 00:00+00'")
+    text = Browser().get(f"/portal/claim/{filed['request_id']}")
+    assert re.findall(r"<dd>(\d{4}-\d\d-\d\d)</dd>", text) == ["2026-03-02", "2026-03-04"]
