@@ -18,7 +18,7 @@ from django.utils import timezone, translation
 from django.views import csrf
 from django.views.decorators.cache import never_cache
 
-from consent.errors import Problem
+from consent.errors import Invalid, Problem
 from consent.portal import sessions
 from consent.portal.sessions import Visit
 from consent.programs.models import MiniProgram
@@ -59,6 +59,7 @@ def subjects_page(view: SubjectsPage[_P]) -> Page[_P]:
             return told(request, "consent/portal/over.html", status=403)
         with translation.override(language(visit.locale)):
             try:
+                _refuse_nul(request)
                 response = view(request, visit, *args, **kwargs)
             except DataKey.DoesNotExist:
                 # An erasure has ended meanwhile.
@@ -73,6 +74,12 @@ def subjects_page(view: SubjectsPage[_P]) -> Page[_P]:
 
 def shown(
     request: HttpRequest, visit: Visit, template: str, current: str, *, status: int = 200, **context: Any
+def _refuse_nul(request: HttpRequest) -> None:
+    """PostgreSQL takes no NUL, as a value or to look for. Raises Invalid."""
+    if any("\0" in value for _, values in request.POST.lists() for value in values):
+        raise Invalid("invalid", "fields may not hold NUL characters")
+
+
 ) -> HttpResponse:
     """A page of a session, with its ways to the others; `current`: which of them it belongs to."""
     program = MiniProgram.objects.select_related("controller").get(id=visit.program_id)

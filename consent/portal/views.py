@@ -140,7 +140,16 @@ def my_data(request: HttpRequest, visit: Visit) -> HttpResponseBase:
         attributes = sorted(profile.opened(vault, subject))
         kinds = [kind for kind in identities.opened(vault, subject) if kind in CORRECTED and visit.stepped_up]
     # Made by the renderer of packages, which escapes whatever was sent.
-    return shown(request, visit, "data", "data", held=mark_safe(held), attributes=attributes, kinds=kinds)  # noqa: S308
+    return shown(
+        request,
+        visit,
+        "data",
+        "data",
+        held=mark_safe(held),  # noqa: S308
+        attributes=attributes,
+        kinds=kinds,
+        longest=profile.LONGEST,
+    )
 
 
 def _correction(request: HttpRequest, visit: Visit) -> Changes:
@@ -185,7 +194,7 @@ def _recipient(request: HttpRequest) -> dict[str, Any] | None:
         if contact or formats:
             raise Invalid("recipient_missing", "say who is to receive it")
         return None
-    if not set(formats) <= set(FORMATS) or max(len(name), len(contact)) > LONGEST or "\0" in name + contact:
+    if not set(formats) <= set(FORMATS) or max(len(name), len(contact)) > LONGEST:
         raise Invalid(
             "invalid", f"a name or a contact has {LONGEST} characters at most, a form is one of those offered"
         )

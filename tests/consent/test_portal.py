@@ -189,6 +189,35 @@ def test_a_phone_number_is_put_right_after_a_fresh_login_only(
 ) -> None:
     alice.post("identities", {"subject": {"openid": "alice"}, "add": {"phone": "13800000000"}})
     browser = opened(alice, view="data")
+def test_a_correction_is_as_long_as_by_api(alice: Program, owner: psycopg.Connection) -> None:
+    alice.decide("alice", purpose="personalisation")
+    alice.call("PUT", "profile", {"subject": {"openid": "alice"}, "attributes": {"nickname": "Al"}})
+    browser = opened(alice, view="data")
+    browser.press("/portal/data", what="attribute:nickname", value="x" * 1001)
+    assert (browser.status, "1,000 characters at most" in browser.text) == (422, True)
+    browser.get("/portal/data")
+    browser.press("/portal/data", what="attribute:nickname", value="x" * 1000)
+    assert (browser.status, owner.execute("SELECT count(*) FROM subject_request").fetchone()) == (200, (1,))
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("data", {"what": "attribute:nickname", "value": "A\0l"}),
+        ("data", {"what": "attribute:nick\0name", "value": "Al"}),
+        ("consents", {"decision": "withdrawn", "purpose": "analytics\0"}),
+        ("consents", {"decision": "given", "purpose": "personalisation", "notice": "\0"}),
+        ("requests", {"kind": "objection", "purpose": ["analytics", "\0"]}),
+        ("requests", {"kind": "portability", "recipient": "Canary\0Ltd"}),
+    ],
+)
+def test_no_nul_gets_beyond_the_page(alice: Program, path: str, fields: dict[str, Any]) -> None:
+    alice.decide("alice", purpose="personalisation")
+    browser = opened(alice)
+    browser.press(f"/portal/{path}", **fields)
+    assert (browser.status, "What was sent does not fit" in browser.text) == (422, True)
+
+
     assert "identifier:phone" not in browser.text
     browser.press("/portal/data", what="identifier:phone", value="13900000000")
     assert browser.status == 403
