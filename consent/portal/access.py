@@ -66,20 +66,22 @@ def subjects_page(view: SubjectsPage[_P]) -> Page[_P]:
                 response = told(request, "consent/portal/over.html", status=403)
             except Problem as problem:
                 response = shown(request, visit, "refused", "", status=problem.status, problem=problem)
+                if problem.retry_after is not None:
+                    response.headers["Retry-After"] = str(problem.retry_after)
         response.headers["Referrer-Policy"] = "same-origin"
         return response
 
     return page(opened)
 
 
-def shown(
-    request: HttpRequest, visit: Visit, template: str, current: str, *, status: int = 200, **context: Any
 def _refuse_nul(request: HttpRequest) -> None:
     """PostgreSQL takes no NUL, as a value or to look for. Raises Invalid."""
     if any("\0" in value for _, values in request.POST.lists() for value in values):
         raise Invalid("invalid", "fields may not hold NUL characters")
 
 
+def shown(
+    request: HttpRequest, visit: Visit, template: str, current: str, *, status: int = 200, **context: Any
 ) -> HttpResponse:
     """A page of a session, with its ways to the others; `current`: which of them it belongs to."""
     program = MiniProgram.objects.select_related("controller").get(id=visit.program_id)
