@@ -6,7 +6,7 @@ What outlives its subject names a day and no time, and is shown so.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 
 from django.db.models import TextChoices
 from django.utils.formats import date_format
@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from consent.admin.packages import package_of
 from consent.ledger import actions
 from consent.ledger.models import AuditEntry, Disclosure
+from consent.rights.erasure import day_only
 from consent.rights.holders import UnknownHolder, holder_of
 from consent.rights.models import ExtensionReason, HolderRun, Requester, RunStatus, SubjectRequest
 from consent.rights.requesters import Method
@@ -51,13 +52,12 @@ class Moment:
 
     @property
     def when(self) -> str:
-        """A day where no more is kept: that is a UTC day, whose midnight stands for it."""
-        at = self.at.astimezone(UTC)
-        return f"{at:%Y-%m-%d}" if at.time() == time() else date_format(localtime(self.at), "Y-m-d H:i")
+        """A UTC day where no more is kept."""
+        return f"{self.at.astimezone(UTC):%Y-%m-%d}" if self.day else date_format(localtime(self.at), "Y-m-d H:i")
 
     @property
     def day(self) -> bool:
-        return self.at.astimezone(UTC).time() == time()
+        return day_only(self.at)
 
 
 def of_request(asked: SubjectRequest, *, entries: bool, disclosures: bool) -> list[Moment]:

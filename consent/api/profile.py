@@ -13,10 +13,10 @@ from consent import edge
 from consent.api.bodies import body
 from consent.api.shapes import SubjectNamed, request_body, responses
 from consent.programs.authentication import caller
-from consent.records.profile import put_attributes
+from consent.records.profile import LONGEST, put_attributes
 
 AttributeName = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]{0,62}$")]
-AttributeText = Annotated[str, msgspec.Meta(max_length=1000)]
+AttributeText = Annotated[str, msgspec.Meta(max_length=LONGEST)]
 
 
 class ProfileGiven(msgspec.Struct, forbid_unknown_fields=True):

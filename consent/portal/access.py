@@ -11,13 +11,14 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.middleware.csrf import rotate_token
 from django.shortcuts import render
 from django.urls import get_script_prefix, reverse
 from django.utils import timezone, translation
 from django.views import csrf
 from django.views.decorators.cache import never_cache
 
-from consent.errors import Problem
+from consent.errors import Invalid, Problem
 from consent.portal import sessions
 from consent.portal.sessions import Visit
 from consent.programs.models import MiniProgram
@@ -58,16 +59,25 @@ def subjects_page(view: SubjectsPage[_P]) -> Page[_P]:
             return told(request, "consent/portal/over.html", status=403)
         with translation.override(language(visit.locale)):
             try:
+                _refuse_nul(request)
                 response = view(request, visit, *args, **kwargs)
             except DataKey.DoesNotExist:
                 # An erasure has ended meanwhile.
                 response = told(request, "consent/portal/over.html", status=403)
             except Problem as problem:
                 response = shown(request, visit, "refused", "", status=problem.status, problem=problem)
+                if problem.retry_after is not None:
+                    response.headers["Retry-After"] = str(problem.retry_after)
         response.headers["Referrer-Policy"] = "same-origin"
         return response
 
     return page(opened)
+
+
+def _refuse_nul(request: HttpRequest) -> None:
+    """PostgreSQL takes no NUL, as a value or to look for. Raises Invalid."""
+    if any("\0" in value for _, values in request.POST.lists() for value in values):
+        raise Invalid("invalid", "fields may not hold NUL characters")
 
 
 def shown(
@@ -92,14 +102,15 @@ def below_portal(request: HttpRequest) -> bool:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
-    """A form without its token: of another site, or of a page whose cookies the browser dropped."""
+    """A form without its token: of another site, of a session before, or of a page whose cookies the browser dropped."""
     if below_portal(request):
         return page(lambda asked: told(asked, "consent/portal/over.html", status=403))(request)
     return csrf.csrf_failure(request, reason)
 
 
-def begin(response: HttpResponseBase, cookie: str) -> None:
-    """Hand the browser its session."""
+def begin(request: HttpRequest, response: HttpResponseBase, cookie: str) -> None:
+    """Hand the browser its session. A page of the one before, still open there, acts on nobody: its forms' token is void."""
+    rotate_token(request)
     response.set_cookie(
         COOKIE,
         cookie,

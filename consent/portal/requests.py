@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from consent.rights import (
     actions,
     barrier,
     fulfilment,
+    legal_holds,
     packages,
     queries,
     rejections,
@@ -74,11 +75,12 @@ FILED_HERE: Mapping[str, "_StrPromise"] = {
 
 @dataclass(frozen=True)
 class RequestShown:
-    """`runs`: how far each holder has come; `ready_until`: how long its package can be fetched, None where there is none, and
-    `forms` in which; `passing`: how a transfer to a handler stands, None of anything else."""
+    """`runs`: each holder's title, how far it has come, and what is told where a law keeps what it has; `ready_until`: how
+    long its package can be fetched, None where there is none, and `forms` in which; `passing`: how a transfer to a handler
+    stands, None of anything else."""
 
     request: SubjectRequest
-    runs: list[tuple[str, HolderRun]]
+    runs: list[tuple[str, HolderRun, str]]
     rejection: Rejected | None
     ready_until: datetime | None
     forms: list[Form]
@@ -137,7 +139,8 @@ def file(
 
 
 def request_shown(vault: Vault, visit: Visit, request_id: uuid.UUID) -> RequestShown:
-    """Whoever reads why their own request was refused was told so (PIPL 50); what others asked for them, those are told.
+    """Whoever reads why their own request was refused was told so (PIPL 50). What was written to others who asked for them is
+    theirs to read; its ground is told here too.
 
     Raises NotFound for somebody else's.
     """
@@ -146,6 +149,7 @@ def request_shown(vault: Vault, visit: Visit, request_id: uuid.UUID) -> RequestS
         request, runs = queries.request_of(visit.program_id, request_id)
         rejection = rejections.told(vault, request)
         packages_of = Package.objects.filter(subject_id=visit.subject_id, request_id=request_id, complete=True)
+        undoable = taking_back.may_be_taken_back(request, of(visit))
         now = db_now()
         passing = transfers.passing(request, now=now)
         ready = packages_of.filter(expires_at__gt=now).first()
@@ -154,17 +158,20 @@ def request_shown(vault: Vault, visit: Visit, request_id: uuid.UUID) -> RequestS
     if own and rejection is not None and rejection.text is not None and rejection.delivered_at is None:
         review.delivered(program_id=visit.program_id, request_id=request_id, by=SUBJECT)
     titles = {holder.identifier: str(holder.title) for holder in holders()}
-    standing = request.kind == RequestKind.RESTRICTION and request.state == RequestState.COMPLETED
     return RequestShown(
         request=request,
-        runs=[(titles.get(run.holder, run.holder), run) for run in runs],
-        rejection=rejection if own else None,
+        runs=[(titles.get(run.holder, run.holder), run, _kept(run, visit)) for run in runs],
+        rejection=rejection if own or rejection is None else replace(rejection, text=None),
         ready_until=ready.expires_at if ready is not None else None,
         forms=offered,
         passing=passing,
         waivable=request.state == RequestState.APPROVED and request.undo_until is not None and request.undo_until > now,
-        undoable=standing or (request.closed_at is None and request.point_of_no_return_at is None),
+        undoable=undoable,
     )
+
+
+def _kept(run: HolderRun, visit: Visit) -> str:
+    return "" if run.hold is None else legal_holds.told(run.hold, visit.locale)
 
 
 def take_back(visit: Visit, request_id: uuid.UUID) -> None:

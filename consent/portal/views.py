@@ -24,6 +24,7 @@ from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant
 from consent.records import profile
 from consent.rights import barrier, tasks
+from consent.rights.erasure import day_only
 from consent.rights.holders import Changes
 from consent.rights.languages import language
 from consent.rights.models import RequestKind
@@ -60,7 +61,7 @@ def open_link(request: HttpRequest, link: str) -> HttpResponseBase:
             visit, cookie = sessions.open_link(secret)
             sessions.end_of(request.COOKIES.get(COOKIE, ""))
             response = redirect(f"portal:{visit.view}")
-            begin(response, cookie)
+            begin(request, response, cookie)
             return response
         visit = sessions.linked(secret)
     except (signing.BadSignature, sessions.LinkOver):
@@ -139,7 +140,16 @@ def my_data(request: HttpRequest, visit: Visit) -> HttpResponseBase:
         attributes = sorted(profile.opened(vault, subject))
         kinds = [kind for kind in identities.opened(vault, subject) if kind in CORRECTED and visit.stepped_up]
     # Made by the renderer of packages, which escapes whatever was sent.
-    return shown(request, visit, "data", "data", held=mark_safe(held), attributes=attributes, kinds=kinds)  # noqa: S308
+    return shown(
+        request,
+        visit,
+        "data",
+        "data",
+        held=mark_safe(held),  # noqa: S308
+        attributes=attributes,
+        kinds=kinds,
+        longest=profile.LONGEST,
+    )
 
 
 def _correction(request: HttpRequest, visit: Visit) -> Changes:
@@ -184,7 +194,7 @@ def _recipient(request: HttpRequest) -> dict[str, Any] | None:
         if contact or formats:
             raise Invalid("recipient_missing", "say who is to receive it")
         return None
-    if not set(formats) <= set(FORMATS) or max(len(name), len(contact)) > LONGEST or "\0" in name + contact:
+    if not set(formats) <= set(FORMATS) or max(len(name), len(contact)) > LONGEST:
         raise Invalid(
             "invalid", f"a name or a contact has {LONGEST} characters at most, a form is one of those offered"
         )
@@ -297,6 +307,7 @@ def claim(request: HttpRequest, request_id: uuid.UUID) -> HttpResponseBase:
         found = requests.stands(request_id)
     except Problem as problem:
         return told(request, "consent/portal/refused.html", status=problem.status, problem=problem)
-    zone = MiniProgram.objects.values_list("zone", flat=True).get(id=found.program_id)
+    # Once its subject is erased, all its times are UTC days.
+    zone = "UTC" if day_only(found.received_at) else found.program.zone
     with translation.override(language(found.locale)):
         return told(request, "consent/portal/claim.html", zone=zone, asked=found)

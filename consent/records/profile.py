@@ -17,6 +17,9 @@ from consent.vault.identities import SubjectTaken, Vault
 from consent.vault.lookup import Identifiers
 from consent.vault.models import Subject
 
+LONGEST = 1_000
+"""Characters that the value of an attribute has at most."""
+
 
 class HeldGrants(NamedTuple):
     """A subject's grants by purpose id, what the notices cover, and a time at which both were so: under a lock."""

@@ -1,6 +1,7 @@
 """The end of an erasure: one transaction reads every holder again, destroys the key and the subject, and completes."""
 
 import uuid
+from datetime import UTC, datetime, time
 
 from django.db import connection
 from django.db.models import Case, Value, When
@@ -44,6 +45,11 @@ _BLUR_RUNS = """
 
 class StillHeld(Exception):
     """Rows of the subject are left after its own holder has erased it."""
+
+
+def day_only(at: datetime) -> bool:
+    """Whether a time stands for a UTC day, whose midnight it is: more is not kept of what outlives its subject."""
+    return at.astimezone(UTC).time() == time()
 
 
 def begin(run: Claimed) -> None:

@@ -208,6 +208,11 @@ class SubjectRequest(models.Model):
     def __str__(self) -> str:
         return str(self.id)
 
+    @property
+    def asked_by(self) -> str:
+        """Who asks for the data subject, in words; empty where they do themselves."""
+        return "" if self.requester == Requester.SELF else str(Requester(self.requester).label)
+
 
 class ReviewRule(models.Model):
     """An officer decides on requests of this kind before they are carried out."""

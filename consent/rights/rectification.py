@@ -29,12 +29,16 @@ from consent.vault.models import Subject
 def checked(changes: Changes | None, program_id: int) -> Changes:
     """The changes with identifiers normalised. Whoever they are about: what no notice declares cannot be rectified.
 
-    Raises Invalid `changes_missing`, `undeclared_attribute`, `invalid_identifier`.
+    Raises Invalid `changes_missing`, `attribute_too_long`, `undeclared_attribute`, `invalid_identifier`.
     """
     if changes is None or not (changes.attributes or changes.identifiers):
         raise invalid("changes_missing", "say what to change: attributes, identifiers or both", "/changes")
     if PSEUDONYM in changes.identifiers:
         raise invalid("invalid_identifier", "Zhiqing alone gives out subject_id", "/changes/identifiers/subject_id")
+    if any(len(value or "") > profile.LONGEST for value in changes.attributes.values()):
+        raise invalid(
+            "attribute_too_long", f"an attribute has {profile.LONGEST} characters at most", "/changes/attributes"
+        )
     told = NoticePurpose.objects.filter(program_id=program_id, attributes__overlap=list(changes.attributes))
     declared = {name for names in told.values_list("attributes", flat=True) for name in names}
     faults = [

@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import partial
 
 from django.db import transaction
+from django.db.models import Q
 
 from consent.errors import Conflict
 from consent.programs.tenancy import tenant
@@ -40,7 +41,9 @@ def _take_back(program_id: int, request_id: uuid.UUID, by: str, asked_at: dateti
         request, subject = runs.locked(program_id, request_id)
         if request.state == RequestState.WITHDRAWN:
             return request
-        if not (_lifts(request, subject) or _given_up(request, subject) or _undoable(request, asked_at)):
+        # None of its runs can begin before this transaction ends.
+        list(HolderRun.objects.select_for_update(no_key=True).filter(request=request).order_by("id"))
+        if not may_be_taken_back(request, subject, asked_at):
             if request.point_of_no_return_at is not None and request.state != RequestState.FAILED:
                 raise Conflict("point_of_no_return", "erasing has begun; what is gone cannot be brought back")
             raise Conflict("not_undoable", "the request is being carried out or closed; it can no longer be taken back")
@@ -66,10 +69,14 @@ def waive(*, program_id: int, request_id: uuid.UUID, by: str, on_waived: Callabl
         transaction.on_commit(partial(on_waived, request.id), robust=True)
 
 
+def may_be_taken_back(request: SubjectRequest, subject: Subject | None, asked_at: datetime | None = None) -> bool:
+    """The rule of `take_back`, as things stand; `subject`: None once erased. Within the mini-program's tenant."""
+    return _lifts(request, subject) or _given_up(request, subject) or _undoable(request, asked_at)
+
+
 def _undoable(request: SubjectRequest, asked_at: datetime | None) -> bool:
-    """Locks the runs: none has begun, and none can begin before this transaction ends."""
-    held = list(HolderRun.objects.select_for_update(no_key=True).filter(request=request).order_by("id"))
-    begun = any(run.status != RunStatus.PENDING or run.attempts for run in held)
+    """Nothing of it has begun."""
+    begun = HolderRun.objects.filter(~Q(status=RunStatus.PENDING) | Q(attempts__gt=0), request=request).exists()
     late = request.undo_until is not None and (asked_at or db_now()) >= request.undo_until
     if request.state == RequestState.IN_REVIEW:
         late = False  # nothing is done before an officer approves

@@ -29,7 +29,7 @@ class Browser:
         """A form of the page shown, with its token; `fields`: what its button and its own inputs say."""
         hidden = dict(HIDDEN.findall(self.text))
         kept = {name: value for name, value in hidden.items() if name == "csrfmiddlewaretoken" or name == "notice"}
-        return self.post(path, **kept, **fields)
+        return self.post(path, **(kept | fields))
 
     @property
     def text(self) -> str:

@@ -1,19 +1,24 @@
 """The data subject's own pages, as a browser without a script uses them."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
-from consent.portal import requests
-from consent.rights import page
+from consent.errors import Conflict
+from consent.portal import consents, requests
+from consent.rights import legal_holds, page, runs
+from consent.rights.models import HoldGround
 from consent.rights.review import set_review
 from tests.cast import Program, event, make_program, now
 from tests.consent.browsing import Browser, opened, state
 from tests.consent.deciding import reject
 from tests.consent.desk import DECIDES, officer, request_row
-from tests.consent.rights import Working, carry_out, file, package_of, sections
+from tests.consent.rights import Working, carry_out, erased, file, overdue, package_of, sections
+from tests.consent.test_retrying import raising
+from tracking.personal_data import EventHolder
 
 
 @pytest.fixture
@@ -184,6 +189,35 @@ def test_nothing_else_is_put_right(alice: Program, what: str) -> None:
     assert "not a number" not in browser.text
 
 
+def test_a_correction_is_as_long_as_by_api(alice: Program, owner: psycopg.Connection) -> None:
+    alice.decide("alice", purpose="personalisation")
+    alice.call("PUT", "profile", {"subject": {"openid": "alice"}, "attributes": {"nickname": "Al"}})
+    browser = opened(alice, view="data")
+    browser.press("/portal/data", what="attribute:nickname", value="x" * 1001)
+    assert (browser.status, "1,000 characters at most" in browser.text) == (422, True)
+    browser.get("/portal/data")
+    browser.press("/portal/data", what="attribute:nickname", value="x" * 1000)
+    assert (browser.status, owner.execute("SELECT count(*) FROM subject_request").fetchone()) == (200, (1,))
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("data", {"what": "attribute:nickname", "value": "A\0l"}),
+        ("data", {"what": "attribute:nick\0name", "value": "Al"}),
+        ("consents", {"decision": "withdrawn", "purpose": "analytics\0"}),
+        ("consents", {"decision": "given", "purpose": "personalisation", "notice": "\0"}),
+        ("requests", {"kind": "objection", "purpose": ["analytics", "\0"]}),
+        ("requests", {"kind": "portability", "recipient": "Canary\0Ltd"}),
+    ],
+)
+def test_no_nul_gets_beyond_the_page(alice: Program, path: str, fields: dict[str, Any]) -> None:
+    alice.decide("alice", purpose="personalisation")
+    browser = opened(alice)
+    browser.press(f"/portal/{path}", **fields)
+    assert (browser.status, "What was sent does not fit" in browser.text) == (422, True)
+
+
 def test_a_phone_number_is_put_right_after_a_fresh_login_only(
     alice: Program, owner: psycopg.Connection, as_worker: Working
 ) -> None:
@@ -199,6 +233,78 @@ def test_a_phone_number_is_put_right_after_a_fresh_login_only(
     assert "13900000000" in browser.get("/portal/data")
 
 
+def test_an_erasure_that_was_given_up_is_taken_back_here_unless_a_later_one_took_its_place(
+    alice: Program, owner: psycopg.Connection, as_worker: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filed = file(alice, "erasure")
+    monkeypatch.setattr(EventHolder, "erase", raising)
+    for _ in range(runs.MAX_ATTEMPTS):
+        overdue(owner)
+        answer = carry_out(alice, as_worker, filed)
+    assert answer["state"] == "failed"
+    path = f"/portal/requests/{filed['request_id']}"
+    browser = opened(alice)
+    text = browser.get(path)
+    assert ("given up before its end" in text, "Take it back" in text) == (True, True)
+    later = file(alice, "erasure")
+    assert "Take it back" not in browser.get(path)
+    alice.post(f"requests/{later['request_id']}/withdraw", None)
+    browser.get(path)
+    browser.press(f"{path}/take-back")
+    assert "Taken back" in browser.text
+
+
+def test_what_has_begun_is_not_offered_to_be_taken_back(alice: Program) -> None:
+    asked = request_row(alice, "alice", "copy")
+    assert "Take it back" not in opened(alice).get(f"/portal/requests/{asked.id}")
+
+
+def test_by_which_law_something_is_kept_and_how_long(
+    alice: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    alice.send(event("alice", "e1", now()))
+    until = now().date() + timedelta(days=30)
+    legal_holds.hold(
+        program_id=alice.id, holder="tracking.events", ground=HoldGround.OTHER, law="E-Commerce Law, Article 31",
+        until=until, request_id=None, by="test",
+    )  # fmt: skip
+    filed = file(alice, "erasure")
+    overdue(owner)
+    assert carry_out(alice, as_worker, filed)["state"] == "partially_completed"
+    text = opened(alice).get(f"/portal/requests/{filed['request_id']}")
+    assert f"E-Commerce Law, Article 31 obliges us to keep this information until {until}" in text
+
+
+def test_a_restriction_that_stands_is_told_so_to_whoever_asks_again(alice: Program, as_worker: Working) -> None:
+    filed = file(alice, "restriction")
+    carry_out(alice, as_worker, filed)
+    browser = opened(alice, view="requests")
+    browser.press("/portal/requests", kind="restriction")
+    assert (browser.status, "it stands until you take it back" in browser.text) == (409, True)
+    assert f'href="/portal/requests/{filed["request_id"]}"' in browser.text
+
+
+def test_what_others_asked_is_told_as_theirs(alice: Program) -> None:
+    filed = file(alice, "copy", requester="agent")
+    browser = opened(alice, view="requests")
+    assert "asked for you by: agent" in browser.text
+    assert "Somebody else asked for you: agent" in browser.get(f"/portal/requests/{filed['request_id']}")
+    own = file(alice, "copy")
+    assert browser.get("/portal/requests").count("asked for you by") == 1
+    assert "Somebody else asked" not in browser.get(f"/portal/requests/{own['request_id']}")
+
+
+def test_what_passes_is_told_to_be_tried_again(alice: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changing(**_: Any) -> None:
+        raise Conflict("subject_changing", "another call is at it", retry_after=1)
+
+    browser = opened(alice)
+    monkeypatch.setattr(consents, "record_decisions", changing)
+    browser.press("/portal/consents", purpose="analytics", decision="withdrawn")
+    assert (browser.status, browser.page["Retry-After"]) == (409, "1")
+    assert "Try again in a while" in browser.text
+
+
 @pytest.mark.parametrize("requester", ["self", "agent"])
 def test_whoever_asked_reads_why_it_was_refused_and_so_was_told(
     alice: Program, owner: psycopg.Connection, requester: str
@@ -209,6 +315,7 @@ def test_whoever_asked_reads_why_it_was_refused_and_so_was_told(
     text = opened(alice).get(f"/portal/requests/{filed['request_id']}")
     assert ("Your invoices must be kept." in text) == (requester == "self")
     assert ("法院" in text) == (requester == "self"), "it names the right to sue, in the request's language"
+    assert "Art. 50" in text, "the ground is told to the person, whoever asked"
     (told,) = owner.execute("SELECT rejection_delivered_at IS NOT NULL FROM subject_request").fetchall()
     assert told == (requester == "self",)
 
@@ -442,3 +549,15 @@ def test_days_are_the_mini_programs(alice: Program, owner: psycopg.Connection) -
     text = browser.get(f"/portal/requests/{filed['request_id']}")
     assert "2026-03-02" in text and "2026-03-01" not in text
     assert "2026-03-02" in browser.get(f"/portal/claim/{filed['request_id']}")
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Pacific/Auckland"])
+def test_what_outlived_its_subject_tells_the_day_that_is_kept(
+    zone: str, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    program = make_program(zone=zone)
+    program.decide("alice")
+    filed = erased(program, owner, as_worker)
+    owner.execute("UPDATE subject_request SET received_at = '2026-03-02 00:00+00', closed_at = '2026-03-04 00:00+00'")
+    text = Browser().get(f"/portal/claim/{filed['request_id']}")
+    assert re.findall(r"<dd>(\d{4}-\d\d-\d\d)</dd>", text) == ["2026-03-02", "2026-03-04"]

@@ -19,7 +19,7 @@ from consent.portal.models import PortalSession
 from consent.programs.models import MiniProgram
 from consent.programs.tenancy import tenant
 from tests.cast import Program, make_program, now
-from tests.consent.browsing import Browser, link, opened, state
+from tests.consent.browsing import HIDDEN, Browser, link, opened, state
 from tests.consent.rights import Working
 from tests.consent.stand_in import APP_SECRET, StandIn, standing_in
 
@@ -147,6 +147,20 @@ def test_a_new_link_ends_the_session_before(alice: Program) -> None:
     browser.client.cookies["zhiqing_portal"] = before
     browser.get("/portal/consents")
     assert browser.status == 403
+
+
+def test_a_page_of_the_person_before_does_nothing_to_the_next(alice: Program) -> None:
+    """One browser, two links: the session's cookie is the second person's, the page still open is the first's."""
+    alice.decide("bob")
+    browser = opened(alice)
+    still_open = dict(HIDDEN.findall(browser.text))["csrfmiddlewaretoken"]
+    browser.post(link(alice, "bob"))
+    browser.post("/portal/consents", decision="withdrawn", all="1", csrfmiddlewaretoken=still_open)
+    assert (browser.status, "These pages are closed" in browser.text) == (403, True)
+    assert {state(alice), state(alice, openid="bob")} == {"given"}
+    browser.get("/portal/consents")
+    browser.press("/portal/consents", decision="withdrawn", all="1")
+    assert (state(alice), state(alice, openid="bob")) == ("given", "withdrawn"), "the new page's forms work"
 
 
 def test_only_the_head_of_a_page_may_be_asked_for(alice: Program) -> None:
