@@ -228,6 +228,22 @@ def test_a_purpose_is_assessed_and_then_activated(program: Program, desk: Desk, 
     assert row == (f"officer:{desk.user.pk}",)
 
 
+def test_an_assessment_that_was_recorded_is_not_said_to_be_recorded_anew(
+    program: Program, desk: Desk, owner: psycopg.Connection
+) -> None:
+    publish(program, text_with(assessment=REFERENCE))
+    page = place(owner, "assess")
+
+    def told(**more: Any) -> str:
+        answer = desk.post(page, **{**REFERENCE, "covers": ["sensitive"], **more})
+        assert answer.status_code == 302
+        return text(desk, answer["Location"].removeprefix("/admin/"))
+
+    assert "This assessment was recorded before; nothing was changed." in told()
+    assert "or one that looked at less" in told(covers=["sensitive", "sharing"])
+    assert "The assessment is recorded." in told(reference="PIA-8", covers=["sensitive", "sharing"])
+
+
 def test_a_purpose_is_ended_once_it_is_confirmed(program: Program, desk: Desk, owner: psycopg.Connection) -> None:
     program.decide("alice")
     page = text(desk, place(owner, "end", "analytics"))
