@@ -154,7 +154,7 @@ class SavedReport(models.Model):
 
     class Meta:
         db_table = "saved_report"
-        # Whoever may see reports may save them: reports.view_report.
+        # Whoever may see reports sees these; saved, renamed and deleted they are with reports.keep_report.
         default_permissions = ()
         verbose_name = _("saved report")
         verbose_name_plural = _("saved reports")
@@ -220,7 +220,7 @@ class ReportRun(models.Model):
 
     class Meta:
         db_table = "report_run"
-        # Whoever may see reports may ask so: reports.view_report.
+        # Whoever may see reports sees these; asked for and cancelled they are with reports.keep_report.
         default_permissions = ()
         verbose_name = _("background report")
         verbose_name_plural = _("background reports")

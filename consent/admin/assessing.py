@@ -30,7 +30,10 @@ from consent.programs.tenancy import tenant
 ASSESS_PERMISSION, ACTIVATE_PERMISSION = "consent.add_impactassessment", "consent.change_purpose"
 _REFUSED = {
     "assessed_in_the_future": _("Record an assessment once it is done; nothing was recorded."),
-    "assessment_recorded": _("Another assessment is recorded under this reference; an assessment is never changed."),
+    "assessment_recorded": _(
+        "Another assessment is recorded under this reference, or one that looked at less. An assessment is never changed:"
+        " record this one under a reference of its own. Nothing was recorded."
+    ),
     "assessment_missing": _("An impact assessment is missing; the purpose stays as it is."),
     "mechanism_missing": _(
         "The notice does not say by what the information may go abroad; publish a version that does."
@@ -95,7 +98,7 @@ class Assessed(Owned):
         form.initial = {"covers": standing(purpose)["needed"]}
         if form.is_valid():
             try:
-                assessments.record(
+                recorded = assessments.record(
                     program_id=purpose.program_id,
                     purpose=purpose.code,
                     by=officer(request),
@@ -104,7 +107,10 @@ class Assessed(Owned):
                 )
             except Problem as problem:
                 return self._refused(request, purpose, problem)
-            return self._done(request, purpose, gettext("The assessment is recorded."))
+            if recorded:
+                return self._done(request, purpose, gettext("The assessment is recorded."))
+            messages.warning(request, gettext("This assessment was recorded before; nothing was changed."))
+            return redirect(reverse("admin:consent_purpose_change", args=[purpose.pk]))
         told = [
             gettext("An assessment is kept for good, and neither changed nor deleted. Of several the newest counts.")
         ]

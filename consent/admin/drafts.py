@@ -6,6 +6,7 @@ import msgspec
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -17,10 +18,11 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from consent import edge
-from consent.admin import reading
+from consent.admin import reading, seen
 from consent.admin.badges import badge
 from consent.admin.base import Owned, at, officer, own_page, picked
 from consent.admin.notices import link_to
+from consent.admin.texts import FAULT
 from consent.errors import Problem
 from consent.notices import assessments, drafts
 from consent.notices.models import Audience, NoticeDraft, Purpose
@@ -29,7 +31,7 @@ from consent.notices.reading import readings
 from consent.programs.tenancy import tenant
 
 PUBLISH_PERMISSION = "consent.add_notice"
-_REFUSED = {
+_REFUSED = seen.FAULTS | {
     "invalid_notice": _("Something is missing or wrong in it; nothing was published."),
     "draft_published": _("It has been published meanwhile."),
     "draft_changed": _("It was changed meanwhile; look at it again. Nothing was published."),
@@ -53,9 +55,10 @@ _REFUSED = {
 }
 
 
-class DraftForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A draft may be kept unfinished: what it lacks is shown and refuses nothing."""
+class DraftForm(seen.SeenForm):
+    """A draft may be kept unfinished: what it lacks is shown and refuses nothing. `by`: who fills it in."""
 
+    by: str
     name = forms.CharField(label=capfirst(_("name")), max_length=200, widget=UnfoldAdminTextInputWidget)
     source = forms.CharField(
         label=capfirst(_("text")),
@@ -69,6 +72,28 @@ class DraftForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = NoticeDraft
         fields = ("name", "source")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk is not None:
+            self.initial["seen"] = drafts.mark(self.instance.name, self.instance.source)
+
+    def _post_clean(self) -> None:
+        """A draft that is there is written anew by the domain, whose faults are told here."""
+        super()._post_clean()
+        if self.errors or self.instance.pk is None:
+            return
+        try:
+            with transaction.atomic():  # what is refused leaves the page's own transaction whole
+                drafts.revise(
+                    program_id=self.instance.program_id,
+                    draft_id=self.instance.pk,
+                    by=self.by,
+                    now=edge.now(),
+                    **{name: self.cleaned_data[name] for name in ("seen", *self.Meta.fields)},
+                )
+        except Problem as problem:
+            self.add_error(None, str(_REFUSED.get(problem.code, FAULT)))
 
 
 class PublishForm(forms.Form):
@@ -93,6 +118,7 @@ class NoticeDrafts(Owned):
     ordering = ["-updated_at"]
     fieldsets = [(None, {"fields": ["name", "source"]})]
     change_form_outer_before_template = "consent/admin/draft_state.html"
+    change_form_before_template = seen.TEMPLATE
     change_form_outer_after_template = "consent/admin/difference.html"
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -116,27 +142,19 @@ class NoticeDrafts(Owned):
         audience = Audience.MINOR if request.GET.get("audience") == Audience.MINOR else Audience.GENERAL
         return {"source": drafts.beginning(program.pk, audience) if program else ""}
 
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        made: Any = super().get_form(request, obj, change, **kwargs)
+        made.by = officer(request)  # Django makes the class for this page alone
+        return made
+
     def save_model(self, request: HttpRequest, obj: NoticeDraft, form: Any, change: Any) -> None:
-        program = picked(request)
-        assert program is not None  # OfficersProgram asks for one before it shows an owned page
+        """One that is there is written already."""
         if not change:
+            program = picked(request)
+            assert program is not None  # OfficersProgram asks for one before it shows an owned page
             obj.program, obj.edited_by, obj.updated_at = program, officer(request), edge.now()
             super().save_model(request, obj, form, change)
-            messages.success(request, gettext("The draft is saved."))
-            return
-        try:
-            drafts.revise(
-                program_id=program.pk,
-                draft_id=obj.pk,
-                name=obj.name,
-                source=obj.source,
-                by=officer(request),
-                now=edge.now(),
-            )
-        except Problem as problem:
-            messages.error(request, str(_REFUSED[problem.code]))
-        else:
-            messages.success(request, gettext("The draft is saved."))
+        messages.success(request, gettext("The draft is saved."))
 
     def response_add(self, request: HttpRequest, obj: NoticeDraft, post_url_continue: Any = None) -> HttpResponse:
         return self.response_change(request, obj)
@@ -223,8 +241,7 @@ class NoticeDrafts(Owned):
                 now=edge.now(),
             )
         except Problem as problem:
-            unknown = gettext("It could not be done; nothing was changed.")
-            messages.warning(request, str(_REFUSED.get(problem.code, unknown)))
+            messages.warning(request, str(_REFUSED.get(problem.code, FAULT)))
             return redirect(_address(draft))
         messages.success(request, gettext("The notice is published."))
         return redirect(reverse("admin:consent_notice_change", args=[notice.pk]))

@@ -31,10 +31,10 @@ from consent.rights.table import cell, written_row
 REQUEST = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 """Also as a browser reads it, which takes a bare - in a class for a fault, and then checks nothing."""
 NUMBER = "[0-9]{1,19}"
-ACTOR = f"operator|system|worker|service|officer:{NUMBER}|client:{NUMBER}"
+ACTOR = f"operator|system|worker|service|replay|subject|officer:{NUMBER}|client:{NUMBER}"
 TARGET = (
-    f"(event_type|hold|incident|officer|processor|mechanism|program|report_run|saved_report):{NUMBER}"
-    f"|(report_run|saved_report|webhook):{REQUEST}|purpose:[a-z0-9_]{{1,64}}|notice:[0-9a-f]{{64}}"
+    f"(client|event_type|hold|incident|officer|processor|mechanism|program|report_run|risk_run|saved_report):{NUMBER}"
+    f"|(report_run|saved_report|webhook):{REQUEST}|purpose:[a-z0-9_]{{1,64}}|notice:[0-9a-f]{{64}}|catalogue"
 )
 
 
@@ -133,6 +133,7 @@ JOBS: list[tuple[str, Any]] = [
     ("system", _("the service itself")),
     ("worker", _("a worker of the service")),
     ("replay", _("a replay of the journal after a restore")),
+    ("subject", _("the data subject")),
 ]
 
 

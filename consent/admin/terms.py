@@ -21,6 +21,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from consent.admin import seen
 from consent.admin.badges import badge
 from consent.admin.base import Owned, officer, picked
 from consent.admin.figures import Figure, Section, counted, waiting
@@ -34,7 +35,7 @@ from consent.processing.models import Mechanism, MechanismKind, Processor, Stage
 from consent.programs.models import MiniProgram
 
 _FAULT = _("It could not be done; nothing was changed.")
-_FAULTS = {
+_FAULTS = seen.FAULTS | {
     "until_before_from": _("The last day is the first one or a later one."),
     "missing_purpose": _("Choose at least one purpose."),
     "missing_reference": _("Give the number that it was granted or filed under."),
@@ -43,7 +44,7 @@ _FAULTS = {
 _DAY = {"type": "date"}
 
 
-class TermForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's class takes no parameter when it runs
+class TermForm(seen.SeenForm):
     """One row, new or changed; saving it is checked by the domain, whose faults are told here."""
 
     purposes = forms.MultipleChoiceField(label=capfirst(_("purposes")), widget=UnfoldAdminCheckboxSelectMultipleWidget)
@@ -60,6 +61,8 @@ class TermForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's class tak
         self._program_id, self._by = program_id, by
         codes = set(Purpose.objects.filter(program_id=program_id).values_list("code", flat=True))
         self._offer("purposes", codes | set(self.instance.purposes or ()))
+        if self.instance.pk is not None:
+            self.initial["seen"] = terms.mark(self.instance)
 
     def _offer(self, name: str, codes: set[str], words: dict[str, Any] | None = None) -> None:
         self.fields[name].choices = [(code, (words or {}).get(code, code)) for code in sorted(codes)]  # type: ignore[attr-defined]
@@ -80,7 +83,7 @@ class TermForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's class tak
         if self.instance.pk is None:
             self.instance = terms.add(model, **own)
         else:
-            terms.change(model, term_id=self.instance.pk, **own)
+            terms.change(model, term_id=self.instance.pk, seen=self.cleaned_data["seen"], **own)
 
     def _post_clean(self) -> None:
         """The instance is made by the domain."""
@@ -185,6 +188,7 @@ class Terms(Owned):
     """Those that end first come first. `told`: what the first page says of those at a stage."""
 
     form_class: type[TermForm]
+    change_form_before_template = seen.TEMPLATE
     ordering = ["valid_until", "id"]
     list_filter = [StageFilter]
     shown: tuple[Any, ...] = ()

@@ -41,6 +41,9 @@ BEFORE_REPLAY = (
             "ledger new-origin",
             "revoke_client",
             "officer",
+            "webhook list",
+            "webhook off",
+            "webhook remove",
         ),
         Standing.WAITING,
     )
@@ -50,7 +53,7 @@ nothing, or what has to be put right before a replay, or before others come; all
 _FIRST = {
     Standing.UNMIGRATED: "the database is not of this version yet: run migrate first, as the owner",
     Standing.RESTORED: "the database was restored, and ids would be given out twice: run replay_journal first, or before notices,"
-    " holds and keys `replay_journal --begin`, as the worker",
+    " holds, webhooks and keys `replay_journal --begin`, as the worker",
     Standing.WAITING: "the database was restored: run replay_journal first, as the worker",
 }
 """What is to be done before a command that needs more."""

@@ -125,12 +125,14 @@ def _purposes(
     known = set(Purpose.objects.filter(program_id=program_id).values_list("code", flat=True))
     purposes = {item.code: _purpose(program_id, item) for item in text.purposes}
     wanted = {item["code"]: told.grounds(item, text.audience) for item in after["purposes"]}
+    kept = assessments.named_and_kept(program_id, text)
     for item in text.purposes:
         if item.assessment is not None:
             assessments.record(
                 program_id=program_id,
                 purpose=item.code,
-                covers=wanted[item.code],
+                # What the one that is kept did not look at another may have; else it is missing below.
+                covers=() if item.code in kept else wanted[item.code],
                 by=by,
                 today=today,
                 **msgspec.structs.asdict(item.assessment),

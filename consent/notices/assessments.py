@@ -45,7 +45,7 @@ def record(
 
     One that came to `not_acceptable` about a ground that the purpose has, and is the newest about it, ends the purpose too.
     Answers whether it was not kept before. Raises NotFound (no such purpose), Invalid (in the future, unknown ground), Conflict
-    (another assessment under this reference).
+    `assessment_recorded` (another one under this reference, or one that looked at less).
     """
     if assessed_on > today:
         raise invalid("assessed_in_the_future", "record an assessment once it is done", "/assessed_on")
@@ -62,6 +62,12 @@ def record(
         if kept is not None:
             if (kept.assessed_on, kept.conclusion, kept.document_sha256) != (assessed_on, conclusion, document_sha256):
                 detail = "another assessment is recorded under this reference; an assessment is never changed"
+                raise Conflict("assessment_recorded", detail)
+            if not set(looked_at) <= set(kept.covers):
+                detail = (
+                    f"under this reference {', '.join(kept.covers) or 'nothing'} is recorded as looked at, and that is never"
+                    " changed; take a reference of its own for what it also looked at"
+                )
                 raise Conflict("assessment_recorded", detail)
             return False
         ImpactAssessment.objects.create(
@@ -177,12 +183,21 @@ def lacking(program_id: int, wanted: Mapping[str, Collection[str]]) -> dict[str,
 
 def wanting(program_id: int, text: NoticeText) -> dict[str, list[str]]:
     """As `lacking`, of the purposes of a notice that is to be published, by what it names and what is recorded."""
+    kept = named_and_kept(program_id, text)
     wanted = {
         item.code: told.grounds(msgspec.to_builtins(item), text.audience)
         for item in text.purposes
-        if item.assessment is None or item.assessment.conclusion == "not_acceptable"
+        if item.assessment is None or item.assessment.conclusion == "not_acceptable" or item.code in kept
     }
     return lacking(program_id, wanted)
+
+
+def named_and_kept(program_id: int, text: NoticeText) -> set[str]:
+    """The purposes of a notice whose assessment, by the reference that it names, is recorded already: it covers what it covers
+    there. Within the mini-program's tenant."""
+    named = {(item.code, item.assessment.reference) for item in text.purposes if item.assessment is not None}
+    rows = ImpactAssessment.objects.filter(program_id=program_id, reference__in={reference for _, reference in named})
+    return {code for code, reference in rows.values_list("purpose__code", "reference") if (code, reference) in named}
 
 
 def wanting_mechanism(program_id: int, text: NoticeText) -> dict[str, list[str]]:

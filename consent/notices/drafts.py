@@ -27,17 +27,23 @@ def examined(source: str) -> tuple[NoticeText | None, list[Fault]]:
         return None, problem.errors
 
 
-def mark(source: str) -> str:
-    """What tells one text from another: an officer publishes the one that they have seen."""
-    return hashlib.sha256(source.encode()).hexdigest()
+def mark(*said: str) -> str:
+    """What tells one text from another: an officer publishes, or writes anew, the one that they have seen."""
+    return hashlib.sha256("\0".join(said).encode()).hexdigest()
 
 
-def revise(*, program_id: int, draft_id: int, name: str, source: str, by: str, now: datetime) -> None:
-    """Write a draft anew. Raises Conflict `draft_published` where it was published meanwhile: then it stays as it is."""
+def revise(*, program_id: int, draft_id: int, seen: str, name: str, source: str, by: str, now: datetime) -> None:
+    """Write a draft anew. `seen`: the `mark` of the name and the text that the officer began with.
+
+    Raises NotFound, Conflict (`draft_published`, `changed_meanwhile`): then it stays as it is.
+    """
     with tenant(program_id):
-        unpublished = NoticeDraft.objects.filter(program_id=program_id, id=draft_id, notice__isnull=True)
-        if not unpublished.update(name=name, source=source, edited_by=by, updated_at=now):
-            raise Conflict("draft_published", "the draft is published already; write another for the next version")
+        draft = _unpublished(program_id, draft_id)
+        # Of two officers with the form before them the second would take back what the first has written.
+        if mark(draft.name, draft.source) not in (seen, mark(name, source)):
+            raise Conflict("changed_meanwhile", "somebody else has changed the draft: read it first")
+        draft.name, draft.source, draft.edited_by, draft.updated_at = name, source, by, now
+        draft.save(update_fields=["name", "source", "edited_by", "updated_at"])
 
 
 def publish(
@@ -48,12 +54,7 @@ def publish(
     Raises NotFound, Conflict (`draft_published`, `draft_changed`), and what publishing raises.
     """
     with tenant(program_id):
-        rows = NoticeDraft.objects.select_for_update(no_key=True)
-        draft = rows.filter(program_id=program_id, id=draft_id).first()
-        if draft is None:
-            raise NotFound("not_found", "there is no such draft")
-        if draft.notice_id is not None:
-            raise Conflict("draft_published", "the draft is published already; write another for the next version")
+        draft = _unpublished(program_id, draft_id)
         if mark(draft.source) != seen:
             raise Conflict("draft_changed", "the draft was changed meanwhile; look at it again")
         return publish_notice(
@@ -65,6 +66,17 @@ def publish(
             now=now,
             draft=draft,
         )
+
+
+def _unpublished(program_id: int, draft_id: int) -> NoticeDraft:
+    """Locked. Raises NotFound, Conflict `draft_published`."""
+    rows = NoticeDraft.objects.select_for_update(no_key=True)
+    draft = rows.filter(program_id=program_id, id=draft_id).first()
+    if draft is None:
+        raise NotFound("not_found", "there is no such draft")
+    if draft.notice_id is not None:
+        raise Conflict("draft_published", "the draft is published already; write another for the next version")
+    return draft
 
 
 def beginning(program_id: int, audience: str) -> str:

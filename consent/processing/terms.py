@@ -4,6 +4,7 @@ The end of a term deactivates nothing: what a purpose is doing is not stopped in
 and once when it is over, and officers see it until they act.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -11,7 +12,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from consent.errors import NotFound, invalid
+from consent.errors import Conflict, NotFound, invalid
 from consent.ledger.audit import audit
 from consent.processing.models import Mechanism, MechanismKind, Processor, Stage, Term
 from consent.programs.tenancy import tenant
@@ -48,12 +49,25 @@ def add(model: type[Processor | Mechanism], *, program_id: int, given: Mapping[s
     return made
 
 
-def change(
-    model: type[Processor | Mechanism], *, program_id: int, term_id: int, given: Mapping[str, Any], by: str
-) -> bool:
-    """`given`: all its fields. What was told of its end is told anew where that moves. Answers whether anything differs.
+def mark(term: Term) -> str:
+    """What tells one state of it from another, whatever was told of its end: an officer changes the one that they have seen."""
+    fields = [field.attname for field in term._meta.concrete_fields if field.name != "noted"]
+    return hashlib.sha256(repr([getattr(term, name) for name in fields]).encode()).hexdigest()
 
-    Raises Invalid as `add`, NotFound.
+
+def change(
+    model: type[Processor | Mechanism],
+    *,
+    program_id: int,
+    term_id: int,
+    given: Mapping[str, Any],
+    seen: str | None = None,
+    by: str,
+) -> bool:
+    """`given`: all its fields. `seen`: the `mark` of what they were when somebody filled them in; None where the caller has locked
+    the row. What was told of its end is told anew where that moves. Answers whether anything differs.
+
+    Raises Invalid as `add`, NotFound, Conflict `changed_meanwhile`.
     """
     _check(given)
     with tenant(program_id):
@@ -61,6 +75,9 @@ def change(
         if held is None:
             raise NotFound("not_found", "this mini-program has nothing of this number")
         changed = sorted(name for name, value in given.items() if getattr(held, name) != value)
+        # Of two officers with the form before them the second would take back what the first has changed.
+        if changed and seen is not None and mark(held) != seen:
+            raise Conflict("changed_meanwhile", "somebody else has changed it: read it first")
         for name in changed:
             setattr(held, name, given[name])
         if "valid_until" in changed:

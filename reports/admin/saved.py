@@ -1,4 +1,4 @@
-"""Saved reports: the list, each shown as the report it is, renamed and deleted by whoever may see reports."""
+"""Saved reports: the list, each shown as the report it is, renamed and deleted by whoever may keep reports."""
 
 from typing import Any
 from uuid import UUID

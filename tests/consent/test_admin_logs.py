@@ -6,6 +6,7 @@ import html
 import io
 import json
 import re
+import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -90,6 +91,21 @@ def test_each_field_of_the_form_narrows_the_list_and_what_is_taken_along(
             # The form itself repeats a target that was asked for.
             cell = f">{target}</td>"
             assert (cell in page) == (target in expected), (query, target)
+
+
+def test_whoever_and_whatever_entries_name_can_be_looked_for(
+    program: Program, desk: Desk, owner: psycopg.Connection
+) -> None:
+    for actor, _ in log.JOBS:
+        put(owner, program, "hold.lifted", actor=actor)
+        assert [entry["actor"] for entry in exported(desk, actor=actor, action="hold.lifted")] == [actor]
+    one = str(uuid.uuid4())
+    ids = {"notice": "ab" * 32, "purpose": "analytics", "request": str(request_row(program, "alice").pk)}
+    ids |= dict.fromkeys(("report_run", "saved_report", "webhook"), one)
+    for kind in named_by_entries():
+        target = f"{kind}{ids.get(kind[:-1], 7)}" if kind.endswith(":") else kind
+        put(owner, program, "hold.lifted", target=target)
+        assert [entry["target"] for entry in exported(desk, target=target, action="hold.lifted")] == [target]
 
 
 def test_what_names_nothing_of_ours_is_refused(program: Program, desk: Desk) -> None:
@@ -331,6 +347,40 @@ def _texts(node: ast.expr, tree: ast.Module) -> Iterator[str]:
         for statement in tree.body:
             if isinstance(statement, ast.Assign) and node.id in {getattr(name, "id", "") for name in statement.targets}:
                 yield from _texts(statement.value, tree)
+
+
+TERMS_TARGETS = {"processor:", "mechanism:"}
+"""Their kind is put together."""
+
+
+def named_by_entries() -> set[str]:
+    """What the code's entries are about: whole targets, and kinds before a number as `hold:`."""
+    found = set(TERMS_TARGETS)
+    for app in ("consent", "tracking", "reports"):
+        for path in Path(BASE_DIR, app).rglob("*.py"):
+            if "migrations" not in path.parts:
+                found.update(_targets(ast.parse(path.read_text())))
+    return found
+
+
+def _targets(tree: ast.Module) -> Iterator[str]:
+    """Of texts that are given as `target=`, called `target`, or answered by a function of that name."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.keyword(arg="target", value=value) | ast.Assign(targets=[ast.Name(id="target")], value=value):
+                yield from _kinds(value)
+            case ast.FunctionDef(name="target"):
+                for inner in ast.walk(node):
+                    if isinstance(inner, ast.Return) and inner.value is not None:
+                        yield from _kinds(inner.value)
+
+
+def _kinds(value: ast.expr) -> Iterator[str]:
+    match value:
+        case ast.JoinedStr(values=[ast.Constant(value=text), *_]) | ast.Constant(value=text):
+            yield str(text)
+        case ast.IfExp():
+            yield from (*_kinds(value.body), *_kinds(value.orelse))
 
 
 def test_disclosures_are_narrowed_by_day(program: Program) -> None:

@@ -159,16 +159,41 @@ def test_what_was_published_meanwhile_stays_as_it_is(program: Program, desk: Des
     key = made(desk)
     desk.post(f"{DRAFT}{key}/publish/", seen=drafts.mark(WIDER), effective_at="")
     with pytest.raises(Problem, match="draft_published"):
-        drafts.revise(program_id=program.id, draft_id=int(key), name="x", source="y", by="test", now=now())
+        seen = drafts.mark("Next", WIDER)
+        drafts.revise(program_id=program.id, draft_id=int(key), seen=seen, name="x", source="y", by="test", now=now())
     assert owner.execute("SELECT source, notice_id IS NULL FROM notice_draft").fetchone() == (WIDER, False)
 
 
 def test_what_was_changed_meanwhile_is_not_published(desk: Desk, owner: psycopg.Connection) -> None:
     key = made(desk)
     seen = drafts.mark(WIDER)
-    desk.post(f"{DRAFT}{key}/change/", name="Next", source=FILE)
+    desk.revise(f"{DRAFT}{key}/change/", name="Next", source=FILE)
     desk.post(f"{DRAFT}{key}/publish/", seen=seen, effective_at="")
     assert len(versions(owner)) == 1
+
+
+def test_what_another_wrote_meanwhile_is_not_overwritten_and_nothing_typed_is_lost(
+    program: Program, desk: Desk, owner: psycopg.Connection
+) -> None:
+    key = made(desk)
+    page, kept = f"{DRAFT}{key}/change/", "SELECT name, source, edited_by FROM notice_draft"
+    other = officer("ada", program, may=MAY).enter(program)
+    before = desk.seen(page)
+    assert other.revise(page, name="Next", source=f"{WIDER}# an hour of work\n").status_code == 302
+    theirs = ("Next", f"{WIDER}# an hour of work\n", f"officer:{other.user.pk}")
+    for more in ({"seen": before}, {"seen": ""}, {}):
+        answer = desk.post(page, name="Mine", source=f"{WIDER}# typed here\n", **more)
+        shown = answer.content.decode()
+        assert answer.status_code == 200 and "Somebody else has changed it since this page was shown" in shown
+        assert "# typed here" in shown and 'value="Mine"' in shown and f'value="{desk.seen(page)}"' not in shown
+        assert owner.execute(kept).fetchall() == [theirs]
+    # What is there already takes nothing back: a form that is sent twice, say.
+    assert other.post(page, seen=before, name="Next", source=f"{WIDER}# an hour of work\n").status_code == 302
+    assert desk.revise(page, name="Renamed", source=WIDER).status_code == 302
+    assert owner.execute(kept).fetchall() == [("Renamed", WIDER, f"officer:{desk.user.pk}")]
+    renamed_before = other.seen(page)
+    desk.revise(page, name="Next", source=WIDER)
+    assert other.post(page, seen=renamed_before, name="Renamed", source=FILE).status_code == 200
 
 
 @pytest.mark.parametrize("effective_at", ["2020-01-01T00:00", "soon"])
@@ -226,6 +251,22 @@ def test_a_purpose_is_assessed_and_then_activated(program: Program, desk: Desk, 
     program.decide("alice", purpose="health")
     row = owner.execute("SELECT recorded_by FROM impact_assessment WHERE reference = 'PIA-1'").fetchone()
     assert row == (f"officer:{desk.user.pk}",)
+
+
+def test_an_assessment_that_was_recorded_is_not_said_to_be_recorded_anew(
+    program: Program, desk: Desk, owner: psycopg.Connection
+) -> None:
+    publish(program, text_with(assessment=REFERENCE))
+    page = place(owner, "assess")
+
+    def told(**more: Any) -> str:
+        answer = desk.post(page, **{**REFERENCE, "covers": ["sensitive"], **more})
+        assert answer.status_code == 302
+        return text(desk, answer["Location"].removeprefix("/admin/"))
+
+    assert "This assessment was recorded before; nothing was changed." in told()
+    assert "or one that looked at less" in told(covers=["sensitive", "sharing"])
+    assert "The assessment is recorded." in told(reference="PIA-8", covers=["sensitive", "sharing"])
 
 
 def test_a_purpose_is_ended_once_it_is_confirmed(program: Program, desk: Desk, owner: psycopg.Connection) -> None:

@@ -185,6 +185,26 @@ def test_a_dry_run_tells_which_assessments_are_missing(program: Program, tmp_pat
     assert (said["lacking"], said["unlet"]) == ({"health": ["sensitive"]}, {})
 
 
+def test_a_dry_run_and_a_drafts_page_tell_what_a_recorded_assessment_does_not_cover(
+    program: Program, tmp_path: Path
+) -> None:
+    publish(program, text_with(assessment=REFERENCE))
+    text = msgspec.yaml.encode(text_with(assessment=REFERENCE, recipients=[RECIPIENT])).decode()
+    (tmp_path / "notice.yaml").write_text(text)
+    dry = ("publish_notice", f"--program={program.id}", "--dry-run", "--json", str(tmp_path / "notice.yaml"))
+    with tenant(program.id):
+        draft = NoticeDraft.objects.create(program_id=program.id, name="next", source=text, edited_by="test")
+    desk = holder("senior_officer", program).enter(program)
+    words = "No impact assessment covers: sharing"
+    for lacking in ({"health": ["sharing"]}, {}):
+        out = io.StringIO()
+        call_command(*dry, stdout=out)
+        assert json.loads(out.getvalue())["lacking"] == lacking
+        page = desk.get(f"consent/noticedraft/{draft.pk}/change/").content.decode()
+        assert (words in page) is bool(lacking)
+        assess(program, reference="PIA-8", covers="sharing")
+
+
 def test_a_dry_run_and_a_drafts_page_tell_which_mechanisms_are_missing(program: Program, tmp_path: Path) -> None:
     text = msgspec.yaml.encode(text_with(separate_consent="39", recipients=[ABROAD], assessment=REFERENCE)).decode()
     (tmp_path / "notice.yaml").write_text(text)
@@ -207,6 +227,37 @@ def test_an_assessment_covers_what_it_looked_at(program: Program) -> None:
     with pytest.raises(Problem, match="covering sharing"):
         publish(program, shared)
     publish(program, text_with(assessment=REFERENCE | {"reference": "PIA-8"}, recipients=[RECIPIENT]))
+
+
+def test_one_that_looked_at_more_takes_a_reference_of_its_own(program: Program, owner: psycopg.Connection) -> None:
+    """Under the one that is known it would be dropped, and the purpose go on where it has to end (L18)."""
+    publish(program, text_with(assessment=REFERENCE, recipients=[RECIPIENT]))
+    no = {"assessed_on": "2026-10-02", "conclusion": "not_acceptable"}
+    assess(program, reference="PIA-8", covers="cross_border", **no)
+    for more in ({"covers": "cross_border,sharing"}, {}):
+        with pytest.raises(CommandError, match="assessment_recorded"):
+            assess(program, reference="PIA-8", **no | more)
+    assert owner.execute("SELECT active FROM purpose WHERE code = 'health'").fetchone() == (True,)
+    ended = assess(program, reference="PIA-9", covers="sharing", **no)
+    assert (ended["changed"], ended["purposes"][0]["active"]) == (True, False)
+
+
+def test_one_that_looked_at_less_under_a_known_reference_is_told_to_be_recorded_before(program: Program) -> None:
+    publish(program, text_with(assessment=REFERENCE, recipients=[RECIPIENT]))
+    err, flags = io.StringIO(), [f"--{name.replace('_', '-')}={value}" for name, value in REFERENCE.items()]
+    own = (f"--program={program.id}", "--purpose=health", *flags, "--covers=sensitive")
+    call_command("purpose", "assess", *own, stdout=io.StringIO(), stderr=err)
+    assert "this assessment was recorded before; nothing was changed" in err.getvalue()
+    assert assess(program, covers="sensitive")["changed"] is False
+    publish(program, text_with(assessment=REFERENCE))
+
+
+def test_a_file_may_name_the_one_before_where_another_covers_what_is_new(program: Program) -> None:
+    publish(program, text_with(assessment=REFERENCE))
+    wider = text_with(assessment=REFERENCE, recipients=[RECIPIENT])
+    assess(program, reference="PIA-8", covers="sharing")
+    publish(program, wider)
+    assert status(program, "alice", "health")["may_prompt"] is True
 
 
 def test_nothing_goes_abroad_without_a_mechanism(program: Program, owner: psycopg.Connection) -> None:

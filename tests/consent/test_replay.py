@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -33,6 +34,8 @@ from tests.consent.rights import Working, file, problem, shown
 from tests.faults.serving import wait_for
 from tests.journeys.server import serving
 from tests.stack import manage
+
+WEBHOOK = ("--url", "https://backend.example/hook", "--events", "consent.changed")
 
 # --- A database that went back ----------------------------------------------------------------------------------------
 
@@ -123,7 +126,7 @@ def test_commands_wait_for_a_replay_and_what_goes_before_it_for_ids(
         ("purge",),
         ("purge", "--simulate"),
         ("review", "on", *named, "--kind", "erasure"),
-        ("webhook", "list", *named),
+        ("webhook", "rotate", *named, "--endpoint", str(uuid.uuid4())),
         ("keys", "add", "index"),
         ("backup",),
     )
@@ -144,6 +147,29 @@ def test_commands_wait_for_a_replay_and_what_goes_before_it_for_ids(
     for command in waiting:
         with pytest.raises(RuntimeError, match="the database was restored: run replay_journal first"):
             manage(*command, role="worker")
+    assert service.standing() == Standing.WAITING
+
+
+def test_an_endpoint_that_was_removed_since_is_removed_again_before_the_replay(
+    program: Program, owner: psycopg.Connection
+) -> None:
+    """It would be told of all that is done again."""
+    named = ("--program", str(program.id))
+    told = [json.loads(manage("webhook", "add", *named, *WEBHOOK, "--json", role="application")) for _ in range(2)]
+    removed, off = ((*named, "--endpoint", endpoint["endpoint"]) for endpoint in told)
+    owner.execute("DELETE FROM service_state")
+    for command in (("list", *named), ("off", *off), ("remove", *removed)):
+        with pytest.raises(RuntimeError, match="ids would be given out twice"):
+            manage("webhook", *command, role="application")
+    manage("replay_journal", "--begin", role="worker")
+    listed = json.loads(manage("webhook", "list", *named, "--json", role="application"))["endpoints"]
+    assert {row["endpoint"] for row in listed} == {endpoint["endpoint"] for endpoint in told}
+    manage("webhook", "remove", *removed, role="application")
+    manage("webhook", "off", *off, role="application")
+    assert owner.execute("SELECT id::text, active FROM webhook_endpoint").fetchall() == [(off[-1], False)]
+    for command in (("on", *off), ("rotate", *off), ("replay", *off, "--since", "2026-01-01T00:00:00Z")):
+        with pytest.raises(RuntimeError, match="the database was restored: run replay_journal first"):
+            manage("webhook", *command, role="application")
     assert service.standing() == Standing.WAITING
 
 

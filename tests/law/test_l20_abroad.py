@@ -204,7 +204,7 @@ def test_senior_officers_keep_them_and_the_audit_log_says_who(program: Program, 
     key = found[0][0]
     activate(program)
     moved = given | {"valid_until": (TODAY + 120 * DAY).isoformat()}
-    assert senior.post(f"consent/mechanism/{key}/change/", **moved).status_code == 302
+    assert senior.revise(f"consent/mechanism/{key}/change/", **moved).status_code == 302
     rows = owner.execute(
         "SELECT actor, action, details FROM audit_entry WHERE target = %s ORDER BY id", [f"mechanism:{key}"]
     )
@@ -214,6 +214,32 @@ def test_senior_officers_keep_them_and_the_audit_log_says_who(program: Program, 
     assert second == (by, "mechanism.changed", {"purposes": ["abroad"], "until": until, "fields": ["valid_until"]})
     read = holder("viewer", program).enter(program).get(f"consent/mechanism/{key}/change/").content.decode()
     assert "SCC-9" in read and 'name="_save"' not in read
+
+
+@pytest.mark.parametrize("name", ["processor", "mechanism"])
+def test_what_another_changed_meanwhile_is_not_taken_back(
+    program: Program, owner: psycopg.Connection, name: str
+) -> None:
+    """A mechanism that was ended would be open again. What is told of its end is nobody's change."""
+    publish(program, going_abroad(ABROAD))
+    row = processor(program) if name == "processor" else mechanism(program, "abroad", valid_until=TODAY + 9 * DAY)
+    page, given = f"consent/{name}/{row.pk}/change/", PROCESSOR if name == "processor" else MECHANISM
+    sent = {key: value.isoformat() if isinstance(value, date) else value for key, value in given.items()}
+    sent |= {"purposes": ["abroad"], "valid_until": (TODAY + 300 * DAY).isoformat()}
+    desk = holder("senior_officer", program).enter(program)
+    before = desk.seen(page)
+    call_command(name, "end", f"--program={program.id}", f"--number={row.pk}", f"--until={TODAY}", stdout=io.StringIO())
+    for more in ({"seen": before}, {}):
+        answer = desk.post(page, **sent, **more)
+        told = answer.content.decode()
+        assert answer.status_code == 200 and "Somebody else has changed it since this page was shown" in told
+        assert sent["valid_until"] in told, "what was entered"
+        assert owner.execute(f"SELECT valid_until FROM {name}").fetchall() == [(TODAY,)]
+    before = desk.seen(page)
+    assert [one.id for one in terms.remind(program.id)] == [row.pk]
+    assert desk.post(page, **sent, seen=before).status_code == 302
+    assert owner.execute(f"SELECT valid_until FROM {name}").fetchall() == [(TODAY + 300 * DAY,)]
+    assert desk.post(page, **sent, seen=before).status_code == 302, "sent twice it changes nothing"
 
 
 def test_what_was_agreed_with_a_processor_is_kept(program: Program, owner: psycopg.Connection) -> None:

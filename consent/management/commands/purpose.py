@@ -63,7 +63,10 @@ class Command(OperatorCommand):
         shown = _shown(program.pk, code)
         counted = [f"people who consent to it: {number}" for number in consents.values()]
         result = {"program": program.pk, "changed": changed, **consents, "purposes": shown}
-        self.answer(options, result, *(_line(item) for item in shown), *counted)
+        before = (
+            ("this assessment was recorded before; nothing was changed",) if action == "assess" and not changed else ()
+        )
+        self.answer(options, result, *(_line(item) for item in shown), *counted, then=before)
 
     def _deactivate(self, program: MiniProgram, code: str, *, dry_run: bool) -> tuple[bool, dict[str, int]]:
         """Whether it changed anything, and how many people's consents come to nothing by it. Raises NotFound."""
