@@ -80,7 +80,7 @@ class DraftForm(seen.SeenForm):
 
     def _post_clean(self) -> None:
         """A draft that is there is written anew by the domain, whose faults are told here."""
-        super()._post_clean()
+        super()._post_clean()  # type: ignore[misc]  # the stubs do not know it
         if self.errors or self.instance.pk is None:
             return
         try:

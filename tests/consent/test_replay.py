@@ -158,6 +158,7 @@ def test_an_endpoint_that_was_removed_since_is_removed_again_before_the_replay(
     told = [json.loads(manage("webhook", "add", *named, *WEBHOOK, "--json", role="application")) for _ in range(2)]
     removed, off = ((*named, "--endpoint", endpoint["endpoint"]) for endpoint in told)
     owner.execute("DELETE FROM service_state")
+    command: tuple[str, ...]
     for command in (("list", *named), ("off", *off), ("remove", *removed)):
         with pytest.raises(RuntimeError, match="ids would be given out twice"):
             manage("webhook", *command, role="application")
