@@ -80,7 +80,7 @@ MIDDLEWARE = [
     "consent.api.restored.AfterRestore",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "config.health.AnyHostForProbes",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "consent.admin.second_factor.SecondFactor",
