@@ -186,7 +186,11 @@ REDIS_URL = env.url(
     about="Redis: hints for workers and rate limits, nothing to lose",
 )
 SWEEP_EVERY = env.seconds(
-    "ZHIQING_SWEEP_SECONDS", timedelta(seconds=5), about="How often beat looks for due work; 15 at most"
+    "ZHIQING_SWEEP_SECONDS",
+    timedelta(seconds=5),
+    minimum=1,
+    maximum=15,
+    about="How often beat looks for due work; 15 at most",
 )
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
