@@ -162,15 +162,25 @@ class Environment:
         """True for 1, true, yes, on; False for 0, false, no, off."""
         return self._read(name, "boolean", default, about, _as_boolean, "one of 1, true, yes, on, 0, false, no, off")
 
-    def seconds(self, name: str, default: Default | Required = REQUIRED, *, about: str) -> timedelta | Default:
-        """A duration, written as whole seconds, 0 or more."""
+    def seconds(
+        self,
+        name: str,
+        default: Default | Required = REQUIRED,
+        *,
+        about: str,
+        minimum: int = 0,
+        maximum: int | None = None,
+    ) -> timedelta | Default:
+        """A duration, written as whole seconds within the bounds, which belong to it."""
 
         def parse(raw: str) -> timedelta:
-            if not raw.isdecimal():
+            if not raw.isdecimal() or int(raw) < minimum or (maximum is not None and int(raw) > maximum):
                 raise ValueError
             return timedelta(seconds=int(raw))
 
-        return self._read(name, "seconds", default, about, parse, "a whole number of seconds, 0 or more")
+        highest = "" if maximum is None else f", {maximum} at most"
+        expected = f"a whole number of seconds, {minimum} or more{highest}"
+        return self._read(name, "seconds", default, about, parse, expected)
 
     def items(self, name: str, default: Default | Required = REQUIRED, *, about: str) -> tuple[str, ...] | Default:
         """A list separated by commas; spaces around an item do not belong to it."""

@@ -84,7 +84,7 @@ class Worker(SyncWorker):  # type: ignore[misc]
 
     def handle_request(self, listener: socket.socket, req: Any, client: socket.socket, addr: Any) -> None:
         # Probes ask whether the process lives, and it does.
-        if self._waited > WAIT_S and req.path.startswith("/api/"):
+        if self._waited > WAIT_S and req.path.startswith(("/api/", "/v1/")):
             with contextlib.suppress(OSError):
                 client.sendall(OVERLOADED)
         else:

@@ -80,7 +80,7 @@ MIDDLEWARE = [
     "consent.api.restored.AfterRestore",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "config.health.AnyHostForProbes",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "consent.admin.second_factor.SecondFactor",
@@ -186,7 +186,11 @@ REDIS_URL = env.url(
     about="Redis: hints for workers and rate limits, nothing to lose",
 )
 SWEEP_EVERY = env.seconds(
-    "ZHIQING_SWEEP_SECONDS", timedelta(seconds=5), about="How often beat looks for due work; 15 at most"
+    "ZHIQING_SWEEP_SECONDS",
+    timedelta(seconds=5),
+    minimum=1,
+    maximum=15,
+    about="How often beat looks for due work; 15 at most",
 )
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True

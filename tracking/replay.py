@@ -207,8 +207,14 @@ class Replay:
         return state
 
     def _state(self, subject: str) -> str:
-        """As `/consents/status` tells it; a grant that is over is the subject's to renew, not ours: `lapsed`."""
-        (found,) = self.client.status({"external_id": subject}, [self.purpose]) or [{"state": UNKNOWN}]
+        """As `/consents/status` tells it, or REFUSED with the code; a grant that is over is the subject's to renew, not
+        ours: `lapsed`."""
+        try:
+            (found,) = self.client.status({"external_id": subject}, [self.purpose]) or [{"state": UNKNOWN}]
+        except Refused as error:
+            if error.status != 422 or error.code == "unknown_purpose":
+                raise  # the key, the service or the purpose is at fault, not this subject
+            return REFUSED + error.code
         return "lapsed" if found["state"] in GRANTED and found.get("renewal_required") else str(found["state"])
 
     @cached_property

@@ -91,8 +91,13 @@ _COUNT_ENDED = """
 
 _WITH_PAGES = """
     SELECT DISTINCT page.subject_id FROM page
-    JOIN subject_day d ON d.subject_id = page.subject_id AND d.day = ANY(%s)
-    WHERE page.program_id = %s ORDER BY 1
+    WHERE page.program_id = %(program)s AND page.subject_id IS NOT NULL
+      AND (%(full)s OR EXISTS (SELECT FROM subject_day d WHERE d.subject_id = page.subject_id AND d.day = ANY(%(days)s)))
+    ORDER BY 1
+"""
+_DAYS_DROPPED = """
+    SELECT DISTINCT d.day FROM page JOIN subject_day d ON d.subject_id = page.subject_id
+    WHERE page.program_id = %s AND d.day <> ALL(%s)
 """
 _NAMED = "SELECT DISTINCT page_id FROM event WHERE subject_id = %s AND day = ANY(%s) AND page_id = ANY(%s)"
 
@@ -267,16 +272,20 @@ def purge(*, program_id: int, keeping: Keeping, full: bool, limit: int) -> Itera
     yield from _drop_days(keeping.today)
     sweep = EventSweep.objects.filter(program_id=program_id).first()
     since = None if full or sweep is None else sweep.swept_to
-    looked_at = []
-    for day in list(_to_look_at(attached_days(), _terms(program_id), keeping, since)):
-        yield from _erase_over(program_id, day, keeping, limit)
+    a_new_day = since is None or since.astimezone(UTC).date() < keeping.today
+    attached, looked_at = attached_days(), []
+    # A day that was dropped, by whichever mini-program's purge, left the pages that it named here.
+    dropped = _days_dropped(program_id, attached) if a_new_day else []
+    for day in list(_to_look_at(sorted([*dropped, *attached]), _terms(program_id), keeping, since)):
+        if day.day in attached:
+            yield from _erase_over(program_id, day, keeping, limit)
         looked_at.append(day.day)
     passed_over = 0
-    for subject_id in _with_pages(program_id, looked_at):
+    for subject_id in _with_pages(program_id, looked_at, full=full):
         erased = _try_pages(subject_id)
         passed_over += erased is None
         yield erased or 0
-    if since is None or since.astimezone(UTC).date() < keeping.today:
+    if a_new_day:
         yield from _forget_days(program_id, keeping)
     if not full and not passed_over:
         EventSweep.objects.update_or_create(program_id=program_id, defaults={"swept_to": keeping.settled})
@@ -326,10 +335,17 @@ def _asked(program_id: int, over: _Day, keeping: Keeping) -> dict[str, Any]:
     }
 
 
-def _with_pages(program_id: int, days: list[date]) -> list[int]:
-    """The subjects who had events on the days and have named pages alone."""
+def _days_dropped(program_id: int, attached: list[date]) -> list[date]:
+    """The days without a partition on which somebody was active who has named pages alone."""
     with connection.cursor() as cursor:
-        cursor.execute(_WITH_PAGES, [days, program_id])
+        cursor.execute(_DAYS_DROPPED, [program_id, attached])
+        return sorted(row[0] for row in cursor.fetchall())
+
+
+def _with_pages(program_id: int, days: list[date], *, full: bool) -> list[int]:
+    """The subjects who had events on the days, or on any, and have named pages alone."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WITH_PAGES, {"program": program_id, "days": days, "full": full})
         return [row[0] for row in cursor.fetchall()]
 
 

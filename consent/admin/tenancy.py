@@ -44,11 +44,24 @@ def programs_of(user: AbstractBaseUser | AnonymousUser) -> QuerySet[MiniProgram]
 def session_tenant(program_id: int) -> Iterator[None]:
     """Run under one mini-program on this connection, and leave none behind, however the block ends."""
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('zq.program', %s, false)", [str(program_id)])
+        _enter(program_id)
         yield
     finally:
         _leave()
+
+
+@contextmanager
+def entering_again(program_id: int) -> Iterator[None]:
+    """Within `session_tenant`: what follows the block runs under the mini-program also where the block closed the connection."""
+    try:
+        yield
+    finally:
+        _enter(program_id)
+
+
+def _enter(program_id: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('zq.program', %s, false)", [str(program_id)])
 
 
 def _leave() -> None:

@@ -157,7 +157,8 @@ class PurposeErasure(models.Model):
 
     All that records before `version` authorised. With `kept_days` only what is older than these days, since the act
     agreed to a shorter retention. `asked_at`: the record's `received_at`; the deadline counts from `owed_from`, which is
-    later where the shorter retention takes effect later. `not_before`: tried no earlier; a failure moves it.
+    later where the shorter retention takes effect later, a cancellation may be taken back or a law keeps what it is about.
+    `not_before`: tried no earlier; a failure moves it.
     """
 
     pk = models.CompositePrimaryKey("subject_id", "purpose_id", "version")

@@ -58,12 +58,12 @@ def _standing(subject: Subject) -> list[Purpose]:
 
 
 def wait_for_the_whole(records: Sequence[ConsentRecord], until: datetime) -> None:
-    """Leave what these withdrawals owe to the cancellation they came with, which erases it from `until` on."""
+    """Leave what these withdrawals owe to the cancellation they came with, which erases it from `until` on, and not before."""
     for record in records:
         owed = PurposeErasure.objects.filter(
             subject_id=record.subject_id, purpose_id=record.purpose_id, version=record.version
         )
-        owed.update(not_before=until + ITS_OWN)
+        owed.update(not_before=until + ITS_OWN, owed_from=until)
 
 
 def begin(request: SubjectRequest, subject: Subject | None, ended: Sequence[ConsentRecord], *, by: str) -> bool:

@@ -9,7 +9,7 @@ keeps stays, used for nothing, and goes when the hold is over.
 import logging
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -33,11 +33,9 @@ LOOKED_AT_ONCE = 200
 PATIENT_FROM = 10
 """Failures from which on the pause is the longest."""
 
-_DUE = """
-    SELECT program_id, subject_id, purpose_id, version FROM purpose_erasure
-    WHERE done_at IS NULL AND not_before <= clock_timestamp() AND (%s::int IS NULL OR program_id = %s)
-    ORDER BY not_before LIMIT %s
-"""
+_OPEN = "SELECT program_id, subject_id, purpose_id, version FROM purpose_erasure WHERE done_at IS NULL"
+_DUE = f"{_OPEN} AND not_before <= clock_timestamp() ORDER BY not_before LIMIT %s"
+_OWED = f"{_OPEN} AND program_id = %s AND LEAST(not_before, owed_from) <= clock_timestamp() ORDER BY owed_from"
 _OVERDUE = "SELECT count(*) FROM purpose_erasure WHERE done_at IS NULL AND owed_from < %s"
 
 logger = logging.getLogger("zhiqing.rights")
@@ -61,10 +59,19 @@ class Owed:
     version: int
 
 
-def due(*, program_id: int | None = None, limit: int = LOOKED_AT_ONCE) -> list[Owed]:
-    """What is to be done now, longest due first, of every mini-program unless one is named."""
+def due() -> list[Owed]:
+    """What is to be done now, longest due first, of every mini-program."""
+    return _found(_DUE, LOOKED_AT_ONCE)
+
+
+def owed_by_now(program_id: int) -> list[Owed]:
+    """All that one mini-program owes and no law keeps, also what failed and waits to be tried again."""
+    return _found(_OWED, program_id)
+
+
+def _found(statement: str, parameter: int) -> list[Owed]:
     with without_tenant(), connection.cursor() as cursor:
-        cursor.execute(_DUE, [program_id, program_id, limit])
+        cursor.execute(statement, [parameter])
         return [Owed(*row) for row in cursor.fetchall()]
 
 
@@ -90,11 +97,11 @@ def overdue_in(program_id: int, *, now: datetime, within: timedelta) -> int:
     return late_in(program_id, now=now, within=within).count()
 
 
-def erase_due(*, seconds: float, program_id: int | None = None) -> tuple[int, int]:
-    """Do what is due until nothing is, the time is over or another worker does it; answers how many erasures and rows."""
+def erase_due(*, seconds: float, find: Callable[[], list[Owed]] = due) -> tuple[int, int]:
+    """Do what is found until nothing new is, the time is over or another worker does it; answers how many erasures and rows."""
     until, done, affected = time.monotonic() + seconds, 0, 0
     tried: set[Owed] = set()
-    while found := [owed for owed in due(program_id=program_id) if owed not in tried]:
+    while found := [owed for owed in find() if owed not in tried]:
         for owed in found:
             if time.monotonic() >= until:
                 return done, affected

@@ -14,6 +14,7 @@ from django.utils.translation import gettext
 
 from consent import edge
 from consent.admin.base import officer
+from consent.admin.tenancy import entering_again
 from consent.api.problems import passing_of
 from consent.errors import Invalid
 from consent.ledger.audit import audit
@@ -106,7 +107,7 @@ def shown(
     if not form.is_valid():
         return Shown(metric, form)
     try:
-        with deadline(ANSWER_S):
+        with entering_again(program.pk), deadline(ANSWER_S):
             told = answered(
                 metric,
                 asked() if asked is not None else options.asked(metric, form.cleaned_data),

@@ -4,8 +4,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.test import Client
 
 from config import serve
 from tests.config.stacks import answer, outside, web
@@ -62,6 +64,14 @@ def test_plain_http_is_sent_to_tls_and_no_header_changes_that(port: int) -> None
         sent = answer(port, "/api/v1/requests", **headers)
         assert (sent.status, sent.headers["Location"]) == (301, f"https://127.0.0.1:{port}/api/v1/requests")
     assert answer(port, "/healthz").status == 200
+
+
+def test_a_probe_is_answered_by_whatever_name_it_has_for_the_machine(database: None, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["consent.example.com"]
+    for host in ("127.0.0.1:8000", "10.0.0.7"):
+        called = Client(headers={"host": host})
+        answered = [called.get(path).status_code for path in ("/healthz", "/readyz", "/api/v1/requests")]
+        assert answered == [200, 200, 400]
 
 
 def test_cookies_are_secure_and_for_this_site_only(migrated: None, tmp_path: Path) -> None:

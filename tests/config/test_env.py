@@ -97,6 +97,18 @@ def test_var_is_in_the_repository_unless_named(tmp_path: Path, monkeypatch: pyte
 # --- what each kind takes
 
 
+@pytest.mark.parametrize(("written", "taken"), [("0", False), ("1", True), ("15", True), ("16", False)])
+def test_a_duration_is_within_its_bounds(environment: Callable[..., Environment], written: str, taken: bool) -> None:
+    def read() -> timedelta | None:
+        return environment(EVERY=written).seconds("EVERY", about="-", minimum=1, maximum=15)
+
+    if taken:
+        assert read() == timedelta(seconds=int(written))
+    else:
+        with pytest.raises(InvalidSetting, match=r"EVERY cannot be used: set it to .*, 1 or more, 15 at most$"):
+            read()
+
+
 def test_kinds(environment: Callable[..., Environment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     given = environment(NUMBER="-3", LATE="90", HOSTS=" a, b,,", FILE="x/y", ROLE="owner", BROKER="redis://h:1/0")

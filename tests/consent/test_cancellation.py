@@ -2,6 +2,7 @@
 
 import psycopg
 import pytest
+from django.core.management import call_command
 
 from consent.rights import collected
 from tests.cast import Program, now
@@ -58,6 +59,7 @@ def test_taken_back_the_account_is_there_and_consents_are_asked_anew(
     filed = file(program, "cancellation")
     with as_worker():
         collected.erase_due(seconds=10)
+        call_command("purge")
     assert owner.execute("SELECT count(*) FROM event").fetchone() == stored, "the undo window is not over"
     in_the_gap = now()
     assert take_back(program, filed).json()["state"] == "withdrawn"

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 
+from consent.rights.holders import holder_of
 from tests.cast import EXAMPLES, Program, example_notice, now
 from tests.consent.rights import Working, lively
 from tests.stack import manage
@@ -260,6 +261,28 @@ def test_a_purge_says_what_it_could_not_do(program: Program, owner: psycopg.Conn
             run("purge")
     with pytest.raises(CommandError, match="no mini-program of this id"):
         run("purge", "--program", 0)
+
+
+def test_a_purge_tries_at_once_what_failed_and_says_what_fails_again(
+    program: Program, owner: psycopg.Connection, as_worker: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker would wait until the pause after the last failure is over."""
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("no")
+
+    lively(program)
+    program.decide("alice", "withdrawn")
+    owner.execute("UPDATE purpose_erasure SET attempts = 1000")
+    with as_worker(), monkeypatch.context() as patched:
+        patched.setattr(type(holder_of("consent.profile")), "erase_collected", fails)
+        for which in ((), ("--program", program.id)):
+            with pytest.raises(CommandError, match="1 erasures could not be done now"):
+                run("purge", *which)
+    assert owner.execute("SELECT not_before > now() + interval '1 minute' FROM purpose_erasure").fetchone() == (True,)
+    with as_worker():
+        assert as_json("purge")["left"] == 0
+    assert owner.execute("SELECT count(*) FROM event").fetchone() == (0,)
 
 
 def test_a_purge_needs_the_workers_login(program: Program) -> None:

@@ -197,16 +197,17 @@ def test_who_has_waited_too_long_is_told_so_and_a_probe_is_not(program: Program,
     with web(os.environ, tmp_path / "web.log", workers=1) as address:
         (worker,) = workers(master_of(address))
         with stopped(worker):
-            calls = [call("POST", "/api/v1/events"), call("GET", "/healthz")]
+            calls = [call("POST", "/api/v1/events"), call("POST", "/v1/batch"), call("GET", "/healthz")]
             time.sleep(WAIT_S + 0.3)
             calls.append(call("POST", "/api/v1/consents/status"))
             time.sleep(0.2)
         for thread in calls:
             thread.join()
-    status, headers, body = found["/api/v1/events"]
-    assert (status, headers["content-type"], headers["retry-after"]) == (503, "application/problem+json", "2")
-    problem = json.loads(body)
-    assert (problem["code"], problem["status"]) == ("overloaded", 503)
+    for path in ("/api/v1/events", "/v1/batch"):
+        status, headers, body = found[path]
+        assert (status, headers["content-type"], headers["retry-after"]) == (503, "application/problem+json", "2")
+        problem = json.loads(body)
+        assert (problem["code"], problem["status"]) == ("overloaded", 503)
     assert found["/healthz"][0] == 200
     assert found["/api/v1/consents/status"][0] == 422
 

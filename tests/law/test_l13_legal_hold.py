@@ -187,6 +187,9 @@ def test_what_a_withdrawal_leaves_waits_for_the_hold(
     )
     assert waiting.fetchone() == (True,)
     assert rows(owner, "purpose_erasure WHERE done_at IS NULL") == 1, "only events are held"
+    with as_worker():
+        call_command("purge")
+    assert rows(owner, "event") == 6, "nor is it left over from a purge"
     program.decide("alice")
     assert rows(owner, "event") == 6
     if how == "lifted":

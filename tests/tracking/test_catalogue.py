@@ -289,6 +289,18 @@ def test_ingest_goes_by_the_newest_version_at_once(program: Program, owner: psyc
     assert sent(colour="grey") == stored
 
 
+@pytest.mark.parametrize(
+    "value", ["2026-W40-4", "2026W404", "20261001", "2026-10-1", "2026-02-30", " 2026-10-01", 20261001]
+)
+def test_a_date_is_written_as_the_catalogue_says(program: Program, value: Any) -> None:
+    load(program, FIRST.replace("size: {type: integer}", "day: {type: date}"))
+    program.decide("alice")
+    answer = program.send(
+        *(event("alice", f"e{n}", name="seen", properties={"day": day}) for n, day in enumerate((value, "2026-10-01")))
+    )
+    assert codes(answer) == [("refused", "invalid_property"), ("stored", None)]
+
+
 def test_an_unknown_event_is_refused_at_its_name(program: Program) -> None:
     program.decide("alice")
     answer = program.send(event("alice", "e1"), event("alice", "e2", name="unheard_of"))

@@ -149,6 +149,18 @@ def test_decisions_of_subjects_stand(file: Path, server: Server, program: Progra
     assert owner.execute("SELECT count(*) FROM consent_record").fetchone() == (3,)
 
 
+def test_a_subject_that_the_service_does_not_take_is_refused_each_time_and_ends_nothing(
+    tmp_path: Path, server: Server, program: Program
+) -> None:
+    """Its consent is of the last day, so that its state is asked for first."""
+    file = write(tmp_path / "clicks.csv.gz", [*ROWS, ["x" * 129, "2014-01-08T23:59:00Z", "/"]])
+    first = replay(file, server, program, code=1)
+    again = replay(file, server, program, f"--shift-days={first['shift_days']}", code=1)
+    assert (first["consents"], again["consents"], again["consents_kept"], again["duplicate"]) == (3, 0, 3, 4)
+    for done in (first, again):
+        assert sum(done["consents_refused"].values()) == sum(done["refused"].values()) == 1
+
+
 @pytest.mark.long
 def test_a_replay_goes_on_after_the_server_died(
     tmp_path: Path, server: Server, program: Program, owner: psycopg.Connection

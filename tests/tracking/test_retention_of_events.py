@@ -209,6 +209,37 @@ def test_a_day_that_is_over_for_every_purpose_is_dropped_as_a_whole(
     ensure_days([(now() - ago(366)).date()])
 
 
+def test_a_page_that_only_a_dropped_day_named_goes_with_it(
+    program: Program, other: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    """Also where another mini-program's purge has dropped the day; and not while a later event names it."""
+    for caller in (program, other):
+        purge(caller, as_worker)
+        for openid in ("alice", "bob"):
+            since(caller, openid, 400)
+        stored(owner, caller, "alice", 366, page="pages/of-alice")
+        stored(owner, caller, "bob", 366, 0, page="pages/of-bob")
+    owner.execute("UPDATE event_sweep SET swept_to = swept_to - interval '1 day'")
+    for caller in (program, other):
+        assert purge(caller, as_worker) == 1
+        left = owner.execute("SELECT path FROM page WHERE program_id = %s", [caller.id]).fetchall()
+        assert left == [("pages/of-bob",)]
+    assert events(owner) == ["bob-0", "bob-0"]
+
+
+def test_a_full_purge_finds_pages_of_days_that_are_forgotten(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    since(program, "alice", 400)
+    stored(owner, program, "alice", 0, page="pages/today")
+    owner.execute(
+        "INSERT INTO page (program_id, path, subject_id) SELECT program_id, 'pages/once', subject_id FROM page"
+    )
+    assert purge(program, as_worker) == 0
+    assert purge(program, as_worker, full=True) == 1
+    assert owner.execute("SELECT path FROM page").fetchall() == [("pages/today",)]
+
+
 def test_a_day_in_use_is_emptied_and_dropped_another_time(
     program: Program, owner: psycopg.Connection, as_worker: Working
 ) -> None:

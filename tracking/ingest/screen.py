@@ -141,7 +141,8 @@ def _string(declared: Property) -> Check:
 
 def _is_date(value: Any) -> bool:
     try:
-        return type(value) is str and len(value) == 10 and bool(date.fromisoformat(value))
+        # A week date (2026-W40-4) is ISO's too, and not what the catalogue says.
+        return type(value) is str and date.fromisoformat(value).isoformat() == value
     except ValueError:
         return False
 

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -75,7 +76,7 @@ class Command(OperatorCommand):
         for program in programs:
             if not options["json"]:
                 self.stderr.write(f"purging mini-program {program.pk}", lambda text: text)
-            _, erased = collected.erase_due(seconds=ERASING_SECONDS, program_id=program.pk)
+            _, erased = collected.erase_due(seconds=ERASING_SECONDS, find=partial(collected.owed_by_now, program.pk))
             try:
                 by_holder = retention.purge(program_id=program.pk, keeping=keeping, full=True)
             except retention.Busy:
@@ -83,13 +84,13 @@ class Command(OperatorCommand):
             deleted[str(program.pk)] = {"consents that ended": erased, **by_holder}
         tasks.housekeep()
         dropped = tasks_of_the_journal.drop()
-        left = collected.due(program_id=programs[0].pk if options["program"] else None)
+        left = sum(len(collected.owed_by_now(program.pk)) for program in programs)
         lines = [
             f"{program}  {rows:>9}  {where}" for program, counts in deleted.items() for where, rows in counts.items()
         ]
-        self.answer(options, {"simulated": False, "deleted": deleted, "left": len(left), "journal": dropped}, *lines)
+        self.answer(options, {"simulated": False, "deleted": deleted, "left": left, "journal": dropped}, *lines)
         if left:
-            raise CommandError(f"{len(left)} erasures could not be done now: the worker goes on trying", returncode=1)
+            raise CommandError(f"{left} erasures could not be done now: the worker goes on trying", returncode=1)
 
 
 def _may_erase() -> bool:
