@@ -192,7 +192,7 @@ def test_a_connection_lost_in_the_middle_leaves_nothing(program: Program, monkey
             cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
     monkeypatch.setattr(Notices, "get_queryset", cut)
-    assert desk.get("consent/notice/").status_code == 500
+    assert desk.get("consent/notice/").status_code == 503
     assert connection.connection is None
     monkeypatch.undo()
     assert desk.get("consent/notice/").status_code == 200
