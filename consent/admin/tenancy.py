@@ -99,7 +99,7 @@ class OfficersProgram:
         self, request: HttpRequest, view: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]
     ) -> HttpResponseBase | None:
         """A form acts on the mini-program it was shown in, or not at all; a page of owned rows asks for one first."""
-        if request.method == "POST" and admin.site.has_permission(request) and _shown_elsewhere(request):
+        if request.method == "POST" and _shown_elsewhere(request) and admin.site.has_permission(request):
             return _refused(request, 409)
         owned = isinstance(getattr(view, "model_admin", None), Owned)
         if not owned or getattr(request, REQUEST_ATTRIBUTE) is not None or not admin.site.has_permission(request):
