@@ -17,13 +17,13 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from consent import edge
 from consent.admin.base import picked
 from consent.admin.causes import Referring
-from consent.errors import NotFound
+from consent.errors import Conflict, NotFound
 from consent.ledger.audit import audit
 from consent.ledger.disclosures import disclosed
 from consent.ledger.models import Recipient
 from consent.programs.tenancy import tenant
 from consent.records.queries import db_now
-from consent.rights import barrier, minor_access, requesters, reveal
+from consent.rights import barrier, minor_access, requesters, reveal, transfers
 from consent.rights.models import Guarded, Package, Requester, RequestSubject, SubjectRequest
 from consent.rights.renditions import Form, given, rendered
 from consent.vault.identities import Vault
@@ -31,6 +31,7 @@ from consent.vault.models import Subject
 
 PACKAGE_PERMISSION = "consent.view_package"
 SOON = timedelta(days=1)
+DECLINED = "transfer_declined"
 
 
 class Reason(models.TextChoices):
@@ -121,7 +122,7 @@ def release(
     (`reference`, `most`: consent.rights.reveal).
 
     Raises NotFound where there is none (any more), Conflict while it is being made or its subject's data are closed to
-    reading, or a guardian asked for who is 14 by now; PackageTooLarge; Invalid and RateLimited as consent.rights.reveal.reveal.
+    reading, or a guardian asked for who is 14 by now, and `transfer_declined`; PackageTooLarge; Invalid and RateLimited as consent.rights.reveal.reveal.
     """
     cause = _cause(reason, request_id, reference)
     if cause is not None:
@@ -134,7 +135,12 @@ def release(
             raise NotFound("not_found", "this request has no package")
         subject = Subject.objects.select_for_update(no_key=True).get(program_id=program_id, id=package.subject_id)
         barrier.refuse_opening(subject)
-        request = SubjectRequest.objects.get(id=request_id)
+        # As transfers.decline locks it: of the two, one comes first and the other hears of it.
+        request = SubjectRequest.objects.select_for_update(no_key=True).get(id=request_id)
+        if reason == Reason.HANDLER and transfers.passing(request, now=db_now()) == transfers.Passing.DECLINED:
+            raise Conflict(
+                DECLINED, "the person was told that this is not passed on: it is given to no handler any more"
+            )
         if reason in (Reason.DELIVERY, Reason.HANDLER):
             requesters.check_guardian(request.requester, subject, db_now())
         named = "" if cause is None else cause.reference

@@ -2,6 +2,7 @@
 or any other, a superuser's, and changes neither a superuser's account nor their own."""
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,6 @@ from consent.admin.base import Officers, officer, own_page
 from consent.journal.writing import JournalAway
 from consent.ledger.audit import audit
 from consent.officers import access, accounts, second_factor
-from consent.officers.models import StaffAccount
 from consent.officers.roles import BY_GROUP
 from consent.programs.models import OfficerAssignment
 from consent.programs.tenancy import tenant
@@ -62,8 +62,18 @@ class RolesField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # D
         return obj.name if role is None else format_html(_LABEL, role.title, role.description)
 
 
+class SeenField(forms.CharField):
+    """A fingerprint of what the form has shown. Where the form is shown again, of what there is by then."""
+
+    def __init__(self) -> None:
+        super().__init__(required=False, widget=forms.HiddenInput)
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        return initial
+
+
 class AccountForm(UserChangeForm):  # type: ignore[misc]  # unfold carries no types
-    """An account with its roles and its end."""
+    """An account with its roles and its end. What another changed since the form was shown is not undone by it."""
 
     groups = RolesField(queryset=Group.objects.order_by("pk"), required=False, label=_("Roles"))
     expires_at = forms.SplitDateTimeField(
@@ -72,14 +82,18 @@ class AccountForm(UserChangeForm):  # type: ignore[misc]  # unfold carries no ty
         widget=UnfoldAdminSplitDateTimeWidget,
         help_text=_("From then on the account signs in nowhere and its sessions are refused. Empty: it does not end."),
     )
+    seen = SeenField()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        row = StaffAccount.objects.filter(user_id=self.instance.pk).first()
-        self.initial["expires_at"] = row.expires_at if row else None
+        # A POST has the account's row locked by now (access.journaled).
+        self.held = access.of(self.instance)
+        self.initial |= {"expires_at": self.held.ends, "seen": self.held.fingerprint}
 
     def clean(self) -> dict[str, Any]:
         given: dict[str, Any] = super().clean() or {}
+        if given["seen"] != self.held.fingerprint:
+            self.add_error(None, ValidationError(_CHANGED, params=self._as_it_is()))
         if "groups" not in given:
             return given
         roles = [BY_GROUP[group.name] for group in given["groups"] if group.name in BY_GROUP]
@@ -90,9 +104,20 @@ class AccountForm(UserChangeForm):  # type: ignore[misc]  # unfold carries no ty
                 self.add_error("expires_at", ValidationError(_ENDS, params={"role": role.title}))
         return given
 
+    def _as_it_is(self) -> dict[str, str]:
+        return {
+            "active": gettext("yes") if self.instance.is_active else gettext("no"),
+            "roles": _titles(self.instance),
+            "ends": _told(self.held.ends),
+        }
+
 
 _ALONE = _("The role %(role)s goes with no other.")
 _ENDS = _("An account with the role %(role)s ends on a day: say which.")
+_CHANGED = _(
+    "This account was changed meanwhile, and nothing is saved. It is now: active: %(active)s; roles: %(roles)s; ends: %(ends)s. What you"
+    " entered stands below: correct it, and save it again."
+)
 NEW = (None, {"classes": ("wide",), "fields": ("username", "usable_password", "password1", "password2")})
 
 
@@ -116,6 +141,7 @@ class Users(AccountAdmin, Officers):
     readonly_fields = ["last_login", "date_joined"]
     add_fieldsets = [NEW]
     change_form_outer_before_template = "consent/admin/second_factor_state.html"
+    change_form_before_template = "consent/admin/seen.html"
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Permissions beside roles are a superuser's to give."""
@@ -165,12 +191,11 @@ class Users(AccountAdmin, Officers):
 
     @admin.display(description=_("roles"))
     def shown_roles(self, user: User) -> str:
-        return gettext(", ").join(_titled(group) for group in user.groups.all()) or "–"
+        return _titles(user)
 
     @admin.display(description=_("ends"))
     def expires_at(self, user: User) -> str:
-        end = user.staff.expires_at if hasattr(user, "staff") else None
-        return "–" if end is None else date_format(localtime(end), "Y-m-d H:i")
+        return _told(user.staff.expires_at if hasattr(user, "staff") else None)
 
     def get_urls(self) -> list[URLPattern]:
         own = path("<int:object_id>/second-factor/", own_page(self, self.reset_view), name="auth_user_second_factor")
@@ -250,6 +275,14 @@ def _fields(message: Any) -> list[str]:
 def _titled(group: Group) -> str:
     role = BY_GROUP.get(group.name)
     return group.name if role is None else str(role.title)
+
+
+def _titles(user: User) -> str:
+    return gettext(", ").join(_titled(group) for group in user.groups.all()) or "–"
+
+
+def _told(end: datetime | None) -> str:
+    return "–" if end is None else date_format(localtime(end), "Y-m-d H:i")
 
 
 @admin.register(Group)

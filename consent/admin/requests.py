@@ -25,7 +25,7 @@ from consent.admin.counting import Counted, may_see
 from consent.admin.decisions import ERASE_PERMISSION, offered
 from consent.admin.figures import Figure, as_text, counted
 from consent.admin.minor_access import TOLD_WAITING
-from consent.admin.packages import PACKAGE_PERMISSION, PackageFilter, Reason, ReleaseForm, release, status_of
+from consent.admin.packages import DECLINED, PACKAGE_PERMISSION, PackageFilter, Reason, ReleaseForm, release, status_of
 from consent.admin.standing import StandingFilter, overdue_unasked, standing, standings
 from consent.errors import Conflict, Invalid, NotFound, RateLimited
 from consent.programs.models import MiniProgram
@@ -57,6 +57,8 @@ _NOT_RETRIED = {
     "guardian_not_needed": _("By its consents the data subject is not under 14: no guardian asks for them."),
 }
 
+_GONE = _("There is no package to download: it is not ready, or has expired.")
+_DECLINED = _("The person was told that this is not passed on: it is given to no handler any more.")
 RECEIVED, DUE = at("received_at", _("received at")), at("due_at", _("due at"))
 
 
@@ -373,8 +375,8 @@ class SubjectRequests(Counted):
         except Invalid as problem:
             form.refused(problem)
             return None
-        except (NotFound, Conflict):
-            messages.warning(request, gettext("There is no package to download: it is not ready, or has expired."))
+        except (NotFound, Conflict) as problem:
+            messages.warning(request, str(_DECLINED if problem.code == DECLINED else _GONE))
             return redirect(reverse("admin:consent_subjectrequest_change", args=[asked.pk]))
         return _waits(request, asked) if pieces is None else edge.attachment(pieces, asked.pk, rendition)
 

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from hashlib import sha256
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -31,10 +32,20 @@ class Access:
         ends = min((end for end in (self.ends, other.ends) if end is not None), default=None)
         return Access(self.may & other.may, ends)
 
+    @property
+    def fingerprint(self) -> str:
+        """Of this and of nothing else."""
+        ends = "" if self.ends is None else self.ends.astimezone(UTC).isoformat()
+        return sha256(" ".join([*sorted(self.may), ends]).encode()).hexdigest()
+
 
 def held(user_id: int) -> Access:
     """What an account has. Its row is locked, so that entries come in the order of the changes. Raises User.DoesNotExist."""
-    user = User.objects.select_for_update(no_key=True).get(pk=user_id)
+    return of(User.objects.select_for_update(no_key=True).get(pk=user_id))
+
+
+def of(user: User) -> Access:
+    """The same of an account as it was read, with no lock."""
     may = {name for name, column in FLAGS.items() if getattr(user, column)}
     for kind, numbers in (
         (GROUP, user.groups.values_list("pk", flat=True)),

@@ -77,12 +77,13 @@ def begin(request: SubjectRequest, subject: Subject | None, ended: Sequence[Cons
 
 
 def reopen(subject: Subject, request: SubjectRequest) -> None:
-    """The gate that the request closed opens from now on. Consents it withdrew stay withdrawn, and data that a rejection
-    or a legal hold restricted stay so: that is not the subject's to lift (PIPL 47).
+    """The gate that the request closed opens from now on, and what an erasure has stopped goes on. Consents it withdrew stay
+    withdrawn, and data that a rejection or a legal hold restricted stay so: that is not the subject's to lift (PIPL 47).
 
     Raises Conflict `erasure_pending`.
     """
     if request.kind in ERASING and subject.erasure_pending:
+        runs.go_on(subject)
         gate.reopen_after_erasure(subject)
         journal.opened(subject, Kind.ERASURE_TAKEN_BACK)
         for holder in holders():

@@ -55,11 +55,13 @@ def day_only(at: datetime) -> bool:
 def begin(run: Claimed) -> None:
     """Make way for the run. Raises LeaseLost.
 
-    The subject's other open requests are closed, so that nothing is built beside the erasure. The first run to come here
-    marks the point of no return and counts what every holder has, for the certificate.
+    The subject's other open requests stop, so that nothing is built beside the erasure: they end with it, or go on with what is
+    left (runs.go_on). The first run to come here marks the point of no return and counts what every holder has, for the
+    certificate.
     """
     with runs.step(run) as subject:
-        _close_others(subject, run.request_id)
+        for other in _others(subject, run.request_id):
+            runs.stop(other)
         first = SubjectRequest.objects.filter(id=run.request_id, point_of_no_return_at__isnull=True)
         if first.update(point_of_no_return_at=Clock()):
             _note(run, "held_before")
@@ -88,6 +90,7 @@ def complete(run: Claimed) -> bool:
     """Everything that no law keeps, or nothing; False where a holder has rows again, or is to be told again, and goes to work
     again. Raises LeaseLost, StillHeld.
 
+    What else the subject asked ends when nothing is left of them. A webhook that is told so has rows again by that.
     Where a law keeps something the subject stays, restricted, with its key; the last run is held with it.
     """
     with tenant(run.program_id):
@@ -97,7 +100,7 @@ def complete(run: Claimed) -> bool:
         if subject is None or request is None:
             raise LeaseLost
         runs.renew(run)
-        _close_others(subject, request.id)
+        others = _others(subject, request.id)
         left = _left(run, [holder for holder in holders() if holder.stage < LAST_STAGE])
         holds = legal_holds.standing(run.program_id, run.subject_id)
         free = [holder for holder in left if holder.identifier not in holds]
@@ -106,8 +109,13 @@ def complete(run: Claimed) -> bool:
             return False
         kept = {name: holds[name] for name in [holder.identifier for holder in left] + [run.holder] if name in holds}
         if kept:
-            _end_partly(run, request, subject, kept)
+            _end_partly(run, request, subject, kept, others)
             return True
+        for other in others:
+            runs.close_without_data(other, day_only=True)
+        if others and (told := _left(run, [holder for holder in holders() if holder.stage < LAST_STAGE])):
+            _put_back(run, request, told)
+            return False
         journal.ended(subject, Kind.TOMBSTONE)
         about = list(RequestSubject.objects.filter(subject=subject).values_list("request_id", flat=True))
         subject_holder = holder_of(run.holder)
@@ -122,8 +130,11 @@ def complete(run: Claimed) -> bool:
     return True
 
 
-def _end_partly(run: Claimed, request: SubjectRequest, subject: Subject, kept: dict[str, LegalHold]) -> None:
-    """Nothing but storing and securing is allowed of what is kept (PIPL 47): the subject is restricted, the gate with it."""
+def _end_partly(
+    run: Claimed, request: SubjectRequest, subject: Subject, kept: dict[str, LegalHold], others: list[SubjectRequest]
+) -> None:
+    """Nothing but storing and securing is allowed of what is kept (PIPL 47): the subject is restricted, the gate with it. What
+    they asked beside it is answered with what is kept."""
     held = HolderRun.objects.filter(request=request)
     held.filter(status=RunStatus.HELD).exclude(holder__in=kept).update(status=RunStatus.DONE, hold=None)
     for holder, hold in kept.items():
@@ -135,8 +146,10 @@ def _end_partly(run: Claimed, request: SubjectRequest, subject: Subject, kept: d
     gate.reopen_after_erasure(subject)
     if "consent.requests" not in kept:
         # What requests asked and put right quotes what is gone now. A refusal's text stays: it is still to be told.
-        RequestSubject.objects.filter(subject=subject).update(sealed=None, verified=None)
+        asked = RequestSubject.objects.filter(subject=subject).exclude(request_id__in=[other.id for other in others])
+        asked.update(sealed=None, verified=None)
     runs.close(request, RequestState.PARTIALLY_COMPLETED)
+    runs.go_on(subject)
 
 
 def _end_held(request_ids: list[uuid.UUID]) -> None:
@@ -183,12 +196,12 @@ def _put_back(run: Claimed, request: SubjectRequest, left: list[PersonalDataHold
     HolderRun.objects.filter(id=run.id).update(**again, lease_token=None)
 
 
-def _close_others(subject: Subject, request_id: uuid.UUID) -> None:
+def _others(subject: Subject, request_id: uuid.UUID) -> list[SubjectRequest]:
+    """What else is open of the subject's, with the rows locked."""
     about = RequestSubject.objects.filter(subject=subject, open=True).exclude(request_id=request_id)
     ids = list(about.values_list("request_id", flat=True))
     rows = SubjectRequest.objects.select_for_update(no_key=True).filter(id__in=ids, closed_at__isnull=True)
-    for other in rows.order_by("id"):
-        runs.close_without_data(other, day_only=True)
+    return list(rows.order_by("id"))
 
 
 def _blur(request_ids: list[uuid.UUID]) -> None:

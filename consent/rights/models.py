@@ -463,8 +463,9 @@ class HolderRun(models.Model):
     """One holder's part of one request: claimed with a lease, idempotent, done in transactions of its own.
 
     `stage` orders the holders of a request: a run may start when all runs of lower stages are done. `not_before` is None
-    while the request is in review: what has no time is never due. `held_before` and `held_after`: an erasure's count of
-    the holder's rows when it began to erase, and when it was completed. `hold`: why a `held` run has erased nothing yet.
+    while the request is in review, and while an erasure has stopped it: what has no time is never due. `held_before` and
+    `held_after`: an erasure's count of the holder's rows when it began to erase, and when it was completed. `hold`: why a `held`
+    run has erased nothing yet.
     """
 
     request = models.ForeignKey(SubjectRequest, models.PROTECT, related_name="runs", verbose_name=_("request"))

@@ -54,11 +54,14 @@ def given_up(program_id: int) -> QuerySet[SubjectRequest]:
 
 
 def _failed() -> Q:
-    """Failed, of somebody who is still here and has asked for nothing of the kind since."""
+    """Failed, of somebody who is still here and has asked for nothing of the kind since; a claim of somebody else's that
+    nobody verified is nothing they asked."""
     since = SubjectRequest.objects.filter(
         id=OuterRef("request_id"), received_at__gt=OuterRef(OuterRef(OuterRef("received_at")))
     )
-    others = RequestSubject.objects.filter(Exists(since), subject_id=OuterRef("subject_id"), kind=OuterRef("kind"))
+    others = RequestSubject.objects.filter(
+        Exists(since), subject_id=OuterRef("subject_id"), kind=OuterRef("kind"), scope=""
+    )
     return Q(
         Exists(RequestSubject.objects.filter(~Exists(others), request_id=OuterRef("id"))), state=RequestState.FAILED
     )

@@ -97,17 +97,20 @@ def _open_again(request: SubjectRequest, subject: Subject, now: datetime, packag
 
 
 def _check_free(request: SubjectRequest, subject: Subject, now: datetime) -> None:
-    """What could not be filed now cannot go on now either, and what was asked later is not overtaken by what was before."""
+    """What could not be filed now cannot go on now either, and what was asked later is not overtaken by what was before.
+
+    A claim of somebody else's that nobody verified is nothing the person asked: it stands in nobody's way.
+    """
     kinds = ERASING if request.kind in ERASING else (request.kind,)
-    about = RequestSubject.objects.filter(subject=subject, kind__in=kinds).exclude(request_id=request.id)
+    about = RequestSubject.objects.filter(subject=subject, kind__in=kinds, scope="").exclude(request_id=request.id)
     later = SubjectRequest.objects.filter(
         id__in=list(about.values_list("request_id", flat=True)), received_at__gte=request.received_at
     )
     given_up = request.kind in ERASING and not subject.erasure_pending
     # One of before may have been verified since; and what a law kept took along what was to be put right.
-    beside = about.filter(scope="", open=True).exists()
+    beside = about.filter(open=True).exists()
     stale = request.kind == RequestKind.RECTIFICATION and not _puts_right(request, subject)
-    if given_up or beside or stale or later.exclude(state=RequestState.VERIFYING).exists():
+    if given_up or beside or stale or later.exists():
         raise Conflict("asked_again", "the person has asked for this again since: see to that request")
     if subject.erasure_pending and request.kind not in ERASING:
         raise Conflict("erasure_pending", "the subject is being erased: nothing else can be carried out meanwhile")

@@ -82,10 +82,12 @@ def approve(*, program_id: int, request_id: uuid.UUID, by: str, on_approved: Cal
     """Have the request carried out: now, or once it may no longer be taken back.
 
     What an officer filed of the kinds that remove data another one approves; a constraint says so too. `on_approved` is
-    called after the commit with a request that is due at once. Raises NotFound; Conflict `own_request`, `restricted`,
-    `already_approved`, `already_rejected`, `taken_back`, `not_in_review`.
+    called after the commit with a request that is due at once. Raises NotFound; Conflict `own_request`, `erasure_pending`,
+    `restricted`, `already_approved`, `already_rejected`, `taken_back`, `not_in_review`.
     """
     with _deciding(program_id, request_id, RequestState.IN_REVIEW) as (request, subject):
+        if subject is not None and subject.erasure_pending and request.kind not in ERASING:
+            raise Conflict("erasure_pending", "the subject is being erased: nothing else can be carried out meanwhile")
         if subject is not None and request.kind in PACKAGED:
             barrier.refuse_reading(subject)
         if by == request.filed_by and by.startswith(OFFICER) and request.kind in TWO_OFFICERS:

@@ -24,6 +24,8 @@ from consent.records.queries import Clock, db_now
 from consent.rights.holders import AnswersAwaited
 from consent.rights.models import (
     ERASING,
+    PACKAGED,
+    WAITING,
     HolderRun,
     LegalHold,
     RequestKind,
@@ -295,11 +297,38 @@ def close_without_data(request: SubjectRequest, *, by: str = ACTOR, day_only: bo
     close(request, RequestState.COMPLETED_NO_DATA, by=by, day_only=day_only)
 
 
+def stop(request: SubjectRequest) -> None:
+    """Nothing of the request is done before `go_on`; a worker on it loses its lease. A package is made anew then, of one time. The
+    caller holds the subject's row and the request's."""
+    again = [RunStatus.PENDING, RunStatus.RUNNING]
+    if request.kind in PACKAGED:
+        again.append(RunStatus.DONE)
+    HolderRun.objects.filter(request=request, status__in=again).update(
+        status=RunStatus.PENDING,
+        not_before=None,
+        attempts=0,
+        error="",
+        lease_until=None,
+        lease_token=None,
+        finished_at=None,
+    )
+
+
+def go_on(subject: Subject) -> None:
+    """What was stopped of the subject's requests is due again. The caller holds the subject's row."""
+    about = RequestSubject.objects.filter(subject=subject, open=True).values_list("request_id", flat=True)
+    rows = SubjectRequest.objects.select_for_update(no_key=True).filter(id__in=list(about), closed_at__isnull=True)
+    stopped = list(rows.exclude(state__in=WAITING).order_by("id"))
+    HolderRun.objects.filter(request__in=stopped, status=RunStatus.PENDING, not_before__isnull=True).update(
+        not_before=db_now()
+    )
+
+
 def end_runs(request: SubjectRequest, status: RunStatus) -> None:
     """What is not finished ends so; a worker on it loses its lease.
 
-    A request that waits for an officer has runs without a time, so theirs get one: migration 0005 reverses once none
-    waits. What a law keeps of an erasure that is given up is kept as the person's data are, by no run.
+    A request that waits for an officer, or was stopped, has runs without a time, so theirs get one: migration 0005 reverses
+    once none waits. What a law keeps of an erasure that is given up is kept as the person's data are, by no run.
     """
     now = db_now()
     unfinished = HolderRun.objects.filter(request=request, status__in=[RunStatus.PENDING, RunStatus.RUNNING])

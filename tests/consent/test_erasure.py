@@ -9,10 +9,28 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from consent.rights import runs, tasks
-from tests.cast import Program, event
+from consent.programs.tenancy import tenant
+from consent.rights import legal_holds, queries, runs, tasks
+from consent.rights.models import HoldGround, LegalHold
+from tests.cast import Program, event, now
 from tests.consent.acts import act
-from tests.consent.rights import Working, carry_out, erased, file, lively, overdue, problem, shown, subject_of
+from tests.consent.deciding import approve, take_back
+from tests.consent.desk import Desk
+from tests.consent.rights import (
+    Working,
+    carry_out,
+    erased,
+    file,
+    lively,
+    overdue,
+    package_of,
+    problem,
+    sections,
+    shown,
+    subject_of,
+)
+from tests.consent.test_retrying import raising
+from tracking.personal_data import EventHolder
 
 
 def columns(owner: psycopg.Connection) -> list[tuple[str, str, str]]:
@@ -198,6 +216,86 @@ def test_open_requests_end_with_their_subject(program: Program, owner: psycopg.C
     assert (answer["state"], {h["status"] for h in answer["holders"]}) == ("completed_no_data", {"done"})
     with as_worker(), pytest.raises(runs.LeaseLost), runs.step(held):
         pytest.fail("the worker goes on")
+
+
+def kept(program: Program, holder: str = "tracking.events") -> LegalHold:
+    return legal_holds.hold(
+        program_id=program.id, holder=holder, ground=HoldGround.OTHER, law="a law",
+        until=now().date() + timedelta(days=2), request_id=None, by="test",
+    )  # fmt: skip
+
+
+def test_what_was_asked_beside_it_is_answered_with_what_a_law_keeps(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    """Nothing is told to be held no more that is held still; and nothing that was asked is lost."""
+    lively(program)
+    hold = kept(program)
+    access, claim = file(program, "access"), file(program, "copy", requester="agent")
+    with as_worker():
+        begun = runs.claim(program.id, uuid.UUID(access["request_id"]), lease=timedelta(seconds=30))
+    assert begun is not None
+    owner.execute("UPDATE holder_run SET status = 'done', finished_at = now() WHERE holder = 'consent.records'")
+    filed = file(program, "erasure")
+    overdue(owner)
+    owner.execute("UPDATE holder_run SET not_before = now() + interval '1 h' WHERE holder = 'consent.subject'")
+    assert carry_out(program, as_worker, filed)["state"] == "in_progress"
+    with as_worker(), pytest.raises(runs.LeaseLost), runs.step(begun):
+        pytest.fail("the worker goes on")
+    stopped = carry_out(program, as_worker, access)
+    assert stopped["state"] == "in_progress" and {h["status"] for h in stopped["holders"]} == {"pending"}
+    owner.execute("UPDATE subject_request SET due_at = received_at WHERE kind = 'access'")
+    with tenant(program.id):
+        assert [one.kind for one in queries.overdue(program.id, now=now())] == ["access"], "it is seen meanwhile"
+    overdue(owner)
+    assert carry_out(program, as_worker, filed)["state"] == "partially_completed"
+    assert shown(program, claim)["state"] == "verifying"
+    assert carry_out(program, as_worker, access)["state"] == "completed"
+    found = sections(package_of(program, access))
+    assert len(found["events"]) == 6 and "attributes" not in found and "records" not in found
+    legal_holds.lift(program_id=program.id, hold_id=hold.pk, by="test")
+    with as_worker():
+        tasks.end_holds()
+    assert carry_out(program, as_worker, filed)["state"] == "in_progress", "the package goes, too"
+    assert shown(program, claim)["state"] == "verifying"
+    overdue(owner)
+    assert carry_out(program, as_worker, filed)["state"] == "completed"
+    assert shown(program, claim)["state"] == "completed_no_data"
+
+
+def test_what_a_transfer_and_a_claim_ask_is_still_known_after_what_a_law_keeps(
+    program: Program, desk: Desk, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    lively(program)
+    kept(program)
+    carry_out(program, as_worker, file(program, "access"))
+    transfer = file(program, "portability", recipient={"name": "Canary Ltd"})
+    assert transfer["state"] == "in_review"
+    filed = file(program, "erasure")
+    assert approve(desk, transfer) == "The person is being erased; nothing was changed."
+    overdue(owner)
+    assert carry_out(program, as_worker, filed)["state"] == "partially_completed"
+    left = "SELECT kind FROM request_subject WHERE sealed IS NOT NULL"
+    assert owner.execute(left).fetchall() == [("portability",)]
+    assert approve(desk, transfer) == "The request is approved."
+    assert carry_out(program, as_worker, transfer)["state"] == "completed"
+
+
+def test_what_was_asked_beside_an_erasure_that_is_given_up_goes_on_once_it_is_taken_back(
+    program: Program, owner: psycopg.Connection, as_worker: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lively(program)
+    access = file(program, "access")
+    filed = file(program, "erasure")
+    overdue(owner)
+    owner.execute("UPDATE holder_run SET attempts = 9")
+    with monkeypatch.context() as patched:
+        patched.setattr(EventHolder, "erase", raising)
+        assert carry_out(program, as_worker, filed)["state"] == "failed"
+    assert carry_out(program, as_worker, access)["state"] == "approved", "its package could be handed to nobody"
+    assert take_back(program, filed).status_code == 200
+    assert carry_out(program, as_worker, access)["state"] == "completed"
+    assert len(sections(package_of(program, access))["events"]) == 6
 
 
 def test_rows_that_come_back_are_erased_before_the_request_completes(

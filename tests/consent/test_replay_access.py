@@ -17,6 +17,7 @@ from django.contrib.auth.models import Group, User
 from django.core.management import CommandError, call_command
 
 from consent.journal import service
+from consent.officers import access
 from consent.officers.models import AccountEntry, StaffAccount
 from consent.programs.authentication import rotate_client
 from consent.programs.models import OfficerAssignment
@@ -36,7 +37,8 @@ def client(program: Program) -> tuple[str, ...]:
 
 def change(desk: Desk, user: User, **given: Any) -> Any:
     """What the form of an account sends; `is_active` is a box that is ticked, or not sent."""
-    told = {"username": user.username, "expires_at_0": "", "expires_at_1": "", "groups": []} | given
+    seen = access.of(User.objects.get(pk=user.pk)).fingerprint
+    told = {"username": user.username, "seen": seen, "expires_at_0": "", "expires_at_1": "", "groups": []} | given
     return desk.post(f"auth/user/{user.pk}/change/", **told)
 
 

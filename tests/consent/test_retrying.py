@@ -8,10 +8,13 @@ import psycopg
 import pytest
 
 from consent.errors import Conflict, NotFound
-from consent.rights import legal_holds, retrying, runs
+from consent.programs.tenancy import tenant
+from consent.rights import legal_holds, queries, retrying, runs
 from consent.rights.holders import Erased
 from consent.rights.models import HoldGround
 from tests.cast import Program, event, now
+from tests.consent.deciding import reject
+from tests.consent.desk import Desk
 from tests.consent.rights import (
     KEPT,
     Working,
@@ -171,6 +174,22 @@ def test_a_later_request_of_the_kind_is_not_overtaken(
     carry_out(program, as_worker, file(program, "access"))
     refused(program, run_of(owner, filed), "asked_again")
     assert shown(program, filed)["state"] == "failed"
+
+
+def test_a_claim_of_somebody_elses_that_nobody_verified_neither_hides_it_nor_stands_in_its_way(
+    program: Program, desk: Desk, owner: psycopg.Connection, as_worker: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lively(program)
+    filed = failed(program, owner, as_worker, monkeypatch, "access", "export")
+    asked, text = uuid.UUID(filed["request_id"]), "Nobody knows you here."
+    for requester, refuses in (("agent", True), ("guardian", False)):
+        claim = file(program, "access", requester=requester)
+        if refuses:
+            reject(desk, claim, reason="identity_not_verified", text=text)
+        with tenant(program.id):
+            assert [one.pk for one in queries.given_up(program.id)] == [asked]
+    assert len(retry(program, run_of(owner, filed))) == 1
+    assert carry_out(program, as_worker, filed)["state"] == "completed"
 
 
 def put_right(program: Program, owner: psycopg.Connection) -> int:

@@ -16,7 +16,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, resolve
 from consent import edge
 from consent.ledger.models import AuditEntry, Disclosure
 from consent.notices.models import Notice, NoticeDraft, Purpose
-from consent.officers import accounts, roles
+from consent.officers import access, accounts, roles
 from consent.officers.models import AccountEntry
 from consent.officers.roles import ROLES
 from consent.programs.models import ApiClient, ApiKey, Controller, OfficerAssignment
@@ -222,7 +222,7 @@ def who(code: str, program: Program) -> Client:
 @pytest.mark.parametrize("code", ["stranger", *CODES, "superuser"])
 def test_each_role_may_do_what_the_table_says(program: Program, rows: Callable[[str], Any], code: str) -> None:
     client = who(code, program)
-    wrong = []
+    wrong, forms = [], []
     for address, name in pages():
         if name == "logout":
             continue
@@ -234,8 +234,9 @@ def test_each_role_may_do_what_the_table_says(program: Program, rows: Callable[[
             continue
         if outcome(client.get(path)) != (code in see):
             wrong.append(f"{code} sees {address}: {code not in see}")
-        if not change and not name.endswith(FORMS):
-            continue  # it takes no form
+        if change or name.endswith(FORMS):
+            forms.append((address, name, path, change))
+    for address, name, path, change in forms:  # after all were seen: one deletes what another shows
         if outcome(client.post(path, {"program": program.id} if name == "admin_program" else {})) != (code in change):
             wrong.append(f"{code} changes something by {address}: {code not in change}")
     assert not wrong, "\n".join(wrong)
@@ -318,7 +319,8 @@ def group(*codes: str) -> list[int]:
 
 
 def change(desk: Desk, user: User, **given: Any) -> Any:
-    return desk.post(f"auth/user/{user.pk}/change/", **account(username=user.username, **given))
+    seen = access.of(User.objects.get(pk=user.pk)).fingerprint
+    return desk.post(f"auth/user/{user.pk}/change/", **account(username=user.username, seen=seen) | given)
 
 
 @pytest.fixture
@@ -343,6 +345,32 @@ def test_an_administrator_makes_an_account_and_gives_it_a_role(program: Program)
     assert latest.details["roles"] == ["role:analyst", "role:officer"]
     desk.client.cookies["django_language"] = "zh-hans"
     assert "处理请求" in desk.get(f"auth/user/{grace.pk}/change/").content.decode()
+
+
+def shown(page: str) -> str:
+    """The fingerprint within an account's page."""
+    (seen,) = re.findall(r'name="seen" value="(\w{64})"', page)
+    return str(seen)
+
+
+def test_a_form_that_was_opened_before_gives_nothing_back_that_another_took(target: User) -> None:
+    first, second = holder("administrator"), superuser()
+    target.groups.set(group("officer", "analyst"))
+    stale = shown(first.get(f"auth/user/{target.pk}/change/").content.decode())
+    assert change(second, target, groups=group("analyst"), is_active="", is_staff="on").status_code == 302
+    for seen in ({"seen": stale}, {"seen": ""}):
+        refused = change(first, target, groups=group("officer", "analyst"), first_name="Grace", **seen)
+        page = refused.content.decode()
+        assert refused.status_code == 200 and "This account was changed meanwhile" in page
+        assert "active: no; roles: Analyst; ends: –" in page
+        assert 'value="Grace"' in page, "what was entered stands there"
+        target.refresh_from_db()
+        assert (target.is_active, target.first_name) == (False, "")
+        assert [one.name for one in target.groups.all()] == ["role:analyst"]
+    again = change(first, target, groups=group("analyst"), is_active="", first_name="Grace", seen=shown(page))
+    assert again.status_code == 302
+    target.refresh_from_db()
+    assert (target.is_active, target.first_name) == (False, "Grace")
 
 
 def test_an_administrator_makes_nobody_a_superuser(target: User) -> None:

@@ -11,10 +11,12 @@ from consent.rights import transfers
 from consent.rights.models import SubjectRequest
 from tests.cast import Program, now
 from tests.consent.browsing import Browser, opened
+from tests.consent.deciding import told
 from tests.consent.desk import Desk, holder
 from tests.consent.rights import Working, carry_out, file, lively
 from tests.consent.test_home import home, listed
 from tests.consent.test_portability import VERIFIED
+from tests.tracking.test_barrier import Caller, wait_for_waiters
 
 NAMED = {"name": "Canary Ltd", "contact": "dpo@canary.example", "formats": ["json"]}
 OWED = "To be passed on to the handler that the person named"
@@ -97,6 +99,29 @@ def test_an_officer_who_told_the_person_why_not_says_so(
     desk.post(path(filed, "transfer"), declined="1")
     logged = "SELECT actor, target FROM audit_entry WHERE action = 'transfer.declined'"
     assert owner.execute(logged).fetchall() == [(f"officer:{desk.user.pk}", f"request:{filed['request_id']}")], "once"
+
+
+def test_what_was_declined_is_given_to_no_handler(owner: psycopg.Connection, desk: Desk, filed: Any) -> None:
+    """Nor by the officer whose page was open before."""
+    assert 'value="handler"' in shown(desk, filed, "package")
+    assert desk.post(path(filed, "transfer"), declined="1").status_code == 302
+    said = told(desk, path(filed, "package"), form="json", reason="handler")
+    assert said.startswith("The person was told that this is not passed on")
+    handed = "SELECT count(*) FROM disclosure WHERE recipient = 'handler'"
+    assert owner.execute(handed).fetchone() == (0,)
+    assert "Not passed on; the person was told why" in shown(desk, filed)
+    assert b"".join(desk.post(path(filed, "package"), form="json", reason="delivery").streaming_content)
+
+
+def test_of_passing_on_and_declining_one_comes_first(
+    program: Program, owner: psycopg.Connection, desk: Desk, filed: Any
+) -> None:
+    """The one that waits for the other's row hears of it."""
+    with tenant(program.id):
+        transfers.decline(program_id=program.id, request_id=filed["request_id"], by="officer:1", now=now())
+        passing = Caller(lambda: told(desk, path(filed, "package"), form="json", reason="handler"))
+        wait_for_waiters(owner, 1)
+    assert passing.result().startswith("The person was told")
 
 
 def test_who_may_not_hand_over_a_package_is_not_told_to_whom(program: Program, filed: Any) -> None:

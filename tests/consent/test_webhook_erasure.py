@@ -433,3 +433,22 @@ def test_another_programs_endpoint_holds_nothing_up(
     with tenant(other.id):
         assert endpoints.switch(program_id=other.id, endpoint_id=theirs.id, on=False, by="test")
     assert receiver.requests == []
+
+
+def test_what_ends_with_the_person_is_told_and_leaves_no_message(
+    program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
+) -> None:
+    """A request that was open is closed by the last step: whoever is told of it has a message again, which goes too."""
+    lively(program)
+    told = endpoint(program, receiver.url)
+    access = file(program, "access")
+    filed = begun(program, owner, as_worker)
+    assert shown(program, access)["state"] == "approved", "it is not known yet whether anything is left"
+    deliver(told, as_worker)
+    assert again(program, owner, as_worker, filed) == ("in_progress", "pending")
+    assert shown(program, access)["state"] == "completed_no_data"
+    deliver(told, as_worker)
+    assert again(program, owner, as_worker, filed) == ("completed", "done")
+    data = {"request_id": access["request_id"], "state": "completed_no_data"}
+    assert [payload["data"].items() >= data.items() for payload in receiver.payloads()].count(True) == 1
+    assert messages(owner, "id") == []
