@@ -87,7 +87,7 @@ def sign_in(client: Client, user: User) -> None:
 class Tab(Client):
     """A browser whose forms were all opened in the mini-program that is entered."""
 
-    def post(self, path: str, data: Any = None, *args: Any, **more: Any) -> Any:
+    def post(self, path: str, data: Any = None, *args: Any, **more: Any) -> Any:  # type: ignore[override]
         return super().post(path, {FORM_FIELD: self.session.get(SESSION_KEY, "")} | (data or {}), *args, **more)
 
 
