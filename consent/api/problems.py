@@ -99,8 +99,8 @@ def internal_error(error: BaseException) -> JsonResponse:
 
 def uncaught(error: BaseException) -> Problem:
     """What to tell of it, which the log has too: 503 where PostgreSQL is away or busy, since the same may succeed soon; else 500 with the
-    number of the incident. A refusal tells itself."""
-    if isinstance(error, Problem):
+    number of the incident. A refusal that may pass tells itself; any other should have been caught where it could be told."""
+    if isinstance(error, Problem) and error.retry_after is not None:
         return error
     incident = str(uuid.uuid4())
     if passing := passing_of(error):

@@ -238,6 +238,7 @@ def _advance(subject: Subject, act: Act, moment: Moment) -> None:
     A subject now known to be under 14 had no guardian before: all grants so far wait for one, and what they collected has to
     go. Turning 14 ends them; each purpose is asked for anew.
     """
+    told_anew = act.turns_14_on not in (None, subject.turns_14_on)
     subject.turns_14_on = act.turns_14_on or subject.turns_14_on
     given, now = [state for state in moment.before.values() if state.state in AUTHORISING], moment.received_at
     if act.turns_14_on is not None:
@@ -248,10 +249,10 @@ def _advance(subject: Subject, act: Act, moment: Moment) -> None:
         for state in moment.before.values():
             state.guardian_pending = True
         unguarded = [erasures.Unguarded(state.purpose_id, subject.version + 1) for state in given]
-        erasures.owe_unguarded(subject, unguarded, at=now)
+        erasures.owe_unguarded(subject, unguarded, told=now, now=now)
     elif subject.under_14 and not under_14:
         end_guardianship(subject, moment.before, now)
-    elif act.turns_14_on is not None and not under_14:
+    elif told_anew and not under_14:
         end_childhood(subject, given, now)
     subject.version += 1
     subject.under_14 = under_14

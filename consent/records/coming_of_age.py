@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from consent.ledger.audit import audit
+from consent.notices.models import Audience
 from consent.programs.tenancy import tenant
 from consent.records import erasures, minors, projection
 from consent.records.entries import insert
@@ -110,25 +111,42 @@ def end_at_14(subject: Subject, given: list[ConsentState]) -> None:
 
 
 def end_childhood(subject: Subject, given: list[ConsentState], now: datetime) -> None:
-    """Of somebody who had turned 14 when the birthday was first told: nobody stood by what they gave before it, so that ends as
-    invalidated, and what it collected has to go. Of a grant that they renewed since, only what came before that."""
+    """Of somebody who had turned 14 when the birthday was first told. Nobody stood by what they gave under the general notice before
+    it: what that collected has to go, up to the first consent that they gave since, and where there is none the grant ends as
+    invalidated. What a guardian stood by, under the minors' notice, is left to its retention."""
     assert subject.turns_14_on is not None
-    grown, records = begun_everywhere(subject.turns_14_on), _in_force(subject, given)
-    ended = {state.purpose_id: state for state in given if records[state.record_id].corrected_at < grown}
+    grown = begun_everywhere(subject.turns_14_on)
+    alone, since = _authorising(subject, given, grown)
+    unguarded = [state for state in given if state.purpose_id in alone]
+    ended = {state.purpose_id: state for state in unguarded if state.purpose_id not in since}
     for state in ended.values():
         state.guardian_pending = True
-    renewed = [
-        state
-        for state in given
-        if state.purpose_id not in ended and state.grant_from is not None and state.grant_from < grown
-    ]
-    for state in renewed:
-        state.grant_from = state.record_from
-        state.save(update_fields=["grant_from"])
-    before = [erasures.Unguarded(state.purpose_id, records[state.record_id].version) for state in renewed]
-    erasures.owe_unguarded(subject, before, at=now)
+    for state in unguarded:
+        first = since.get(state.purpose_id)
+        if first is None:
+            continue
+        erasures.owe_unguarded(
+            subject, [erasures.Unguarded(state.purpose_id, first.version)], told=first.received_at, now=now
+        )
+        if state.grant_from is not None and state.grant_from < grown:
+            state.grant_from = first.authorises_from
+            state.save(update_fields=["grant_from"])
     if ended:
         end_guardianship(subject, ended, now)
+
+
+def _authorising(
+    subject: Subject, given: list[ConsentState], grown: datetime
+) -> tuple[set[int], dict[int, ConsentRecord]]:
+    """The purposes that the subject consented to before that under the general notice, and of each its first consent since."""
+    rows = ConsentRecord.objects.filter(
+        subject=subject, purpose_id__in=[state.purpose_id for state in given], authorises_from__isnull=False
+    )
+    before = rows.filter(corrected_at__lt=grown, notice__audience=Audience.GENERAL)
+    since: dict[int, ConsentRecord] = {}
+    for record in rows.filter(corrected_at__gte=grown).order_by("version"):
+        since.setdefault(record.purpose_id, record)
+    return set(before.values_list("purpose_id", flat=True)), since
 
 
 def _in_force(subject: Subject, given: list[ConsentState]) -> dict[int, ConsentRecord]:

@@ -40,8 +40,9 @@ class Unguarded:
     version: int
 
 
-def owe_unguarded(subject: Subject, found: Sequence[Unguarded], *, at: datetime) -> None:
-    """What was collected from a child before its age was known, whoever consents from now on (PIPL 31, 47). `at`: when it was told."""
+def owe_unguarded(subject: Subject, found: Sequence[Unguarded], *, told: datetime, now: datetime) -> None:
+    """What was collected from a child before its age was known, whoever consents from now on (PIPL 31, 47). `told`: attributes that
+    were set by then go, too."""
     PurposeErasure.objects.bulk_create(
         (
             PurposeErasure(
@@ -49,9 +50,9 @@ def owe_unguarded(subject: Subject, found: Sequence[Unguarded], *, at: datetime)
                 purpose_id=one.purpose_id,
                 version=one.version,
                 program_id=subject.program_id,
-                asked_at=at,
-                owed_from=at,
-                not_before=at,
+                asked_at=told,
+                owed_from=now,
+                not_before=now,
             )
             for one in found
         ),

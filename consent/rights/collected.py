@@ -35,7 +35,11 @@ PATIENT_FROM = 10
 
 _OPEN = "SELECT program_id, subject_id, purpose_id, version FROM purpose_erasure WHERE done_at IS NULL"
 _DUE = f"{_OPEN} AND not_before <= clock_timestamp() ORDER BY not_before LIMIT %s"
-_OWED = f"{_OPEN} AND program_id = %s AND LEAST(not_before, owed_from) <= clock_timestamp() ORDER BY owed_from"
+# What failed waits for its next attempt, and is owed all the same; what was never tried waits for a reason, as an undo time.
+_OWED = f"""
+    {_OPEN} AND program_id = %s
+    AND (not_before <= clock_timestamp() OR (attempts > 0 AND owed_from <= clock_timestamp())) ORDER BY owed_from
+"""
 _OVERDUE = "SELECT count(*) FROM purpose_erasure WHERE done_at IS NULL AND owed_from < %s"
 
 logger = logging.getLogger("zhiqing.rights")
@@ -171,7 +175,8 @@ def _end(owed: Owed, what: Collected, holds: Mapping[str, LegalHold]) -> bool:
     if kept:
         _put_off_until(owed, db_now() + LOOK_AGAIN, owed_from=max(map(legal_holds.over_from, kept)))
     else:
-        _rows(owed).update(done_at=db_now())
+        # Unless more of it is owed by now: of what a shorter retention took some, all may have to go.
+        _rows(owed).filter(asked_at=what.asked_at, kept_days=what.kept_days).update(done_at=db_now())
     return bool(kept)
 
 

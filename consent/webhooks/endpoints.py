@@ -28,7 +28,7 @@ GIVEN_UP_AFTER = timedelta(days=4)
 """Longer than all attempts of a message take (consent.webhooks.delivery.PAUSES), unless the receiver asks for more patience."""
 HOLDER = "consent.processors"
 """Whose part of an erasure waits for endpoints (consent.webhooks.holder)."""
-SWITCHED_OFF, NEVER_TRIED = "switched_off", "never_tried"
+SWITCHED_OFF, NEVER_TRIED, REMOVED = "switched_off", "never_tried", "removed"
 ACTOR = "worker"
 
 
@@ -148,6 +148,7 @@ def remove(*, program_id: int, endpoint_id: uuid.UUID, by: str) -> int:
         endpoint = WebhookEndpoint.objects.select_for_update().filter(program_id=program_id, id=endpoint_id).first()
         if endpoint is None:
             raise _unknown()
+        _give_up(_waiting(endpoint_id), why=REMOVED, now=db_now(), by=by)
         messages, _ = WebhookMessage.objects.filter(program_id=program_id, endpoint_id=endpoint_id).delete()
         WebhookEndpoint.objects.filter(id=endpoint_id).delete()
         _audited(endpoint, "removed", by=by, messages=messages)

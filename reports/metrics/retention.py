@@ -45,8 +45,7 @@ ROLLING: dict[Interval, timedelta] = {"day": DAY, "week": 7 * DAY, "month": 30 *
 DEFINITION = (
     "Cohorts by local day, week (from Monday) or month of the subject's first cohort event ever held (first_time) or of "
     "its first one in each interval (recurring), by corrected_at. values[N]: subjects with a return event in period N "
-    "(on) or in N or later until as_of (on_or_after: of a period that is over as it was first told, and anew once k more "
-    "have come); periods are local intervals (calendar) or 24 h, 7 x 24 h, "
+    "(on) or in N or later until as_of (on_or_after); periods are local intervals (calendar) or 24 h, 7 x 24 h, "
     "30 x 24 h from the cohort event (rolling_24h). Returns lie after the cohort event's instant, except that "
     "first_time with a return event that includes the cohort event counts everybody in period 0. Periods not over for "
     "the whole cohort are not_observable. Only subjects whose consent and data stand at as_of are counted: those who "

@@ -20,7 +20,7 @@ class Line:
 
     `periods`: all that must be closed before it is told for good. `cell`: of a cohort table the cell, `size` or the number of
     its period, and of a total its name; each is a line of its own, because each has its own period. `withheld`: its range may not
-    be told now, and may be later. `grows`: it counts what comes after its period, too.
+    be told now, and may be later.
     """
 
     table: str
@@ -29,13 +29,6 @@ class Line:
     rows: Sequence[tuple[str, ReleasedRow]]
     cell: str | None = None
     withheld: bool = False
-    grows: bool = False
-
-    @property
-    def told_later(self) -> bool:
-        """Whether it is hidden now and may not be later, though its period is over."""
-        hidden = any(cell.status is Status.SUPPRESSED for _, row in self.rows for cell in row.cells.values())
-        return self.withheld or (self.grows and hidden)
 
 
 @dataclass(frozen=True)
@@ -101,10 +94,9 @@ class Released:
                 yield from row.cells.values()
 
 
-def cohort_lines(table: str, cohort: ReleasedCohort, periods: Sequence[Period], *, grows: bool) -> Iterator[Line]:
-    """`periods`: the cohort's own, and that of each of its cells. `grows`: a cell counts what comes after its period, too."""
+def cohort_lines(table: str, cohort: ReleasedCohort, periods: Sequence[Period]) -> Iterator[Line]:
+    """`periods`: the cohort's own, and that of each of its cells."""
     for n, (of, cell) in enumerate(zip(periods, (cohort.size, *cohort.values), strict=True)):
         name = "value" if n else SIZE
         row = ReleasedRow(cohort.keys, {name: cell}, cohort.closed)
-        number = str(n - 1) if n else SIZE
-        yield Line(table, cohort.keys, (periods[0], of), ((table, row),), number, grows=grows and n > 0)
+        yield Line(table, cohort.keys, (periods[0], of), ((table, row),), str(n - 1) if n else SIZE)

@@ -79,8 +79,7 @@ def release(figures: Figures, *, k: int, as_of: datetime, by_day: Sequence[Figur
                 lines.append(_withheld(name, line, k, as_of))
             elif isinstance(line, Cohort):
                 cohort = released_cohort(line, k, as_of)
-                periods = [line.period, *(period for period, _ in line.cells)]
-                lines += cohort_lines(name, cohort, periods, grows=line.chained)
+                lines += cohort_lines(name, cohort, [line.period, *(period for period, _ in line.cells)])
             elif isinstance(line, Dimension):
                 rows = room_left(line, days.rows(line, judged(line, k, as_of)), figures.of_type, types, k, as_of)
                 summed += rows if name == figures.summed else ()

@@ -288,22 +288,44 @@ def test_a_birthday_that_is_told_when_it_is_over_ends_what_a_child_gave_alone(
     assert events(owner) == ["anew"]
 
 
+@pytest.mark.parametrize("lapsed", [False, True])
 def test_of_what_they_renewed_since_only_what_came_before_goes(
-    program: Program, owner: psycopg.Connection, as_worker: Working
+    program: Program, owner: psycopg.Connection, as_worker: Working, lapsed: bool
 ) -> None:
+    """Up to the first consent since, also where the one before had run out by then."""
     program.decide("alice", method="import", occurred_at=_days_ago(10))
     program.send(event("alice", "alone"))
-    assert program.decide("alice")["records"][0]["state"] == "renewed"
+    if lapsed:
+        owner.execute("UPDATE consent_state SET grant_until = now() - interval '1 second'")
+    assert program.decide("alice")["records"][0]["state"] == ("given" if lapsed else "renewed")
     program.send(event("alice", "since"))
+    assert program.decide("alice")["records"][0]["state"] == "renewed"
+    program.send(event("alice", "later"))
     birthday = (now() - timedelta(days=3)).date().isoformat()
     program.decide("alice", "refused", "precise_location", turns_14_on=birthday)
     assert status(program, "alice")["allowed"]
     assert owner.execute(
-        "SELECT grant_from = record_from FROM consent_state ORDER BY purpose_id LIMIT 1"
+        "SELECT s.grant_from = r.authorises_from FROM consent_state s"
+        " JOIN consent_record r USING (subject_id, purpose_id) WHERE r.version = 2"
     ).fetchone() == (True,)
     assert erase_due(as_worker) == (1, 1)
-    assert events(owner) == ["since"]
+    assert events(owner) == ["later", "since"]
     assert manage("verify_ledger")
+    program.decide("alice", "refused", "precise_location", turns_14_on=birthday)
+    assert owner.execute("SELECT count(*) FROM purpose_erasure WHERE done_at IS NULL").fetchone() == (0,), "told before"
+
+
+def test_an_attribute_that_was_set_since_stays(program: Program, owner: psycopg.Connection, as_worker: Working) -> None:
+    program.decide("alice", "given", "personalisation", method="import", occurred_at=_days_ago(10))
+    for name, value in (("nickname", "小艾"), ("city", "杭州")):
+        if name == "city":
+            program.decide("alice", "given", "personalisation")
+        put = program.call("PUT", "profile", {"subject": {"openid": "alice"}, "attributes": {name: value}})
+        assert put.status_code == 200, put.content
+    birthday = (now() - timedelta(days=3)).date().isoformat()
+    program.decide("alice", "refused", "precise_location", turns_14_on=birthday)
+    assert erase_due(as_worker) == (1, 1)
+    assert owner.execute("SELECT name FROM profile_attribute").fetchall() == [("city",)]
 
 
 def test_a_guardian_who_consented_before_the_childs_own_last_tap_is_heard(program: Program) -> None:

@@ -284,27 +284,6 @@ def test_cells_of_a_cohort_are_kept_as_their_periods_close(thirty: History) -> N
     assert told(20, periods=4)[:4] == before
 
 
-def test_a_cell_that_goes_on_is_told_once_enough_have_come_back(thirty: History) -> None:
-    """On or after the period, which is over: what was hidden then, and what k more have joined."""
-
-    def told(day: int) -> list[float | None]:
-        question = Question(
-            thirty.program.id, ZoneInfo("Asia/Shanghai"), date(2025, 10, 6), date(2025, 10, 6),
-            datetime(2025, 10, day, tzinfo=UTC), options=Retention(mode="on_or_after", periods=3),
-        )  # fmt: skip
-        (cohort,) = answer("retention", question, k=K).released.cohorts["data"]
-        return [cell.value for cell in cohort.values[2:]]
-
-    thirty.add_all(Seen(f"s{n}", local("2025-10-08 12:00:00")) for n in range(K - 1))
-    assert told(12) == [None]
-    thirty.add(Seen(f"s{K}", local("2025-10-14 12:00:00")))
-    assert told(16) == [K]
-    thirty.add_all(Seen(f"s{n}", local("2025-10-17 12:00:00")) for n in range(K + 1, 2 * K - 1))
-    assert told(19) == [K], "not yet so many more"
-    thirty.add_all(Seen(f"s{n}", local("2025-10-20 12:00:00")) for n in range(2 * K - 1, 2 * K + 1))
-    assert told(22) == [2 * K]
-
-
 def test_open_attempts_stand_once_their_windows_are_over(history: Callable[..., History]) -> None:
     shanghai = history()
     shanghai.add_all(Seen(f"s{n}", local(f"{DAY} 12:00:00"), name="page_view") for n in range(15))
