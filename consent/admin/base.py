@@ -33,10 +33,10 @@ else:
     ChangeList = views.ChangeList
     UncountedPaginator = paginator.InfinitePaginator
 
-REQUEST_ATTRIBUTE = "zq_program"
+REQUEST_ATTRIBUTE = FORM_FIELD = "zq_program"
 
 
-def picked(request: HttpRequest) -> MiniProgram | None:
+def picked(request: HttpRequest | None) -> MiniProgram | None:
     """The mini-program this request runs under, verified by consent.admin.tenancy; None outside of it."""
     program = getattr(request, REQUEST_ATTRIBUTE, None)
     return program if isinstance(program, MiniProgram) else None

@@ -22,12 +22,15 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from consent.admin.base import REQUEST_ATTRIBUTE, Owned
+from consent.admin.base import FORM_FIELD, REQUEST_ATTRIBUTE, Owned, picked
+from consent.admin.second_factor import WITHOUT
 from consent.admin.security import GetResponse, below_admin
 from consent.programs.models import MiniProgram
 
 logger = logging.getLogger("zhiqing.admin")
 SESSION_KEY = "zq_program"
+_ANYWHERE = (*WITHOUT, "admin_program")
+"""Pages whose forms do the same whichever mini-program is entered, or enter one."""
 
 
 def programs_of(user: AbstractBaseUser | AnonymousUser) -> QuerySet[MiniProgram]:
@@ -95,7 +98,9 @@ class OfficersProgram:
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]
     ) -> HttpResponseBase | None:
-        """A page of owned rows asks for a mini-program first."""
+        """A form acts on the mini-program it was shown in, or not at all; a page of owned rows asks for one first."""
+        if request.method == "POST" and _shown_elsewhere(request) and admin.site.has_permission(request):
+            return _refused(request, 409)
         owned = isinstance(getattr(view, "model_admin", None), Owned)
         if not owned or getattr(request, REQUEST_ATTRIBUTE) is not None or not admin.site.has_permission(request):
             return None
@@ -109,9 +114,7 @@ class OfficersProgram:
             return None
         if not below_admin(request) or not admin.site.has_permission(request):
             return None
-        status = 403 if isinstance(error, PermissionDenied) else 404
-        context = {**admin.site.each_context(request), "status": status}
-        return TemplateResponse(request, "consent/admin/refused.html", context, status=status)
+        return _refused(request, 403 if isinstance(error, PermissionDenied) else 404)
 
     def _program(self, request: HttpRequest) -> MiniProgram | None:
         chosen = request.session.get(SESSION_KEY)
@@ -121,3 +124,16 @@ class OfficersProgram:
         if program is None:
             del request.session[SESSION_KEY]
         return program
+
+
+def _shown_elsewhere(request: HttpRequest) -> bool:
+    """Whether the session has entered another mini-program since the form's page was shown, in another tab."""
+    if not below_admin(request) or request.resolver_match is None or request.resolver_match.view_name in _ANYWHERE:
+        return False
+    program = picked(request)
+    return request.POST.get(FORM_FIELD, "") != ("" if program is None else str(program.pk))
+
+
+def _refused(request: HttpRequest, status: int) -> TemplateResponse:
+    context = {**admin.site.each_context(request), "status": status}
+    return TemplateResponse(request, "consent/admin/refused.html", context, status=status)

@@ -30,7 +30,7 @@ REQUESTS, ENTRIES = 100, 10
 """Events for each request, and for each entry of the audit log."""
 OPEN = 100
 """Of so many requests one is open."""
-TOKEN = re.compile(rb'name="csrfmiddlewaretoken" value="(\w+)"')
+HIDDEN = re.compile(r'name="(csrfmiddlewaretoken|zq_program)" value="(\w+)"')
 
 # Over a year, the newest open and every other of them overdue; of one subject after another.
 _REQUESTS = """
@@ -107,13 +107,13 @@ class Browser:
         """Seconds until the page has arrived. Raises Unanswered; RuntimeError where it has no form to fill."""
         headers, data = {"Cookie": f"sessionid={self.session}"}, None
         if page.posts:
-            token = self._call("GET", page.path, None, headers)[1]
-            found = TOKEN.search(token[1])
-            if found is None:
+            cookie, shown = self._call("GET", page.path, None, headers)[1]
+            hidden = dict(HIDDEN.findall(shown.decode()))
+            if not hidden:
                 raise RuntimeError(f"{page.path} has no form")
-            headers["Cookie"] += f"; {token[0].partition(';')[0]}"
+            headers["Cookie"] += f"; {cookie.partition(';')[0]}"
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-            data = urlencode({**page.posts, "csrfmiddlewaretoken": found[1].decode()})
+            data = urlencode({**page.posts, **hidden})
         return self._call("POST" if page.posts else "GET", page.path, data, headers)[0]
 
     def _call(

@@ -31,7 +31,7 @@ from consent.rights.models import Package, PackagePart, RequestKind  # noqa: E40
 from tests.benchmarks.calls import tell, wait_for_start  # noqa: E402
 from tests.benchmarks.packages import peak  # noqa: E402
 from tests.benchmarks.people import subject_name  # noqa: E402
-from tests.consent.desk import sign_in  # noqa: E402
+from tests.consent.desk import Tab, sign_in  # noqa: E402
 
 FORMS = ("json", "page", "csv")
 KEPT = timedelta(days=7)
@@ -62,7 +62,7 @@ def length(program_id: int, request_id: uuid.UUID) -> int:
 
 def entered(program_id: int) -> Client:
     """The browser of somebody who may see everything."""
-    browser = Client(SERVER_NAME="127.0.0.1")
+    browser = Tab(SERVER_NAME="127.0.0.1")
     sign_in(browser, User.objects.create_superuser(secrets.token_hex(8)))
     browser.post("/admin/program/", {"program": program_id})
     return browser

@@ -10,6 +10,8 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 
 from consent import edge
+from consent.admin.base import FORM_FIELD
+from consent.admin.tenancy import SESSION_KEY
 from consent.ledger.disclosures import disclosed
 from consent.ledger.models import Recipient
 from consent.officers import second_factor
@@ -81,13 +83,20 @@ def sign_in(client: Client, user: User) -> None:
     assert response.status_code == 302, response.content
 
 
+class Tab(Client):
+    """A browser whose forms were all opened in the mini-program that is entered."""
+
+    def post(self, path: str, data: Any = None, *args: Any, **more: Any) -> Any:
+        return super().post(path, {FORM_FIELD: self.session.get(SESSION_KEY, "")} | (data or {}), *args, **more)
+
+
 @dataclass
 class Desk:
     """A signed-in officer's browser; `path` below /admin/."""
 
     user: User
     client: Client = field(
-        default_factory=lambda: Client(raise_request_exception=False, headers={"accept-language": "en"})
+        default_factory=lambda: Tab(raise_request_exception=False, headers={"accept-language": "en"})
     )
 
     def __post_init__(self) -> None:
@@ -101,7 +110,7 @@ class Desk:
 
     def strict(self) -> Client:
         """The same session where a form without its token is refused."""
-        client = Client(enforce_csrf_checks=True)
+        client = Tab(enforce_csrf_checks=True)
         client.cookies["sessionid"] = self.client.cookies["sessionid"].value
         return client
 

@@ -1,5 +1,6 @@
 """An officer sees the mini-program they picked and are assigned to; and nothing of it stays behind."""
 
+import re
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,7 +19,16 @@ from consent.officers import second_factor
 from consent.programs.models import OfficerAssignment
 from consent.programs.tenancy import tenant
 from tests.cast import Program, now
-from tests.consent.desk import ADMINISTRATORS_LISTS, LISTS, PASSWORD, officer, request_row, superuser
+from tests.consent.desk import (
+    ADMINISTRATORS_LISTS,
+    LISTS,
+    PASSWORD,
+    Desk,
+    account,
+    officer,
+    request_row,
+    superuser,
+)
 from tests.consent.test_admin import TABLES
 
 
@@ -155,6 +165,64 @@ def test_signing_in_with_a_password_and_leaving(program: Program) -> None:
     desk.enter(program)
     desk.post("logout/")
     assert desk.get("consent/notice/").headers["Location"].startswith("/admin/login/")
+
+
+# --- two tabs
+
+
+def forms(page: str) -> list[dict[str, str]]:
+    """The hidden fields of each form that is sent by POST."""
+    found = re.findall(r"<form[^>]*method=.post.[^>]*>(.*?)</form>", page, re.DOTALL)
+    return [dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form)) for form in found]
+
+
+def test_a_form_acts_on_the_mini_program_its_page_showed_or_not_at_all(
+    program: Program, other: Program, owner: psycopg.Connection
+) -> None:
+    """Two tabs of one session: another mini-program is entered in the second."""
+    desk = Desk(account("senior_officer", program, other)).enter(program)
+    page = "consent/reviewrule/add/"
+    first = desk.get(page).content.decode()
+    *_, hidden = forms(first)
+    assert hidden["zq_program"] == str(program.id)
+    desk.enter(other)
+    refused = desk.post(page, **hidden, kind="erasure")
+    assert refused.status_code == 409
+    assert "You have entered another mini-program meanwhile: nothing was done" in refused.content.decode()
+    assert owner.execute("SELECT count(*) FROM review_rule").fetchone() == (0,)
+    for missing in ("", "x", f"{program.id} "):
+        assert desk.post(page, zq_program=missing, kind="erasure").status_code == 409
+    desk.enter(program)
+    assert desk.post(page, **hidden, kind="erasure").status_code == 302
+    assert owner.execute("SELECT program_id, kind FROM review_rule").fetchall() == [(program.id, "erasure")]
+
+
+@pytest.mark.parametrize("page", ["person/", "audit-report/"])
+def test_so_do_the_pages_that_show_no_model(program: Program, other: Program, page: str) -> None:
+    desk = Desk(account("senior_officer", program, other)).enter(program)
+    desk.enter(other)
+    assert desk.post(page, zq_program=program.id).status_code == 409
+    assert desk.post(page, zq_program=other.id).status_code == 200
+
+
+def test_a_page_opened_before_one_was_entered_does_nothing_in_it(program: Program) -> None:
+    desk = superuser()
+    assert all("zq_program" not in hidden for hidden in forms(desk.get("auth/user/add/").content.decode()))
+    desk.enter(program)
+    made = {"username": "grace", "usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+    assert desk.post("auth/user/add/", zq_program="", **made).status_code == 409
+    assert desk.post("auth/user/add/", **made).status_code == 302
+
+
+def test_every_form_of_a_page_names_it_and_the_ways_out_ask_for_none(program: Program, other: Program) -> None:
+    desk = Desk(account("senior_officer", program, other)).enter(program)
+    asked = request_row(program, "alice", state="in_review")
+    for path in ("program/", "person/", "consent/legalhold/add/", f"consent/subjectrequest/{asked.pk}/extend/"):
+        found = forms(desk.get(path).content.decode())
+        assert found and {hidden.get("zq_program") for hidden in found} == {str(program.id)}, path
+    assert desk.post("program/", zq_program="9", program=other.id).status_code == 302
+    assert desk.post("language/", zq_program="9", language="en").status_code == 302
+    assert desk.post("logout/", zq_program="9").status_code == 200
 
 
 # --- nothing stays on the connection
