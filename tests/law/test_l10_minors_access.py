@@ -25,7 +25,7 @@ from consent.rights.reveal import Cause, Reason, reveal
 from consent.vault.models import Subject
 from tests.cast import Program, event, now
 from tests.consent.acts import guarded, minors_notice
-from tests.consent.desk import Desk, holder, officer, request_row
+from tests.consent.desk import Desk, holder, officer
 from tests.consent.retaining import over, purge
 from tests.consent.rights import Working, carry_out, erased, file
 from tests.consent.test_find_person import PERSON
@@ -340,7 +340,8 @@ def test_another_mini_programs_incident_and_what_is_answered_are_no_reason(
     assert shown(ask(grace, reason="request", request_id=request_id)), "a refusal that is still to be handed over"
     owner.execute("UPDATE subject_request SET state = 'failed', rejection = NULL")
     assert shown(ask(grace, reason="request", request_id=request_id))
-    again = str(request_row(program, "kid").pk)
+    owner.execute("UPDATE request_subject SET open = false")
+    again = file(program, "access", "kid")["request_id"]
     assert shown(ask(grace, reason="request", request_id=again))
     assert not shown(ask(grace, reason="request", request_id=request_id)), "it was asked again since"
 
