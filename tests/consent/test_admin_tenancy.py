@@ -30,6 +30,7 @@ from tests.consent.desk import (
     superuser,
 )
 from tests.consent.test_admin import TABLES
+from tests.stack import ROOT
 
 
 def left_behind() -> Any:
@@ -226,6 +227,15 @@ def test_every_form_of_a_page_names_it_and_the_ways_out_ask_for_none(program: Pr
 
 
 # --- nothing stays on the connection
+
+
+def test_every_form_of_ours_is_made_with_the_token_that_names_it() -> None:
+    """These tests' browser adds the field to whatever it sends; a page's own form has to have it."""
+    found = [path for path in ROOT.glob("*/templates/**/admin/**/*.html") if 'method="post"' in path.read_text()]
+    assert len(found) > 10
+    for path in found:
+        text = path.read_text()
+        assert text.count('method="post"') == text.count("{% csrf_token %}"), path
 
 
 def test_no_tenant_is_left_after_a_request(program: Program) -> None:

@@ -134,6 +134,18 @@ def test_that_an_endpoint_was_never_told_is_noted_when_it_is_switched_off_and_wh
     assert not_told(owner) == [*noted, (str(switched.id), "switched_off")]
 
 
+def test_that_an_endpoint_was_never_told_is_noted_when_it_is_removed(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    told = endpoint(program, "https://x.example/")
+    lively(program)
+    filed = file(program, "erasure")
+    assert again(program, owner, as_worker, filed) == ("in_progress", "pending")
+    endpoints.remove(program_id=program.id, endpoint_id=told.id, by="test")
+    assert not_told(owner) == [(str(told.id), "removed")]
+    assert again(program, owner, as_worker, filed) == ("completed", "done")
+
+
 def test_an_erasure_is_told_before_whatever_waits(
     program: Program, owner: psycopg.Connection, as_worker: Working, receiver: Receiver
 ) -> None:
