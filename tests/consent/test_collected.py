@@ -380,7 +380,8 @@ def test_what_was_invalidated_before_this_version_is_owed_by_the_migration(
         program.decide(name, "refused", "precise_location", age_band="14_17")
     program.decide("bob", "withdrawn", "personalisation")
     owner.execute(
-        "DELETE FROM purpose_erasure e USING consent_record r WHERE r.version = e.version AND r.state = 'invalidated'"
+        "DELETE FROM purpose_erasure e WHERE NOT EXISTS (SELECT FROM consent_record r WHERE r.subject_id = e.subject_id"
+        " AND r.purpose_id = e.purpose_id AND r.version = e.version AND r.state = 'withdrawn')"
     )
     owner.execute(migration.OWED)
     mine = owner.execute(
