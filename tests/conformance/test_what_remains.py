@@ -34,6 +34,7 @@ LEFT = {
     "holder_run": 18,
     "idempotency_record": 1,
     "ingest_count": 1,
+    "journal_given_out": 3,
     "leaf": 11,
     "log_checkpoint": 2,
     "log_leaf": 12,

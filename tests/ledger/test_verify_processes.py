@@ -42,8 +42,9 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_they_find_what_one_finds(
-    log: int, folder: Path, program: Program, other: Program, owner: psycopg.Connection, as_worker: Working
+    other: Program, log: int, folder: Path, program: Program, owner: psycopg.Connection, as_worker: Working
 ) -> None:
+    # `other` comes before the log: its copied entries have no leaf, and are not later than the first checkpoint.
     for number in range(6):
         program.decide(f"more-{number}")
         other.decide(f"theirs-{number}")
