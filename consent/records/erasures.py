@@ -44,18 +44,7 @@ def owe_unguarded(subject: Subject, found: Sequence[Unguarded], *, told: datetim
     """What was collected from a child before its age was known, whoever consents from now on (PIPL 31, 47). `told`: attributes that
     were set by then go, too."""
     PurposeErasure.objects.bulk_create(
-        (
-            PurposeErasure(
-                subject_id=subject.id,
-                purpose_id=one.purpose_id,
-                version=one.version,
-                program_id=subject.program_id,
-                asked_at=told,
-                owed_from=now,
-                not_before=now,
-            )
-            for one in found
-        ),
+        (_all_of(subject.id, subject.program_id, one.purpose_id, one.version, told=told, now=now) for one in found),
         # Of what a shorter retention took some, all goes now.
         update_conflicts=True,
         unique_fields=["subject", "purpose", "version"],
@@ -71,14 +60,13 @@ def owe(records: Sequence[ConsentRecord]) -> None:
     """
     PurposeErasure.objects.bulk_create(
         (
-            PurposeErasure(
-                subject_id=record.subject_id,
-                purpose_id=record.purpose_id,
-                version=record.version,
-                program_id=record.program_id,
-                asked_at=record.received_at,
-                owed_from=record.received_at,
-                not_before=record.received_at,
+            _all_of(
+                record.subject_id,
+                record.program_id,
+                record.purpose_id,
+                record.version,
+                told=record.received_at,
+                now=record.received_at,
             )
             for record in records
             if record.state in _TAKES_ALONG
@@ -89,3 +77,18 @@ def owe(records: Sequence[ConsentRecord]) -> None:
     if given:
         with connection.cursor() as cursor:
             cursor.execute(_SHORTER, [given[0].subject_id, [record.id for record in given]])
+
+
+def _all_of(
+    subject_id: int, program_id: int, purpose_id: int, version: int, *, told: datetime, now: datetime
+) -> PurposeErasure:
+    """All that records before `version` authorised."""
+    return PurposeErasure(
+        subject_id=subject_id,
+        purpose_id=purpose_id,
+        version=version,
+        program_id=program_id,
+        asked_at=told,
+        owed_from=now,
+        not_before=now,
+    )
