@@ -140,6 +140,27 @@ def test_agreeing_to_a_shorter_retention_erases_what_is_older(
     assert events(owner) == ["last-day", "young"]
 
 
+def test_what_turns_out_to_be_a_childs_goes_whole_though_a_worker_is_in_the_middle_of_some_of_it(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    """A shorter retention took what is older than 30 days; the birthday is told between two of the worker's steps."""
+    since(program, "alice", 300)
+    ages = {"old": 200, "child's": 5}
+    program.send(*(event("alice", e, now() - timedelta(days=days)) for e, days in ages.items()), historical=True)
+    program.decide("alice", notice=told(program, days=30))
+    (mine,) = collected.due()
+    with as_worker():
+        steps = collected._work(mine)
+        assert next(steps) == 1
+    birthday = (now() - timedelta(days=3)).date().isoformat()
+    program.decide("alice", "refused", "precise_location", turns_14_on=birthday)
+    with as_worker():
+        list(steps)
+    assert owed(owner) == [("analytics", None, False, 1)]
+    assert erase_due(as_worker) == (1, 1)
+    assert events(owner) == []
+
+
 def test_a_shorter_retention_to_come_erases_when_it_takes_effect(
     program: Program, owner: psycopg.Connection, as_worker: Working
 ) -> None:
