@@ -17,6 +17,7 @@ import psycopg
 
 from config import embedded
 from tests.benchmarks.people import consented
+from tests.stack import dropped
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -76,7 +77,7 @@ def world(var: Path, *, subjects: int, days: int) -> Iterator[World]:
 def _fresh_database(owner: str, environment: dict[str, str]) -> dict[str, str]:
     """The URLs of an empty one."""
     with psycopg.connect(owner, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+        dropped(connection, DATABASE)
         connection.execute(f"CREATE DATABASE {DATABASE}")
     return _urls(environment, DATABASE)
 
@@ -91,7 +92,7 @@ def copied(made: World, *, days: int) -> Iterator[World]:
     name = f"{DATABASE}_{days}"
     environment = {**made.environment, **_urls(made.environment, name)}
     with psycopg.connect(_urls(made.environment, "postgres")["DATABASE_OWNER_URL"], autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        dropped(connection, name)
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE}")
         try:
             copy = replace(made, environment=environment)
@@ -100,7 +101,7 @@ def copied(made: World, *, days: int) -> Iterator[World]:
                 owner.execute("VACUUM ANALYZE")
             yield copy
         finally:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            dropped(connection, name)
 
 
 def _populated(environment: dict[str, str], cluster: Path, count: int, days: int) -> World:

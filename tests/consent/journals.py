@@ -83,7 +83,7 @@ def database_beside(owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) 
                 beside.setenv(variable, stack.named(os.environ[variable], "test_restored"))
             yield os.environ["DATABASE_OWNER_URL"]
     finally:
-        owner.execute("DROP DATABASE test_restored WITH (FORCE)")
+        stack.dropped(owner, "test_restored")
 
 
 @pytest.fixture

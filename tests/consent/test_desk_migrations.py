@@ -14,7 +14,7 @@ from tests import owner as kept
 from tests.cast import Program
 from tests.consent.desk import access_row, officer, request_row
 from tests.consent.processing import incident, mechanism, processor
-from tests.stack import URLS, manage, named
+from tests.stack import URLS, dropped, manage, named
 
 BEFORE = "0058"
 COPY = "back_and_forth"
@@ -43,9 +43,8 @@ def copied(program: Program, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     rows(program)
     connection.close()
     kept.close()
-    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(COPY))
     with psycopg.connect(named(url, "postgres"), autocommit=True) as server:
-        server.execute(drop)
+        dropped(server, COPY)
         original = sql.Identifier(urlsplit(url).path.lstrip("/"))
         server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(COPY), original))
     with monkeypatch.context() as patched:
@@ -53,7 +52,7 @@ def copied(program: Program, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             patched.setenv(name, named(os.environ[name], COPY))
         yield os.environ["DATABASE_OWNER_URL"]
     with psycopg.connect(named(url, "postgres"), autocommit=True) as server:
-        server.execute(drop)
+        dropped(server, COPY)
 
 
 def rows(program: Program) -> None:
