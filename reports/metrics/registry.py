@@ -65,7 +65,8 @@ class Metric:
     run: Run
     derive: Derive | None = None
     anew: int = 0
-    """How often the gate came to hold more of it than before: what was told until then is no answer any more."""
+    """How often what was told until then became no answer any more: the gate holds more of it, or its definition means something
+    else. Other words for the same leave it: worked out anew, figures would differ from those told by who left in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +121,7 @@ def unwatched(counting: Counting) -> None:
 def answer(name: str, question: Question, *, k: int, reached: Reached = unwatched) -> Answer:
     """Run a metric and pass it through the gate; of what was told before, tell that. With how many subjects withdrew."""
     found = known(name)
-    anew = [found.anew] if found.anew else []
-    about = frozen.about(name, found.definition, question.interval, *anew, options=question.options)
+    about = frozen.about(name, found.anew, question.interval, options=question.options)
     asked = frozen.Asked(question.program_id, question.zone.key, k, about)
     with snapshot(question.program_id):
         with connection.cursor() as cursor:

@@ -1,12 +1,16 @@
 """Figures that were told stand: whoever asks again after somebody left or came late is told the same."""
 
 import csv
+import hashlib
 import io
+import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +20,7 @@ from django.db import ProgrammingError, connection
 
 from consent.programs.tenancy import tenant
 from reports import frozen
+from reports.metrics import registry
 from reports.metrics.funnel import Funnel
 from reports.metrics.registry import Question, answer
 from reports.metrics.retention import Retention
@@ -27,6 +32,8 @@ from tests.reports.events import History, Seen, local
 DAY, NEXT = "2025-10-06", "2025-10-07"
 BOTH = {"from": DAY, "to": NEXT}
 K = 10
+DEFINITIONS = Path(__file__).with_name("definitions.json")
+"""Of each report: what its words hash to (SHA-256, eight bytes of it), and its `anew`."""
 
 
 def ask(history: History, metric: str = "activity", **body: Any) -> dict[str, Any]:
@@ -76,6 +83,32 @@ def test_one_who_goes_or_comes_late_changes_no_answer(thirty: History, who: str)
     assert (daus(first), first["revision"]) == ([30, 30], 1)
     GOING[who](thirty)
     assert ask(thirty) == first
+
+
+def test_a_definition_in_other_words_leaves_what_was_told_and_one_of_another_meaning_does_not(
+    thirty: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Worked out anew beside what was told, figures would differ by the one who left in between."""
+    activity = registry.known("activity")
+    first = ask(thirty)
+    leave(thirty, 0)
+    monkeypatch.setitem(registry._METRICS, "activity", replace(activity, definition="The same, better put."))
+    again = ask(thirty)
+    assert again.pop("definition") != first.pop("definition")
+    assert again == first
+    monkeypatch.setitem(registry._METRICS, "activity", replace(activity, anew=activity.anew + 1))
+    assert daus(ask(thirty)) == [29, 29]
+
+
+def test_whoever_words_a_definition_anew_says_whether_it_means_the_same() -> None:
+    """What was told stands under the new words, unless `anew` rose with them."""
+    known = {name: registry.known(name) for name in registry.names()}
+    words = {
+        name: f"{hashlib.sha256(one.definition.encode()).hexdigest()[:16]} {one.anew}" for name, one in known.items()
+    }
+    assert words == json.loads(DEFINITIONS.read_text()), (
+        "Raise the report's `anew` if its figures mean something else now; then write what it is into definitions.json."
+    )
 
 
 @pytest.mark.parametrize(("gone", "dau", "revision"), [(K - 1, 30, 1), (K, 20, 2), (K + 1, 19, 2)])
