@@ -2,8 +2,10 @@
 crosses the border and has no mechanism that lets it (38)."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime
+from operator import attrgetter
+from typing import NamedTuple
 
 import msgspec
 from django.db import connection
@@ -166,15 +168,30 @@ def unlet_now(program_id: int) -> dict[str, list[str]]:
     return unlet(program_id, sorted(active(program_id)))
 
 
+class _Concluded(NamedTuple):
+    assessed_on: date
+    purpose: str
+    covers: Collection[str]
+    conclusion: str
+
+
 def lacking(program_id: int, wanted: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
     """Purpose code -> those of its grounds for which no assessment stands; left out where there is none such."""
-    rows = ImpactAssessment.objects.filter(program_id=program_id, purpose__code__in=wanted)
+    return _lacking(wanted, _recorded(program_id, wanted))
+
+
+def _recorded(program_id: int, purposes: Collection[str]) -> list[_Concluded]:
+    """In the order of recording."""
+    rows = ImpactAssessment.objects.filter(program_id=program_id, purpose__code__in=purposes).order_by("id")
+    return [_Concluded(*row) for row in rows.values_list("assessed_on", "purpose__code", "covers", "conclusion")]
+
+
+def _lacking(wanted: Mapping[str, Collection[str]], assessed: Iterable[_Concluded]) -> dict[str, list[str]]:
+    """Of those of one day the last one counts."""
     concluded = {
-        (code, ground): conclusion
-        for code, covers, conclusion in rows.order_by("assessed_on", "id").values_list(
-            "purpose__code", "covers", "conclusion"
-        )
-        for ground in covers
+        (of.purpose, ground): of.conclusion
+        for of in sorted(assessed, key=attrgetter("assessed_on"))
+        for ground in of.covers
     }
     standing = {key for key, conclusion in concluded.items() if conclusion != Conclusion.NOT_ACCEPTABLE}
     missing = {code: sorted(g for g in asked if (code, g) not in standing) for code, asked in wanted.items()}
@@ -182,14 +199,15 @@ def lacking(program_id: int, wanted: Mapping[str, Collection[str]]) -> dict[str,
 
 
 def wanting(program_id: int, text: NoticeText) -> dict[str, list[str]]:
-    """As `lacking`, of the purposes of a notice that is to be published, by what it names and what is recorded."""
+    """As `lacking` once a notice is published, whose assessments are recorded then: what it names, and what is recorded."""
     kept = named_and_kept(program_id, text)
-    wanted = {
-        item.code: told.grounds(msgspec.to_builtins(item), text.audience)
+    wanted = {item.code: told.grounds(msgspec.to_builtins(item), text.audience) for item in text.purposes}
+    named = [
+        _Concluded(item.assessment.assessed_on, item.code, wanted[item.code], item.assessment.conclusion)
         for item in text.purposes
-        if item.assessment is None or item.assessment.conclusion == "not_acceptable" or item.code in kept
-    }
-    return lacking(program_id, wanted)
+        if item.assessment is not None and item.code not in kept
+    ]
+    return _lacking(wanted, [*_recorded(program_id, wanted), *named])
 
 
 def named_and_kept(program_id: int, text: NoticeText) -> set[str]:

@@ -14,6 +14,7 @@ from django.core.management import CommandError, call_command
 
 from consent.errors import Problem
 from consent.notices import told
+from consent.notices.assessments import wanting
 from consent.notices.models import NoticeDraft
 from consent.programs.tenancy import tenant
 from tests.cast import EXAMPLES, Program, example_notice, now
@@ -143,6 +144,21 @@ def test_a_version_whose_assessment_says_no_is_refused_and_ends_nothing(
     with pytest.raises(Problem, match="assessment_missing"):
         publish(program, text_with(assessment=no))
     assert owner.execute("SELECT active FROM purpose WHERE code = 'health'").fetchone() == (True,)
+
+
+def test_a_dry_run_tells_that_the_assessment_named_is_older_than_one_that_says_no(program: Program) -> None:
+    """As publishing does, which records it first: the newest counts."""
+    publish(program, text_with(assessment=REFERENCE))
+    assess(program, reference="PIA-8", assessed_on="2026-10-02", conclusion="not_acceptable")
+    older = text_with(assessment=REFERENCE | {"reference": "PIA-9"})
+    newer = text_with(assessment=REFERENCE | {"reference": "PIA-10", "assessed_on": "2026-10-03"})
+    with tenant(program.id):
+        assert (list(wanting(program.id, older)), list(wanting(program.id, newer))) == (["health"], [])
+    publish(program, older)
+    with pytest.raises(CommandError, match="assessment_missing"):
+        activate(program)
+    publish(program, newer)
+    assert activate(program)["changed"] is True
 
 
 def test_the_command_ends_a_purpose_and_counts_who_consents(program: Program) -> None:
