@@ -43,7 +43,7 @@ _PARTS = f"""
     GROUP BY part ORDER BY part
 """
 _LEAFLESS = """
-    SELECT opens.id FROM {table} opens WHERE {opens} AND opens.leaf_id IS NOT NULL
+    SELECT opens.id FROM {table} opens WHERE {opens}
     AND NOT EXISTS (SELECT FROM leaf WHERE leaf.id = opens.leaf_id AND leaf.program_id {own} AND leaf.type = %(type)s)
 """
 _PASSED = """
@@ -60,6 +60,9 @@ _OMITTED_OF_ACCOUNTS = """
     SELECT id FROM account_entry, (SELECT min(id), min(at) FROM account_entry WHERE leaf_id IS NOT NULL) AS first (number, moment)
     WHERE leaf_id IS NULL AND (id > first.number OR at > first.moment) ORDER BY id
 """
+_OF_PROGRAM = "opens.program_id = %(program)s"
+_WITH_LEAF = "opens.leaf_id IS NOT NULL"
+"""Of entries from before they had one `_omitted` tells."""
 MINUTE = timedelta(minutes=1)
 
 Model = type[ConsentRecord] | type[AuditEntry] | type[AccountEntry]
@@ -68,7 +71,7 @@ Model = type[ConsentRecord] | type[AuditEntry] | type[AccountEntry]
 @dataclass(frozen=True)
 class Kind:
     """What opens leaves of a type. `dated`: when it says it was received, and how long after that it may be without a place.
-    `own`: whose leaves, and `opens` whose rows, as SQL has it."""
+    `own`: whose leaves, and `opens` the rows that have one, as SQL has it."""
 
     leaf: LeafType
     model: Model
@@ -77,7 +80,7 @@ class Kind:
     canonical: Callable[[Any], dict[str, Any]]
     dated: Callable[[Any], datetime]
     own: str = "= %(program)s"
-    opens: str = "opens.program_id = %(program)s"
+    opens: str = _OF_PROGRAM
 
     @property
     def table(self) -> str:
@@ -130,6 +133,7 @@ KINDS = (
         _read_entry,
         audit.canonical,
         _entry_dated,
+        opens=f"{_OF_PROGRAM} AND {_WITH_LEAF}",
     ),
 )
 OF_ACCOUNTS = Kind(
@@ -140,7 +144,7 @@ OF_ACCOUNTS = Kind(
     accounts.canonical,
     lambda entry: entry.at + ENTRY_LATE,
     own="IS NULL",
-    opens="true",
+    opens=_WITH_LEAF,
 )
 
 
@@ -195,7 +199,7 @@ def opened(part: Part, logs: Mapping[int, Log]) -> tuple[Opened, Findings]:
     opened, findings = Opened(), Findings()
     pending = BitMap64(row[0] for row in streamed("SELECT leaf_id FROM leaf_redacted"))
     waiting = BitMap64(row[0] for row in streamed("SELECT leaf_id FROM leaf_waiting"))
-    redacted, overdue = _redacted(logs), _overdue(logs)
+    redacted, overdue, newest = _redacted(logs), _overdue(logs), logs[max(logs)] if logs else None
     (kind,) = (kind for kind in _kinds(part.program_id) if kind.leaf == part.type)
     asked = {"program": part.program_id, "type": part.type, "first": part.first, "last": part.last}
     columns = ", ".join(f"opens.{name}" for name in kind.columns)
@@ -209,7 +213,10 @@ def opened(part: Part, logs: Mapping[int, Log]) -> tuple[Opened, Findings]:
         place = Place(leaf_id, bytes(hashed), logs.get(origin), index, None if placed is None else bytes(placed))
         _placed(place, waiting, opened, findings)
         if values[0] is not None:
-            _open(kind, place, values, redacted, opened, findings)
+            _open(kind, place, values, redacted, newest, opened, findings)
+        elif kind.leaf != LeafType.CONSENT_RECORD:
+            told = "what opened this leaf is gone, and no entry is ever erased"
+            findings.add(Fault.RECORD_GONE, place.row(), told)
         elif place.known_in(redacted):
             opened.redacted += 1
         elif leaf_id in pending:
@@ -228,7 +235,11 @@ def leafless(program_id: int | None, logs: Mapping[int, Log], findings: Findings
     for kind in _kinds(program_id):
         asked = {"program": program_id, "type": kind.leaf}
         for (row_id,) in streamed(_LEAFLESS.format(table=kind.table, own=kind.own, opens=kind.opens), asked):
-            findings.add(Fault.RECORD_WITHOUT_LEAF, f"{kind.table} {row_id}", "its leaf is gone, or is another's")
+            findings.add(
+                Fault.RECORD_WITHOUT_LEAF,
+                f"{kind.table} {row_id}",
+                "it has no leaf, or its leaf is gone, or is another's",
+            )
     if program_id is None:
         _omitted_of_accounts(findings)
     else:
@@ -304,6 +315,7 @@ def _open(
     place: Place,
     values: Sequence[Any],
     redacted: Mapping[str, BitMap64],
+    newest: Log | None,
     opened: Opened,
     findings: Findings,
 ) -> None:
@@ -313,11 +325,16 @@ def _open(
         findings.add(Fault.RECORD_CHANGED, _named(kind, row, place), "it is not what its leaf commits to")
     elif place.known_in(redacted):
         findings.add(Fault.RECORD_NOT_ERASED, _named(kind, row, place), "a redaction lists it, and it is there")
-    elif place.log is not None and place.index is not None:
-        missed = place.log.missed(place.index, kind.dated(row))
-        if missed is not None:
-            told = f"by its date it would be in the checkpoint of size {missed}: dated back, or written very slowly"
-            findings.add(Fault.LATE, _named(kind, row, place), told, since=missed)
+    elif (missed := _missed(place, newest, kind.dated(row))) is not None:
+        told = f"by its date it would be in the checkpoint of size {missed}: dated back, or written very slowly"
+        findings.add(Fault.LATE, _named(kind, row, place), told, since=missed)
+
+
+def _missed(place: Place, newest: Log | None, promised: datetime) -> int | None:
+    """As `Log.missed`. A leaf without a place gets one behind all that the newest log has, and is late already if it will be then."""
+    if place.log is not None and place.index is not None:
+        return place.log.missed(place.index, promised)
+    return None if newest is None else newest.missed(newest.size, promised)
 
 
 def _named(kind: Kind, row: Any, place: Place) -> str:

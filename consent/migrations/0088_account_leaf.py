@@ -1,6 +1,7 @@
 """Entries of the log of accounts have leaves, too, which are no mini-program's: who is under a mini-program neither sees nor writes them.
 
 In reverse the salts go with their column, so the log has to list these leaves; they themselves stay, and so does the column as it is.
+Nothing tells that from entries that somebody took out: verify_ledger names each from then on.
 """
 
 import django.db.models.deletion

@@ -1,7 +1,7 @@
 """Whether consent states are explained by the records they come from: what the gate lets through rests on them alone.
 
 A state is not computed anew, since later notices and holds move it; it must be one that its records can come to. Flags that
-only take away (restricted, erasure_pending, renewal_required) need no record.
+only take away (restricted, erasure_pending, renewal_required) need no record; that the first two are not taken off, the subject's tell.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,9 @@ from consent.ledger.findings import Fault, Findings, streamed
 
 _STATES = """
     WITH ended AS (
-        SELECT subject_id, purpose_id, max(version) AS version FROM consent_record
+        SELECT subject_id, purpose_id, max(version) AS version,
+               max(received_at) FILTER (WHERE state IN ('refused', 'withdrawn')) AS barrier
+        FROM consent_record
         WHERE program_id = %(program)s AND state IN ('refused', 'withdrawn', 'expired', 'invalidated')
         GROUP BY subject_id, purpose_id
     ), given AS (
@@ -25,9 +27,17 @@ _STATES = """
         WHEN record.id IS NULL AND state.erasure_pending THEN NULL
         WHEN record.id IS NULL OR record.purpose_id <> state.purpose_id OR record.program_id <> state.program_id
             THEN 'it names no record of this person about this purpose'
+        WHEN person.restricted AND NOT state.restricted OR person.erasure_pending AND NOT state.erasure_pending
+            THEN 'the data of its person are closed, and it is open'
+        WHEN coalesce(state.barrier_at, '-infinity') < ended.barrier
+            THEN 'it lets a consent reach back over a refusal or a withdrawal'
         WHEN state.state IN ('given', 'renewed') THEN CASE
             WHEN record.state NOT IN ('given', 'renewed') THEN 'the record it names gives nothing'
+            WHEN state.notice_id IS DISTINCT FROM record.notice_id THEN 'it rests on another notice than its record'
             WHEN record.authorises_from IS NULL AND NOT state.guardian_pending THEN 'the record it names authorises nothing'
+            WHEN person.under_14 AND NOT state.guardian_pending
+                AND (SELECT audience FROM notice WHERE notice.id = record.notice_id) <> 'minor'
+                THEN 'its person is a child, and its record is no guardian''s'
             WHEN record.version <= coalesce(ended.version, -1) THEN 'a later record ended what it says is given'
             WHEN state.record_from <> record.authorises_from THEN 'its record came into force at another time'
             WHEN state.grant_from < given.since THEN 'it begins before its records do'
@@ -47,6 +57,8 @@ _STATES = """
         END AS wrong
     FROM consent_state state
     LEFT JOIN consent_record record ON record.id = state.record_id AND record.subject_id = state.subject_id
+    LEFT JOIN subject person ON person.subject_id = state.subject_id
+        AND (person.restricted OR person.erasure_pending OR person.under_14)
     LEFT JOIN ended ON ended.subject_id = state.subject_id AND ended.purpose_id = state.purpose_id
     LEFT JOIN given ON given.subject_id = state.subject_id AND given.purpose_id = state.purpose_id
     WHERE state.program_id = %(program)s

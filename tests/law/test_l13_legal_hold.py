@@ -31,7 +31,9 @@ from tests.consent.rights import (
     shown,
     subject_of,
 )
+from tests.ledger.verifying import faults, verify
 from tests.tracking.test_barrier import Caller, wait_for_waiters
+from tracking.personal_data import EventHolder
 
 EVENTS, LAW = "tracking.events", "E-Commerce Law, Article 31"
 
@@ -84,6 +86,41 @@ def test_an_erasure_keeps_what_a_law_keeps_restricted_and_erases_the_rest(
     assert "保存" in told["text"]
     program.decide("alice")
     assert code(program, "after") == "restricted", "a new consent opens nothing"
+
+
+def test_what_a_law_keeps_is_no_fault_of_the_ledger(
+    program: Program, owner: psycopg.Connection, as_worker: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its records are gone, for as long as it is kept, and until it is erased itself."""
+
+    def kept() -> int:
+        told = verify()
+        assert told["events"] == rows(owner, "event")
+        return int(told["events_kept_by_law"])
+
+    lively(program)
+    hold = held(program)
+    filed = file(program, "erasure")
+    assert kept() == 0
+    overdue(owner)
+    carry_out(program, as_worker, filed)
+    assert kept() == 6
+    program.decide("alice")
+    assert kept() == 6, "what they decide anew is no record of it"
+    legal_holds.lift(program_id=program.id, hold_id=hold.pk, by="test")
+    with as_worker():
+        tasks.end_holds()
+    assert kept() == 6
+    with monkeypatch.context() as patched:
+        patched.setattr(EventHolder, "erase", lambda self, **more: 1 / 0)
+        for _ in range(runs.MAX_ATTEMPTS):
+            overdue(owner)
+            carry_out(program, as_worker, filed)
+    assert (shown(program, filed)["state"], kept()) == ("failed", 6)
+    owner.execute("UPDATE event SET consent_record_id = 999999999 WHERE event_id = 'alice-0'")
+    assert [fault for fault, _, _ in faults()] == ["event_not_covered"], "no record of theirs was ever this one"
+    owner.execute("UPDATE holder_run SET status = 'done'")
+    assert [fault for fault, _, _ in faults()] == ["event_not_covered"] * 6, "an erasure that is done has left none"
 
 
 @pytest.mark.parametrize("how", ["lifted", "over"])

@@ -63,7 +63,11 @@ def test_a_flipped_byte_in_an_entry(entry_id: int, folder: Path, owner: psycopg.
     assert (fault, row.partition(" of ")[0]) == ("record_changed", f"account_entry {entry_id}")
 
 
-def test_a_deleted_entry(entry_id: int, folder: Path, owner: psycopg.Connection) -> None:
+@pytest.mark.parametrize("erased", [False, True])
+def test_a_deleted_entry(entry_id: int, folder: Path, owner: psycopg.Connection, erased: bool) -> None:
+    """Also as if it had been erased: no entry ever is."""
+    if erased:
+        owner.execute("INSERT INTO leaf_redacted (leaf_id) SELECT leaf_id FROM account_entry")
     owner.execute("DELETE FROM account_entry")
     assert [fault for fault, _, _ in faults(folder)] == ["record_gone"]
 

@@ -306,6 +306,21 @@ def test_a_record_put_beside_the_log(log: int, folder: Path, owner: psycopg.Conn
     assert {fault for fault, _, _ in faults(folder)} == {"record_gone", "record_without_leaf"}
 
 
+def test_a_record_that_has_no_leaf(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    """Where the database is made to take one."""
+    owner.execute("ALTER TABLE consent_record ALTER leaf_id DROP NOT NULL")
+    try:
+        row = owner.execute(
+            "UPDATE consent_record SET leaf_id = NULL WHERE id = (SELECT max(id) FROM consent_record) RETURNING id"
+        ).fetchone()
+        assert row is not None
+        found = faults(folder)
+    finally:
+        owner.execute("DELETE FROM consent_record WHERE leaf_id IS NULL")
+        owner.execute("ALTER TABLE consent_record ALTER leaf_id SET NOT NULL")
+    assert ("record_without_leaf", f"consent_record {row[0]}", None) in found
+
+
 def test_a_record_that_borrows_a_leaf(log: int, folder: Path, owner: psycopg.Connection) -> None:
     """It says what the leaf commits to, and is somebody else's."""
     names = [column.name for column in owner.execute("SELECT * FROM consent_record LIMIT 0").description or ()]
@@ -349,6 +364,21 @@ def test_a_leaf_that_the_sequencer_is_kept_from(
     program.decide("frank")
     owner.execute("DELETE FROM leaf_waiting")
     assert {fault for fault, _, _ in faults(folder)} == {"leaf_without_place"}
+
+
+@pytest.mark.parametrize(("by", "late"), [(timedelta(seconds=50), False), (timedelta(minutes=10), True)])
+def test_a_leaf_that_waits_although_a_checkpoint_would_have_it(
+    log: int, folder: Path, program: Program, owner: psycopg.Connection, as_worker: Working, by: timedelta, late: bool
+) -> None:
+    """It is kept from the sequencer, and put back into the queue just before somebody verifies."""
+    program.decide("frank")
+    (hidden,) = owner.execute("DELETE FROM leaf_waiting RETURNING leaf_id").fetchall()
+    program.decide("grace")
+    later(as_worker, by)
+    owner.execute("INSERT INTO leaf_waiting (leaf_id) VALUES (%s)", hidden)
+    told = verify(folder, code=int(late))
+    assert told["without_a_place"] == 1
+    assert [(one["fault"], one["since"]) for one in told["findings"]] == [("late", told["logs"][0]["leaves"])] * late
 
 
 # --- The command itself ------------------------------------------------------------------------------------------------

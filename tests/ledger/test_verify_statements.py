@@ -9,7 +9,7 @@ import pytest
 
 from consent.vault import jws
 from tests.cast import Program, now
-from tests.consent.rights import erased
+from tests.consent.rights import erased, file
 from tests.consent.signed import Ring
 from tests.ledger.logged import Working, run
 from tests.ledger.verifying import faults, later, place_of, verify
@@ -57,6 +57,23 @@ def test_an_erasure_that_days_of_runs_did_not_list(
     told = verify(folder, code=0 if holds else 1)
     assert told["redacted_not_listed"] == len(hidden) == 1
     assert [one["fault"] for one in told["findings"]] == ([] if holds else ["record_gone"])
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_an_entry_of_the_audit_log_is_never_erased(
+    log: int, folder: Path, program: Program, owner: psycopg.Connection, as_worker: Working, listed: bool
+) -> None:
+    """Who holds the database has the log list it as if it had been."""
+    file(program, "access")
+    run(as_worker)
+    gone = owner.execute("DELETE FROM audit_entry WHERE action = 'request.filed' RETURNING leaf_id").fetchone()
+    owner.execute("INSERT INTO leaf_redacted (leaf_id) VALUES (%s)", gone)
+    if listed:
+        run(as_worker)
+    assert owner.execute("SELECT count(*) FROM leaf_redacted").fetchone() == (0 if listed else 1,)
+    told = verify(folder, code=1)
+    assert (told["redacted"], told["redacted_not_listed"]) == (0, 0)
+    assert [one["fault"] for one in told["findings"]] == ["record_gone"]
 
 
 def test_a_redaction_that_is_gone_or_changed(

@@ -70,14 +70,14 @@ class Command(OperatorCommand):
             origins = LogOrigin.objects.order_by("number")
             logs = {one.number: verified(one, keys=keys, published=heads, findings=findings) for one in list(origins)}
             rows_gone(logs.values(), findings)
-            states, events = _rows(logs, counted, findings, options)
+            states, events, kept = _rows(logs, counted, findings, options)
             openings.without_leaf(logs, counted, findings)
         lost, known = gaps(logs.values()), {log.origin.name for log in logs.values()}
         for head in heads:
             gap = lost.get(head.origin)
             if head.origin not in known and not (gap and gap.explains(head.size, head.root, left=0)):
                 raise CommandError(f"a checkpoint is of {head.origin}, and the database has no such log")
-        result = _result(logs, counted, findings, states, events)
+        result = _result(logs, counted, findings, states, events, kept)
         self.answer(options, result, *_lines(result))
         if findings.count:
             raise CommandError(f"{findings.count} findings: the log does not hold")
@@ -90,10 +90,10 @@ def _processes(text: str) -> int:
     return int(text)
 
 
-def _rows(logs: dict[int, Log], counted: Opened, findings: Findings, options: dict[str, Any]) -> tuple[int, int]:
-    """All mini-programs, one after another, and what belongs to none; answers how many states and events there are. Raises
-    CommandError."""
-    states = events = 0
+def _rows(logs: dict[int, Log], counted: Opened, findings: Findings, options: dict[str, Any]) -> tuple[int, int, int]:
+    """All mini-programs, one after another, and what belongs to none; answers how many states and events there are, and of how many events
+    a law keeps them and not their record. Raises CommandError."""
+    states = events = kept = 0
     try:
         with beside.openers(options["processes"], logs) as openers:
             for program_id in list(openings.programs()):
@@ -101,7 +101,9 @@ def _rows(logs: dict[int, Log], counted: Opened, findings: Findings, options: di
                     others, theirs = Findings(), openers.open(program_id)
                     openings.leafless(program_id, logs, others)
                     states += unexplained(program_id, others)
-                    events += 0 if options["no_events"] else uncovered(program_id, others)
+                    if not options["no_events"]:
+                        gone_through, without = uncovered(program_id, others)
+                        events, kept = events + gone_through, kept + without
                     _taken(theirs, counted, findings)
                     findings += others
             with of_no_program():
@@ -110,7 +112,7 @@ def _rows(logs: dict[int, Log], counted: Opened, findings: Findings, options: di
     except BrokenProcessPool:
         told = "a process that opened leaves was ended, or did not start: is there memory for fewer --processes?"
         raise CommandError(told, returncode=NOT_VERIFIED) from None
-    return states, events
+    return states, events, kept
 
 
 def _taken(theirs: Iterable[Theirs], counted: Opened, findings: Findings) -> None:
@@ -162,7 +164,9 @@ def _notes(name: str) -> Iterator[tuple[int, str]]:
         yield 1, note
 
 
-def _result(logs: dict[int, Log], counted: Opened, findings: Findings, states: int, events: int) -> dict[str, Any]:
+def _result(
+    logs: dict[int, Log], counted: Opened, findings: Findings, states: int, events: int, kept: int
+) -> dict[str, Any]:
     """What was gone through, what nobody outside can vouch for yet, and what is wrong."""
     return {
         "holds": not findings.count,
@@ -188,6 +192,7 @@ def _result(logs: dict[int, Log], counted: Opened, findings: Findings, states: i
         "redacted_not_listed": counted.unlisted,
         "states": states,
         "events": events,
+        "events_kept_by_law": kept,
         "findings": [asdict(finding) for finding in findings.kept],
         "findings_count": findings.count,
     }
@@ -207,7 +212,8 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
     yield f"{result['without_a_place']} leaves have no place yet"
     yield (
         f"{result['opened']} leaves opened, {result['redacted']} redacted, {result['redacted_not_listed']} redacted and not"
-        f" listed yet; {result['states']} states, {result['events']} events"
+        f" listed yet; {result['states']} states, {result['events']} events, {result['events_kept_by_law']} of"
+        " them kept by a law beyond the erasure of their records"
     )
     yield from _told(result["findings"])
 
