@@ -213,8 +213,10 @@ class Environment:
         raw = self._find(name, with_file=with_file)
         if raw is None:
             if isinstance(default, Required):
-                how = f"{name} or {name}_FILE" if with_file else name
-                raise MissingSetting(f"{name} is not set: set {how} to {expected}, or VAR to a running stack's folder")
+                held = f", {name}_FILE to a file that holds it" if with_file else ""
+                raise MissingSetting(
+                    f"{name} is not set: set it to {expected}{held}, or VAR to a running stack's folder"
+                )
             return default
         try:
             return parse(raw)

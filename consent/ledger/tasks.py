@@ -33,7 +33,7 @@ def run() -> None:
     if done is not None and done.taken:
         logger.info("leaves have their places", extra={"fields": {"taken": done.taken, "size": done.size}})
     if done is not None and done.size and signing.of(now) is None:
-        logger.warning("no signing key is enabled: the log has no checkpoint; run manage.py create_keyring")
+        logger.warning("no signing key is enabled: the log has no checkpoint; run manage.py rotate_signing_key")
     for name, told in sinks.publish(places, now=now).items():
         logger.warning("a checkpoint was not published", extra={"fields": {"sink": name, "told": told}})
 

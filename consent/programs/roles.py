@@ -13,33 +13,38 @@ GROUPS = (("zq_app", ""), ("zq_ingest", "BYPASSRLS"), ("zq_erase", ""), ("zq_ops
 
 @dataclass(frozen=True)
 class Login:
-    """A login of the service; `password` None leaves it as it is."""
+    """A login of the service; `password` None leaves it as it is. `idle_ms`: how long it may pause within a transaction."""
 
     name: str
     password: str | None
     erases: bool
+    idle_ms: int = 60_000
 
 
-def statements(logins: list[Login], existing: set[str]) -> list[sql.Composed]:
-    """What brings the roles about; safe to run again."""
-    made = [
-        sql.SQL("CREATE ROLE {} NOLOGIN NOINHERIT " + attribute).format(sql.Identifier(name))
-        for name, attribute in GROUPS
-        if name not in existing
-    ]
+def statements(logins: list[Login]) -> list[sql.Composed]:
+    """What brings the roles about; safe to run again. From PostgreSQL 16 on, which alone grants what is not inherited."""
+    made = [_made(name, "NOLOGIN NOINHERIT " + attribute) for name, attribute in GROUPS]
     for login in logins:
-        made += _login(login, login.name in existing)
+        made += _login(login)
     return made
 
 
-def _login(login: Login, exists: bool) -> list[sql.Composed]:
+def _made(name: str, attributes: str) -> sql.Composed:
+    role = sql.SQL("CREATE ROLE {} " + attributes).format(sql.Identifier(name))
+    return sql.SQL(
+        "DO $do$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {}) THEN {}; END IF; END $do$"
+    ).format(sql.Literal(name), role)
+
+
+def _login(login: Login) -> list[sql.Composed]:
     name = sql.Identifier(login.name)
-    made = [] if exists else [sql.SQL("CREATE ROLE {} LOGIN").format(name)]
+    made = [_made(login.name, "LOGIN")]
     if login.password is not None:
         made.append(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(login.password)))
     made.append(sql.SQL("GRANT zq_app TO {} WITH INHERIT TRUE, SET FALSE").format(name))
     for group in ("zq_ingest", "zq_ops", *(["zq_erase", "zq_ledger"] if login.erases else [])):
         made.append(sql.SQL("GRANT {} TO {} WITH INHERIT FALSE, SET TRUE").format(sql.Identifier(group), name))
     # A statement or a forgotten transaction must not hold a subject's lock for ever.
-    made.append(sql.SQL("ALTER ROLE {} SET idle_in_transaction_session_timeout = '60s'").format(name))
+    idle = sql.Literal(login.idle_ms)
+    made.append(sql.SQL("ALTER ROLE {} SET idle_in_transaction_session_timeout = {}").format(name, idle))
     return made

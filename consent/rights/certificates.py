@@ -55,7 +55,7 @@ def certificate(
     said = content(request, runs, program, None if leaf is None else bytes(leaf.hash))
     signed = vault.keyring.signing.sign(said, typ=TYPE, of=request.closed_at)
     if signed is None:
-        raise Conflict("no_signing_key", "no signing key is enabled: run manage.py create_keyring, then ask again")
+        raise Conflict("no_signing_key", "no signing key is enabled: run manage.py rotate_signing_key, then ask again")
     return Certificate(signed, proof)
 
 

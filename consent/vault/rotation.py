@@ -27,7 +27,7 @@ from consent.vault.keyring import (
     KeySet,
     Version,
 )
-from consent.vault.models import KeyVersion, Writes
+from consent.vault.models import DataKey, KeyVersion, Writes
 from consent.vault.store import KeyStore
 
 _COUNTED = {
@@ -56,6 +56,24 @@ class Told:
 def programs() -> list[int]:
     with without_tenant():
         return list(MiniProgram.objects.order_by("id").values_list("id", flat=True))
+
+
+def needed() -> bool:
+    """Whether the database has somebody whom only the keys of its own keyring find. Before `migrate` it has nobody. As the owner, who
+    sees every row, or as a login of the service."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('public.data_key') IS NOT NULL")
+        if not cursor.fetchone()[0]:
+            return False
+        cursor.execute("SELECT pg_has_role(current_user, 'zq_ops', 'SET')")
+        if not cursor.fetchone()[0]:
+            return DataKey.objects.exists()
+    return any(_known(program_id) for program_id in programs())
+
+
+def _known(program_id: int) -> bool:
+    with tenant(program_id):
+        return DataKey.objects.filter(program_id=program_id).exists()
 
 
 def told(store: KeyStore) -> list[Told]:

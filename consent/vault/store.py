@@ -25,6 +25,8 @@ class KeyStore(Protocol):
     def create(self, content: dict[str, Any]) -> bool:
         """Keep it unless there is a keyring; answers whether there was none."""
 
+    def exists(self) -> bool: ...
+
     def replacing(self) -> AbstractContextManager[dict[str, Any]]:
         """The content, to be changed in the block; replaced whole and durable at its end, by one at a time."""
 
@@ -56,13 +58,19 @@ class FileStore:
             raise KeyringError("the keyring file is not in the expected form")
         return content
 
+    def exists(self) -> bool:
+        return self.path.exists()
+
     def create(self, content: dict[str, Any]) -> bool:
         try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _opened_new(self.path) as file:
                 _write(file, content)
+            _keep_names(self.path.parent)
         except FileExistsError:
             return False
-        _keep_names(self.path.parent)
+        except OSError as error:
+            raise KeyringError(f"the keyring file cannot be made: {error.strerror}") from None
         return True
 
     @contextmanager
@@ -93,7 +101,10 @@ class FileStore:
 
 def _unreadable(error: OSError) -> KeyringError:
     if isinstance(error, FileNotFoundError):
-        return KeyringError("there is no keyring file: make one with `manage.py create_keyring`")
+        return KeyringError(
+            "there is no keyring file: put the keyring of this database in its place; only for a new database make one, with"
+            " `manage.py create_keyring`"
+        )
     return KeyringError(f"the keyring file cannot be read: {error.strerror}")
 
 

@@ -19,6 +19,7 @@ from consent.vault.store import FileStore
 from tests.cast import Program, now
 from tests.consent.signed import Ring, decoded, jwks
 from tests.consent.test_commands import as_json, run
+from tests.stack import manage
 
 AT = datetime(2026, 10, 1, tzinfo=UTC)
 # RFC 8037, Appendix A.2 and A.3.
@@ -215,11 +216,40 @@ def test_create_keyring_gives_an_older_one_its_first_signing_key(own_ring: Ring)
     assert own_ring.path.read_text() == content
 
 
-def test_create_keyring_keeps_when_it_made_the_keys(own_ring: Ring) -> None:
+def test_create_keyring_keeps_when_it_made_the_keys(database: None, own_ring: Ring) -> None:
     own_ring.path.unlink()
     assert "keyring created" in run("create_keyring")[0]
     made = [version.made for version in keyring.versions(FileStore(own_ring.path))]
     assert all(at is not None and now() - timedelta(minutes=1) < at <= now() for at in made) and len(made) == 2
+
+
+def test_create_keyring_makes_none_for_a_database_that_knows_people(
+    program: Program, own_ring: Ring, as_worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a new one nobody would be found, and each made once more."""
+    kept = own_ring.path.read_bytes()
+    program.decide("alice")
+    own_ring.path.unlink()
+    with pytest.raises(CommandError, match="only its own keyring finds"):
+        call_command("create_keyring")
+    with as_worker(), pytest.raises(CommandError, match="only its own keyring finds"):
+        call_command("create_keyring")
+    monkeypatch.setenv("ZHIQING_KEYRING_FILE", str(own_ring.path))
+    with pytest.raises(RuntimeError, match="only its own keyring finds"):
+        manage("create_keyring")
+    assert not own_ring.path.exists()
+    own_ring.path.write_bytes(kept)
+
+
+def test_create_keyring_makes_the_folder_or_says_why_it_cannot(database: None, own_ring: Ring, tmp_path: Path) -> None:
+    own_ring.path = tmp_path / "new" / "folder" / "keyring.json"
+    own_ring.use()
+    assert "keyring created" in run("create_keyring")[0]
+    assert stat.S_IMODE(own_ring.path.parent.stat().st_mode) == 0o700
+    own_ring.path = own_ring.path / "within-a-file" / "keyring.json"
+    own_ring.use()
+    with pytest.raises(CommandError, match="cannot be"):
+        call_command("create_keyring")
 
 
 def test_create_keyring_says_what_is_wrong_with_one(own_ring: Ring) -> None:

@@ -1,5 +1,6 @@
 """Makes the database roles that the service works through."""
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -8,6 +9,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection, transaction
 
 from consent.programs.roles import Login, statements
+
+OLDEST = 16
 
 
 class Command(BaseCommand):
@@ -19,19 +22,25 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--sql", action="store_true", help="print the statements and change nothing; no passwords")
+        parser.add_argument(
+            "--sql",
+            action="store_true",
+            help="print the statements and change nothing; no passwords: set them with ALTER ROLE … PASSWORD",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         logins = [_login("application"), _login("worker")]
         if options["sql"]:
-            bare = [Login(login.name, None, login.erases) for login in logins]
-            self.stdout.write(";\n".join(part.as_string() for part in statements(bare, set())) + ";")
+            bare = [replace(login, password=None) for login in logins]
+            self.stdout.write(";\n".join(part.as_string() for part in statements(bare)) + ";")
             return
         if settings.ROLE != "owner":
             raise CommandError("run this with ZHIQING_ROLE=owner: only the owner may create roles")
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT rolname FROM pg_roles")
-            made = statements(logins, {row[0] for row in cursor.fetchall()})
+            cursor.execute("SELECT current_setting('server_version_num')::int / 10000")
+            if (major := cursor.fetchone()[0]) < OLDEST:
+                raise CommandError(f"PostgreSQL {OLDEST} or later is needed, and this one is {major}")
+            made = statements(logins)
             for statement in made:
                 cursor.execute(statement.as_string())
         self.stdout.write(f"roles ready: {len(made)} statements run")
@@ -42,4 +51,6 @@ def _login(role: str) -> Login:
     if url is None or not (parts := urlsplit(url)).username:
         names = {"application": "DATABASE_URL", "worker": "DATABASE_WORKER_URL"}
         raise CommandError(f"{names[role]} must name a login")
-    return Login(unquote(parts.username or ""), unquote(parts.password) if parts.password else None, role == "worker")
+    login = Login(unquote(parts.username or ""), unquote(parts.password) if parts.password else None, role == "worker")
+    bound = settings.SESSIONS.get(role, {}).get("idle_in_transaction_session_timeout", login.idle_ms)
+    return replace(login, idle_ms=bound)

@@ -85,10 +85,11 @@ class Command(OperatorCommand):
                 *(f"consents to {code} end then: the version broadens it" for code in material),
                 *(
                     f"{code} is not active: manage.py purpose assess --program {program.pk} --purpose {code} …,"
-                    f" a cross-border mechanism in the admin where it goes abroad, then purpose activate"
+                    f" a cross-border mechanism (manage.py mechanism) where it goes abroad, then purpose activate"
                     for code in inactive
                 ),
-                f"next: manage.py catalogue import --program {program.pk} docs/examples/catalogue.yaml",
+                f"next, once and at each change of what is collected: manage.py catalogue import --program {program.pk} FILE.yaml"
+                " (docs/examples/catalogue.yaml is one)",
             ),
         )
 

@@ -80,6 +80,5 @@ class Command(OperatorCommand):
                 report("days", place, len(days))
         self.answer(options, {"days": len(days), "differ": wrong}, f"{len(days):,} days checked, {len(wrong):,} differ")
         if wrong:
-            raise CommandError(
-                "rollups differ from their events: " + ", ".join(wrong) + "; run: manage.py rollups rebuild"
-            )
+            again = f"ZHIQING_ROLE=worker manage.py rollups rebuild --program {program_id} --from {wrong[0]} --to {wrong[-1]}"
+            raise CommandError(f"rollups differ from their events: {', '.join(wrong)}; run: {again}")

@@ -11,7 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from consent import edge
 from consent.management.base import OperatorCommand, program_argument, program_named, read_text
-from consent.programs.models import MiniProgram
+from consent.programs.models import ApiClient, MiniProgram
 from consent.programs.tenancy import tenant
 from tracking.catalogue import Imported, compare_catalogue, export_catalogue, import_catalogue, parse
 from tracking.catalogue_text import dump
@@ -82,7 +82,7 @@ class Command(OperatorCommand):
             ", ".join(f"{count} {outcome}" for outcome, count in done.counts().items()),
             then=(
                 *((left,) if done.absent else ()),
-                f"next: manage.py create_client --program {program.pk} --scopes consents,events,requests,reports",
+                *_next(program.pk),
             ),
         )
 
@@ -140,6 +140,13 @@ def _line(change: Change) -> str:
 
 def _plain(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+def _next(program_id: int) -> tuple[str, ...]:
+    with tenant(program_id):
+        if ApiClient.objects.filter(program_id=program_id).exists():
+            return ()
+    return (f"next: manage.py create_client --program {program_id} --scopes consents,events,requests,reports",)
 
 
 def _write(path: Path, text: str) -> None:
