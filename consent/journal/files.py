@@ -53,14 +53,15 @@ class FileSink:
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
                 _append(descriptor, line if whole or path != newest else b"\n" + line)
+                if made:
+                    # Before anybody else writes: their line is durable only where its file's name is.
+                    _sync_folder(self.folder)
             except BaseException:
                 os.close(descriptor)
                 raise
         try:
             if durable:
                 os.fsync(descriptor)
-                if made:
-                    _sync_folder(self.folder)
         finally:
             os.close(descriptor)
 

@@ -17,11 +17,13 @@ class Ending:
 
 @dataclass
 class Wanted:
-    """How a subject left things. `restriction` and `erasure`: the newest entry of those; a tombstone is the last of all."""
+    """How a subject left things. `restriction` and `erasure`: the newest entry of those; a tombstone is the last of all. `came_about`:
+    the journal says that the erasure was committed, which a receiver is not told."""
 
     endings: dict[str, Ending] = field(default_factory=dict)
     restriction: Entry | None = None
     erasure: Entry | None = None
+    came_about: bool = False
 
 
 _RESTRICTION = (Kind.RESTRICTION, Kind.RESTRICTION_LIFTED)
@@ -31,7 +33,9 @@ _ERASURE = (Kind.ERASURE, Kind.ERASURE_TAKEN_BACK, Kind.TOMBSTONE)
 def wanted(entries: Iterable[Entry]) -> dict[str, Wanted]:
     """By the hash of the handle. Numbers rise with time, over several machines and restores."""
     found: dict[str, Wanted] = {}
-    for entry in sorted(entries, key=_number):
+    in_order = sorted(entries, key=_number)
+    committed = {entry.number for entry in in_order if entry.kind == Kind.COMMITTED}
+    for entry in in_order:
         if entry.handle is None:
             continue
         mine = found.setdefault(entry.handle, Wanted())
@@ -41,7 +45,7 @@ def wanted(entries: Iterable[Entry]) -> dict[str, Wanted]:
         elif entry.kind in _RESTRICTION:
             mine.restriction = entry
         elif entry.kind in _ERASURE and (mine.erasure is None or mine.erasure.kind != Kind.TOMBSTONE):
-            mine.erasure = entry
+            mine.erasure, mine.came_about = entry, entry.number in committed
     return found
 
 

@@ -19,7 +19,7 @@ from consent.records.grants import CLOCK_TOLERANCE, of_state
 from consent.records.intents import announce, retract
 from consent.records.models import AUTHORISING, ConsentRecord, ConsentState, State, WithdrawalIntent
 from consent.records.queries import coverage, db_now, pending_records
-from consent.vault import identities
+from consent.vault import identities, writing
 from consent.vault.identities import SubjectTaken, Vault
 from consent.vault.lookup import Identifiers
 from consent.vault.models import Subject
@@ -74,6 +74,8 @@ def record_decisions(
                     told = told_of(program_id, notice, decisions, act)
                     subject = _held(vault, program_id, named, create=any(d.decision != "withdrawn" for d in decisions))
                     if subject is None:
+                        # By an older keyring somebody may be known whom this process does not find.
+                        writing.hold(vault.keyring)
                         return None, [Recorded(None, item.purpose.code, State.UNKNOWN, None) for item in told]
                     moment = _moment(subject, told, act, may_import)
                     recorded = _record(vault, subject, told, act, moment, client_id, idempotency)

@@ -35,7 +35,7 @@ from consent.rights.models import (
     ReviewRule,
     SubjectRequest,
 )
-from consent.vault import identities
+from consent.vault import identities, writing
 from consent.vault.identities import Vault
 from consent.vault.lookup import Identifiers
 from consent.vault.models import Subject
@@ -205,9 +205,11 @@ def forget_calls(program_id: int) -> int:
 
 
 def _locked(vault: Vault, program_id: int, named: dict[str, str]) -> Subject | None:
-    """The subject with its row locked, or None for one nobody knows (or knows any more)."""
+    """The subject with its row locked, or None for one nobody knows (or knows any more). Raises Unavailable `keyring_behind` where
+    nobody can be told to be unknown: by another keyring they may be found."""
     subject_id = identities.resolve_many(vault, program_id, [named])[0]
     if subject_id is None:
+        writing.hold(vault.keyring)
         return None
     return Subject.objects.select_for_update(no_key=True).filter(id=subject_id).first()
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import connection
 
-from consent.errors import Problem
+from consent.errors import Problem, Unavailable
 from consent.journal.entries import Entry, Kind, handle_hash
 from consent.journal.plan import Wanted
 from consent.ledger.audit import audit
@@ -26,6 +26,7 @@ from consent.records.queries import db_now
 from consent.rights import actions, review, taking_back
 from consent.rights.actions import Asked, Terms
 from consent.rights.models import ERASING, RequestKind, RequestState, RequestSubject, SubjectRequest
+from consent.vault import identities
 from consent.vault.identities import Vault
 from consent.vault.lookup import PSEUDONYM
 from consent.vault.models import Subject
@@ -144,7 +145,10 @@ class _One:
         self.terms, self.dry_run, self.done = terms, dry_run, done
 
     def replay(self) -> None:
-        """Raises what the actions raise."""
+        """Raises what the actions raise, and Unavailable `keyring_behind` where they would not find the subject."""
+        with tenant(self.program_id):
+            if identities.resolve_many(self.vault, self.program_id, [self._named()]) != [self.subject.id]:
+                raise Unavailable("keyring_behind", "no key of this keyring finds the subject")
         restriction, erasure = self.wanted.restriction, self.wanted.erasure
         if erasure is not None and erasure.kind == Kind.ERASURE_TAKEN_BACK and self._take_back(erasure, ERASING):
             self.done["erasures taken back"] += 1
@@ -206,8 +210,8 @@ class _One:
                 self._file(RequestKind.RESTRICTION)
 
     def _erase(self, entry: Entry) -> None:
-        """An erasure that was acknowledged is filed again with what is left of its time to be taken back; one that was done is
-        due at once, and was decided on before."""
+        """An erasure that was acknowledged is filed again with what is left of its time to be taken back, or with all of it where the
+        journal does not say that it came about; one that was done is due at once, and was decided on before."""
         done = entry.kind == Kind.TOMBSTONE
         request = self._open(ERASING)
         if request is None:
@@ -215,13 +219,18 @@ class _One:
                 return
             self.done["erasures filed"] += 1
             if not self.dry_run:
-                left = timedelta(0) if done else max(timedelta(0), entry.at + self.terms.undo - db_now())
-                request_id = self._file(RequestKind.ERASURE, undo=left)
+                request_id = self._file(RequestKind.ERASURE, undo=timedelta(0) if done else self._undo_left(entry))
                 self._hasten(request_id, done=done)
         elif done and (request.state == RequestState.IN_REVIEW or (request.undo_until or entry.at) > db_now()):
             self.done["erasures hastened"] += 1
             if not self.dry_run:
                 self._hasten(request.id, done=True)
+
+    def _undo_left(self, entry: Entry) -> timedelta:
+        """Who was told that it could not be done may have gone on as before, and does not know of it."""
+        if not self.wanted.came_about:
+            return self.terms.undo
+        return max(timedelta(0), entry.at + self.terms.undo - db_now())
 
     def _hasten(self, request_id: uuid.UUID, *, done: bool) -> None:
         if not done:

@@ -29,7 +29,7 @@ def test_the_applications_login_pauses_no_longer_than_a_notice_waits_for(owner: 
     manage("create_roles")
     bounds: dict[str, list[str]] = dict(owner.execute(BOUNDS).fetchall())
     application = psycopg.conninfo.conninfo_to_dict(os.environ["DATABASE_URL"])["user"]
-    assert bounds[application] == ["idle_in_transaction_session_timeout=30000"]
+    assert bounds[str(application)] == ["idle_in_transaction_session_timeout=30000"]
 
 
 def test_an_older_server_is_told_so(database: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,14 @@
 """The journal: every acknowledged ending is in it first, it names nobody, and what is torn or missing is recognised."""
 
+import contextlib
 import json
 import multiprocessing
 import shutil
+import socket
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -176,6 +181,36 @@ def test_a_receiver_that_says_nothing_is_not_waited_for_long(
         began = time.monotonic()
         problem(ask(program, "restriction"), 503, "journal_unavailable")
         assert time.monotonic() - began < 5
+
+
+def test_a_receiver_that_drips_is_not_waited_for_either(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte comes within what httpx waits for one."""
+    monkeypatch.setattr("consent.journal.webhook.WHOLE_S", 0.5)
+    program.decide("alice")
+    with dripping() as url, journaling(tmp_path, url):
+        began = time.monotonic()
+        problem(ask(program, "restriction"), 503, "journal_unavailable")
+        assert time.monotonic() - began < 5
+
+
+@contextmanager
+def dripping() -> Iterator[str]:
+    """A server that sends a header's byte every 0.1 s, to one caller, for 20 s at most."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            with contextlib.suppress(OSError), server.accept()[0] as caller:
+                caller.sendall(b"HTTP/1.1 204 No Content\r\nX: ")
+                for _ in range(200):
+                    caller.sendall(b"x")
+                    time.sleep(0.1)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+    thread.join()
 
 
 # --- Files -----------------------------------------------------------------------------------------------------------

@@ -282,7 +282,7 @@ def test_a_disabled_version_is_enabled_again(
 
 
 def test_after_a_restore_from_before_the_rotation_nobody_writes(
-    rotated: Program, own_ring: Ring, owner: psycopg.Connection
+    rotated: Program, own_ring: Ring, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database asks for the version by which its subjects are found; who holds another one would make them anew."""
     alice = known(rotated, "alice")[0]
@@ -302,6 +302,9 @@ def test_after_a_restore_from_before_the_rotation_nobody_writes(
     assert (response.status_code, response.json()["code"]) == (503, "keyring_behind")
     assert not writing.fits(edge.vault().keyring)
     assert rotated.get("/readyz").json()["checks"]["keyring"] is False
+    monkeypatch.setattr(settings, "ROLE", "worker")
+    with pytest.raises(CommandError, match="nobody of the backup would be found"):
+        call_command("replay_journal", "--dry-run")
     keys("enable", f"{INDEX}:1")
     assert rotated.decide("alice")["subject_id"] == alice
     keys("promote", f"{INDEX}:2")
@@ -309,6 +312,25 @@ def test_after_a_restore_from_before_the_rotation_nobody_writes(
 
 
 # --- Old keyrings ------------------------------------------------------------------------------------------------------
+
+
+def test_who_holds_an_old_keyring_does_not_tell_that_somebody_is_unknown(
+    rotated: Program, own_ring: Ring, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their withdrawal would be answered and not done, their erasure told as done of nobody."""
+    known(rotated, "early")
+    old = vault_of(own_ring)
+    keys("add", INDEX)
+    keys("promote", f"{INDEX}:2")
+    keys("reindex")
+    a_day_later(owner)
+    keys("retire", f"{INDEX}:1")
+    rotated.decide("late")
+    monkeypatch.setattr(edge, "vault", lambda: old)
+    withdrawn = rotated.post("consents", act(rotated, ("analytics", "withdrawn"), subject={"openid": "late"}))
+    erased = rotated.post("requests", {"subject": {"openid": "late"}, "kind": "erasure", "locale": "en"})
+    for response in (withdrawn, erased):
+        assert (response.status_code, response.json()["code"]) == (503, "keyring_behind")
 
 
 def test_who_holds_an_old_keyring_writes_no_more(rotated: Program, own_ring: Ring) -> None:

@@ -351,27 +351,49 @@ def test_an_erasure_that_was_done_is_not_reviewed_again_nor_may_it_be_taken_back
 ) -> None:
     """One that was acknowledged only is, and has what is left of its time."""
     monkeypatch.setenv("ZHIQING_JOURNAL_DIR", str(journal.folder))
-    hashes = {openid: hash_of(owner, program.decide(openid)["subject_id"]) for openid in ("alice", "bob", "carol")}
+    hashes = {
+        openid: hash_of(owner, program.decide(openid)["subject_id"]) for openid in ("alice", "bob", "carol", "dave")
+    }
     review_rule = "INSERT INTO review_rule (program_id, kind) VALUES (%s, 'erasure')"
     writing.mark()
     sink = FileSink(journal.folder)
     number = journal.lines()[-1]["number"]
-    told = [("alice", Kind.ERASURE), ("alice", Kind.TOMBSTONE), ("bob", Kind.ERASURE)]
+    told = [("alice", Kind.ERASURE), ("alice", Kind.TOMBSTONE), ("bob", Kind.ERASURE), ("dave", Kind.ERASURE)]
     for place, (openid, kind) in enumerate([*told, ("carol", Kind.ERASURE), ("carol", Kind.ERASURE_TAKEN_BACK)], 1):
         sink.write(Entry(number + place, now() - timedelta(hours=1), kind, hashes[openid]), durable=True)
+    sink.write(Entry(number + 3, now(), Kind.COMMITTED), durable=False)
     owner.execute(review_rule, [program.id])
     owner.execute("DELETE FROM service_state")
-    assert json.loads(manage("replay_journal", "--json", role="worker"))["done"] == {"erasures filed": 2}
+    assert json.loads(manage("replay_journal", "--json", role="worker"))["done"] == {"erasures filed": 3}
     found = owner.execute(
         "SELECT r.state, r.approved_by, r.undo_until > clock_timestamp(), r.undo_until < r.received_at + interval '24 hours'"
-        " FROM subject_request r ORDER BY r.state"
+        " FROM subject_request r ORDER BY 1, 4"
     ).fetchall()
-    assert found == [("approved", "replay", False, True), ("in_review", None, True, True)]
+    whole = ("in_review", None, True, False)
+    assert found == [("approved", "replay", False, True), whole, ("in_review", None, True, True)], (
+        "Dave was told that it was not done"
+    )
     again = json.loads(manage("replay_journal", "--json", role="worker"))
     assert (again["replay_required"], again["done"]) == (False, {})
     audited = "SELECT actor, target, details FROM audit_entry WHERE action = 'journal.replayed'"
-    details = {"complete": True, "done": {"erasures filed": 2}, "failed": {}}
+    details = {"complete": True, "done": {"erasures filed": 3}, "failed": {}}
     assert owner.execute(audited).fetchall() == [("replay", f"program:{program.id}", details)], "once, not for nothing"
+
+
+def test_a_database_that_is_in_service_is_changed_only_where_that_is_asked_for(
+    program: Program, journal: Journal, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who was told that their act could not be journaled was told that nothing was done."""
+    monkeypatch.setenv("ZHIQING_JOURNAL_DIR", str(journal.folder))
+    handle = hash_of(owner, program.decide("alice")["subject_id"])
+    writing.mark()
+    written(journal.folder, Entry(journal.lines()[-1]["number"] + 1, now(), Kind.RESTRICTION, handle))
+    restricted = "SELECT count(*) FROM subject WHERE restricted"
+    for flags, carried_out in (((), False), (("--again", "--dry-run"), False), (("--again",), True)):
+        told = json.loads(manage("replay_journal", "--json", *flags, role="worker"))
+        assert (told["done"], told["carried_out"]) == ({"restrictions": 1}, carried_out)
+        assert owner.execute(restricted).fetchone() == (int(carried_out),)
+    assert json.loads(manage("replay_journal", "--json", "--again", role="worker"))["done"] == {}
 
 
 def test_an_erasure_taken_back_after_the_backup_does_not_run(

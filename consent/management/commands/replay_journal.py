@@ -23,14 +23,22 @@ from consent.programs.models import MiniProgram
 from consent.programs.tenancy import without_tenant
 from consent.rights import replay
 from consent.rights.replay import Replayed
-from consent.vault import rewrapping
-from consent.vault.keyring import KEY_ENCRYPTION
+from consent.vault import rewrapping, writing
+from consent.vault.keyring import KEY_ENCRYPTION, Keyring
 
 _BEHIND = "the ledger's log has less than was published of it, and /readyz stays 503: run ZHIQING_ROLE=worker manage.py ledger new-origin NAME"
 _LOST = "Where it is lost, run this with --incomplete, by which every consent has to be asked for anew"
 _UNTOLD = (
     "API keys and staff accounts are as the backup has them where the journal does not tell: look at all of them before others"
     " reach the service"
+)
+_UNFOUND = (
+    "nobody of the backup would be found with this keyring: run manage.py `keys enable index:…` of the version that `keys list` says the"
+    " database asks for, or put the keyring in place that has it"
+)
+_IN_SERVICE = (
+    "nothing was restored, so nothing was changed: these were refused when they were asked, or --open-anyway left them; --again carries"
+    " them out"
 )
 CLIENTS, ACCOUNTS = "API clients revoked", "accounts narrowed"
 
@@ -48,7 +56,7 @@ class Command(OperatorCommand):
     help = (
         "After a restore: withdraw, restrict, object and erase what was acknowledged since the backup, end API keys and take from"
         " staff accounts what was ended and taken since, have no id given out twice, and answer calls again. Run it as the worker (ZHIQING_ROLE=worker), which then goes on with the erasures."
-        " It may be killed and run again; where nothing was restored it changes nothing. It exits 1, and calls stay"
+        " It may be killed and run again; where nothing was restored it changes nothing, and says what it would. It exits 1, and calls stay"
         " refused, where the journal is not complete or something could not be carried out."
     )
 
@@ -72,6 +80,11 @@ class Command(OperatorCommand):
             "--open-anyway",
             action="store_true",
             help="answer calls again although something could not be carried out; it exits 1 all the same",
+        )
+        parser.add_argument(
+            "--again",
+            action="store_true",
+            help="carry out also where the database is in service: what --open-anyway left, once its cause is put right",
         )
         parser.add_argument(
             "--incomplete",
@@ -102,8 +115,8 @@ class Command(OperatorCommand):
         with without_tenant():
             programs = list(MiniProgram.objects.order_by("id").values_list("id", flat=True))
         vault = edge.vault()
-        if missing := rewrapping.missing(vault.keyring, programs):
-            raise CommandError(_unopened(missing))
+        _refuse_keyring(vault.keyring, programs)
+        carries_out = (required or options["again"]) and not options["dry_run"]
         renewed: dict[int, int] | None = {} if incomplete else None
         if renewed is not None and not options["dry_run"]:
             renewed.update((program_id, replay.require_renewal(program_id)) for program_id in programs)
@@ -115,7 +128,7 @@ class Command(OperatorCommand):
             program_ids=programs,
             wanted=plan.wanted(found.kept.entries),
             terms=edge.terms(limited=False),
-            dry_run=options["dry_run"],
+            dry_run=not carries_out,
             restored=required,
             renewed=renewed,
         )
@@ -123,15 +136,24 @@ class Command(OperatorCommand):
         if opens:
             with transaction.atomic():
                 service.open_again()
-        self._tell(options, found, replayed, taken, required=required, opens=opens)
+        self._tell(options, found, replayed, taken, required=required, opens=opens, carried_out=carries_out)
 
     def _tell(
-        self, options: dict[str, Any], found: _Read, replayed: Replayed, taken: Taken, *, required: bool, opens: bool
+        self,
+        options: dict[str, Any],
+        found: _Read,
+        replayed: Replayed,
+        taken: Taken,
+        *,
+        required: bool,
+        opens: bool,
+        carried_out: bool,
     ) -> None:
         done = replayed.done + Counter({CLIENTS: len(taken.clients), ACCOUNTS: len(taken.accounts)})
         result = {
             "dry_run": options["dry_run"],
             "replay_required": required,
+            "carried_out": carried_out,
             "complete": found.complete,
             "missing": sorted(found.missing),
             "entries": len(found.kept.entries),
@@ -153,6 +175,7 @@ class Command(OperatorCommand):
             then=(
                 f"{len(found.kept.entries)} entries read; {replayed.unknown} people of theirs are not in this database",
                 "calls are answered" if opens else closed,
+                *((_IN_SERVICE,) if done and not required and not carried_out else ()),
                 *((_UNTOLD,) if required and not found.complete else ()),
                 *behind,
             ),
@@ -163,6 +186,14 @@ class Command(OperatorCommand):
                 f"not everything could be carried out: {told}; put that right and run this again, or open the service without"
                 " it by --open-anyway"
             )
+
+
+def _refuse_keyring(keyring: Keyring, programs: list[int]) -> None:
+    """Raises CommandError where data keys of the backup do not open with it, or its people are not found."""
+    if missing := rewrapping.missing(keyring, programs):
+        raise CommandError(_unopened(missing))
+    if not writing.fits(keyring):
+        raise CommandError(_UNFOUND)
 
 
 def _unopened(missing: list[int]) -> str:
