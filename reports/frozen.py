@@ -133,9 +133,7 @@ def _settled(answer: Seen, lines: Sequence[Line], behind: Container[str | None] 
     stands, k = dict(answer.standing), answer.fresh.k
     keyed = [(line, answer.keys.get(id(line))) for line in lines]
     texts = {
-        key: kept(line)
-        for line, key in keyed
-        if key is not None and line.cell not in behind and not line.withheld and not line.gone
+        key: kept(line) for line, key in keyed if key is not None and line.cell not in behind and not line.withheld
     }
     new = {key: text for key, text in texts.items() if key not in stands}
     due = {

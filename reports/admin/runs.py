@@ -161,8 +161,7 @@ def _shown(run: ReportRun, program: MiniProgram) -> showing.Shown:
     """What the run answered, as the page of its report would show it. The form may have lost an event since."""
     assert run.answer is not None
     told = json.loads(run.answer)
-    for name in ("as_of", "events_since"):
-        told[name] = datetime.fromisoformat(told[name]) if told.get(name) else None
+    told["as_of"] = datetime.fromisoformat(told["as_of"])
     form = showing.form_of(run.metric, program, options.sent(run.metric, run.question))
     days = {name: date.fromisoformat(run.question[name]) for name in ("from", "to")}
     return showing.Shown(run.metric, form, told, "", {**run.question, **days})

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django import forms
 from django.db import DatabaseError
@@ -27,7 +26,6 @@ from reports.api.questions import CLOSED_AFTER
 from reports.api.rendering import CSVRenderer
 from reports.api.shapes import ReportAsked
 from reports.deadline import ANSWER_S, deadline
-from reports.metrics.calendar import day_start
 from reports.metrics.registry import STANDS
 
 LINES_SHOWN = 500
@@ -149,14 +147,7 @@ def _figures(page: Page, told: Mapping[str, Any], asked: Mapping[str, Any]) -> d
         "last": asked["to"],
         "marks": tables.MARKS,
         "empty": not any(table.lines for table in found),
-        "events_since": _begins_after(told, asked["from"]),
     }
-
-
-def _begins_after(told: Mapping[str, Any], first: date) -> datetime | None:
-    """The instant from which events are left, where the range begins before it. Runs of earlier versions do not tell it."""
-    since: datetime | None = told.get("events_since")
-    return since if since is not None and day_start(first, ZoneInfo(told["zone"])) < since else None
 
 
 def _defined(definition: str) -> str:

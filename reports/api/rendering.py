@@ -37,7 +37,6 @@ def rendered(answer: Answer, *, zone: str, as_of: datetime) -> dict[str, Any]:
         "zone": zone,
         "as_of": as_of,
         "revision": answer.revision,
-        "events_since": answer.events_since,
         "privacy": {
             "mode": MODE,
             "k": released.k,

@@ -70,7 +70,7 @@ Counters = dict[str, Counter]
 """By answer, the refused ones by code."""
 
 
-@metric("quality", definition=DEFINITION, of_events=False)
+@metric("quality", definition=DEFINITION)
 def quality(question: Question) -> Figures:
     """Under the tenant's transaction."""
     parts = intervals(question.first, question.last, question.interval)

@@ -11,7 +11,6 @@ from consent.errors import Fault, Invalid, NotFound
 from consent.programs.tenancy import snapshot
 from reports import frozen
 from reports.metrics.calendar import DAY, MOMENT, Interval
-from reports.metrics.observable import events_left_since, observable
 from reports.metrics.withdrawals import withdrawn_subjects
 from reports.models import Counting
 from reports.privacy.figures import Dimension, Figures, Row
@@ -65,8 +64,6 @@ class Metric:
     definition: str
     run: Run
     derive: Derive | None = None
-    of_events: bool = True
-    """Whether it counts events, which retention deletes; `quality` has counters."""
     anew: int = 0
     """How often what was told until then became no answer any more: the gate holds more of it, or its definition means something
     else. Other words for the same leave it: worked out anew, figures would differ from those told by who left in between."""
@@ -77,31 +74,26 @@ class Answer:
     definition: str
     released: Released
     revision: int
-    events_since: datetime | None
-    """Before it retention has deleted every event that is counted; None where it can have deleted none, or none are."""
 
 
 STANDS = (
     "closed true: the figure stands as it was first told, also when subjects go or come later, until k of them have; then "
     "revision rises. One type of events is told where all other events rest on k subjects, too. A table of the whole range is "
     "told where the range ends at days between any two of which k subjects were there: whole months with k are. Events that "
-    "retention has deleted are counted no more: what begins before the longest retention is not_observable, and of days before "
-    "the shortest what was not told by then reads too low."
+    "retention has deleted are counted no more: of days before the shortest retention what was not told by then reads too low."
 )
 """Told after every definition."""
 
 _METRICS: dict[str, Metric] = {}
 
 
-def metric(
-    name: str, *, definition: str, derive: Derive | None = None, of_events: bool = True, anew: int = 0
-) -> Callable[[Run], Run]:
+def metric(name: str, *, definition: str, derive: Derive | None = None, anew: int = 0) -> Callable[[Run], Run]:
     """Register a metric under the API's name."""
 
     def register(run: Run) -> Run:
         if name in _METRICS:
             raise ValueError(f"{name} is registered already")
-        _METRICS[name] = Metric(name, definition, run, derive, of_events, anew)
+        _METRICS[name] = Metric(name, definition, run, derive, anew)
         return run
 
     return register
@@ -145,13 +137,11 @@ def answer(name: str, question: Question, *, k: int, reached: Reached = unwatche
         by_day = _by_day(found, question, figures) if k > 1 else []
         reached(Counting.GATE)
         fresh = release(figures, k=k, as_of=question.as_of, by_day=by_day)
-        since = events_left_since(question.program_id, question.as_of) if found.of_events else None
-        fresh = observable(fresh, since)
         seen = frozen.seen(asked, fresh, as_of=question.as_of)
     released, revision = frozen.settled(seen)
     if found.derive is not None:
         released = found.derive(question, released)
-    return Answer(f"{found.definition} {STANDS}" if k > 1 else found.definition, released, revision, since)
+    return Answer(f"{found.definition} {STANDS}" if k > 1 else found.definition, released, revision)
 
 
 def _by_day(found: Metric, question: Question, figures: Figures) -> list[Figures]:

@@ -20,7 +20,7 @@ class Line:
 
     `periods`: all that must be closed before it is told for good. `cell`: of a cohort table the cell, `size` or the number of
     its period, and of a total its name; each is a line of its own, because each has its own period. `withheld`: its range may not
-    be told now, and may be later. `gone`: retention has deleted what it would be worked out from.
+    be told now, and may be later.
     """
 
     table: str
@@ -29,7 +29,6 @@ class Line:
     rows: Sequence[tuple[str, ReleasedRow]]
     cell: str | None = None
     withheld: bool = False
-    gone: bool = False
 
 
 @dataclass(frozen=True)

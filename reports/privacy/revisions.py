@@ -53,7 +53,7 @@ def told(line: Line, text: str) -> Line:
             name: Cell(_plain(value), status, rests) for name, (value, status, rests) in row.figures.items() if status
         }
         rows.append((row.table or line.table, ReleasedRow({**line.keys, **row.keys}, cells, closed)))
-    return replace(line, rows=rows, withheld=False, gone=False)
+    return replace(line, rows=rows, withheld=False)
 
 
 def may_be_revised(before: str, after: str, k: int) -> bool:

@@ -457,55 +457,6 @@ def test_what_was_computed_before_a_revision_does_not_undo_it(thirty: History, m
     assert ask(thirty, to=DAY) == newest
 
 
-# --- What retention took ---------------------------------------------------------------------------------------------
-
-
-def only_next_is_left(history: History, owner: psycopg.Connection) -> None:
-    """Retention is over for every event before the sixth of October, 08:00 in Shanghai."""
-    days = (datetime.now(UTC).date() - date.fromisoformat(DAY)).days
-    owner.execute("UPDATE notice_purpose SET retention_days = %s", [days])
-    owner.execute("UPDATE program SET created_at = '2025-01-01' WHERE id = %s", [history.program.id])
-
-
-def test_what_began_before_the_events_that_are_left_is_not_observable(
-    thirty: History, owner: psycopg.Connection
-) -> None:
-    """0 is a value; whose events are deleted were not nobody. Nor is a total of such a range kept for good."""
-    only_next_is_left(thirty, owner)
-    told = ask(thirty)
-    assert [(row["dau"], row["status"]["dau"]) for row in told["data"]] == [(None, "not_observable"), (30, "ok")]
-    assert told["status"]["withdrawn_subjects"] == "ok"
-    assert (told["privacy"]["suppressed_cells"], told["events_since"]) == (0, f"{DAY}T00:00:00Z")
-    told = ask(thirty, "pages")
-    assert ({told["status"][name] for name in ("views", "subjects")}, told["privacy"]["range_withheld"]) == (
-        {"not_observable"},
-        False,
-    )
-    told = ask(thirty, "quality")
-    assert (told["status"]["accepted"], told["events_since"]) == ("ok", None)
-
-
-def test_what_was_told_before_retention_took_its_events_stands(thirty: History, owner: psycopg.Connection) -> None:
-    first = ask(thirty)
-    only_next_is_left(thirty, owner)
-    told = ask(thirty)
-    assert told.pop("events_since") and first.pop("events_since") is None
-    assert told == first
-
-
-def test_cohorts_that_begin_before_are_not_observable(thirty: History, owner: psycopg.Connection) -> None:
-    only_next_is_left(thirty, owner)
-    gone, left = ask(thirty, "retention", periods=1)["data"]
-    assert (gone["size"], gone["size_status"], gone["status"]) == (None, "not_observable", ["not_observable"])
-    assert (left["size"], left["status"]) == (0, ["ok"])
-
-
-def test_before_a_mini_program_there_was_nobody(thirty: History, owner: psycopg.Connection) -> None:
-    """It is younger than its retention: nothing can have been deleted."""
-    owner.execute("UPDATE notice_purpose SET retention_days = 30")
-    assert daus(ask(thirty, **{"from": "2025-10-01", "to": DAY})) == [0] * 5 + [30]
-
-
 # --- The table -------------------------------------------------------------------------------------------------------
 
 

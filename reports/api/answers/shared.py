@@ -24,17 +24,12 @@ class Privacy(msgspec.Struct):
 
 
 class Answered(msgspec.Struct, kw_only=True):
-    """What every answer tells beside its tables. `revision` grows when a figure told before changes.
-
-    `events_since`: what begins before this instant is `not_observable` unless it was told before, because retention has deleted
-    the events; null: it has deleted none that the report counts.
-    """
+    """What every answer tells beside its tables. `revision` grows when a figure told before changes."""
 
     definition: str
     zone: str
     as_of: datetime.datetime
     revision: int
-    events_since: datetime.datetime | None
     privacy: Privacy
     withdrawn_subjects: int | None
     status: dict[str, StatusOfCell]

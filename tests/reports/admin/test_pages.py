@@ -134,16 +134,6 @@ def test_a_page_says_that_its_range_is_withheld_and_what_to_ask_instead(shop: Hi
     assert "range-withheld" not in page(analyst, "activity").content.decode()
 
 
-def test_a_page_says_which_events_are_deleted(shop: History, analyst: Desk, owner: psycopg.Connection) -> None:
-    says = "Retention has deleted all events before"
-    long_ago = {"from": "2025-10-06", "to": "2025-10-06"}
-    assert says not in page(analyst, "activity", **long_ago).content.decode()
-    owner.execute("UPDATE notice_purpose SET retention_days = 100 WHERE program_id = %s", [shop.program.id])
-    owner.execute("UPDATE program SET created_at = '2025-01-01' WHERE id = %s", [shop.program.id])
-    assert says in page(analyst, "activity", **long_ago).content.decode()
-    assert says not in page(analyst, "activity").content.decode()
-
-
 def test_options_reach_the_report(shop: History, analyst: Desk) -> None:
     asked = {"interval": "week", "event": "order", "compare": "previous"}
     found = shown(analyst, "trends", **asked, breakdown="")
@@ -194,7 +184,7 @@ def _values(field: inspect.Field) -> Iterator[str]:
         yield from found.values
 
 
-ASIDE = {"definition", "zone", "as_of", "revision", "events_since", "privacy", "status", "size_status", "values"}
+ASIDE = {"definition", "zone", "as_of", "revision", "privacy", "status", "size_status", "values"}
 
 
 def _names_of(shape: Any) -> tuple[set[str], set[str]]:
