@@ -42,6 +42,6 @@ def told(proof: Proof | None) -> tuple[Inclusion | None, str | None]:
     return (None, None) if proof is None else (Inclusion(**proof.told()), proof.checkpoint)
 
 
-def proved(body: Any, proof: Proof | None) -> Response:
+def proved(body: Any, *, later: bool) -> Response:
     """With Retry-After where there is no proof yet."""
-    return Response(body, headers={} if proof is not None else {"Retry-After": str(RETRY_AFTER_S)})
+    return Response(body, headers={"Retry-After": str(RETRY_AFTER_S)} if later else {})

@@ -35,7 +35,7 @@ class Receipt(APIView):
         """The receipt of a record, made anew from it: the same bytes, until the subject is erased."""
         program_id, published = caller(request).program_id, edge.ledger_published()
         made = receipts.receipt(edge.vault(), program_id, record_id, published=published, since=since(request))
-        return proved(ReceiptAnswered(made.jws, *told(made.proof)), made.proof)
+        return proved(ReceiptAnswered(made.jws, *told(made.proof)), later=made.proof is None)
 
 
 class PublicKey(msgspec.Struct):

@@ -257,7 +257,7 @@ class Certificate(APIView):
         """The signed certificate of a completed erasure or cancellation."""
         program_id, published = caller(request).program_id, edge.ledger_published()
         made = certificates.certificate(edge.vault(), program_id, request_id, published=published, since=since(request))
-        return proved(CertificateAnswered(made.jws, *told(made.proof)), made.proof)
+        return proved(CertificateAnswered(made.jws, *told(made.proof)), later=made.logged and made.proof is None)
 
 
 class TakeBack(APIView):

@@ -1,5 +1,6 @@
 """What a verification finds, and streams of rows to find it in."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from psycopg.types.datetime import TimestamptzLoader
 
 PAGE = 10_000
 MOST = 1_000
-"""Findings that are kept in words; the others are counted."""
+"""Findings of each fault that are kept in words; the others are counted."""
 
 
 class Fault(StrEnum):
@@ -53,16 +54,28 @@ class Findings:
 
     kept: list[Finding] = field(default_factory=list)
     count: int = 0
+    _in_words: Counter[Fault] = field(default_factory=Counter)
 
     def add(self, fault: Fault, row: str, told: str, *, since: int | None = None) -> None:
         self.count += 1
-        if len(self.kept) < MOST:
-            self.kept.append(Finding(fault, row, told, since))
+        self._keep(Finding(fault, row, told, since))
 
     def __iadd__(self, later: "Findings") -> "Findings":
         self.count += later.count
-        self.kept += later.kept[: MOST - len(self.kept)]
+        for finding in later.kept:
+            self._keep(finding)
         return self
+
+    def _keep(self, finding: Finding) -> None:
+        if self._in_words[finding.fault] < MOST:
+            self._in_words[finding.fault] += 1
+            self.kept.append(finding)
+
+
+def readable(column: str) -> str:
+    """A column of dates or times, in SQL: one that Python has not (infinity, before year 1, after 9999) is read as the first that it has.
+    None of the service's is either."""
+    return f"CASE WHEN {column} NOT BETWEEN '0001-01-01' AND '9998-12-31' THEN '0001-01-01' ELSE {column} END"
 
 
 def streamed(statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[tuple[Any, ...]]:

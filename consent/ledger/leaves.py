@@ -35,7 +35,7 @@ def new_salt() -> bytes:
 
 
 def redacted(leaf_ids: Iterable[int]) -> None:
-    """That records and salts of these leaves go, in the transaction that deletes them; the log lists them within a day."""
+    """That records and salts of these leaves go, in the transaction that deletes them, as `zq_erase`; the log lists them within a day."""
     RedactedLeaf.objects.bulk_create([RedactedLeaf(leaf_id) for leaf_id in leaf_ids], ignore_conflicts=True)
 
 

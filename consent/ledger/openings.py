@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db.models import DateField
 from pyroaring import BitMap64
 
 from consent.ledger import audit
-from consent.ledger.findings import Fault, Findings, streamed
+from consent.ledger.findings import Fault, Findings, readable, streamed
 from consent.ledger.leaves import LeafType, leaf_hash
 from consent.ledger.models import AuditEntry
 from consent.ledger.proofs import PROMISED_S
@@ -32,11 +33,11 @@ DAY = timedelta(days=1)
 _LEAVES = """
     SELECT leaf.id, leaf.hash, placed.origin, placed."index", placed.hash, {columns}
     FROM leaf
-    LEFT JOIN log_leaf placed ON placed.leaf_id = leaf.id AND placed.leaf_id BETWEEN %(first)s AND %(last)s
+    LEFT JOIN log_leaf placed ON placed.leaf_id = leaf.id AND placed."index" >= 0 AND placed.leaf_id BETWEEN %(first)s AND %(last)s
     LEFT JOIN {table} opens ON opens.leaf_id = leaf.id AND opens.leaf_id BETWEEN %(first)s AND %(last)s
     WHERE leaf.program_id {own} AND leaf.type = %(type)s AND leaf.id BETWEEN %(first)s AND %(last)s ORDER BY leaf.id
 """
-_THEIRS = "FROM leaf WHERE program_id {own} AND type = %(type)s"
+_THEIRS = "FROM leaf WHERE program_id {own} AND type = %(type)s AND id > 0"
 _WHOLE = f"SELECT count(*), min(id), max(id) {_THEIRS}"
 _PARTS = f"""
     SELECT min(id), max(id), count(*) FROM (SELECT id, ntile(%(parts)s) OVER (ORDER BY id) AS part {_THEIRS}) AS numbered
@@ -44,7 +45,9 @@ _PARTS = f"""
 """
 _LEAFLESS = """
     SELECT opens.id FROM {table} opens WHERE {opens}
-    AND NOT EXISTS (SELECT FROM leaf WHERE leaf.id = opens.leaf_id AND leaf.program_id {own} AND leaf.type = %(type)s)
+    AND NOT EXISTS (
+        SELECT FROM leaf WHERE leaf.id = opens.leaf_id AND leaf.id > 0 AND leaf.program_id {own} AND leaf.type = %(type)s
+    )
 """
 _PASSED = """
     SELECT redacted.leaf_id, placed.origin, placed."index"
@@ -85,6 +88,10 @@ class Kind:
     @property
     def table(self) -> str:
         return self.model._meta.db_table
+
+    def asked(self, column: str) -> str:
+        name = f"opens.{column}"
+        return readable(name) if isinstance(self.model._meta.get_field(column), DateField) else name
 
 
 def _entry_dated(entry: AuditEntry) -> datetime:
@@ -197,12 +204,12 @@ def parts(program_id: int | None, *, most: int, at_least: int) -> list[Part]:
 def opened(part: Part, logs: Mapping[int, Log]) -> tuple[Opened, Findings]:
     """Goes through the leaves. `logs`: by their numbers. Under the tenant, within a snapshot."""
     opened, findings = Opened(), Findings()
-    pending = BitMap64(row[0] for row in streamed("SELECT leaf_id FROM leaf_redacted"))
-    waiting = BitMap64(row[0] for row in streamed("SELECT leaf_id FROM leaf_waiting"))
+    pending = BitMap64(row[0] for row in streamed("SELECT leaf_id FROM leaf_redacted WHERE leaf_id > 0"))
+    waiting = BitMap64(row[0] for row in streamed("SELECT leaf_id FROM leaf_waiting WHERE leaf_id > 0"))
     redacted, overdue, newest = _redacted(logs), _overdue(logs), logs[max(logs)] if logs else None
     (kind,) = (kind for kind in _kinds(part.program_id) if kind.leaf == part.type)
     asked = {"program": part.program_id, "type": part.type, "first": part.first, "last": part.last}
-    columns = ", ".join(f"opens.{name}" for name in kind.columns)
+    columns = ", ".join(map(kind.asked, kind.columns))
     rows, before = streamed(_LEAVES.format(columns=columns, table=kind.table, own=kind.own), asked), None
     for leaf_id, hashed, origin, index, placed, *values in rows:
         if leaf_id == before:
@@ -319,15 +326,24 @@ def _open(
     opened: Opened,
     findings: Findings,
 ) -> None:
-    row = kind.read(values)
+    row = _committed(kind, values, place.hash)
     opened.opened += 1
-    if leaf_hash(kind.leaf, bytes(row.salt or b""), kind.canonical(row)) != place.hash:
-        findings.add(Fault.RECORD_CHANGED, _named(kind, row, place), "it is not what its leaf commits to")
+    if row is None:
+        findings.add(Fault.RECORD_CHANGED, _named(kind, values, place), "it is not what its leaf commits to")
     elif place.known_in(redacted):
-        findings.add(Fault.RECORD_NOT_ERASED, _named(kind, row, place), "a redaction lists it, and it is there")
+        findings.add(Fault.RECORD_NOT_ERASED, _named(kind, values, place), "a redaction lists it, and it is there")
     elif (missed := _missed(place, newest, kind.dated(row))) is not None:
         told = f"by its date it would be in the checkpoint of size {missed}: dated back, or written very slowly"
-        findings.add(Fault.LATE, _named(kind, row, place), told, since=missed)
+        findings.add(Fault.LATE, _named(kind, values, place), told, since=missed)
+
+
+def _committed(kind: Kind, values: Sequence[Any], hashed: bytes) -> Any:
+    """The row that the leaf commits to; None of another, also of one that has no canonical form."""
+    try:
+        row = kind.read(values)
+        return row if leaf_hash(kind.leaf, bytes(row.salt or b""), kind.canonical(row)) == hashed else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def _missed(place: Place, newest: Log | None, promised: datetime) -> int | None:
@@ -337,8 +353,8 @@ def _missed(place: Place, newest: Log | None, promised: datetime) -> int | None:
     return None if newest is None else newest.missed(newest.size, promised)
 
 
-def _named(kind: Kind, row: Any, place: Place) -> str:
-    return f"{kind.table} {row.id} of {place.row()}"
+def _named(kind: Kind, values: Sequence[Any], place: Place) -> str:
+    return f"{kind.table} {values[0]} of {place.row()}"
 
 
 def _redacted(logs: Mapping[int, Log]) -> dict[str, BitMap64]:

@@ -6,6 +6,7 @@ from celery import shared_task
 
 from consent import edge
 from consent.ledger import log, sequencer, sinks
+from consent.records.queries import db_now
 
 logger = logging.getLogger("zhiqing.ledger")
 
@@ -25,11 +26,13 @@ def sequence() -> None:
 
 def run() -> None:
     """Raises Behind, Unreachable."""
-    places, now = edge.ledger_sinks(), edge.now()
+    places = edge.ledger_sinks()
     if refusing():
         raise sequencer.Behind("a place where it is published holds more of it, or another")
-    signing = edge.vault().keyring.signing
-    done = sequencer.sequence(name=edge.ledger_origin(), signing=signing, published=sinks.heads(places), now=now)
+    signing, published = edge.vault().keyring.signing, sinks.heads(places)
+    # The clock that dates records: by a worker's own, where it is ahead, they would be later than a checkpoint that has them not.
+    now = db_now()
+    done = sequencer.sequence(name=edge.ledger_origin(), signing=signing, published=published, now=now)
     if done is not None and done.taken:
         logger.info("leaves have their places", extra={"fields": {"taken": done.taken, "size": done.size}})
     if done is not None and done.size and signing.of(now) is None:

@@ -19,21 +19,33 @@ from pyroaring import BitMap64
 
 from consent.ledger import checkpoints
 from consent.ledger.checkpoints import Head, NotACheckpoint
-from consent.ledger.findings import Fault, Findings, streamed
+from consent.ledger.findings import Fault, Findings, readable, streamed
 from consent.ledger.leaves import LeafType, leaf_hash
 from consent.ledger.models import LogOrigin
 from consent.ledger.statements import KEY_CHANGE
 from consent.ledger.tree import Growing
 from consent.vault import jws
 
-_ROWS = 'SELECT "index", leaf_id, hash FROM log_leaf WHERE origin = %s ORDER BY "index"'
-_NODES = "SELECT level, position, hash FROM log_node WHERE origin = %s ORDER BY (position + 1) << level, level"
-_CHECKPOINTS = "SELECT size, root, at, note FROM log_checkpoint WHERE origin = %s ORDER BY size"
+_ROWS = 'SELECT "index", leaf_id, hash FROM log_leaf WHERE origin = %s AND "index" >= 0 ORDER BY "index"'
+# The last column is the end of what a node covers, negative: no sum, which a row that somebody put in may be too large for.
+_NODES = """
+    SELECT level, position, hash, (~position) << level FROM log_node WHERE origin = %s
+    ORDER BY (~position) << level DESC, level, position
+"""
+_CHECKPOINTS = f"""
+    SELECT size, root, {readable("at")}, note FROM log_checkpoint WHERE origin = %s AND size >= 0 ORDER BY size
+"""
+_HEADS = "SELECT size, root FROM log_checkpoint WHERE origin = %s AND size >= 0 ORDER BY size"
 _STATEMENTS = """
     SELECT said."index", said.type, said.salt, said.content::text, log_leaf.hash, log_leaf.leaf_id
-    FROM log_statement said LEFT JOIN log_leaf USING (origin, "index") WHERE said.origin = %s ORDER BY said."index"
+    FROM log_statement said LEFT JOIN log_leaf USING (origin, "index") WHERE said.origin = %s AND said."index" >= 0 ORDER BY said."index"
 """
-_UNKNOWN = b""
+_BELOW_ZERO = """
+    SELECT 'log_leaf', "index" FROM log_leaf WHERE origin = %(origin)s AND "index" < 0
+    UNION ALL SELECT 'log_statement', "index" FROM log_statement WHERE origin = %(origin)s AND "index" < 0
+    UNION ALL SELECT 'log_checkpoint', size FROM log_checkpoint WHERE origin = %(origin)s AND size < 0
+"""
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,8 @@ def verified(
 ) -> Log:
     """Goes through one log. `published`: the heads that are known from outside, of this origin or others. Within a snapshot."""
     log = Log(origin)
+    for table, number in streamed(_BELOW_ZERO, {"origin": origin.number}):
+        findings.add(Fault.ROW_CHANGED, f"{table} {origin.number}/{number}", "no row has a number below zero")
     public = [key.public_bytes_raw() for key in keys.values()]
     known = {head for head in published if head.origin == origin.name}
     rows = _heads(log, public, known, findings)
@@ -127,8 +141,8 @@ def _heads(log: Log, public: Sequence[bytes], published: Iterable[Head], finding
 
 def _tree(log: Log, outside: Sequence[tuple[int, bytes]], findings: Findings) -> None:
     """Hash the rows in their order; compare with the stored hashes as subtrees are complete, and with each checkpoint."""
-    grown, whole, wrong = Growing(), True, _Wrong()
-    nodes, heads = streamed(_NODES, [log.origin.number]), _Heads(log, outside)
+    grown, whole = Growing(), True
+    nodes, heads = _Nodes(log, findings), _Heads(log, outside)
     for index, leaf_id, kept in streamed(_ROWS, [log.origin.number]):
         if index != grown.size and whole:
             gone = f"{log.row(grown.size)} to {index - 1}"
@@ -141,14 +155,54 @@ def _tree(log: Log, outside: Sequence[tuple[int, bytes]], findings: Findings) ->
         if not whole:
             continue
         for (level, position), found in grown.append(bytes(kept)):
-            stored = next(nodes, (level, position, _UNKNOWN))
-            if (level, position, found) != (stored[0], stored[1], bytes(stored[2])) and wrong.first(level, position):
-                told = "the rows that it covers, or the hash itself, are not what they were"
-                covered = f"{log.row(position << level)} to {((position + 1) << level) - 1}"
-                row = f"log_node {log.origin.number}/{level}/{position} over {covered}"
-                findings.add(Fault.TREE_CHANGED, row, told, since=log.last_good)
+            nodes.completed(level, position, found)
         heads.reached(grown, findings)
+    if whole:
+        nodes.beyond()
     heads.beyond()
+
+
+class _Nodes:
+    """The stored hashes, in the order in which a growing tree completes what they are of."""
+
+    def __init__(self, log: Log, findings: Findings) -> None:
+        self._log, self._findings, self._wrong = log, findings, _Wrong()
+        self._rows = streamed(_NODES, [log.origin.number])
+        self._next = next(self._rows, None)
+
+    def completed(self, level: int, position: int, found: bytes) -> None:
+        """What is stored of the subtree?"""
+        stored = self._next
+        if stored is None or stored[0] != level or stored[1] != position:
+            stored = self._reached(level, position)
+        if stored is None:
+            self._tell(level, position, "this stored hash is gone")
+            return
+        self._next = next(self._rows, None)
+        if bytes(stored[2]) != found and self._wrong.first(level, position):
+            self._tell(level, position, "the rows that it covers, or the hash itself, are not what they were")
+
+    def beyond(self) -> None:
+        """Those of more rows than there are."""
+        if self._next is not None:
+            told = f"it is of rows that are not there, and so are {sum(1 for _ in self._rows)} after it"
+            self._add(self._next, told)
+
+    def _reached(self, level: int, position: int) -> tuple[Any, ...] | None:
+        """What is stored of the subtree, past what no subtree before has."""
+        order = ((position + 1) << level, level, position)
+        while self._next is not None and (-self._next[3], self._next[0], self._next[1]) < order:
+            self._add(self._next, "no rows complete what it is of")
+            self._next = next(self._rows, None)
+        return self._next if self._next is not None and self._next[:2] == (level, position) else None
+
+    def _tell(self, level: int, position: int, told: str) -> None:
+        covered = f"{self._log.row(position << level)} to {((position + 1) << level) - 1}"
+        self._add((level, position), told, f" over {covered}")
+
+    def _add(self, node: Sequence[Any], told: str, covered: str = "") -> None:
+        row = f"log_node {self._log.origin.number}/{node[0]}/{node[1]}{covered}"
+        self._findings.add(Fault.TREE_CHANGED, row, told, since=self._log.last_good)
 
 
 class _Wrong:
@@ -168,7 +222,7 @@ class _Heads:
     """The checkpoints in the order of their sizes: of each size those from outside first."""
 
     def __init__(self, log: Log, outside: Sequence[tuple[int, bytes]]) -> None:
-        rows = streamed("SELECT size, root FROM log_checkpoint WHERE origin = %s ORDER BY size", [log.origin.number])
+        rows = streamed(_HEADS, [log.origin.number])
         own = ((size, bytes(root), "in the database") for size, root in rows)
         known = ((size, root, "published outside it") for size, root in outside)
         self._log, self._contradicted = log, False
@@ -219,27 +273,41 @@ def rows_gone(logs: Collection[Log], findings: Findings) -> None:
 
 def _statements(log: Log, keys: Mapping[str, Ed25519PublicKey], findings: Findings) -> None:
     """Each statement opens its row, each row without a leaf has a statement, and keys change by the word of a known one."""
-    began: Mapping[str, Any] = {"origin": log.origin.name, "previous": None}
+    began: tuple[Any, Any] = (log.origin.name, None)
+    gaps: list[Gap] = []
     for index, kind, salt, text, kept, leaf_id in streamed(_STATEMENTS, [log.origin.number]):
-        content, row = json.loads(text), f"log_statement {log.origin.number}/{index}"
+        row = f"log_statement {log.origin.number}/{index}"
         log.said.add(index)
-        if kept is None or leaf_id is not None or leaf_hash(LeafType(kind), bytes(salt), content) != bytes(kept):
-            findings.add(Fault.STATEMENT_CHANGED, row, "it does not open its row of the log")
-        elif kind == LeafType.REDACTION:
-            for item in content["redacted"]:
-                log.redacted.setdefault(item["origin"], BitMap64()).update(item["indexes"])
-        elif kind == LeafType.KEY_CHANGE:
-            _key_told(row, content, keys, findings)
-        elif kind == LeafType.ORIGIN and index == 0:
-            began = content
+        try:
+            content = json.loads(text)
+            if kept is None or leaf_id is not None or leaf_hash(LeafType(kind), bytes(salt), content) != bytes(kept):
+                findings.add(Fault.STATEMENT_CHANGED, row, "it does not open its row of the log")
+            elif kind == LeafType.REDACTION:
+                _redacts(log, content)
+            elif kind == LeafType.KEY_CHANGE:
+                _key_told(row, content, keys, findings)
+            elif kind == LeafType.ORIGIN and index == 0:
+                began = content["origin"], content["previous"]
+                gaps = _gaps(content, [key.public_bytes_raw() for key in keys.values()])
+        except _MALFORMED:
+            findings.add(Fault.STATEMENT_CHANGED, row, "it is in no form that a log's statements have")
     for index in log.unsaid - log.said:
         findings.add(Fault.STATEMENT_CHANGED, log.row(index), "what the log said here is gone")
-    if (began["origin"], began["previous"]) != (log.origin.name, log.origin.previous):
+    if began != (log.origin.name, log.origin.previous):
         told = "it goes on from another checkpoint than its first leaf says"
         findings.add(Fault.STATEMENT_CHANGED, f"log_origin {log.origin.number}", told)
-    elif began["previous"] is not None and log.last_good:
-        public = [key.public_bytes_raw() for key in keys.values()]
-        log.gaps = [gap for told in (began, *began.get("earlier", ())) if (gap := _gap(told, public)) is not None]
+    elif log.last_good:
+        log.gaps = gaps
+
+
+def _redacts(log: Log, content: Mapping[str, Any]) -> None:
+    for item in content["redacted"]:
+        log.redacted.setdefault(item["origin"], BitMap64()).update(item["indexes"])
+
+
+def _gaps(content: Mapping[str, Any], keys: Sequence[bytes]) -> list[Gap]:
+    """Those that it tells by a checkpoint that one of the keys signed."""
+    return [gap for told in (content, *content.get("earlier", ())) if (gap := _gap(told, keys)) is not None]
 
 
 def _gap(told: Mapping[str, Any], keys: Sequence[bytes]) -> Gap | None:

@@ -28,10 +28,12 @@ CERTIFIED = (RequestState.COMPLETED, RequestState.PARTIALLY_COMPLETED)
 
 @dataclass(frozen=True)
 class Certificate:
-    """`proof`: that the audit entry of the erasure's end is in the log; None until a checkpoint covers it (consent.ledger.proofs)."""
+    """`proof`: that the audit entry of the erasure's end is in the log; None until a checkpoint covers it (consent.ledger.proofs), and for
+    good where the entry has no leaf: it is not `logged`."""
 
     jws: str
     proof: Proof | None
+    logged: bool
 
 
 def certificate(
@@ -56,11 +58,12 @@ def certificate(
     signed = vault.keyring.signing.sign(said, typ=TYPE, of=request.closed_at)
     if signed is None:
         raise Conflict("no_signing_key", "no signing key is enabled: run manage.py rotate_signing_key, then ask again")
-    return Certificate(signed, proof)
+    return Certificate(signed, proof, leaf is not None)
 
 
 def _ended(request: SubjectRequest) -> int | None:
-    """The leaf of the audit entry that says so; None of an erasure from before entries had one."""
+    """The leaf of the audit entry that says so; None of an erasure from before entries had one, or from before one that a later erasure
+    completed had an entry of it."""
     entries = AuditEntry.objects.filter(
         program_id=request.program_id, action=f"request.{request.state}", target=f"request:{request.id}"
     )

@@ -156,9 +156,9 @@ def _end_held(request_ids: list[uuid.UUID]) -> None:
     """Earlier erasures of the subject, of which a law kept something, are complete with this one."""
     held = HolderRun.objects.filter(request_id__in=request_ids, status=RunStatus.HELD)
     held.update(status=RunStatus.DONE, hold=None, held_after=0)
-    SubjectRequest.objects.filter(id__in=request_ids, kind__in=ERASING, state=RequestState.PARTIALLY_COMPLETED).update(
-        state=RequestState.COMPLETED, closed_at=Clock()
-    )
+    partly = SubjectRequest.objects.filter(id__in=request_ids, kind__in=ERASING, state=RequestState.PARTIALLY_COMPLETED)
+    for request in partly.order_by("id"):
+        runs.close(request, RequestState.COMPLETED)
 
 
 def _undone(run: Claimed) -> bool:

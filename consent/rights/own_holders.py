@@ -179,12 +179,12 @@ class ConsentHolder(PersonalDataHolder):
         rows = ConsentRecord.objects.filter(subject_id=subject_id).order_by("id")
         leaves, deleted = dict(rows.values_list("id", "leaf_id")[:limit]), 0
         found = list(leaves)
-        # What opens these leaves goes with the records: the log will list them, so that nothing else may be missing.
-        redacted(leaves.values())
         if len(found) < limit:
             # In the order in which batches lock them; a DELETE takes them in any order, and would deadlock.
             gate.lock(subject_id)
         with role("zq_erase"):
+            # What opens these leaves goes with the records: the log will list them, so that nothing else may be missing.
+            redacted(leaves.values())
             deleted += _deleted(ConsentRecord.objects.filter(subject_id=subject_id, id__in=found))
             if len(found) < limit:
                 deleted += _deleted(ConsentState.objects.filter(subject_id=subject_id))

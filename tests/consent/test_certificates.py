@@ -127,6 +127,19 @@ def test_there_is_none_but_for_what_was_erased(program: Program, owner: psycopg.
     refusal(program, done, 409, "not_counted")
 
 
+def test_nobody_is_told_to_come_back_for_a_proof_that_never_comes(
+    program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    """Of an erasure from before its end had an entry with a leaf."""
+    lively(program)
+    address = f"requests/{erased(program, owner, as_worker)['request_id']}/certificate"
+    assert program.get(address)["Retry-After"] == "10"
+    owner.execute("DELETE FROM audit_entry WHERE action = 'request.completed'")
+    response = program.get(address)
+    assert (response.status_code, response.json()["inclusion"]) == (200, None)
+    assert "Retry-After" not in response
+
+
 def test_from_the_point_of_no_return_it_is_not_taken_back(
     program: Program, owner: psycopg.Connection, as_worker: Working
 ) -> None:

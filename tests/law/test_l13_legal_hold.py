@@ -16,6 +16,7 @@ from consent.rights import collected, fulfilment, legal_holds, runs, tasks
 from consent.rights.holders import holders
 from consent.rights.models import HeldSubject, HoldGround, LegalHold
 from tests.cast import Program, event, now
+from tests.consent import signed
 from tests.consent.acts import code
 from tests.consent.deciding import take_back
 from tests.consent.desk import DECIDES, SEEN, officer
@@ -31,6 +32,7 @@ from tests.consent.rights import (
     shown,
     subject_of,
 )
+from tests.ledger.logged import included, run
 from tests.ledger.verifying import faults, verify
 from tests.tracking.test_barrier import Caller, wait_for_waiters
 from tracking.personal_data import EventHolder
@@ -379,6 +381,15 @@ def test_a_later_erasure_completes_the_earlier_one(
     assert carry_out(program, as_worker, second)["state"] == "completed"
     assert shown(program, first)["state"] == "completed"
     assert set(statuses(shown(program, first)).values()) == {"done"}
+    said = (
+        "SELECT at = date_trunc('day', at, 'UTC') FROM audit_entry WHERE action = 'request.completed' AND target = %s"
+    )
+    assert owner.execute(said, [f"request:{first['request_id']}"]).fetchall() == [(True,)]
+    run(as_worker)
+    certified = program.get(f"requests/{first['request_id']}/certificate").json()
+    assert signed.said(certified["certificate"])["outcome"] == "completed"
+    included(certified)
+    assert verify()["holds"]
 
 
 def test_somebody_elses_data_and_mini_program_are_as_they_were(

@@ -268,6 +268,18 @@ def test_the_sequencer_reads_no_record(program: Program, as_worker: Working, tab
         cursor.execute(f"SELECT count(*) FROM {table}")
 
 
+def test_only_who_erases_says_that_a_leafs_record_was_erased(program: Program, as_worker: Working) -> None:
+    """The log would list it for good, and nobody could change that."""
+    for working in (contextlib.nullcontext, as_worker):
+        with (
+            working(),
+            pytest.raises(DatabaseError, match="permission denied"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute("INSERT INTO leaf_redacted (leaf_id) VALUES (1)")
+
+
 def test_the_application_cannot_take_a_leaf_out_of_the_queue(program: Program) -> None:
     program.decide("alice")
     with pytest.raises(DatabaseError, match="permission denied"), transaction.atomic(), connection.cursor() as cursor:

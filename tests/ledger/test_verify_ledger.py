@@ -5,7 +5,7 @@ import io
 import json
 import os
 import threading
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import psycopg
@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 
 from consent import edge
 from consent.ledger import checkpoints, sinks
@@ -22,7 +23,7 @@ from consent.ledger.leaves import LeafType, leaf_hash, new_salt
 from consent.records.entries import canonical
 from consent.records.models import ConsentRecord
 from tests.cast import Program, now
-from tests.consent.rights import file
+from tests.consent.rights import erased, file
 from tests.ledger.logged import Working, run
 from tests.ledger.verifying import faults, later, place_of, verify
 
@@ -114,6 +115,31 @@ def test_a_flipped_byte_in_a_checkpoint(log: int, folder: Path, owner: psycopg.C
     assert ("checkpoint_not_signed", f"log_checkpoint 1/{log}", None) in faults(folder)
 
 
+def test_a_deleted_stored_hash(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    """It is told by itself, and what else was changed beside it."""
+    owner.execute("DELETE FROM log_node WHERE level = 1 AND position = 0")
+    assert faults(folder) == [("tree_changed", "log_node 1/1/0 over log_leaf 1/0 to 1", 0)]
+    owner.execute(f"UPDATE log_node SET hash = {FLIPPED} WHERE level = 1 AND position = 2".encode())
+    assert [row.partition(" ")[2].partition(" ")[0] for _, row, _ in faults(folder)] == ["1/1/0", "1/1/2"]
+
+
+@pytest.mark.parametrize("node", [(1, 100_000), (20, 3), (0, 1), (-1, 1), (1, -5), (1, 2**63 - 1), (63, 2**62)])
+def test_a_stored_hash_of_no_rows(log: int, folder: Path, owner: psycopg.Connection, node: tuple[int, int]) -> None:
+    owner.execute("INSERT INTO log_node (origin, level, position, hash) VALUES (1, %s, %s, sha256('x'))", node)
+    ((fault, row, _),) = faults(folder)
+    assert (fault, row) == ("tree_changed", f"log_node 1/{node[0]}/{node[1]}")
+
+
+def test_stored_hashes_behind_the_last_row_are_told_together(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    owner.execute(
+        "INSERT INTO log_node (origin, level, position, hash)"
+        " SELECT 1, 1, number, sha256('x') FROM generate_series(50, 99) AS number"
+    )
+    (found,) = verify(folder, code=1)["findings"]
+    assert found["row"] == "log_node 1/1/50"
+    assert "49 after it" in found["told"]
+
+
 def test_a_deleted_row_of_the_log(log: int, folder: Path, owner: psycopg.Connection) -> None:
     index, _ = place_of(owner, 4)
     owner.execute('DELETE FROM log_leaf WHERE "index" = %s', [index])
@@ -203,19 +229,22 @@ def rebuild(owner: psycopg.Connection, as_worker: Working) -> None:
     run(as_worker)
 
 
-def forge(owner: psycopg.Connection) -> None:
-    """Change a record with its leaf, as whoever holds the database can: bob never withdrew, in another language."""
+def forge(owner: psycopg.Connection, *, state: str = "refused", column: str = "locale", value: object = "en") -> int:
+    """Change the last record of a state with its leaf, as whoever holds the database can; answers its id."""
     names = [str(field.column) for field in ConsentRecord._meta.concrete_fields]
     attributes = [field.attname for field in ConsentRecord._meta.concrete_fields]
     row = owner.execute(
-        f"SELECT {', '.join(names)} FROM consent_record WHERE state = 'refused' ORDER BY id LIMIT 1".encode()
+        f"SELECT {', '.join(names)} FROM consent_record WHERE state = %s ORDER BY id DESC LIMIT 1".encode(), [state]
     ).fetchone()
     assert row is not None
     record, salt = ConsentRecord.from_db("default", attributes, list(row)), new_salt()
-    record.locale = "en"
-    owner.execute("UPDATE consent_record SET locale = 'en', salt = %s WHERE id = %s", [salt, record.pk])
+    setattr(record, column, value)
+    owner.execute(
+        f"UPDATE consent_record SET {column} = %s, salt = %s WHERE id = %s".encode(), [value, salt, record.pk]
+    )
     hashed = leaf_hash(LeafType.CONSENT_RECORD, salt, canonical(record))
     owner.execute("UPDATE leaf SET hash = %s WHERE id = %s", [hashed, record.leaf_id])
+    return int(record.pk)
 
 
 def test_two_checkpoints_of_one_size(log: int, folder: Path) -> None:
@@ -231,13 +260,12 @@ def test_two_checkpoints_of_one_size(log: int, folder: Path) -> None:
 def test_a_back_dated_insert(program: Program, folder: Path, owner: psycopg.Connection, as_worker: Working) -> None:
     """Of a record that says it was received ten minutes before a checkpoint that has it not."""
     program.decide("alice")
-    later(as_worker, timedelta(minutes=10))
-    program.decide("mallory")
     run(as_worker)
-    record = owner.execute("SELECT id FROM consent_record ORDER BY id DESC LIMIT 1").fetchone()
-    assert record is not None
+    program.decide("mallory")
+    record = forge(owner, state="given", column="received_at", value=now() - timedelta(minutes=10))
+    run(as_worker)
     ((fault, row, since),) = faults(folder)
-    assert (fault, row.partition(" of ")[0]) == ("late", f"consent_record {record[0]}")
+    assert (fault, row.partition(" of ")[0]) == ("late", f"consent_record {record}")
     assert since == verify(folder, code=1)["logs"][0]["leaves"] - 1
 
 
@@ -275,6 +303,28 @@ def test_what_is_written_a_moment_before_a_checkpoint_is_not_suspected(
     program.decide("bob")
     run(as_worker)
     assert verify(folder)["holds"]
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=2), timedelta(days=1)])
+def test_a_worker_whose_clock_is_ahead_makes_nothing_late(
+    log: int,
+    folder: Path,
+    program: Program,
+    owner: psycopg.Connection,
+    as_worker: Working,
+    monkeypatch: pytest.MonkeyPatch,
+    ahead: timedelta,
+) -> None:
+    """Records and checkpoints, and the days of redactions, are by the database's clock."""
+    assert erased(program, owner, as_worker)["state"] == "completed"
+    with monkeypatch.context() as patched:
+        patched.setattr(timezone, "now", lambda: now() + ahead)
+        run(as_worker)
+    program.decide("frank")
+    run(as_worker)
+    assert verify(folder)["holds"]
+    said = owner.execute("SELECT content ->> 'day' FROM log_statement WHERE type = 3").fetchall()
+    assert said == [(now().astimezone(UTC).date().isoformat(),)]
 
 
 def test_a_record_without_its_redaction(log: int, folder: Path, owner: psycopg.Connection) -> None:
@@ -381,6 +431,73 @@ def test_a_leaf_that_waits_although_a_checkpoint_would_have_it(
     assert [(one["fault"], one["since"]) for one in told["findings"]] == [("late", told["logs"][0]["leaves"])] * late
 
 
+MALFORMED = {
+    "a record's infinite time": ("consent_record", "received_at = 'infinity'", "record_changed"),
+    "a record's time before all others": ("consent_record", "received_at = '4713-11-24 00:00+00 BC'", "record_changed"),
+    "a record's time after all others": (
+        "consent_record",
+        "authorises_until = '294276-12-31 23:59:59.999+00'",
+        "record_changed",
+    ),
+    "a record that authorises for ever so long": ("consent_record", "authorises_from = '-infinity'", "record_changed"),
+    "a record's day": ("consent_record", "turns_14_on = 'infinity'", "record_changed"),
+    "an entry's time": ("audit_entry", "at = 'infinity'", "record_changed"),
+    "an entry's number": ("audit_entry", """details = '{"n": 9007199254740993}'""", "record_changed"),
+    "an entry's long number": ("audit_entry", "details = to_jsonb(repeat('9', 5000)::numeric)", "record_changed"),
+    "an entry's depth": ("audit_entry", "details = (repeat('[', 3000) || repeat(']', 3000))::jsonb", "record_changed"),
+    "a row's number": ("log_leaf", '"index" = -1', "row_changed"),
+    "a leaf's number": ("leaf", "id = -1", "leaf_gone"),
+    "a checkpoint's time": ("log_checkpoint", "at = '-infinity'", "checkpoint_not_signed"),
+    "a checkpoint's size": ("log_checkpoint", "size = -1", "row_changed"),
+    "a statement's type": ("log_statement", "type = 9", "statement_changed"),
+    "a statement's number": ("log_statement", """content = '{"n": 9007199254740993}'""", "statement_changed"),
+    "a statement's place": ("log_statement", '"index" = -1', "row_changed"),
+}
+NUMBERED = {"log_leaf": '"index"', "log_checkpoint": "size", "log_statement": '"index"'}
+
+
+@pytest.mark.parametrize(("table", "change", "fault"), MALFORMED.values(), ids=MALFORMED.keys())
+def test_a_row_that_cannot_be_read_ends_nothing(
+    log: int,
+    folder: Path,
+    program: Program,
+    owner: psycopg.Connection,
+    as_worker: Working,
+    table: str,
+    change: str,
+    fault: str,
+) -> None:
+    """It is told, and so is what was found beside it."""
+    file(program, "access")
+    run(as_worker)
+    number = NUMBERED.get(table, "id")
+    owner.execute(f"UPDATE {table} SET {change} WHERE {number} = (SELECT max({number}) FROM {table})".encode())
+    _, other = place_of(owner, 0)
+    owner.execute("UPDATE consent_record SET locale = 'zh-Hanz' WHERE leaf_id = %s", [other])
+    found = faults(folder)
+    named = {"leaf": "log_leaf"}.get(table, table)
+    assert [row for told, row, _ in found if told == fault and row.startswith(f"{named} ")]
+    assert [row for told, row, _ in found if told == "record_changed" and row.endswith(f"(leaf {other})")]
+
+
+@pytest.mark.parametrize("queue", ["leaf_waiting", "leaf_redacted"])
+def test_a_number_that_is_no_leafs_stands_in_nobodys_way(
+    log: int, folder: Path, owner: psycopg.Connection, queue: str
+) -> None:
+    owner.execute(f"INSERT INTO {queue} (leaf_id) VALUES (-1)".encode())
+    assert verify(folder)["holds"]
+
+
+def test_a_statement_of_another_form_is_told(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    """Behind the last checkpoint whoever has the database adds to the log what they like, leaf and all."""
+    content, salt = {"day": "2026-01-01", "redacted": [{"origin": "x", "indexes": [-1]}]}, new_salt()
+    size = verify(folder)["logs"][0]["leaves"]
+    hashed = leaf_hash(LeafType.REDACTION, salt, content)
+    owner.execute('INSERT INTO log_leaf (origin, "index", hash) VALUES (1, %s, %s)', [size, hashed])
+    owner.execute("INSERT INTO log_statement VALUES (1, %s, 3, %s, %s)", [size, salt, json.dumps(content)])
+    assert ("statement_changed", f"log_statement 1/{size}", None) in faults(folder)
+
+
 # --- The command itself ------------------------------------------------------------------------------------------------
 
 
@@ -392,8 +509,13 @@ def test_what_it_cannot_read_is_neither_a_success_nor_a_finding(log: int, folder
 
 
 def test_a_checkpoint_of_another_log_is_not_passed_over(log: int, folder: Path, owner: psycopg.Connection) -> None:
+    """What else is wrong is told beside it."""
     owner.execute("UPDATE log_origin SET name = 'example.com/other'")
-    verify(folder, code=1)
+    _, leaf_id = place_of(owner, 0)
+    owner.execute("UPDATE consent_record SET locale = 'zh-Hanz' WHERE leaf_id = %s", [leaf_id])
+    found = faults(folder)
+    assert ("rows_gone", "log_origin zhiqing.invalid/ledger", None) in found
+    assert "record_changed" in [fault for fault, _, _ in found]
 
 
 def test_a_checkpoint_by_itself_is_taken_too(log: int, folder: Path, tmp_path: Path) -> None:

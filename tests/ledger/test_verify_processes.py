@@ -73,6 +73,16 @@ def test_what_they_find_is_counted_where_it_is_not_told(
     assert (len(found["findings"]), found["findings_count"]) == (2, count)
 
 
+def test_of_each_fault_some_are_told_however_many_there_are_of_another(
+    log: int, folder: Path, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(findings, "MOST", 1)
+    owner.execute("DELETE FROM log_node")
+    owner.execute("UPDATE consent_record SET locale = 'zh-Hanz'")
+    told = [one["fault"] for one in verify(folder, *SEVERAL, code=1)["findings"]]
+    assert told == ["tree_changed", "record_changed"]
+
+
 def test_they_are_asked_where_there_are_enough_leaves(
     log: int, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -150,6 +150,16 @@ def test_an_event_whose_batch_waited_for_its_record(log: int, folder: Path, owne
     assert verify(folder)["holds"]
 
 
+@pytest.mark.parametrize(
+    "change", ["authorises_until = '294276-12-31 23:59:59.999+00'", "received_at = '4713-11-24 00:00+00 BC'"]
+)
+def test_an_event_whose_record_has_a_time_that_nothing_is_added_to(
+    log: int, folder: Path, owner: psycopg.Connection, change: str
+) -> None:
+    owner.execute(f"UPDATE consent_record SET {change}".encode())
+    assert "record_changed" in [fault for fault, _, _ in faults(folder)]
+
+
 def test_an_event_after_a_withdrawal(log: int, folder: Path, program: Program, owner: psycopg.Connection) -> None:
     program.decide("alice", "withdrawn")
     assert verify(folder)["holds"], "what was collected before goes within days, and was lawful"

@@ -73,10 +73,14 @@ class Command(OperatorCommand):
             states, events, kept = _rows(logs, counted, findings, options)
             openings.without_leaf(logs, counted, findings)
         lost, known = gaps(logs.values()), {log.origin.name for log in logs.values()}
+        unknown = set[str]()
         for head in heads:
             gap = lost.get(head.origin)
             if head.origin not in known and not (gap and gap.explains(head.size, head.root, left=0)):
-                raise CommandError(f"a checkpoint is of {head.origin}, and the database has no such log")
+                unknown.add(head.origin)
+        for name in sorted(unknown):
+            told = "a checkpoint is of this log, and the database has none of its name"
+            findings.add(Fault.ROWS_GONE, f"log_origin {name}", told)
         result = _result(logs, counted, findings, states, events, kept)
         self.answer(options, result, *_lines(result))
         if findings.count:
