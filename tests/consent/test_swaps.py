@@ -86,7 +86,9 @@ def subjects_with_their_keys(owner: psycopg.Connection, who: dict[str, Any]) -> 
 def subjects_lookups(owner: psycopg.Connection, who: dict[str, Any]) -> None:
     """Whoever names alice would be shown bob, whose own cells are whole."""
     owner.execute(
-        "UPDATE subject_lookup SET subject_id = %(alice)s + %(bob)s - subject_id WHERE subject_id IN (%(alice)s, %(bob)s)",
+        # Parameters this small come as smallint, which their sum need not fit.
+        "UPDATE subject_lookup SET subject_id = %(alice)s::bigint + %(bob)s - subject_id"
+        " WHERE subject_id IN (%(alice)s, %(bob)s)",
         ids(who),
     )
 

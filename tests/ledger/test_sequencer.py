@@ -240,8 +240,8 @@ def test_what_leaves_commit_to_is_not_changed_by_the_application(program: Progra
         cursor.execute(statement.format(table))
 
 
-@pytest.mark.parametrize("table", LOG)
-def test_only_the_sequencer_writes_the_log(program: Program, as_worker: Working, table: str) -> None:
+def denied_to_both(as_worker: Working, statement: str) -> None:
+    """To the web's login and to the worker's."""
     for working in (contextlib.nullcontext, as_worker):
         with (
             working(),
@@ -249,7 +249,12 @@ def test_only_the_sequencer_writes_the_log(program: Program, as_worker: Working,
             transaction.atomic(),
             connection.cursor() as cursor,
         ):
-            cursor.execute(f"INSERT INTO {table} SELECT * FROM {table}")
+            cursor.execute(statement)
+
+
+@pytest.mark.parametrize("table", LOG)
+def test_only_the_sequencer_writes_the_log(program: Program, as_worker: Working, table: str) -> None:
+    denied_to_both(as_worker, f"INSERT INTO {table} SELECT * FROM {table}")
 
 
 def test_the_web_login_cannot_be_the_sequencer(program: Program) -> None:
@@ -270,14 +275,7 @@ def test_the_sequencer_reads_no_record(program: Program, as_worker: Working, tab
 
 def test_only_who_erases_says_that_a_leafs_record_was_erased(program: Program, as_worker: Working) -> None:
     """The log would list it for good, and nobody could change that."""
-    for working in (contextlib.nullcontext, as_worker):
-        with (
-            working(),
-            pytest.raises(DatabaseError, match="permission denied"),
-            transaction.atomic(),
-            connection.cursor() as cursor,
-        ):
-            cursor.execute("INSERT INTO leaf_redacted (leaf_id) VALUES (1)")
+    denied_to_both(as_worker, "INSERT INTO leaf_redacted (leaf_id) VALUES (1)")
 
 
 def test_the_application_cannot_take_a_leaf_out_of_the_queue(program: Program) -> None:
