@@ -16,7 +16,8 @@ Whose events: reports.metrics.standing. Who withdrew is in no cohort, so what is
 
 A cell is `not_observable` until its period is over for everybody in the cohort: in the calendar when the local interval
 ends; rolling, when it ends for a subject of the cohort's last instant. For the gate a cell rests on those who
-came back and on those who did not; with `on_or_after` the difference between two cells is a block too.
+came back and on those who did not; with `on_or_after` the difference between two cells is a block too. A size of `first_time`
+rests also on those with a cohort event in the interval who had one before: `activity`, `trends` and `recurring` tell all.
 """
 
 from bisect import bisect_right
@@ -33,7 +34,7 @@ from reports.metrics.calendar import DAY, Interval, dates, day_start, intervals,
 from reports.metrics.registry import Question, metric
 from reports.metrics.standing import EVENTS
 from reports.models import RollupKind
-from reports.privacy.cohorts import Part
+from reports.privacy.cohorts import FirstTimes, Part
 from reports.privacy.figures import Cohort, Count, Figure, Figures, Period
 from reports.rollups.contribution import NOBODY, Days, Tallies, everybody
 from reports.rollups.read import mostly_held, standing, with_events
@@ -80,12 +81,20 @@ RETENTION = """
     )
     SELECT place, -1, count(*) FROM cohort GROUP BY place
     UNION ALL
+    {all_there}
     SELECT place, after, count(*) FROM of_subject WHERE after < %(periods)s GROUP BY place, after
 """
 _STARTS = "SELECT at, width_bucket(at, %(edges)s::timestamptz[]) AS place FROM unnest(g.starts) AS u(at)"
 _ANCHORS = {
     "first_time": f"SELECT at AS anchor, place FROM ({_STARTS}) AS placed ORDER BY at LIMIT 1",
     "recurring": f"SELECT min(at) AS anchor, place FROM ({_STARTS}) AS placed GROUP BY place",
+}
+_ALL_THERE = {
+    "first_time": f"""SELECT s.place, -2, count(DISTINCT g.subject_id)
+    FROM gathered g CROSS JOIN LATERAL ({_STARTS}) AS s
+    WHERE s.place BETWEEN 1 AND %(cohorts)s GROUP BY s.place
+    UNION ALL""",
+    "recurring": "",
 }
 _OFFSET = {
     "calendar": "width_bucket(r.at, %(edges)s::timestamptz[]) - c.place",
@@ -119,10 +128,10 @@ class Retention:
 
 
 Counted = dict[tuple[int, int], int]
-"""(place of the cohort, period) -> subjects; a cohort's size under period -1."""
+"""(place of the cohort, period) -> subjects; a cohort's size under period -1, of `first_time` all who were there under -2."""
 
 
-@metric("retention", definition=DEFINITION)
+@metric("retention", definition=DEFINITION, anew=1)
 def retention(question: Question) -> Figures:
     """Under the tenant's transaction. Raises Invalid `unknown_event`."""
     asked = question.options if isinstance(question.options, Retention) else Retention()
@@ -136,11 +145,14 @@ def retention(question: Question) -> Figures:
         if asked.mode == "on_or_after":
             values = [sum(values[after:]) for after in range(asked.periods)]
         figures: list[Figure] = [Part(value, size) for value in values]
+        began: Figure = Count(size)
+        if asked.cohort == "first_time":
+            began = FirstTimes(size, others=counted.get((place, -2), 0) - size)
         if asked.everybody_at_0:
-            figures[0] = Count(size)
+            figures[0] = began
         cells = list(zip(_periods(question, asked, parts, place), figures, strict=True))
         of = period(first, last, question.zone)
-        rows.append(Cohort(of, {"cohort": first.isoformat()}, Count(size), cells, chained=asked.mode == "on_or_after"))
+        rows.append(Cohort(of, {"cohort": first.isoformat()}, began, cells, chained=asked.mode == "on_or_after"))
     return Figures({"data": rows})
 
 
@@ -163,16 +175,17 @@ def _from_days(
     """`found`: from before anybody's first event on."""
     edges = [first for first, _ in parts]
     begun = BitMap64()
-    cohort, came = ([BitMap64() for _ in range(len(parts) + 1)] for _ in range(2))
+    cohort, there, came = ([BitMap64() for _ in range(len(parts) + 1)] for _ in range(3))
     for day, tallies in sorted(found.items()):
         place = bisect_right(edges, day)
-        first_time = _with(tallies, types.get(asked.cohort_event or "")) - begun
-        begun |= first_time
-        cohort[place] |= first_time
+        began = _with(tallies, types.get(asked.cohort_event or ""))
+        there[place] |= began
+        cohort[place] |= began - begun
+        begun |= began
         came[place] |= _with(tallies, types.get(asked.return_event or ""))
     counted: Counted = {}
     for place in range(1, cohorts + 1):
-        counted[place, -1] = len(cohort[place])
+        counted[place, -1], counted[place, -2] = len(cohort[place]), len(there[place])
         later = BitMap64()
         for after in reversed(range(asked.periods)):
             here = came[place + after]
@@ -201,6 +214,7 @@ def _from_events(
         anchors=_ANCHORS[asked.cohort],
         offset=_OFFSET[asked.clock],
         per_subject=_PER_SUBJECT[asked.mode],
+        all_there=_ALL_THERE[asked.cohort],
     )
     parameters: dict[str, Any] = {
         "program": question.program_id,

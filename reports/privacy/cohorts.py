@@ -2,7 +2,9 @@
 
 A cell is told where its part and the rest of the cohort have k subjects each. A cell whose period is not over is
 `not_observable`. In a chained row each told cell also differs from the told one before it by k subjects: who is in the
-one and not in the other is a block too. A cell that says nothing new (everybody, by definition) comes as a Count.
+one and not in the other is a block too. A cell that says nothing new (everybody, by definition) comes as the size does.
+
+Whom a cohort of first times leaves over, of all who were there in its interval, other reports tell less its size.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +13,16 @@ from datetime import datetime
 
 from reports.privacy.cells import Cell, Status, cell_of, closed
 from reports.privacy.figures import Cohort, Figure, Period
+
+
+class FirstTimes(Figure):
+    """How many were there for the first time; `others`: how many in the same interval were not."""
+
+    __slots__ = ()
+    apart = True
+
+    def __init__(self, number: int, *, others: int) -> None:
+        super().__init__(number, number, others)
 
 
 class Part(Figure):

@@ -291,7 +291,7 @@ class Cohort:
 
     period: Period
     keys: Mapping[str, str]
-    size: Count
+    size: Figure
     cells: Sequence[tuple[Period, Figure]]
     chained: bool = False
 

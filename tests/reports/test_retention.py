@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -170,6 +171,47 @@ def test_a_cohort_below_k_is_not_told_and_an_empty_one_is(history: Histories) ->
     released = told(shanghai, "2025-10-05", "2025-10-06", Retention(periods=2), k=10)
     assert table(released) == {"2025-10-05": (None, [None, None]), "2025-10-06": (0, [0, 0])}
     assert released.suppressed_cells == 3
+
+
+def begin(history: History, before: int, new: int, name: str | None = None) -> None:
+    """So many on a day who had been there before, and so many who had not."""
+    day = "2025-10-05 12:00:00"
+    history.add_all(replace(one, name=name) for one in crowd(0, before, "2025-08-01 12:00:00", day))
+    history.add_all(replace(one, name=name) for one in crowd(100, 100 + new, day))
+
+
+@pytest.mark.parametrize(("before", "size"), [(0, 30), (1, None), (9, None), (10, 30), (30, 30)])
+@pytest.mark.parametrize("interval", ["day", "week", "month"])
+@pytest.mark.parametrize("event", [None, "tap"])
+@pytest.mark.parametrize("clock", ["calendar", "rolling_24h"])
+def test_all_who_were_there_less_the_first_times_are_nobody_or_k(
+    history: Histories, before: int, size: int | None, interval: Any, event: str | None, clock: Any
+) -> None:
+    """`activity` and `recurring` tell all, of one event `trends`."""
+    shanghai = history()
+    begin(shanghai, before, 30, event)
+    day, asked = "2025-10-05", Retention(cohort_event=event, return_event=event, clock=clock, periods=1)
+    (row,) = told(shanghai, day, day, asked, k=10, interval=interval).cohorts["data"]
+    assert [row.size.value, *(cell.value for cell in row.values)] == [size, size]
+    recurring = replace(asked, cohort="recurring")
+    (row,) = told(shanghai, day, day, recurring, k=10, interval=interval).cohorts["data"]
+    assert row.size.value == before + 30
+
+
+def test_nobody_new_is_told_beside_k_who_were_there_before(history: Histories) -> None:
+    shanghai = history()
+    begin(shanghai, 10, 0)
+    day = "2025-10-05"
+    assert shown(shanghai, day, day, Retention(periods=1), k=10) == {day: (0, [0])}
+
+
+def test_the_first_times_of_a_day_that_goes_on_need_k_who_were_there_before(history: Histories) -> None:
+    """As long as anybody may yet come, a size that goes away would tell that one of the others did."""
+    shanghai = history()
+    begin(shanghai, 0, 30)
+    day = "2025-10-05"
+    soon = {"k": 10, "as_of": local("2025-10-06 12:00:00")}
+    assert shown(shanghai, day, day, Retention(periods=1), **soon) == {day: (None, [None])}
 
 
 def test_cells_on_or_after_differ_by_k(history: Histories) -> None:

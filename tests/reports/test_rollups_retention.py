@@ -85,12 +85,14 @@ def test_retention_is_answered_from_rollups_where_others_keep_events_for_longer(
     owner.execute("UPDATE notice_purpose SET retention_days = 1095 WHERE program_id = %s", [other.id])
     long_ago = History(other, owner)
     long_ago.add(Seen("zoe", at(today - 1000 * DAY, 12)))
-    came = {"ann": (9, 8, 6), "bob": (8, 4), "cem": (9,)}
+    came = {"ann": (9, 8, 6), "bob": (8, 4), "cem": (9,), "dee": (8,)}
     shanghai.add(*(Seen(who, at(today - age * DAY, 12)) for who, ages in came.items() for age in ages))
     options = Retention(periods=3, mode=mode)
     asked: dict[str, Any] = {"options": options, "metric": "retention", "as_of": now()}
     first, last = ((today - age * DAY).isoformat() for age in (9, 7))
     counted = table(shanghai.ask(first, last, **asked))
+    gated = table(shanghai.ask(first, last, **asked, k=2))
+    assert [size for size, _ in gated.values()] == [2, None, 0], "beside ann, who was there before"
     purge(program, as_worker)
     span = buildable(program.id, zone, now())
     owner.execute(EMPTY, [program.id, program.zone, span.first, span.last])
@@ -98,6 +100,7 @@ def test_retention_is_answered_from_rollups_where_others_keep_events_for_longer(
         roll(program, [today - age * DAY for age in range(4, 11)], anew=True)
     monkeypatch.setattr("reports.metrics.retention._from_events", None)
     assert table(shanghai.ask(first, last, **asked)) == counted
+    assert table(shanghai.ask(first, last, **asked, k=2)) == gated
     with tenant(program.id):
         read = with_events(program.id, date.min, today, as_of=now())
     assert read is not None and read[0] > today - (KEPT + 10) * DAY, "others' days are not read"
