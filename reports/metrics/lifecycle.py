@@ -38,7 +38,7 @@ from reports.metrics.calendar import DAY, KEYS, dates, day_start, intervals, per
 from reports.metrics.registry import Question, metric
 from reports.metrics.standing import EVENTS
 from reports.models import RollupKind
-from reports.privacy.figures import Figure, Figures, Period, Row
+from reports.privacy.figures import Absent, Figure, Figures, Period, Row
 from reports.rollups.contribution import NOBODY, Days, Tallies, everybody
 from reports.rollups.read import mostly_held, standing, who_was_there
 from tracking.ingest.parse import MAX_SKEW
@@ -126,13 +126,13 @@ def lifecycle(question: Question) -> Figures:
     for place, (first, last) in enumerate(parts, start=2):
         here = {state: found.get((place, state), BitMap64()) for state in ("new", "seen", "unknown")}
         before = BitMap64().union(*(found.get((place - 1, state), BitMap64()) for state in here))
+        keys = {KEYS[question.interval]: first.isoformat()}
         of = period(first, last, question.zone)
-        figures = _figures(here, before, over=of.ends <= question.as_of)
-        rows.append(Row(of, {KEYS[question.interval]: first.isoformat()}, figures, STATES, {"dormant": "returning"}))
+        rows.append(Row(of, keys, _figures(here, before), STATES, {"dormant": "returning"}))
     return Figures({"data": rows})
 
 
-def _figures(here: dict[str, BitMap64], before: BitMap64, *, over: bool) -> dict[str, Figure]:
+def _figures(here: dict[str, BitMap64], before: BitMap64) -> dict[str, Figure]:
     """Each of two blocks, so that those that are hidden can be united."""
     active = here["new"] | here["seen"] | here["unknown"]
     returning, dormant = active & before, before - active
@@ -142,7 +142,7 @@ def _figures(here: dict[str, BitMap64], before: BitMap64, *, over: bool) -> dict
         "returning": Figure(len(returning), returning, dormant),
         "resurrected": Figure(len(resurrected), resurrected, resurrected),
         "unknown": Figure(len(unknown), unknown, unknown),
-        "dormant": Figure(len(dormant) if over else None, dormant, returning),
+        "dormant": Absent(dormant, others=returning),
     }
 
 

@@ -246,6 +246,17 @@ def test_dormant_is_hidden_with_returning(history: Histories) -> None:
     assert rows(told(shanghai, day, day, k=10), *STATES) == {day: [None, None, 0, 0, None]}
 
 
+@pytest.mark.parametrize("came_back", [0, 4, 9, 20, 36, 40])
+def test_few_who_came_back_so_far_do_not_show_in_the_dormant(history: Histories, came_back: int) -> None:
+    """It was suppressed, until as many as k came back."""
+    shanghai = history()
+    day, over = "2025-10-05", local("2025-10-06 00:00:00")
+    shanghai.add_all(crowd(0, 40, "2025-10-04") + crowd(0, came_back, day))
+    for as_of, statuses in ((over - MOMENT, {"not_observable"}), (over, {"ok", "suppressed"})):
+        (row,) = told(shanghai, day, day, k=10, as_of=as_of).tables["data"]
+        assert str(row.cells["dormant"].status) in statuses
+
+
 def test_stickiness_needs_k_on_either_side(history: Histories) -> None:
     shanghai = history()
     shanghai.add_all(crowd(0, 20, "2025-10-05") + crowd(20, 29, "2025-10-04"))
