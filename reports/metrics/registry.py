@@ -80,7 +80,9 @@ STANDS = (
     "closed true: the figure stands as it was first told, also when subjects go or come later, until k of them have; then "
     "revision rises. One type of events is told where all other events rest on k subjects, too. A table of the whole range is "
     "told where the range ends at days between any two of which k subjects were there: whole months with k are. Events that "
-    "retention has deleted are counted no more: of days before the shortest retention what was not told by then reads too low."
+    "retention has deleted are counted no more: of days before the shortest retention what was not told by then reads too low. "
+    "withdrawn_subjects: whose latest withdrawal was in the range, of any purpose: also of one without events, and of who has "
+    "consented again since, and so is not missing."
 )
 """Told after every definition."""
 
