@@ -1,8 +1,8 @@
 """The metrics by name, and the one way to ask them: through the gate."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db import connection
@@ -24,7 +24,8 @@ EARLIEST, LATEST = date(2000, 1, 1), date(2100, 1, 1)
 class Question:
     """A mini-program, an IANA zone, two inclusive local dates, and the instant as of which the answer is given.
 
-    `options`: what else a metric asks, of its own type. Raises Invalid `invalid_range`.
+    `accepted`: how long after its day an event may still come. `options`: what else a metric asks, of its own type. Raises
+    Invalid `invalid_range`.
     """
 
     program_id: int
@@ -34,6 +35,7 @@ class Question:
     as_of: datetime
     interval: Interval = "day"
     options: object = None
+    accepted: timedelta = field(kw_only=True)
 
     def __post_init__(self) -> None:
         if self.first > self.last:
