@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from consent.errors import Invalid
 from reports.api.answers.people import RetentionAnswered
+from reports.metrics import registry
 from reports.metrics.retention import Retention
 from reports.privacy.threshold import Released
 from tests.reports import oracle_retention
@@ -147,6 +148,19 @@ def test_a_late_event_counts_where_it_happened(history: Histories) -> None:
     shanghai.add_all(seen("ann", "2025-10-05 12:00:00", "2025-10-06 12:00:00"))
     shanghai.owner.execute("UPDATE event SET received_at = received_at + interval '6 days'")
     assert shown(shanghai, "2025-10-05", "2025-10-05", Retention(periods=3)) == {"2025-10-05": (1, [1, 1, 0])}
+
+
+def test_a_cohort_begins_with_the_first_event_still_held(history: Histories) -> None:
+    """As it says: `lifecycle`, which asks the remembered days, tells who is new."""
+    shanghai = history()
+    shanghai.add_all(seen("ann", "2025-09-01 12:00:00", "2025-10-05 12:00:00") + seen("bob", "2025-10-05 12:00:00"))
+    shanghai.owner.execute("DELETE FROM event WHERE day < '2025-10-01'")
+    day, lately = "2025-10-05", local("2025-12-31 00:00:00")
+    released = told(shanghai, day, day, Retention(periods=1), as_of=lately)
+    assert table(released) == {day: (2, [2])}
+    (row,) = shanghai.ask(day, day, metric="lifecycle", as_of=lately).tables["data"]
+    assert [row.cells[name].value for name in ("new", "resurrected")] == [1, 1]
+    assert "first cohort event still held" in registry.known("retention").definition
 
 
 # --- the gate ---
