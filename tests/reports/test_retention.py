@@ -255,6 +255,18 @@ def test_what_is_not_there_is_refused(history: Histories, more: dict[str, Any], 
     assert (response.status_code, problem["code"], problem["errors"][0]["pointer"]) == (422, code, pointer)
 
 
+@pytest.mark.parametrize(("more", "detail"), [({"brackets": [1, 7]}, "brackets"), ({"privacy": "dp"}, "dp mode")])
+@pytest.mark.parametrize("sandbox", [False, True])
+def test_what_no_mode_has_is_not_said_to_be_had_in_another(
+    history: Histories, sandbox: bool, more: dict[str, Any], detail: str
+) -> None:
+    """A sandbox is not asked for what threshold mode has a list for, and these are refused there, too."""
+    body = {"from": "2025-10-05", "to": "2025-10-06"} | more
+    (error,) = history(sandbox=sandbox).program.post("reports/retention", body).json()["errors"]
+    assert detail in error["detail"] and "not available" in error["detail"]
+    assert "threshold mode" not in error["detail"]
+
+
 # --- the slow count ---
 
 EVENTS = st.sampled_from([None, "page_view", "tap"])
