@@ -358,10 +358,18 @@ def _try_pages(subject_id: int) -> int | None:
         return None
 
 
+def remembered(program_id: int, *, accepted: timedelta) -> timedelta:
+    """For how long it is known, whatever a sender's clock, that a subject was active; the days are kept for two days more.
+
+    Where a term or `accepted` became longer, only as long as before until as much time has passed. Under the tenant.
+    """
+    longest = max((told.told[-1] for told in _terms(program_id)), default=0)
+    return max(timedelta(days=longest) - DAY, accepted)
+
+
 def _forget_days(program_id: int, keeping: Keeping) -> Iterator[int]:
     """Delete the subjects' active days of which none has an event and none can be accepted any more."""
-    longest = max((told.told[-1] for told in _terms(program_id)), default=0)
-    before = keeping.today - max(timedelta(days=longest) + DAY, keeping.accepted + 2 * DAY)
+    before = keeping.today - remembered(program_id, accepted=keeping.accepted) - 2 * DAY
     after: int | None = 0
     while after is not None:
         asked: dict[str, Any] = {"program": program_id, "after": after, "limit": SUBJECTS, "before": before}

@@ -32,7 +32,10 @@ def question(asked: ReportAsked, *, program_id: int, zone: str, sandbox: bool, n
     asked.refuse_unavailable(csv=csv)
     if not sandbox:
         asked.refuse_custom()
-    return Question(program_id, ZoneInfo(zone), asked.from_, asked.to, now, asked.interval or "day", asked.options())
+    interval, accepted = asked.interval or "day", max(settings.ZHIQING_LATE, settings.ZHIQING_HISTORICAL)
+    return Question(
+        program_id, ZoneInfo(zone), asked.from_, asked.to, now, interval, asked.options(), accepted=accepted
+    )
 
 
 def k_of(*, sandbox: bool) -> int:

@@ -32,7 +32,7 @@ class Filter(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ReportAsked(msgspec.Struct, forbid_unknown_fields=True):
-    """Inclusive local dates of the mini-program's zone, 400 days at most. Filters and breakdowns: trends; `dp` is to come."""
+    """Inclusive local dates of the mini-program's zone, 400 days at most. Filters and breakdowns: trends; `dp` is not available."""
 
     from_: datetime.date = msgspec.field(name="from")
     to: datetime.date
@@ -105,7 +105,7 @@ class WholeRangeAsked(ReportAsked):
 
 
 class RetentionAsked(ReportAsked):
-    """Cohorts by `interval`; `periods` cells each, period 0 the first. Events left out mean any event."""
+    """Cohorts by `interval`; `periods` cells each, period 0 the first. Events left out mean any event; `brackets` are not available."""
 
     cohort: Literal["first_time", "recurring"] = "first_time"
     cohort_event: Field | None = None
@@ -218,7 +218,7 @@ class FunnelAsked(WholeRangeAsked, kw_only=True):
         for name, some in (("steps", self.steps), ("exclusions", self.exclusions)):
             for n, one in enumerate(some):
                 if one.where is not None:
-                    detail = "free filters are refused in threshold mode; leave where out"
+                    detail = "a step is an event by its name, its properties are not available; leave where out"
                     raise invalid("where_unavailable", detail, f"/{name}/{n}/where")
 
     def refuse_custom(self) -> None:
@@ -346,11 +346,11 @@ def _values(asked: Filter) -> frozenset[str]:
 
 
 _UNAVAILABLE = {
-    "brackets": "custom windows are refused in threshold mode; ask for periods",
+    "brackets": "retention in brackets of your own is not available; ask for periods",
     "interval": "this metric does not answer by that interval; leave it out",
     "filters": "this metric takes no filters yet; leave them out",
     "breakdown": "this metric takes no breakdown yet; leave it out",
-    "privacy": "this metric has no dp mode yet; ask for threshold",
+    "privacy": "dp mode is not available; ask for threshold, or leave privacy out",
 }
 
 

@@ -10,8 +10,8 @@ interval with an event of any type whose `corrected_at` lies in it; whose events
 - `resurrected`: not active in the one before, but ever before it.
 - `unknown`: not active in the one before, and it cannot be told whether ever: the first day remembered lies at the edge of
   the interval and its events are gone (a day is remembered by its UTC date as sent, which is up to 24 h off), or the
-  interval begins more than 400 days before as-of: days before that may be forgotten. For the same reason somebody who
-  comes back after more than 400 days is new.
+  interval begins before what is remembered at as-of (tracking.retention.remembered). For the same reason somebody who
+  comes back after longer than that is new.
 - `dormant`: active in the interval before, not in this one. Not observable until the interval is over.
 Who is active in the interval before by events that are gone counts as not active there.
 
@@ -38,20 +38,18 @@ from reports.metrics.calendar import DAY, KEYS, dates, day_start, intervals, per
 from reports.metrics.registry import Question, metric
 from reports.metrics.standing import EVENTS
 from reports.models import RollupKind
-from reports.privacy.figures import Figure, Figures, Period, Row
+from reports.privacy.figures import Absent, Figure, Figures, Period, Row
 from reports.rollups.contribution import NOBODY, Days, Tallies, everybody
 from reports.rollups.read import mostly_held, standing, who_was_there
 from tracking.ingest.parse import MAX_SKEW
-
-REMEMBERED = 400 * DAY
-"""How long a day on which somebody was active is remembered at least."""
+from tracking.retention import remembered
 
 STATES = ("new", "returning", "resurrected", "unknown")
 
 DEFINITION = (
     "Subjects by local day, week (from Monday) or month, by corrected_at; weeks and months touched count whole. new: first "
     "event ever in it; returning: active in the interval before too; resurrected: not in the one before but earlier; "
-    "unknown: cannot be told whether earlier, because events are gone or days before 400 days ago forgotten; dormant: "
+    "unknown: cannot be told whether earlier, because events are gone or the days before forgotten; dormant: "
     "active in the interval before and not in this one, not observable until it is over. Only subjects whose consent and "
     "data stand at as_of are counted: who withdrew (withdrawn_subjects), was erased or is restricted is missing from all "
     "intervals, so fewer seem to stay away. closed false: the figures may still change."
@@ -126,13 +124,13 @@ def lifecycle(question: Question) -> Figures:
     for place, (first, last) in enumerate(parts, start=2):
         here = {state: found.get((place, state), BitMap64()) for state in ("new", "seen", "unknown")}
         before = BitMap64().union(*(found.get((place - 1, state), BitMap64()) for state in here))
+        keys = {KEYS[question.interval]: first.isoformat()}
         of = period(first, last, question.zone)
-        figures = _figures(here, before, over=of.ends <= question.as_of)
-        rows.append(Row(of, {KEYS[question.interval]: first.isoformat()}, figures, STATES, {"dormant": "returning"}))
+        rows.append(Row(of, keys, _figures(here, before), STATES, {"dormant": "returning"}))
     return Figures({"data": rows})
 
 
-def _figures(here: dict[str, BitMap64], before: BitMap64, *, over: bool) -> dict[str, Figure]:
+def _figures(here: dict[str, BitMap64], before: BitMap64) -> dict[str, Figure]:
     """Each of two blocks, so that those that are hidden can be united."""
     active = here["new"] | here["seen"] | here["unknown"]
     returning, dormant = active & before, before - active
@@ -142,7 +140,7 @@ def _figures(here: dict[str, BitMap64], before: BitMap64, *, over: bool) -> dict
         "returning": Figure(len(returning), returning, dormant),
         "resurrected": Figure(len(resurrected), resurrected, resurrected),
         "unknown": Figure(len(unknown), unknown, unknown),
-        "dormant": Figure(len(dormant) if over else None, dormant, returning),
+        "dormant": Absent(dormant, others=returning),
     }
 
 
@@ -153,15 +151,18 @@ def _before(first: date, question: Question) -> tuple[date, date]:
 def states_by_place(question: Question, parts: list[tuple[date, date]]) -> States:
     """For consecutive intervals; new and unknown ones are right from the second."""
     first, last = parts[0][0] - SEEN_BEFORE * DAY, parts[-1][1]
+    since = question.as_of - remembered(question.program_id, accepted=question.accepted)
     # Later than that every day with an event is remembered.
-    recent = day_start(first, question.zone) > question.as_of - REMEMBERED + 10 * DAY
+    recent = day_start(first, question.zone) > since + 10 * DAY
     if recent and mostly_held(question.program_id, question.zone, first, last, as_of=question.as_of):
-        return _from_days(question, parts, standing(Days(question.program_id, question.zone, first, last)))
-    return _from_events(question, parts)
+        return _from_days(question, parts, standing(Days(question.program_id, question.zone, first, last)), since)
+    return _from_events(question, parts, since)
 
 
-def _from_days(question: Question, parts: list[tuple[date, date]], found: Mapping[date, Tallies]) -> States:
-    """`found`: from SEEN_BEFORE days before the first interval on."""
+def _from_days(
+    question: Question, parts: list[tuple[date, date]], found: Mapping[date, Tallies], since: datetime
+) -> States:
+    """`found`: from SEEN_BEFORE days before the first interval on. `since`: from when on it is remembered who was active."""
     came = {day: everybody(tallies) for day, tallies in found.items()}
     ever = BitMap64().union(*(some for day, some in came.items() if day < parts[0][0]))
     first_times: list[BitMap64] = []
@@ -172,8 +173,8 @@ def _from_days(question: Question, parts: list[tuple[date, date]], found: Mappin
         states[place, "seen"] = active - first_times[-1]
         ever |= active
     # Who is in the rollup of a day long before was seen then, whether they count or not.
-    since = question.as_of.date() - REMEMBERED + 10 * DAY
-    there = who_was_there(question.program_id, question.zone, since, parts[0][0] - (SEEN_BEFORE + 1) * DAY)
+    earliest = since.date() + 10 * DAY
+    there = who_was_there(question.program_id, question.zone, earliest, parts[0][0] - (SEEN_BEFORE + 1) * DAY)
     by_first_day = _by_first_day(question.program_id, BitMap64().union(*first_times) - there)
     for place, some in enumerate(first_times, start=1):
         begins = day_start(parts[place - 1][0], question.zone)
@@ -251,7 +252,7 @@ def _gone(question: Question, day: date, subjects: BitMap64, found: Mapping[date
         return missing - BitMap64(row[0] for row in cursor.fetchall())
 
 
-def _from_events(question: Question, parts: list[tuple[date, date]]) -> States:
+def _from_events(question: Question, parts: list[tuple[date, date]], since: datetime) -> States:
     whole = period(parts[0][0], parts[-1][1], question.zone)
     # A first day whose events the scan does not hold ended, whatever the clocks, before the second interval.
     scanned = Period(whole.begins - timedelta(hours=48), whole.ends)
@@ -259,7 +260,7 @@ def _from_events(question: Question, parts: list[tuple[date, date]]) -> States:
         "program": question.program_id,
         "edges": _edges(question, parts),
         "places": len(parts),
-        "remembered": question.as_of - REMEMBERED,
+        "remembered": since,
         "days": utc_days(scanned, skew=MAX_SKEW),
     }
     with connection.cursor() as cursor:

@@ -49,8 +49,8 @@ DEFINITION = (
     "most) that began on the date; visitors: distinct subjects with an event; new_visitors: first event ever; views: "
     "page_views; mean_time and mean_depth: of the sessions that began, seconds from first to last event and page_views; "
     "shares, sharers: share events and who made them. day_before, week_before, month_before: the same of the date compared. "
-    "cumulative_visitors: distinct subjects seen until the end of to, of whom a day is remembered: 400 days, or as long as events "
-    "are kept where that is longer. Only subjects whose consent and data stand at "
+    "cumulative_visitors: distinct subjects seen until the end of to, of whom a day is remembered: as long as events are kept, or "
+    "historical ones accepted where that is longer. Only subjects whose consent and data stand at "
     "as_of are counted: who withdrew (withdrawn_subjects), was erased or is restricted is missing from all dates, so figures of "
     "the past fall. closed false: the figures may still change."
 )

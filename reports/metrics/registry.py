@@ -1,8 +1,8 @@
 """The metrics by name, and the one way to ask them: through the gate."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db import connection
@@ -24,7 +24,8 @@ EARLIEST, LATEST = date(2000, 1, 1), date(2100, 1, 1)
 class Question:
     """A mini-program, an IANA zone, two inclusive local dates, and the instant as of which the answer is given.
 
-    `options`: what else a metric asks, of its own type. Raises Invalid `invalid_range`.
+    `accepted`: how long after its day an event may still come. `options`: what else a metric asks, of its own type. Raises
+    Invalid `invalid_range`.
     """
 
     program_id: int
@@ -34,6 +35,7 @@ class Question:
     as_of: datetime
     interval: Interval = "day"
     options: object = None
+    accepted: timedelta = field(kw_only=True)
 
     def __post_init__(self) -> None:
         if self.first > self.last:
@@ -80,7 +82,9 @@ STANDS = (
     "closed true: the figure stands as it was first told, also when subjects go or come later, until k of them have; then "
     "revision rises. One type of events is told where all other events rest on k subjects, too. A table of the whole range is "
     "told where the range ends at days between any two of which k subjects were there: whole months with k are. Events that "
-    "retention has deleted are counted no more: of days before the shortest retention what was not told by then reads too low."
+    "retention has deleted are counted no more: of days before the shortest retention what was not told by then reads too low. "
+    "withdrawn_subjects: whose latest withdrawal was in the range, of any purpose: also of one without events, and of who has "
+    "consented again since, and so is not missing."
 )
 """Told after every definition."""
 

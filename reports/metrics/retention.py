@@ -1,7 +1,7 @@
 """retention: how many of those who began together came back, period by period.
 
 Asked: `from`, `to` and `interval` (day, week, month: one cohort each; weeks and months touched count whole), and
-- `cohort`: `first_time`, a subject belongs to the interval of its first cohort event ever held; `recurring`, to every
+- `cohort`: `first_time`, a subject belongs to the interval of its first cohort event still held; `recurring`, to every
   interval in which it has one, from the first of them there.
 - `cohort_event`, `return_event`: a name of the catalogue; left out, any event.
 - `mode`: `on`, a return event in period N; `on_or_after`, in period N or any later one until as-of.
@@ -11,7 +11,11 @@ Asked: `from`, `to` and `interval` (day, week, month: one cohort each; weeks and
 
 A return lies after the cohort event's instant; events at one instant are one moment. Only where `first_time` meets a
 return event that includes the cohort event (the same, or any) is the cohort event itself a return, and period 0 holds
-everybody. Where somebody's first event was purged by retention, the first one still held counts.
+everybody. Where somebody's first event was purged by retention, the first one still held counts: the cohorts in which
+retention has just left off hold most who were there. The days that are remembered (`lifecycle`) are not asked. Cohorts without
+whom they tell of would be those that `lifecycle` calls new, and the users of `activity` less these and the returning ones the
+resurrected, also where `lifecycle` hides them; and asked with another clock or return event, beside cohorts that stand as they were
+told, the few who were there before.
 Whose events: reports.metrics.standing. Who withdrew is in no cohort, so what is told reads too high.
 
 A cell is `not_observable` until its period is over for everybody in the cohort: in the calendar when the local interval
@@ -44,7 +48,8 @@ from tracking.models import EventType
 ROLLING: dict[Interval, timedelta] = {"day": DAY, "week": 7 * DAY, "month": 30 * DAY}
 
 DEFINITION = (
-    "Cohorts by local day, week (from Monday) or month of the subject's first cohort event ever held (first_time) or of "
+    "Cohorts by local day, week (from Monday) or month of the subject's first cohort event still held (first_time: "
+    "so the earliest cohorts of which there are events hold who came long before, too; see lifecycle for the new) or of "
     "its first one in each interval (recurring), by corrected_at. values[N]: subjects with a return event in period N "
     "(on) or in N or later until as_of (on_or_after); periods are local intervals (calendar) or 24 h, 7 x 24 h, "
     "30 x 24 h from the cohort event (rolling_24h). Returns lie after the cohort event's instant, except that "

@@ -13,7 +13,8 @@ reports.metrics.session, in the interval of their first event; whose events: rep
 - `returns_per_share`: sessions_from_share / shares; null without a share.
 
 For the gate what came from shares rests on the subjects with such sessions and on those with others; new ones on those who
-came from a share and those who did not. Shares are told where `trends` tells them (reports.privacy.types).
+came from a share and those who did not. Shares are told where `trends` tells them (reports.privacy.types). The returns are
+hidden with the sessions, which times the shares they are: of a week, too, with a day without a share, on which they are not defined.
 """
 
 from collections.abc import Mapping, Sequence
@@ -89,7 +90,8 @@ def shares(question: Question) -> Figures:
     for place, (first, last) in enumerate(parts, start=1):
         new = states.get((place + 1, "new"), BitMap64())
         figures = _figures(_shared(days, first, last), came.get(place, Came()), new)
-        rows.append(Row(period(first, last, question.zone), {KEYS[question.interval]: first.isoformat()}, figures))
+        keys, hidden_with = {KEYS[question.interval]: first.isoformat()}, {"returns_per_share": "sessions_from_share"}
+        rows.append(Row(period(first, last, question.zone), keys, figures, hidden_with=hidden_with))
     return Figures({"data": rows}, of_type=OF_TYPE, types=types_of(question, days))
 
 
@@ -152,11 +154,13 @@ def _is_first(place: Numbers, subject: Numbers, began: Numbers) -> Flags:
 
 def _figures(shared: Shared, came: Came, new: BitMap64) -> dict[str, Figure]:
     fresh = new & came.first
+    # Not defined without a share, whoever came: as many blocks as with one, so that k who share later make a revision.
+    rests = (shared.sharers, came.shared, came.others) if shared.shares else (BitMap64(), BitMap64(), BitMap64())
     rate = round(came.sessions / shared.shares, 4) if shared.shares else None
     return {
         "shares": Count(shared.shares, subjects=shared.sharers),
         "sharers": Count(len(shared.sharers), subjects=shared.sharers),
         "sessions_from_share": PartCount(came.sessions, inside=came.shared, outside=came.others),
         "new_from_share": PartCount(len(fresh), inside=fresh, outside=new - fresh),
-        "returns_per_share": Figure(rate, shared.sharers, came.shared, came.others),
+        "returns_per_share": Figure(rate, *rests),
     }

@@ -2,6 +2,9 @@
 
 Subjects whose latest consent record of state `withdrawn`, of any purpose, was received in the range's local days. So each counts
 on one day, and ranges add up: the number rests on each of its days, or one range less another would tell of a day with few.
+Of any purpose: were it of those that have event types, one that gets its first would make the same days count others, and a range
+asked before less its days asked after would be the few who had ended that purpose alone. Who consented again since counts for the
+same reason: a figure that they leave one by one tells of each.
 Subjects restricted or being erased are left out here as everywhere; erased ones have left no record. So it is a lower bound, like
 every figure of those who went.
 """

@@ -32,7 +32,7 @@ class Cell:
 
 def cell_of(figure: Figure, period: Period, k: int, as_of: datetime) -> Cell:
     """A figure on its own."""
-    if period.begins > as_of:
+    if (period.ends if figure.final else period.begins) > as_of:
         return Cell(None, Status.NOT_OBSERVABLE)
     number, blocks = opened(figure, k)
     if not tellable(blocks, k, all_closed=closed(period, as_of), apart=figure.apart):

@@ -53,13 +53,14 @@ class Figure(Closed):
 
     `additive`: a table's rows and their total could be taken from each other. `apart`: each block is judged by itself,
     since nobody's being in one of them tells nothing of those in another. `distinct`: it tells how many subjects there
-    are, and rows that overlap do not add up.
+    are, and rows that overlap do not add up. `final`: not observable until its period is over.
     """
 
     __slots__ = ("_blocks", "_number")
     additive: ClassVar[bool] = True
     apart: ClassVar[bool] = False
     distinct: ClassVar[bool] = False
+    final: ClassVar[bool] = False
 
     def __init__(self, number: float | None, *blocks: Subjects) -> None:
         self._number = number
@@ -87,6 +88,16 @@ class Distinct(Count):
 
     def __init__(self, subjects: BitMap64) -> None:
         super().__init__(len(subjects), subjects)
+
+
+class Absent(Figure):
+    """Who did not come in a period: `who` stayed away, of whom `others` came. They may come yet until it is over."""
+
+    __slots__ = ()
+    final = True
+
+    def __init__(self, who: BitMap64, *, others: BitMap64) -> None:
+        super().__init__(len(who), who, others)
 
 
 class PartCount(Figure):

@@ -1,7 +1,7 @@
 """The threshold gate: no released cell rests on fewer than k subjects.
 
 What is told of a figure, at as-of, by its period:
-- not begun yet: `not_observable`.
+- not begun yet: `not_observable`; and so is who stayed away, until it is over.
 - closed (its last local day ended 48 h ago or more, so late events have come): the value, where each of its blocks has
   k subjects or where nobody is in any. 0 is a value: an empty day rests on nobody. 1 to k - 1 subjects: `suppressed`,
   and so is a share whose part or rest has fewer than k: 0 % and 100 % disclose.

@@ -28,6 +28,7 @@ from reports.api.shapes import ASKED  # noqa: E402
 from reports.metrics.registry import Question, answer  # noqa: E402
 from reports.metrics.retention import Retention  # noqa: E402
 from reports.rollups.build import build, buildable, differs  # noqa: E402
+from tests.reports.events import ACCEPTED  # noqa: E402
 
 ZONE = ZoneInfo("Asia/Shanghai")
 ROUNDS = 9
@@ -101,7 +102,9 @@ def report(program_id: int, count: int) -> None:
     now = datetime.now(UTC)
     last = buildable(program_id, ZONE, now).last
     for name, (metric, options) in METRICS.items():
-        question = Question(program_id, ZONE, last - timedelta(days=count - 1), last, now, "day", options)
+        question = Question(
+            program_id, ZONE, last - timedelta(days=count - 1), last, now, "day", options, accepted=ACCEPTED
+        )
         figures = answer(metric, question, k=K).released
         rollups = statistics.median(timed(lambda: answer(metric, question, k=K)) for _ in range(ROUNDS))  # noqa: B023
         with patch("reports.rollups.read.stored.clean_days", _none):

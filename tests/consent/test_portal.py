@@ -13,7 +13,7 @@ from consent.rights import legal_holds, page, runs
 from consent.rights.models import HoldGround
 from consent.rights.review import set_review
 from tests.cast import Program, event, make_program, now
-from tests.consent.browsing import Browser, opened, state
+from tests.consent.browsing import Browser, link, opened, state
 from tests.consent.deciding import reject
 from tests.consent.desk import DECIDES, officer, request_row
 from tests.consent.rights import Working, carry_out, erased, file, overdue, package_of, sections
@@ -25,6 +25,25 @@ from tracking.personal_data import EventHolder
 def alice(program: Program) -> Program:
     program.decide("alice")
     return program
+
+
+@pytest.mark.parametrize("sandbox", [True, False])
+def test_every_page_of_a_sandbox_says_that_it_is_one(database: None, sandbox: bool) -> None:
+    program = make_program(sandbox=sandbox)
+    program.decide("alice")
+    asked = file(program, "access")["request_id"]
+    browser = opened(program)
+    pages = [
+        "consents",
+        "consents/precise_location",
+        "data",
+        "requests",
+        "requests/new/access",
+        f"requests/{asked}",
+        "notices",
+    ]
+    pages = [*(f"/portal/{page}" for page in [*pages, f"claim/{asked}"]), link(program)]
+    assert {page: 'id="sandbox-told"' in browser.get(page) for page in pages} == dict.fromkeys(pages, sandbox)
 
 
 # --- Consents

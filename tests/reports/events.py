@@ -18,6 +18,8 @@ from reports.privacy.threshold import Released
 from tests.cast import Program
 
 _numbers = itertools.count(1)
+ACCEPTED = timedelta(days=400)
+"""How long after its day an event may come, unless a server is configured otherwise."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class History:
         metric: str = "activity",
         interval: Interval = "day",
         options: object = None,
+        accepted: timedelta = ACCEPTED,
     ) -> Released:
         """The released metric, asked for the first time; with k = 1 and all days closed, that is every figure as it is."""
         self.owner.execute("DELETE FROM frozen_line WHERE program_id = %s", [self.program.id])
@@ -127,6 +130,7 @@ class History:
             as_of or datetime(2099, 1, 1, tzinfo=UTC),
             interval,
             options,
+            accepted=accepted,
         )
         return answer(metric, question, k=k).released
 

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.reports.events import Seen
+from tests.reports.events import ACCEPTED, Seen
 from tests.reports.oracle_sessions import interval_of
 
 States = dict[str, dict[str, int | None]]
@@ -48,7 +48,7 @@ def _first_time(own: list[Seen], gone: list[Seen], begins: datetime, as_of: date
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
     if any(one.at < begins for one in own) or midnight + 48 * HOUR <= begins:
         return "resurrected"
-    if begins < as_of - timedelta(days=400):
+    if begins < as_of - ACCEPTED:
         return "unknown"
     if all(_sent(one) != day for one in own) and midnight - 24 * HOUR < begins:
         return "unknown"

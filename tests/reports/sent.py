@@ -17,6 +17,7 @@ from reports.metrics.calendar import Interval
 from reports.metrics.registry import Question, answer
 from reports.privacy.threshold import Released
 from tests.cast import Program
+from tests.reports.events import ACCEPTED
 from tracking.ingest import counting, screen
 from tracking.ingest.gate import Candidate
 from tracking.ingest.outcome import Outcome
@@ -79,6 +80,7 @@ class Receipts:
             date.fromisoformat(last),
             as_of or datetime(2099, 1, 1, tzinfo=UTC),
             interval,
+            accepted=ACCEPTED,
         )
         return answer("quality", question, k=k).released
 

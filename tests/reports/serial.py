@@ -10,6 +10,7 @@ from reports.metrics.registry import Question
 from reports.privacy.cells import Cell, Status
 from reports.privacy.dimensions import ReleasedRow
 from reports.privacy.threshold import Released
+from tests.reports.events import ACCEPTED
 
 DAY = timedelta(days=1)
 NEVER = datetime(2099, 1, 1, tzinfo=UTC)
@@ -31,7 +32,7 @@ def released(first: date, values: Sequence[int | None], *, not_closed: int = 0) 
 
 
 def question(first: date, last: date, options: Any, as_of: datetime = NEVER) -> Question:
-    return Question(1, ZoneInfo("Asia/Shanghai"), first, last, as_of, options=options)
+    return Question(1, ZoneInfo("Asia/Shanghai"), first, last, as_of, options=options, accepted=ACCEPTED)
 
 
 def weekly(first: date, days: int, level: float = 400, growth: float = 0, *, seed: int = 1) -> list[int]:

@@ -27,7 +27,7 @@ from reports.metrics.retention import Retention
 from reports.models import FrozenLine
 from reports.tasks import forget_frozen
 from tests.cast import make_program
-from tests.reports.events import History, Seen, local
+from tests.reports.events import ACCEPTED, History, Seen, local
 
 DAY, NEXT = "2025-10-06", "2025-10-07"
 BOTH = {"from": DAY, "to": NEXT}
@@ -228,7 +228,7 @@ def test_all_who_ever_came_are_one_figure_wherever_the_range_begins(thirty: Hist
     last, soon = date.fromisoformat(DAY), local("2025-10-20 00:00:00")
 
     def ever(first: date) -> Any:
-        question = Question(thirty.program.id, ZoneInfo(thirty.program.zone), first, last, soon)
+        question = Question(thirty.program.id, ZoneInfo(thirty.program.zone), first, last, soon, accepted=ACCEPTED)
         return answer("overview", question, k=K).released.totals["cumulative_visitors"].value
 
     assert ever(last) == 30
@@ -304,6 +304,7 @@ def test_cells_of_a_cohort_are_kept_as_their_periods_close(thirty: History) -> N
         question = Question(
             thirty.program.id, ZoneInfo("Asia/Shanghai"), date(2025, 10, 6), date(2025, 10, 6),
             datetime(2025, 10, day, tzinfo=UTC), options=Retention(mode="on_or_after", periods=periods),
+            accepted=ACCEPTED,
         )  # fmt: skip
         (cohort,) = answer("retention", question, k=K).released.cohorts["data"]
         return [cohort.size.value, *(cell.value for cell in cohort.values)]
@@ -325,6 +326,7 @@ def test_open_attempts_stand_once_their_windows_are_over(history: Callable[..., 
         question = Question(
             shanghai.program.id, ZoneInfo("Asia/Shanghai"), date(2025, 10, 6), date(2025, 10, 6),
             datetime(2025, 10, day, tzinfo=UTC), options=Funnel(("page_view", "share"), timedelta(days=7)),
+            accepted=ACCEPTED,
         )  # fmt: skip
         totals = answer("funnel", question, k=K).released.totals
         return totals["open_attempts"].value, totals["open_subjects"].value
@@ -348,7 +350,7 @@ def test_a_cell_that_is_not_over_is_told_later(thirty: History) -> None:
     def told(day: int) -> float | None:
         question = Question(
             thirty.program.id, ZoneInfo("Asia/Shanghai"), date(2025, 10, 6), date(2025, 10, 6),
-            datetime(2025, 10, day, tzinfo=UTC), options=Retention(periods=4),
+            datetime(2025, 10, day, tzinfo=UTC), options=Retention(periods=4), accepted=ACCEPTED,
         )  # fmt: skip
         (cohort,) = answer("retention", question, k=K).released.cohorts["data"]
         value: float | None = cohort.values[3].value

@@ -16,6 +16,7 @@ from reports.metrics import lifecycle
 from reports.metrics.calendar import Interval
 from reports.privacy.threshold import Released
 from reports.rollups import read
+from tests.cast import now
 from tests.consent.rights import Working
 from tests.reports import oracle_lifecycle
 from tests.reports.events import History, Seen, local
@@ -187,14 +188,31 @@ def test_a_remembered_day_is_over_at_the_instant_the_interval_begins(history: Hi
     assert rows(told(there, "2025-10-05", "2025-10-05"), *STATES) == {"2025-10-05": [0, 0, 1, 0, 0]}
 
 
-def test_before_400_days_ago_nobody_is_known_to_be_new(history: Histories) -> None:
+@pytest.mark.parametrize(
+    ("accepted", "remembered"), [(400, 400), (500, 500), (30, 364)], ids=["usual", "longer", "events"]
+)
+def test_before_what_is_remembered_nobody_is_known_to_be_new(
+    history: Histories, accepted: int, remembered: int
+) -> None:
+    """As long as a historical event may come, or events are kept: 365 days here, of a day that may be off by two."""
     shanghai = history()
     shanghai.add_all(seen("ann", "2025-10-05") + seen("bob", "2025-10-03", "2025-10-05"))
-    begins = local("2025-10-05 00:00:00")
-    day = "2025-10-05"
-    assert rows(told(shanghai, day, day, as_of=begins + timedelta(days=400)), *STATES) == {day: [1, 0, 1, 0, 0]}
-    late = told(shanghai, day, day, as_of=begins + timedelta(days=400) + MOMENT)
-    assert rows(late, *STATES) == {day: [0, 0, 1, 1, 0]}
+    over = local("2025-10-05 00:00:00") + timedelta(days=remembered)
+    day, asked = "2025-10-05", {"accepted": timedelta(days=accepted)}
+    assert rows(told(shanghai, day, day, as_of=over, **asked), *STATES) == {day: [1, 0, 1, 0, 0]}
+    assert rows(told(shanghai, day, day, as_of=over + MOMENT, **asked), *STATES) == {day: [0, 0, 1, 1, 0]}
+
+
+@pytest.mark.parametrize(("historical", "expected"), [(400, [12, 0]), (30, [0, 12])])
+def test_a_server_that_takes_no_old_events_remembers_for_as_long_as_it_keeps_them(
+    history: Histories, settings: Any, historical: int, expected: list[int]
+) -> None:
+    settings.ZHIQING_HISTORICAL = timedelta(days=historical)
+    shanghai = history()
+    day = (now() - timedelta(days=380)).date().isoformat()
+    shanghai.add_all(crowd(0, 12, day))
+    (row,) = shanghai.program.post("reports/lifecycle", {"from": day, "to": day}).json()["data"]
+    assert [row["new"], row["unknown"]] == expected
 
 
 def test_stickiness_by_hand(history: Histories) -> None:
@@ -244,6 +262,17 @@ def test_dormant_is_hidden_with_returning(history: Histories) -> None:
     day = "2025-10-05"
     shanghai.add_all(crowd(0, 12, "2025-10-04", day) + crowd(12, 40, "2025-10-04") + crowd(60, 64, day))
     assert rows(told(shanghai, day, day, k=10), *STATES) == {day: [None, None, 0, 0, None]}
+
+
+@pytest.mark.parametrize("came_back", [0, 4, 9, 20, 36, 40])
+def test_few_who_came_back_so_far_do_not_show_in_the_dormant(history: Histories, came_back: int) -> None:
+    """It was suppressed, until as many as k came back."""
+    shanghai = history()
+    day, over = "2025-10-05", local("2025-10-06 00:00:00")
+    shanghai.add_all(crowd(0, 40, "2025-10-04") + crowd(0, came_back, day))
+    for as_of, statuses in ((over - MOMENT, {"not_observable"}), (over, {"ok", "suppressed"})):
+        (row,) = told(shanghai, day, day, k=10, as_of=as_of).tables["data"]
+        assert str(row.cells["dormant"].status) in statuses
 
 
 def test_stickiness_needs_k_on_either_side(history: Histories) -> None:

@@ -169,6 +169,38 @@ def test_what_came_from_shares_needs_k_on_either_side(history: Histories) -> Non
     assert cells(told(shanghai, metric="shares", k=10)) == [[12, 12, None, None, None]], "all of them"
 
 
+def test_returns_per_share_are_not_defined_on_a_day_without_a_share(history: Histories) -> None:
+    shanghai = history()
+    shanghai.add_all(crowd(0, 12, "launch", scene=SHARED) + crowd(12, 24, "launch"))
+    (row,) = told(shanghai, metric="shares", k=10).tables["data"]
+    assert {name: (cell.value, str(cell.status)) for name, cell in row.cells.items()} == {
+        "shares": (0, "ok"),
+        "sharers": (0, "ok"),
+        "sessions_from_share": (12, "ok"),
+        "new_from_share": (12, "ok"),
+        "returns_per_share": (None, "not_observable"),
+    }
+    (row,) = told(shanghai, metric="shares", k=10, as_of=local("2025-10-06 12:00:00")).tables["data"]
+    assert [str(row.cells[name].status) for name in ("shares", "returns_per_share")] == ["suppressed", "suppressed"]
+
+
+def test_a_weeks_returns_do_not_tell_who_came_on_a_day_without_a_share(history: Histories) -> None:
+    """The returns times the shares are the sessions of the week; less those of its other day, they are the three of Monday."""
+    shanghai = history()
+    shanghai.add_all(crowd(0, 20, "share", scene=SHARED) + crowd(20, 40, "launch", scene="1001"))
+    monday = NOON - timedelta(days=6)
+    shanghai.add_all(crowd(0, 3, "launch", scene=SHARED, at=monday) + crowd(3, 20, "launch", scene="1001", at=monday))
+    names = ("shares", "sessions_from_share", "returns_per_share")
+
+    def shown(first: str, **asked: Any) -> list[tuple[Any, ...]]:
+        rows = told(shanghai, first, DAY, metric="shares", k=10, **asked).tables["data"]
+        return [tuple(row.cells[name].value for name in names) for row in rows]
+
+    days = shown("2025-09-29")
+    assert (days[0], days[-1]) == ((0, None, None), (20, 20, 1))
+    assert shown(DAY, interval="week") == [(20, None, None)]
+
+
 # --- over HTTP ---
 
 

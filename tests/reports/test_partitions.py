@@ -14,7 +14,7 @@ from consent.programs.tenancy import tenant
 from reports.metrics.activity import scanned
 from reports.metrics.registry import Question
 from reports.rollups.contribution import Days
-from tests.reports.events import History
+from tests.reports.events import ACCEPTED, History
 
 
 def named(plan: Any) -> set[str]:
@@ -93,7 +93,7 @@ def test_a_metric_reads_its_events_once_and_opens_only_the_days_needed(
 def test_the_utc_days_of_a_local_day_are_at_most_two_more_on_either_side() -> None:
     day = date(2025, 10, 15)
     for zone in ("Pacific/Kiritimati", "Etc/GMT+12", "Asia/Tehran", "America/New_York", "Asia/Kathmandu", "UTC"):
-        asked = Question(1, ZoneInfo(zone), day, day, datetime.now(UTC))
+        asked = Question(1, ZoneInfo(zone), day, day, datetime.now(UTC), accepted=ACCEPTED)
         days = Days(1, asked.zone, *scanned(asked), (day, day)).parameters()["days"]
         assert date(2025, 9, 14) <= days[0] <= date(2025, 9, 15)
         assert date(2025, 11, 1) <= days[-1] <= date(2025, 11, 2)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from consent.errors import Invalid
 from reports.api.answers.people import RetentionAnswered
+from reports.metrics import registry
 from reports.metrics.retention import Retention
 from reports.privacy.threshold import Released
 from tests.reports import oracle_retention
@@ -150,6 +151,19 @@ def test_a_late_event_counts_where_it_happened(history: Histories) -> None:
     assert shown(shanghai, "2025-10-05", "2025-10-05", Retention(periods=3)) == {"2025-10-05": (1, [1, 1, 0])}
 
 
+def test_a_cohort_begins_with_the_first_event_still_held(history: Histories) -> None:
+    """As it says: `lifecycle`, which asks the remembered days, tells who is new."""
+    shanghai = history()
+    shanghai.add_all(seen("ann", "2025-09-01 12:00:00", "2025-10-05 12:00:00") + seen("bob", "2025-10-05 12:00:00"))
+    shanghai.owner.execute("DELETE FROM event WHERE day < '2025-10-01'")
+    day, lately = "2025-10-05", local("2025-12-31 00:00:00")
+    released = told(shanghai, day, day, Retention(periods=1), as_of=lately)
+    assert table(released) == {day: (2, [2])}
+    (row,) = shanghai.ask(day, day, metric="lifecycle", as_of=lately).tables["data"]
+    assert [row.cells[name].value for name in ("new", "resurrected")] == [1, 1]
+    assert "first cohort event still held" in registry.known("retention").definition
+
+
 # --- the gate ---
 
 
@@ -281,6 +295,18 @@ def test_what_is_not_there_is_refused(history: Histories, more: dict[str, Any], 
     response = history().program.post("reports/retention", {"from": "2025-10-05", "to": "2025-10-06"} | more)
     problem = response.json()
     assert (response.status_code, problem["code"], problem["errors"][0]["pointer"]) == (422, code, pointer)
+
+
+@pytest.mark.parametrize(("more", "detail"), [({"brackets": [1, 7]}, "brackets"), ({"privacy": "dp"}, "dp mode")])
+@pytest.mark.parametrize("sandbox", [False, True])
+def test_what_no_mode_has_is_not_said_to_be_had_in_another(
+    history: Histories, sandbox: bool, more: dict[str, Any], detail: str
+) -> None:
+    """A sandbox is not asked for what threshold mode has a list for, and these are refused there, too."""
+    body = {"from": "2025-10-05", "to": "2025-10-06"} | more
+    (error,) = history(sandbox=sandbox).program.post("reports/retention", body).json()["errors"]
+    assert detail in error["detail"] and "not available" in error["detail"]
+    assert "threshold mode" not in error["detail"]
 
 
 # --- the slow count ---

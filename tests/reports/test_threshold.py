@@ -231,6 +231,24 @@ def test_withdrawn_subjects_are_distinct_and_by_the_servers_time(history: Callab
     assert withdrew(other, "2025-10-05", "2025-10-06") == (0, "ok")
 
 
+def test_a_purpose_that_gets_its_first_event_changes_no_day_of_the_withdrawn(history: Callable[..., History]) -> None:
+    """A week asked before it less the days asked after it would be those who had ended that purpose alone."""
+    shanghai = history()
+    shanghai.add_all(crowd(23, local("2025-10-01 12:00:00")))
+    of_purpose = "purpose_id = (SELECT id FROM purpose WHERE program_id = %s AND code = 'personalisation')"
+    shanghai.owner.execute(f"DELETE FROM event_type WHERE {of_purpose}", [shanghai.program.id])
+    for n in range(20):
+        withdraw(shanghai, f"s{n}", local(f"2025-10-0{4 + n % 2} 12:00:00"))
+    for n in range(20, 23):
+        withdraw(shanghai, f"s{n}", local("2025-10-05 12:00:00"), purpose="personalisation")
+    assert withdrew(shanghai, "2025-10-04", "2025-10-05", k=10) == (23, "ok")
+    shanghai.add(Seen("s0", local("2025-10-01 13:00:00"), purpose="personalisation"))
+    assert [withdrew(shanghai, f"2025-10-0{day}", f"2025-10-0{day}", k=10) for day in (4, 5)] == [
+        (10, "ok"),
+        (13, "ok"),
+    ]
+
+
 def test_withdrawn_subjects_pass_the_gate_too(history: Callable[..., History]) -> None:
     shanghai = history()
     shanghai.add_all(crowd(10, local("2025-10-01 12:00:00")))
