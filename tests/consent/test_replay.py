@@ -25,6 +25,7 @@ from consent.ledger.checkpoints import Head, signed
 from consent.rights import tasks as rights_tasks
 from tests.cast import Program, event, now
 from tests.consent.acts import status
+from tests.consent.deciding import take_back
 from tests.consent.journals import Journal, database_beside, entry, hash_of, journaling, went_back, withdrawal, written
 from tests.consent.journals import as_it_was as as_it_was
 from tests.consent.journals import journal as journal
@@ -414,6 +415,67 @@ def test_an_erasure_taken_back_after_the_backup_does_not_run(
     assert taken_at["done"] == {"erasures taken back": 1}
     service._watch.forget()
     assert shown(program, filed)["state"] == "withdrawn" and status(program, "alice")["allowed"]
+
+
+@pytest.mark.parametrize("reviewed", [False, True])
+def test_an_erasure_asked_for_anew_has_all_of_its_time_and_what_was_ended_before_it_ends(
+    program: Program, journal: Journal, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, reviewed: bool
+) -> None:
+    """The backup has the one before, which was taken back since; its time is over."""
+    monkeypatch.setenv("ZHIQING_JOURNAL_DIR", str(journal.folder))
+    handle = hash_of(owner, program.decide("alice")["subject_id"])
+    if reviewed:
+        owner.execute("INSERT INTO review_rule (program_id, kind) VALUES (%s, 'erasure')", [program.id])
+    before = file(program, "erasure")
+    owner.execute(
+        "UPDATE subject_request SET received_at = received_at - interval '2 days', undo_until = undo_until - interval '2 days';"
+        "UPDATE holder_run SET not_before = not_before - interval '2 days'"
+    )
+    number, asked_at = journal.lines()[-1]["number"], now() - timedelta(hours=6)
+    told = (
+        Entry(number + 1, asked_at, Kind.ERASURE_TAKEN_BACK, handle),
+        Entry(number + 2, now(), Kind.RESTRICTION, handle),
+    )
+    written(
+        journal.folder,
+        *told,
+        Entry(number + 3, asked_at, Kind.ERASURE, handle),
+        Entry(number + 3, now(), Kind.COMMITTED),
+    )
+    done = {"erasures taken back": 1, "restrictions": 1, "erasures filed": 1}
+    assert json.loads(manage("replay_journal", "--json", role="worker"))["done"] == done
+    found = owner.execute(
+        "SELECT id::text, state, undo_until FROM subject_request WHERE kind = 'erasure' ORDER BY received_at"
+    )
+    first, second = found.fetchall()
+    assert first[:2] == (before["request_id"], "withdrawn")
+    assert second[1] == ("in_review" if reviewed else "approved")
+    assert abs(second[2] - asked_at - timedelta(days=1)) < timedelta(minutes=1)
+    assert json.loads(manage("replay_journal", "--json", "--again", role="worker"))["done"] == {}, "once"
+    service._watch.forget()
+    assert take_back(program, {"request_id": second[0]}).status_code == 200
+
+
+def test_an_erasure_in_review_makes_way_for_what_was_asked_after_it(
+    program: Program, journal: Journal, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken back since, or rejected: an officer who approved it now would erase who lives on with the service."""
+    monkeypatch.setenv("ZHIQING_JOURNAL_DIR", str(journal.folder))
+    handle = hash_of(owner, program.decide("alice")["subject_id"])
+    owner.execute("INSERT INTO review_rule (program_id, kind) VALUES (%s, 'erasure')", [program.id])
+    filed = file(program, "erasure")
+    number = journal.lines()[-1]["number"]
+    written(
+        journal.folder,
+        Entry(number + 1, now(), Kind.ERASURE_TAKEN_BACK, handle),
+        Entry(number + 2, now(), Kind.OBJECTION, handle, ("analytics",)),
+        Entry(number + 3, now(), Kind.RESTRICTION, handle),
+    )
+    done = {"erasures taken back": 1, "consents objected to": 1, "restrictions": 1}
+    assert json.loads(manage("replay_journal", "--json", role="worker"))["done"] == done
+    service._watch.forget()
+    assert shown(program, filed)["state"] == "withdrawn"
+    assert owner.execute("SELECT restricted, erasure_pending FROM subject").fetchone() == (True, False)
 
 
 # --- Dumps ------------------------------------------------------------------------------------------------------------
