@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
+from django.db.models import Q
 
 from consent.errors import Problem, Unavailable
 from consent.journal.entries import Entry, Kind, handle_hash
@@ -260,13 +261,15 @@ class _One:
             taking_back.waive(program_id=self.program_id, request_id=request_id, by=BY, on_waived=_left_to_the_sweep)
 
     def _asked_since(self, at: datetime) -> bool:
-        """The erasure is in the database: it is pending without an open request (it failed), or ended with what a law keeps."""
+        """The erasure is in the database: it is pending without an open request (it failed), or ended with what a law keeps. That was
+        after its entry, whenever it was received: an agent's is verified days later, and one that a law held goes on."""
         with tenant(self.program_id):
             if Subject.objects.filter(id=self.subject.id, erasure_pending=True).exists():
                 return True
             about = RequestSubject.objects.filter(subject=self.subject, kind__in=ERASING)
             ids = list(about.values_list("request_id", flat=True))
-            return SubjectRequest.objects.filter(id__in=ids, received_at__gte=at).exists()
+            partly = Q(state=RequestState.PARTIALLY_COMPLETED, closed_at__gte=at)
+            return SubjectRequest.objects.filter(partly | Q(received_at__gte=at), id__in=ids).exists()
 
     def _open(self, kinds: tuple[RequestKind, ...]) -> SubjectRequest | None:
         """The subject's own or verified request of such a kind that is open, or stands."""

@@ -26,14 +26,17 @@ from consent.rights import tasks as rights_tasks
 from tests.cast import Program, event, now
 from tests.consent.acts import status
 from tests.consent.deciding import take_back
+from tests.consent.desk import Desk
 from tests.consent.journals import Journal, database_beside, entry, hash_of, journaling, went_back, withdrawal, written
 from tests.consent.journals import as_it_was as as_it_was
 from tests.consent.journals import journal as journal
 from tests.consent.journals import looked_at_anew as looked_at_anew
 from tests.consent.receiver import receiving
-from tests.consent.rights import Working, file, problem, shown
+from tests.consent.rights import Working, carry_out, file, lively, overdue, problem, shown
+from tests.consent.test_requesters import verify
 from tests.faults.serving import wait_for
 from tests.journeys.server import serving
+from tests.law.test_l13_legal_hold import held
 from tests.stack import manage
 
 WEBHOOK = ("--url", "https://backend.example/hook", "--events", "consent.changed")
@@ -415,6 +418,31 @@ def test_an_erasure_taken_back_after_the_backup_does_not_run(
     assert taken_at["done"] == {"erasures taken back": 1}
     service._watch.forget()
     assert shown(program, filed)["state"] == "withdrawn" and status(program, "alice")["allowed"]
+
+
+def test_an_erasure_of_which_a_law_keeps_something_is_not_filed_again(
+    program: Program,
+    desk: Desk,
+    journal: Journal,
+    owner: psycopg.Connection,
+    as_worker: Working,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An agent's counts from its verification, days after it was received, and is in the backup as it ended."""
+    monkeypatch.setenv("ZHIQING_JOURNAL_DIR", str(journal.folder))
+    writing.mark()
+    handle = hash_of(owner, lively(program))
+    held(program)
+    claim = file(program, "erasure", requester="agent")
+    verify(desk, claim)
+    overdue(owner)
+    assert carry_out(program, as_worker, claim)["state"] == "partially_completed"
+    owner.execute("DELETE FROM service_state")
+    assert json.loads(manage("replay_journal", "--json", role="worker"))["done"] == {}
+    written(journal.folder, Entry(journal.lines()[-1]["number"] + 1, now(), Kind.ERASURE, handle))
+    owner.execute("DELETE FROM service_state")
+    done = json.loads(manage("replay_journal", "--json", role="worker"))["done"]
+    assert done == {"erasures filed": 1}, "asked once more since"
 
 
 @pytest.mark.parametrize("reviewed", [False, True])
