@@ -86,7 +86,9 @@ def test_a_database_behind_the_journal_is_found_whatever_it_says(
     went_back(owner, before)
     assert service.standing() == Standing.RESTORED
     owner.execute("INSERT INTO journal_given_out VALUES (%s)", [before + 1])
-    assert service.standing() == Standing.IN_SERVICE
+    assert service.standing() == Standing.RESTORED, "what was found is not forgotten"
+    needed_from = owner.execute("SELECT opened_at, needed_from, epoch FROM service_state").fetchall()
+    assert needed_from == [(None, before, None)]
 
 
 def test_an_entry_without_a_commit_is_no_sign_of_a_restore(
