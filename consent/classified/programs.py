@@ -81,6 +81,7 @@ FIELDS: Fields = {
     },
     GivenOut: {
         "number": OPERATIONAL,
+        "writer": OPERATIONAL,
     },
     JournalWriter: {
         "id": OPERATIONAL,
