@@ -23,7 +23,7 @@ from reports.admin import options, tables
 from reports.admin.pages import PAGES, Page
 from reports.api.asking import answered
 from reports.api.questions import CLOSED_AFTER
-from reports.api.rendering import CSVRenderer
+from reports.api.rendering import CSVRenderer, about
 from reports.api.shapes import ReportAsked
 from reports.deadline import ANSWER_S, deadline
 from reports.metrics.registry import STANDS
@@ -49,7 +49,8 @@ class Shown:
         return PAGES[self.metric]
 
     def csv(self, request: HttpRequest, program: MiniProgram) -> HttpResponse:
-        """What REST answers as CSV: codes rather than words, the same in every language. Only where it was told."""
+        """What REST answers as CSV, and about it in the header: codes rather than words, the same in every language. Only where it
+        was told."""
         assert self.told is not None
         days = {name: self.asked[name].isoformat() for name in ("from", "to")}
         audit(
@@ -62,11 +63,12 @@ class Shown:
         response = HttpResponse(CSVRenderer().render(self.told), content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = f'attachment; filename="{self.metric}-{days["from"]}-{days["to"]}.csv"'
         response["Cache-Control"] = "no-store"
+        response["Zhiqing-Report"] = about(self.told)
         return response
 
     def html(self, request: HttpRequest, context: Mapping[str, Any], *, csv: str) -> HttpResponseBase:
         """`csv`: the address of the same as CSV."""
-        about = {
+        found = {
             "title": self.page.title,
             "page": self.page,
             "metric": self.metric,
@@ -75,9 +77,9 @@ class Shown:
             "trouble": self.trouble,
         }
         if self.told is not None:
-            about |= _figures(self.page, self.told, self.asked) | {"csv": csv}
+            found |= _figures(self.page, self.told, self.asked) | {"csv": csv}
         status = 503 if self.trouble else 200
-        return TemplateResponse(request, "reports/admin/report.html", about | {**context}, status=status)
+        return TemplateResponse(request, "reports/admin/report.html", found | {**context}, status=status)
 
 
 def form_of(metric: str, program: MiniProgram, sent: QueryDict) -> forms.Form:

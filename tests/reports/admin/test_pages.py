@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -259,6 +260,9 @@ def test_the_csv_is_rests(shop: History, analyst: Desk, metric: str, owner: psyc
     assert f'filename="{metric}-{asked["from"]}-{asked["to"]}.csv"' in response["Content-Disposition"]
     rest = shop.program.post(f"reports/{metric}", body(asked), Accept="text/csv")
     assert response.content == rest.content
+    said, by_rest = (json.loads(one["Zhiqing-Report"]) for one in (response, rest))
+    apart = {"as_of": "", "note": "of a forecast, in the reader's language"}
+    assert said | apart == by_rest | apart
     (entry,) = owner.execute("SELECT actor, details FROM audit_entry WHERE action = 'report.exported'").fetchall()
     assert entry == (f"officer:{analyst.user.pk}", {"report": metric, "from": asked["from"], "to": asked["to"]})
 
