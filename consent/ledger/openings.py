@@ -51,7 +51,8 @@ _LEAFLESS = """
 """
 _PASSED = """
     SELECT redacted.leaf_id, placed.origin, placed."index"
-    FROM leaf_redacted redacted JOIN log_leaf placed ON placed.leaf_id = redacted.leaf_id WHERE redacted.day <= %s
+    FROM leaf_redacted redacted JOIN log_leaf placed ON placed.leaf_id = redacted.leaf_id
+    WHERE redacted.day <= %s AND redacted.leaf_id > 0
 """
 _OMITTED = """
     SELECT id FROM audit_entry WHERE program_id = %(program)s AND leaf_id IS NULL AND (at >= %(since)s OR id > (

@@ -488,6 +488,17 @@ def test_a_number_that_is_no_leafs_stands_in_nobodys_way(
     assert verify(folder)["holds"]
 
 
+def test_a_place_of_a_number_that_is_no_leafs_is_told(
+    log: int, folder: Path, program: Program, owner: psycopg.Connection, as_worker: Working
+) -> None:
+    """Erased days before, and not listed since."""
+    owner.execute("UPDATE log_leaf SET leaf_id = -1 WHERE leaf_id = (SELECT min(leaf_id) FROM log_leaf)")
+    program.decide("frank")
+    later(as_worker, timedelta(days=1))
+    owner.execute("INSERT INTO leaf_redacted (leaf_id, day) VALUES (-1, current_date - 9)")
+    assert "leaf_gone" in {fault for fault, _, _ in faults(folder)}
+
+
 def test_a_statement_of_another_form_is_told(log: int, folder: Path, owner: psycopg.Connection) -> None:
     """Behind the last checkpoint whoever has the database adds to the log what they like, leaf and all."""
     content, salt = {"day": "2026-01-01", "redacted": [{"origin": "x", "indexes": [-1]}]}, new_salt()
