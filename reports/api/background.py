@@ -19,7 +19,7 @@ from reports.api.shapes import (
     TrendsAsked,
 )
 from reports.metrics.anomalies import WINDOW
-from reports.metrics.registry import MAX_DAYS, Reached
+from reports.metrics.registry import EARLIEST, MAX_DAYS, Reached
 from reports.metrics.session import LOOK_BACK
 from reports.metrics.trends import IN_COLUMNS
 from reports.models import Counting
@@ -77,7 +77,7 @@ def made(run: Claimed, expect: Callable[[int], None], reached: Reached, *, now: 
 def _missing(run: Claimed, asked: ReportAsked, zone: ZoneInfo, now: datetime) -> list[date]:
     if run.metric not in READ_BEFORE or _from_events(asked):
         return []
-    before = timedelta(days=READ_BEFORE[run.metric]) + _compared(asked)
+    before = timedelta(days=READ_BEFORE[run.metric]) + min(_compared(asked), asked.from_ - EARLIEST)
     last = date.max if isinstance(asked, RetentionAsked) else asked.to + timedelta(days=_MONTH)
     return to_build(run.program_id, zone, buildable(run.program_id, zone, now).within(asked.from_ - before, last))
 

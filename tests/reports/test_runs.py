@@ -230,6 +230,14 @@ def test_what_only_the_figures_refuse_fails_the_run(program: Program, as_worker:
     assert told["problem"]["detail"]
 
 
+def test_an_earlier_period_of_no_time_is_refused_as_it_is_by_rest(program: Program, as_worker: Working) -> None:
+    asked = RANGE | {"metric": "contribution", "breakdown": "event", "compare_from": "0001-01-01"}
+    run = ask(program, asked)
+    worked(as_worker, run)
+    told = shown(program, run)
+    assert (told["state"], told["problem"]["code"]) == ("failed", "invalid_range")
+
+
 def test_so_many_at_once_and_no_more(program: Program, other: Program) -> None:
     made = [ask(program) for _ in range(runs.MAX_OPEN)]
     response = program.post("report-runs", ASKED)
