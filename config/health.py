@@ -9,7 +9,7 @@ from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect, JsonResponse
 from django.middleware.common import CommonMiddleware
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from consent.edge import vault
 from consent.journal import service
@@ -29,7 +29,7 @@ class AnyHostForProbes(CommonMiddleware):
         return None if request.path_info in PROBES else super().process_request(request)
 
 
-@require_GET
+@require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"status": "alive"})
 
@@ -97,9 +97,12 @@ CHECKS: dict[str, Callable[[], bool]] = {
 SPARED = frozenset({"broker"})
 
 
-@require_GET
+@require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
     """200 when calls can be answered, else 503; each check is answered by name."""
     found = {name: check() for name, check in CHECKS.items()}
     ready = all(passed for name, passed in found.items() if name not in SPARED)
-    return JsonResponse({"ready": ready, "checks": found}, status=200 if ready else 503)
+    response = JsonResponse({"ready": ready, "checks": found}, status=200 if ready else 503)
+    if not ready:
+        response["Retry-After"] = "1"
+    return response

@@ -5,7 +5,7 @@ import uuid
 from typing import Any
 
 import psycopg
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponseBase, JsonResponse, UnreadablePostError
 from rest_framework import exceptions
@@ -89,6 +89,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
         return of_status(404)
     if isinstance(error, PermissionDenied):
         return of_status(403)
+    if isinstance(error, SuspiciousOperation):
+        return of_status(400)  # too many parameters, say
     return internal_error(error)
 
 

@@ -70,8 +70,9 @@ def test_a_probe_is_answered_by_whatever_name_it_has_for_the_machine(database: N
     settings.ALLOWED_HOSTS = ["consent.example.com"]
     for host in ("127.0.0.1:8000", "10.0.0.7"):
         called = Client(headers={"host": host})
-        answered = [called.get(path).status_code for path in ("/healthz", "/readyz", "/api/v1/requests")]
-        assert answered == [200, 200, 400]
+        for ask in (called.get, called.head):
+            answered = [ask(path).status_code for path in ("/healthz", "/readyz", "/api/v1/requests")]
+            assert answered == [200, 200, 400]
 
 
 def test_cookies_are_secure_and_for_this_site_only(migrated: None, tmp_path: Path) -> None:

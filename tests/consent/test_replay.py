@@ -53,7 +53,7 @@ def test_a_database_that_does_not_say_that_it_is_in_service_answers_nothing(
     service._watch.forget()
     try:
         ready = Client().get("/readyz")
-        assert (ready.status_code, ready.json()["checks"]["in_service"]) == (503, False)
+        assert (ready.status_code, ready.json()["checks"]["in_service"], ready["Retry-After"]) == (503, False, "1")
         assert Client().get("/healthz").status_code == 200
         asked = {"subject": {"openid": "alice"}, "purposes": ["analytics"]}
         for answer in (
