@@ -198,7 +198,8 @@ def test_before_what_is_remembered_nobody_is_known_to_be_new(
     shanghai = history()
     shanghai.add_all(seen("ann", "2025-10-05") + seen("bob", "2025-10-03", "2025-10-05"))
     over = local("2025-10-05 00:00:00") + timedelta(days=remembered)
-    day, asked = "2025-10-05", {"accepted": timedelta(days=accepted)}
+    day = "2025-10-05"
+    asked: dict[str, Any] = {"accepted": timedelta(days=accepted)}
     assert rows(told(shanghai, day, day, as_of=over, **asked), *STATES) == {day: [1, 0, 1, 0, 0]}
     assert rows(told(shanghai, day, day, as_of=over + MOMENT, **asked), *STATES) == {day: [0, 0, 1, 1, 0]}
 
