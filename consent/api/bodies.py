@@ -37,10 +37,13 @@ def body(request: Request, shape: type[T], *, limit: int = MAX_BODY_BYTES) -> T:
 
 
 def raw_body(headers: Mapping[str, Any], stream: Any, *, limit: int) -> bytes:
-    """The bytes of a JSON body, sent as it is or with gzip, within `limit` either way; `headers` as in WSGI."""
+    """The bytes of a JSON body, sent as it is or with gzip, within `limit` either way; `headers` as in WSGI. Raises as `body`."""
     media_type = str(headers.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise UnsupportedMedia("unsupported_media_type", "send Content-Type: application/json")
+    if headers.get("HTTP_TRANSFER_ENCODING") and not headers.get("CONTENT_LENGTH"):
+        # Django reads none of it, as if nothing had been sent.
+        raise Malformed("malformed", "send Content-Length and the body whole, not in chunks")
     length = str(headers.get("CONTENT_LENGTH") or "0")
     if not length.isdecimal() or int(length) > limit:
         raise TooLarge("too_large", f"the body may have {limit} bytes at most")

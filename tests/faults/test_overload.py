@@ -224,6 +224,15 @@ def test_an_answer_given_before_the_body_is_read_arrives(program: Program, tmp_p
         assert {answer(address, unauthenticated)[0] for _ in range(10)} == {401}
 
 
+def test_a_body_in_chunks_is_asked_for_whole(program: Program, tmp_path: Path) -> None:
+    chunks = b"2\r\n{}\r\n0\r\n\r\n"
+    sent = request(program, chunks).replace(b"Content-Length: %d" % len(chunks), b"Transfer-Encoding: chunked")
+    with web(os.environ, tmp_path / "web.log", workers=1) as address:
+        status, _, body = answer(address, sent)
+    told = json.loads(body)
+    assert (status, told["code"]) == (400, "malformed") and "Content-Length" in told["detail"]
+
+
 @pytest.mark.longest
 def test_a_caller_who_falls_silent_lets_go_of_the_process(program: Program, tmp_path: Path) -> None:
     log = tmp_path / "web.log"
