@@ -66,7 +66,8 @@ def as_known() -> Standing:
 def standing() -> Standing:
     """The same as of now. Not within a transaction. Raises Django's database errors or psycopg's, OSError."""
     # Before the database is asked: what is told between the two was committed by then.
-    confirmed, own = writing.confirmed(), writing.known_as()
+    confirmed = writing.confirmed()
+    own = writing.known_as() if confirmed else None  # a folder that cannot be read has told nothing, either
     connection.ensure_connection()
     try:
         found = connection.connection.execute(_STANDING.encode(), [confirmed, own]).fetchone()
