@@ -66,8 +66,7 @@ def as_known() -> Standing:
 def standing() -> Standing:
     """The same as of now. Not within a transaction. Raises Django's database errors or psycopg's, OSError."""
     # Before the database is asked: what is told between the two was committed by then.
-    confirmed = writing.confirmed()
-    own = writing.known_as() if confirmed else None  # a folder that cannot be read has told nothing, either
+    confirmed, own = writing.confirmed(), writing.known_as()
     connection.ensure_connection()
     try:
         found = connection.connection.execute(_STANDING.encode(), [confirmed, own]).fetchone()
