@@ -20,7 +20,9 @@ BEGIN
     IF confirmed <= highest THEN
         RETURN false;
     END IF;
-    UPDATE public.service_state SET opened_at = NULL, needed_from = highest WHERE opened_at IS NOT NULL;
+    UPDATE public.service_state
+    SET opened_at = NULL, needed_from = (SELECT coalesce(max(number), 0) FROM public.journal_given_out)
+    WHERE opened_at IS NOT NULL;
     RETURN true;
 END
 $$
