@@ -81,7 +81,6 @@ FIELDS: Fields = {
     },
     GivenOut: {
         "number": OPERATIONAL,
-        "writer": OPERATIONAL,
     },
     JournalWriter: {
         "id": OPERATIONAL,

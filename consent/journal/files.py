@@ -36,12 +36,6 @@ class FileSink:
                 self._writer = writer_of(self.folder) or _named(self.folder)
         return self._writer
 
-    def known_as(self) -> str | None:
-        """The folder's name, None where it has none yet. Raises OSError."""
-        if self._writer is None:
-            self._writer = writer_of(self.folder)
-        return self._writer
-
     def write(self, entry: Entry, *, durable: bool) -> None:
         """Raises OSError; what was half written then is passed over by the next line and by readers."""
         with _locked(self.folder):

@@ -34,12 +34,9 @@ class JournalWriter(models.Model):
 
 
 class GivenOut(models.Model):
-    """The number of an entry of the journal, with the act that it was given out for (consent.journal.given_out). `writer`: the folder
-    it was for, empty where a receiver alone has it; None of all: ids went on from it after a restore, or it is of an earlier version."""
+    """The number of an entry of the journal, with the act that it was given out for (consent.journal.given_out)."""
 
     number = models.BigIntegerField(primary_key=True)
-    writer = models.TextField(null=True)
 
     class Meta:
         db_table = "journal_given_out"
-        indexes = [models.Index(fields=["writer", "number"], name="journal_given_out_of")]

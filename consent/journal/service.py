@@ -1,8 +1,7 @@
 """Whether the database was restored and nobody has replayed the journal yet: then calls are refused and workers wait.
 
 It was restored where it does not say that it is in service, as no backup does; or where the journal's files know of a number
-that it does not remember to have given out for them, which finds a `pg_restore` by hand, a snapshot or a standby that was behind. Whoever finds
-that has the database say so, for the machines whose own acts are all there. Between that and being in
+that it does not remember to have given out, which finds a `pg_restore` by hand, a snapshot or a standby that was behind. Between that and being in
 service again it waits for its replay: ids go on above all that were given out, so that what a replay needs may be entered.
 """
 
@@ -15,12 +14,12 @@ import psycopg
 from django.db import Error, connection
 from django.db.backends.signals import connection_created
 
-from consent.journal import writing
+from consent.journal import given_out, writing
 
 LOOKED_AFTER_S = 1.0
-_STANDING = """
+_STANDING = f"""
     SELECT EXISTS (SELECT FROM service_state WHERE opened_at IS NOT NULL),
-        EXISTS (SELECT FROM service_state WHERE epoch IS NOT NULL), went_back(%s, %s)
+        EXISTS (SELECT FROM service_state WHERE epoch IS NOT NULL), ({given_out.HIGHEST})
 """
 
 logger = logging.getLogger("zhiqing.journal")
@@ -65,15 +64,14 @@ def as_known() -> Standing:
 
 def standing() -> Standing:
     """The same as of now. Not within a transaction. Raises Django's database errors or psycopg's, OSError."""
-    # Before the database is asked: what is told between the two was committed by then.
-    confirmed, own = writing.confirmed(), writing.known_as()
+    confirmed = writing.confirmed()
     connection.ensure_connection()
     try:
-        found = connection.connection.execute(_STANDING.encode(), [confirmed, own]).fetchone()
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction):
+        found = connection.connection.execute(_STANDING.encode()).fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
         return Standing.UNMIGRATED  # of an earlier version, or being restored
-    opened, goes_on, went_back = found
-    if went_back or not (opened or goes_on):
+    opened, goes_on, highest = found
+    if confirmed > highest or not (opened or goes_on):
         return Standing.RESTORED
     return Standing.IN_SERVICE if opened else Standing.WAITING
 

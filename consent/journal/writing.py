@@ -49,11 +49,6 @@ def confirmed() -> int:
     return 0 if _files is None else _files.confirmed()
 
 
-def known_as() -> str | None:
-    """The name of the folder that this process writes to; None where there is none, or none yet. Raises OSError."""
-    return None if _files is None else _files.known_as()
-
-
 def ended(subject: Subject, kind: Kind, purposes: Sequence[str] = ()) -> None:
     """Make it durable that the subject ended something, before the caller's transaction commits. The states' rows are held, so
     that of one subject the entries' order is that of the acts. Raises JournalAway, and the transaction with it."""
@@ -121,7 +116,7 @@ def _entry(kind: Kind, **told: Any) -> Entry:
     JournalAway."""
     own = _writer()
     with connection.cursor() as cursor:
-        cursor.execute(_NUMBER, [own or "", own])
+        cursor.execute(_NUMBER, [own])
         number, at, known, lately = cursor.fetchone()
         if own is not None and not lately:
             cursor.execute(_KNOWN, [own, number])

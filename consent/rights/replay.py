@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Q
 
 from consent.errors import Problem, Unavailable
 from consent.journal.entries import Entry, Kind, handle_hash
@@ -40,8 +39,6 @@ METHOD = "journal"
 RENEWED = "consents to be asked for anew"
 DOES_NOT_OPEN = "data_key_does_not_open"
 PAGE = 5_000
-TAKEN_BACK = (RequestState.IN_REVIEW, RequestState.APPROVED, RequestState.COMPLETED)
-"""What a backup's request of whom opened their gate since may be: nothing of it has begun, or it is a restriction that stands."""
 _RENEW = """
     UPDATE consent_state SET renewal_required = true, version = version + 1
     WHERE program_id = %s AND subject_id = ANY(%s) AND state = ANY(%s) AND NOT renewal_required
@@ -153,9 +150,7 @@ class _One:
             if identities.resolve_many(self.vault, self.program_id, [self._named()]) != [self.subject.id]:
                 raise Unavailable("keyring_behind", "no key of this keyring finds the subject")
         restriction, erasure = self.wanted.restriction, self.wanted.erasure
-        anew = erasure is not None and erasure.kind == Kind.ERASURE and self._asked_anew(erasure)
-        taken_back = erasure is not None and erasure.kind == Kind.ERASURE_TAKEN_BACK
-        if erasure is not None and (taken_back or anew) and self._take_back(erasure, ERASING):
+        if erasure is not None and erasure.kind == Kind.ERASURE_TAKEN_BACK and self._take_back(erasure, ERASING):
             self.done["erasures taken back"] += 1
         lifted = restriction is not None and restriction.kind == Kind.RESTRICTION_LIFTED
         if restriction is not None and lifted and self._take_back(restriction, (RequestKind.RESTRICTION,)):
@@ -164,28 +159,18 @@ class _One:
         self._end(objected=True)
         if restriction is not None and restriction.kind == Kind.RESTRICTION:
             self._restrict()
-        if erasure is not None and not taken_back:
-            self._erase(erasure, anew=anew)
+        if erasure is not None and erasure.kind != Kind.ERASURE_TAKEN_BACK:
+            self._erase(erasure)
 
     def _take_back(self, entry: Entry, kinds: tuple[RequestKind, ...]) -> bool:
-        """The request, before which nothing else of the subject could be carried out. One in review was taken back or rejected since,
-        which the journal does not tell apart: either opened the gate."""
+        """The request that would go on by itself. One in review waits for an officer, who decides again."""
         request = self._open(kinds)
-        if request is None or request.received_at > entry.at or request.state not in TAKEN_BACK:
+        states = (RequestState.APPROVED, RequestState.COMPLETED)
+        if request is None or request.received_at > entry.at or request.state not in states:
             return False
         if not self.dry_run:
-            # It was in time, whichever of several the entry tells of: else the request had been carried out.
-            in_time = request.received_at
-            taking_back.take_back(program_id=self.program_id, request_id=request.id, by=BY, asked_at=in_time)
+            taking_back.take_back(program_id=self.program_id, request_id=request.id, by=BY, asked_at=entry.at)
         return True
-
-    def _asked_anew(self, entry: Entry) -> bool:
-        """Whether the open erasure is one before the entry's, which was taken back in between. One that was verified later than received
-        has a time of its own."""
-        request = self._open(ERASING)
-        if request is None or request.undo_until is None or request.state not in TAKEN_BACK:
-            return False
-        return request.received_at < entry.at and request.undo_until < entry.at + self.terms.undo
 
     def _end(self, *, objected: bool) -> None:
         codes = {code: end.at for code, end in self.wanted.endings.items() if end.objected is objected}
@@ -224,13 +209,13 @@ class _One:
             if not self.dry_run:
                 self._file(RequestKind.RESTRICTION)
 
-    def _erase(self, entry: Entry, *, anew: bool) -> None:
+    def _erase(self, entry: Entry) -> None:
         """An erasure that was acknowledged is filed again with what is left of its time to be taken back, or with all of it where the
         journal does not say that it came about; one that was done is due at once, and was decided on before."""
         done = entry.kind == Kind.TOMBSTONE
-        request = None if anew else self._open(ERASING)
+        request = self._open(ERASING)
         if request is None:
-            if not done and not anew and self._asked_since(entry.at):
+            if not done and self._asked_since(entry.at):
                 return
             self.done["erasures filed"] += 1
             if not self.dry_run:
@@ -261,15 +246,13 @@ class _One:
             taking_back.waive(program_id=self.program_id, request_id=request_id, by=BY, on_waived=_left_to_the_sweep)
 
     def _asked_since(self, at: datetime) -> bool:
-        """The erasure is in the database: it is pending without an open request (it failed), or ended with what a law keeps. That was
-        after its entry, whenever it was received: an agent's is verified days later, and one that a law held goes on."""
+        """The erasure is in the database: it is pending without an open request (it failed), or ended with what a law keeps."""
         with tenant(self.program_id):
             if Subject.objects.filter(id=self.subject.id, erasure_pending=True).exists():
                 return True
             about = RequestSubject.objects.filter(subject=self.subject, kind__in=ERASING)
             ids = list(about.values_list("request_id", flat=True))
-            partly = Q(state=RequestState.PARTIALLY_COMPLETED, closed_at__gte=at)
-            return SubjectRequest.objects.filter(partly | Q(received_at__gte=at), id__in=ids).exists()
+            return SubjectRequest.objects.filter(id__in=ids, received_at__gte=at).exists()
 
     def _open(self, kinds: tuple[RequestKind, ...]) -> SubjectRequest | None:
         """The subject's own or verified request of such a kind that is open, or stands."""

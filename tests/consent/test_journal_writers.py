@@ -8,8 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from consent.journal import files, service, tasks, writing
-from consent.journal.service import Standing
+from consent.journal import files, tasks, writing
 from tests.cast import Program
 from tests.consent.journals import Journal, database_beside, journaling, went_back, withdrawal
 from tests.consent.journals import as_it_was as as_it_was
@@ -124,35 +123,6 @@ def test_who_writes_is_not_forgotten(program: Program, journal: Journal, owner: 
     assert owner.execute("SELECT at > clock_timestamp() - interval '1 minute' FROM journal_writer").fetchall() == [
         (True,)
     ]
-
-
-def test_what_one_machine_lost_is_found_whatever_others_did_since_and_all_are_told(
-    program: Program, owner: psycopg.Connection, as_worker: Working, tmp_path: Path
-) -> None:
-    """A standby is promoted that lacks the last act of one, and the other is called first."""
-    one, two = tmp_path / "one", tmp_path / "two"
-    program.decide("alice")
-    program.decide("bob")
-    for folder in (two, one):
-        with journaling(folder):
-            writing.mark()
-    with journaling(one) as first:
-        assert program.post("consents", withdrawal()).status_code == 201
-        went_back(owner, first.lines()[-1]["number"] - 1)
-    with journaling(two):
-        file(program, "restriction", "bob")
-        with as_worker():
-            tasks.keep()
-        assert service.standing() == Standing.IN_SERVICE, "all of its own is there"
-    for folder in (one, two):
-        with journaling(folder):
-            assert service.standing() == Standing.RESTORED
-    service._watch.forget()
-    problem(program.post("consents", withdrawal()), 503, "replay_required")
-    assert replayed(*given(one, two))["complete"]
-    for folder in (one, two):
-        with journaling(folder):
-            assert service.standing() == Standing.IN_SERVICE
 
 
 def test_a_restore_begins_nothing_while_a_folder_is_not_given(

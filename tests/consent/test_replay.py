@@ -25,18 +25,14 @@ from consent.ledger.checkpoints import Head, signed
 from consent.rights import tasks as rights_tasks
 from tests.cast import Program, event, now
 from tests.consent.acts import status
-from tests.consent.deciding import take_back
-from tests.consent.desk import Desk
 from tests.consent.journals import Journal, database_beside, entry, hash_of, journaling, went_back, withdrawal, written
 from tests.consent.journals import as_it_was as as_it_was
 from tests.consent.journals import journal as journal
 from tests.consent.journals import looked_at_anew as looked_at_anew
 from tests.consent.receiver import receiving
-from tests.consent.rights import Working, carry_out, file, lively, overdue, problem, shown
-from tests.consent.test_requesters import verify
+from tests.consent.rights import Working, file, problem, shown
 from tests.faults.serving import wait_for
 from tests.journeys.server import serving
-from tests.law.test_l13_legal_hold import held
 from tests.stack import manage
 
 WEBHOOK = ("--url", "https://backend.example/hook", "--events", "consent.changed")
@@ -86,9 +82,7 @@ def test_a_database_behind_the_journal_is_found_whatever_it_says(
     went_back(owner, before)
     assert service.standing() == Standing.RESTORED
     owner.execute("INSERT INTO journal_given_out VALUES (%s)", [before + 1])
-    assert service.standing() == Standing.RESTORED, "what was found is not forgotten"
-    needed_from = owner.execute("SELECT opened_at, needed_from, epoch FROM service_state").fetchall()
-    assert needed_from == [(None, before, None)]
+    assert service.standing() == Standing.IN_SERVICE
 
 
 def test_an_entry_without_a_commit_is_no_sign_of_a_restore(
@@ -420,92 +414,6 @@ def test_an_erasure_taken_back_after_the_backup_does_not_run(
     assert taken_at["done"] == {"erasures taken back": 1}
     service._watch.forget()
     assert shown(program, filed)["state"] == "withdrawn" and status(program, "alice")["allowed"]
-
-
-def test_an_erasure_of_which_a_law_keeps_something_is_not_filed_again(
-    program: Program,
-    desk: Desk,
-    journal: Journal,
-    owner: psycopg.Connection,
-    as_worker: Working,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """An agent's counts from its verification, days after it was received, and is in the backup as it ended."""
-    monkeypatch.setenv("ZHIQING_JOURNAL_DIR", str(journal.folder))
-    writing.mark()
-    handle = hash_of(owner, lively(program))
-    held(program)
-    claim = file(program, "erasure", requester="agent")
-    verify(desk, claim)
-    overdue(owner)
-    assert carry_out(program, as_worker, claim)["state"] == "partially_completed"
-    owner.execute("DELETE FROM service_state")
-    assert json.loads(manage("replay_journal", "--json", role="worker"))["done"] == {}
-    written(journal.folder, Entry(journal.lines()[-1]["number"] + 1, now(), Kind.ERASURE, handle))
-    owner.execute("DELETE FROM service_state")
-    done = json.loads(manage("replay_journal", "--json", role="worker"))["done"]
-    assert done == {"erasures filed": 1}, "asked once more since"
-
-
-@pytest.mark.parametrize("reviewed", [False, True])
-def test_an_erasure_asked_for_anew_has_all_of_its_time_and_what_was_ended_before_it_ends(
-    program: Program, journal: Journal, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, reviewed: bool
-) -> None:
-    """The backup has the one before, which was taken back since; its time is over."""
-    monkeypatch.setenv("ZHIQING_JOURNAL_DIR", str(journal.folder))
-    handle = hash_of(owner, program.decide("alice")["subject_id"])
-    if reviewed:
-        owner.execute("INSERT INTO review_rule (program_id, kind) VALUES (%s, 'erasure')", [program.id])
-    before = file(program, "erasure")
-    owner.execute(
-        "UPDATE subject_request SET received_at = received_at - interval '2 days', undo_until = undo_until - interval '2 days';"
-        "UPDATE holder_run SET not_before = not_before - interval '2 days'"
-    )
-    number, asked_at = journal.lines()[-1]["number"], now() - timedelta(hours=6)
-    told = (
-        Entry(number + 1, asked_at, Kind.ERASURE_TAKEN_BACK, handle),
-        Entry(number + 2, now(), Kind.RESTRICTION, handle),
-    )
-    written(
-        journal.folder,
-        *told,
-        Entry(number + 3, asked_at, Kind.ERASURE, handle),
-        Entry(number + 3, now(), Kind.COMMITTED),
-    )
-    done = {"erasures taken back": 1, "restrictions": 1, "erasures filed": 1}
-    assert json.loads(manage("replay_journal", "--json", role="worker"))["done"] == done
-    found = owner.execute(
-        "SELECT id::text, state, undo_until FROM subject_request WHERE kind = 'erasure' ORDER BY received_at"
-    )
-    first, second = found.fetchall()
-    assert first[:2] == (before["request_id"], "withdrawn")
-    assert second[1] == ("in_review" if reviewed else "approved")
-    assert abs(second[2] - asked_at - timedelta(days=1)) < timedelta(minutes=1)
-    assert json.loads(manage("replay_journal", "--json", "--again", role="worker"))["done"] == {}, "once"
-    service._watch.forget()
-    assert take_back(program, {"request_id": second[0]}).status_code == 200
-
-
-def test_an_erasure_in_review_makes_way_for_what_was_asked_after_it(
-    program: Program, journal: Journal, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It was taken back since, or rejected: an officer who approved it now would erase who lives on with the service."""
-    monkeypatch.setenv("ZHIQING_JOURNAL_DIR", str(journal.folder))
-    handle = hash_of(owner, program.decide("alice")["subject_id"])
-    owner.execute("INSERT INTO review_rule (program_id, kind) VALUES (%s, 'erasure')", [program.id])
-    filed = file(program, "erasure")
-    number = journal.lines()[-1]["number"]
-    written(
-        journal.folder,
-        Entry(number + 1, now(), Kind.ERASURE_TAKEN_BACK, handle),
-        Entry(number + 2, now(), Kind.OBJECTION, handle, ("analytics",)),
-        Entry(number + 3, now(), Kind.RESTRICTION, handle),
-    )
-    done = {"erasures taken back": 1, "consents objected to": 1, "restrictions": 1}
-    assert json.loads(manage("replay_journal", "--json", role="worker"))["done"] == done
-    service._watch.forget()
-    assert shown(program, filed)["state"] == "withdrawn"
-    assert owner.execute("SELECT restricted, erasure_pending FROM subject").fetchone() == (True, False)
 
 
 # --- Dumps ------------------------------------------------------------------------------------------------------------
